@@ -1,0 +1,1 @@
+"""Per-user Kalman filtering for very large batches of timestamped measurements."""

@@ -1,0 +1,49 @@
+"""The closed family of errors a caller, or the state machine, can meet.
+
+Each class's name is what Step Functions sees as the error's name. Messages are
+sentences for the user: what is wrong, where, what to do.
+"""
+
+
+class KalmapError(Exception):
+    """Base of the family; never raised itself."""
+
+
+class InvalidInput(KalmapError):
+    """The execution's input is not of the form that docs and README describe."""
+
+
+class InvalidProfile(KalmapError):
+    """A profile's field is missing, unknown or out of its allowed range."""
+
+
+class InputNotFound(KalmapError):
+    """The source names an object or prefix that holds nothing."""
+
+
+class UnknownFormat(KalmapError):
+    """The input is neither JSONL nor CSV with the required header."""
+
+
+class InputChanged(KalmapError):
+    """An input object was replaced or removed after the batch was identified."""
+
+
+class CommitRefused(KalmapError):
+    """The commit gate is closed: no state was touched."""
+
+
+class ChunkFailed(KalmapError):
+    """A chunk of the input could not be partitioned after every retry."""
+
+
+class ShardFailed(KalmapError):
+    """A shard could not be loaded, filtered or written after every retry."""
+
+
+class StoreUnavailable(KalmapError):
+    """The state table did not answer within the time that was left."""
+
+
+class BatchFailed(KalmapError):
+    """The batch ended without success; its record and summary say why."""
