@@ -1,0 +1,121 @@
+# kalmap: `make demo` and `make test` need Python 3.11 or newer and make; they set up the rest.
+#
+# Everything is installed from the lock files into $(VENV). Stamps inside it carry a checksum of the
+# locks in their names, so a second call starts at once and a changed lock installs anew.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+# The first Python that is new enough; else python3, so that the message below can name its version.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c "$(IS_NEW_ENOUGH)" 2>/dev/null && echo $$p && exit; done; echo python3)
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+SAM := $(VENV)/sam-cli
+ASL := tests/contract/asl
+PYTEST_ARGS ?=
+
+# A moved checkout or another Python makes the installed scripts point nowhere: hence both are part
+# of the checksum.
+checksum = $(shell { echo "$(CURDIR) $(PYTHON)"; cat $(1) 2>/dev/null; } | cksum | tr ' ' '-')
+INSTALLED := $(VENV)/installed-$(call checksum,requirements.lock)
+INSTALLED_DEV := $(VENV)/installed-dev-$(call checksum,requirements.lock requirements-dev.lock)
+INSTALLED_SAM := $(SAM)/installed-$(call checksum,requirements.lock requirements-sam.lock)
+KALMAP := $(VENV)/kalmap-installed-$(call checksum,requirements.lock pyproject.toml)
+ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: help demo test check lint types template asl bench setup lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(KALMAP)  ## Run a real batch through the real state machine on the local cloud
+	@$(RUN) examples/demo.py
+
+setup: $(KALMAP)  ## Install kalmap and what it needs to run into .venv
+
+test: $(KALMAP) $(INSTALLED_DEV)  ## Run all tests
+	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+check: lint types template asl  ## Run every static check (needs Node.js, for the state machine)
+
+lint: $(INSTALLED_DEV)  ## Style and likely mistakes
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+types: $(INSTALLED_DEV)  ## Types, strictly
+	@$(RUN) -m mypy
+
+template: $(INSTALLED_DEV) $(INSTALLED_SAM)  ## The deployment's template
+	@$(VENV)/bin/cfn-lint template.yaml && echo "template.yaml: cfn-lint found no mistake"
+	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
+
+asl: $(ASL_INSTALLED)  ## The state machine's definition
+	@node --test $(ASL)
+	@node $(ASL)/validate.mjs statemachine/*.asl.json
+
+bench: $(KALMAP) $(INSTALLED_DEV)  ## Measure, and write docs/benchmarks.md
+	@$(RUN) benchmarks/run.py
+
+# Needs uv. Universal: one file for Python 3.11 to 3.13, Linux and macOS. --fork-strategy fewest
+# gives every Python the same numpy, so that results are the same to the bit.
+UV_COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-emit-index-url --no-header
+lock:  ## Renew the lock files
+	$(UV_COMPILE) pyproject.toml --group build -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) --group sam -o requirements-sam.lock
+	for name in $$(sed -n 's/==.*//p' functions/requirements.txt); do \
+		version=$$(sed -n "s/^$$name==\([^ ]*\).*/\1/p" requirements.lock); \
+		sed -i.old "s/^$$name==.*/$$name==$$version/" functions/requirements.txt; done
+	rm -f functions/requirements.txt.old
+
+clean:  ## Remove the environment, caches and local data of the demo
+	rm -rf $(VENV) $(ASL)/node_modules .aws-sam .demo .kalmap .hypothesis build
+	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find functions cli tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define create
+	@$(PYTHON) -c "$(IS_NEW_ENOUGH)" 2>/dev/null || { \
+		echo "kalmap needs Python 3.11 or newer, but $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1 || true). Install one, or name it:" \
+			"make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(1) || { \
+		echo "$(PYTHON) cannot create a virtual environment." \
+			"On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(1); exit 1; }
+endef
+
+$(INSTALLED):
+	@echo "Setting up $(VENV) (once; under a minute on most machines)"
+	$(call create,$(VENV))
+	@$(RUN) $(PIP_INSTALL) -r requirements.lock
+	@touch $@
+
+# The development lock holds the run-time one, at the same versions.
+$(INSTALLED_DEV): | $(INSTALLED)
+	@echo "Installing what tests and checks need"
+	@$(RUN) $(PIP_INSTALL) -r requirements-dev.lock
+	@rm -f $(VENV)/installed-dev-*
+	@touch $@
+
+$(KALMAP): | $(INSTALLED)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/kalmap-installed-*
+	@touch $@
+
+$(INSTALLED_SAM): | $(INSTALLED)
+	@echo "Installing the SAM command line into $(SAM)"
+	$(call create,$(SAM))
+	@$(SAM)/bin/python $(PIP_INSTALL) -r requirements-sam.lock
+	@touch $@
+
+$(ASL_INSTALLED): $(ASL)/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "make check needs Node.js 18 or newer with npm, for the state machine's validator." >&2; \
+		exit 1; }
+	@cd $(ASL) && npm ci --silent --no-audit --no-fund
+	@touch $@
