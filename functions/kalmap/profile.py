@@ -1,0 +1,261 @@
+"""A profile: the state model and the policy for one kind of measurement, as validated data."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from kalmap import units
+from kalmap.errors import InvalidProfile
+from kalmap.readings import UNKNOWN_SOURCE
+
+#: Most window entries that leave an item within one write unit (design, section 4).
+MAX_WINDOW_READINGS = 24
+#: A window entry's offset has 48 bits of microseconds: 3,257 days.
+MAX_WINDOW_DAYS = 3000.0
+#: A profile's name is part of the item's key, so its bytes count against the item's size.
+MAX_NAME = 64
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a reading stays open to late arrivals before it."""
+
+    readings: int = MAX_WINDOW_READINGS
+    """At most this many of a user's latest readings."""
+    days: float = 60.0
+    """And none older than this before the newest."""
+
+
+class QualityWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the harmonic mean that makes a reading's quality; only their ratios count."""
+
+    fit: float = 0.5
+    rate: float = 0.3
+    source: float = 0.2
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The model's parameters and the policy of decisions; `u` below is the profile's unit.
+
+    See docs/model.md for the equations these stand in.
+    """
+
+    name: str
+    """Key of the state beside the user's id: lower-case letters, digits, `-_.`; at most 64."""
+    unit: str
+    description: str = ""
+    range: tuple[float, float]
+    """Lowest and highest plausible value, u."""
+    level_noise: float
+    """Random walk of the level, u per square root of a day."""
+    slope_noise: float
+    """Random walk of the slope, u/day per square root of a day."""
+    slope_damping: float
+    """Rate at which a slope is forgotten, per day; 0 keeps it for ever."""
+    slope_prior: float
+    """Standard deviation of a new user's slope around zero, u/day."""
+    measurement_noise: float
+    """Standard deviation of a reading from a source with multiplier 1, u."""
+    sources: dict[str, float] = {}
+    """Noise multiplier of each known source."""
+    unknown_source: float = 1.0
+    """Noise multiplier of every other source."""
+    gate: float
+    """Normalised innovation squared above which a reading is an outlier."""
+    rate_limit: float
+    """Fastest plausible change of the level, u/day."""
+    recovery: int = 3
+    """Consecutive rejected readings that agree before the filter starts again at their level."""
+    future_tolerance: float = 300.0
+    """Seconds a reading may lie after the batch's `now`."""
+    window: Window = Window()
+    quality: QualityWeights = QualityWeights()
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Known sources, sorted; a source's code is its position here."""
+        return tuple(sorted(self.sources))
+
+    def source_code(self, name: str | None) -> int:
+        """Code of a source in `Readings.source`; UNKNOWN_SOURCE for none or an unlisted one."""
+        if name is None or name not in self.sources:
+            return UNKNOWN_SOURCE
+        return self.source_names.index(name)
+
+
+# The bounds keep every intermediate of the filter far inside float64: squares of the largest
+# value over the smallest noise, and 24 orders of magnitude of time, stay below 1e200.
+_VALUE = 1e12
+_NUMBERS: dict[str, tuple[float, float]] = {
+    "level_noise": (0.0, 1e9),
+    "slope_noise": (0.0, 1e9),
+    "slope_damping": (0.0, 1e4),
+    "slope_prior": (0.0, 1e9),
+    "measurement_noise": (1e-9, 1e9),
+    "unknown_source": (1e-3, 1e3),
+    "gate": (1.0, 1e6),
+    "rate_limit": (1e-12, _VALUE),
+    "recovery": (2, 20),
+    "future_tolerance": (0.0, 86400.0 * 366),
+}
+_WINDOW = {"readings": (1, MAX_WINDOW_READINGS), "days": (1e-6, MAX_WINDOW_DAYS)}
+_QUALITY = {"fit": (0.0, 1e3), "rate": (0.0, 1e3), "source": (0.0, 1e3)}
+_WHOLE = frozenset({"recovery", "window.readings"})
+_REQUIRED = ("name", "unit", "range", "level_noise", "slope_noise", "slope_damping",
+             "slope_prior", "measurement_noise", "gate", "rate_limit")  # fmt: skip
+
+
+def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
+    """A profile from its JSON bytes, or from the mapping such JSON holds.
+
+    Raises:
+        InvalidProfile: A sentence naming the field, the value given and what is allowed.
+    """
+    if isinstance(data, bytes | bytearray):
+        try:
+            data = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            message = f"The profile is not valid JSON: {error}."
+            raise InvalidProfile(message) from None
+    if not isinstance(data, Mapping):
+        raise InvalidProfile(f"A profile is a JSON object of named fields, not {_shown(data)}.")
+    fields = dict(data)
+    _known(fields, Profile.__struct_fields__, "")
+    for field in _REQUIRED:
+        if field not in fields:
+            raise InvalidProfile(f"The profile has no field {field!r}; it is required.")
+    _check_texts(fields)
+    _check_range(fields)
+    for field, bounds in _NUMBERS.items():
+        if field in fields:
+            fields[field] = _number(field, fields[field], bounds)
+    fields["sources"] = _sources(fields.get("sources", {}))
+    fields["window"] = Window(**_section("window", fields.get("window", {}), _WINDOW))
+    weights = QualityWeights(**_section("quality", fields.get("quality", {}), _QUALITY))
+    if weights.fit + weights.rate + weights.source <= 0.0:
+        raise InvalidProfile("Profile field 'quality' needs at least one weight above 0.")
+    fields["quality"] = weights
+    return Profile(**fields)
+
+
+def builtin_profile(name: str) -> Profile:
+    """The profile that comes with kalmap under this name.
+
+    Raises:
+        InvalidProfile: There is none; the sentence lists those there are.
+    """
+    folder = resources.files("kalmap").joinpath("profiles")
+    names = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir())
+    if name not in names:
+        known = ", ".join(names)
+        raise InvalidProfile(f"There is no built-in profile {name!r}; there is: {known}.")
+    return load_profile(folder.joinpath(f"{name}.json").read_bytes())
+
+
+def digest(profile: Profile) -> bytes:
+    """Eight bytes that change with anything in the profile but its description.
+
+    Stored in every state: a state folded under other numbers is another state.
+    """
+    content = msgspec.structs.replace(profile, description="")
+    canonical = msgspec.json.encode(content, order="sorted")
+    return hashlib.blake2b(canonical, digest_size=8).digest()
+
+
+def _shown(value: object) -> str:
+    """A value as a sentence can show it: short, whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known(given: Mapping[str, Any], allowed: tuple[str, ...], prefix: str) -> None:
+    for field in given:
+        if field not in allowed:
+            names = ", ".join(allowed)
+            message = f"The profile has an unknown field '{prefix}{field}'; known are: {names}."
+            raise InvalidProfile(message)
+
+
+def _number(field: str, value: object, bounds: tuple[float, float]) -> float | int:
+    low, high = bounds
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        if field not in _WHOLE:
+            return float(value)
+        if value == int(value):
+            return int(value)
+    kind = "a whole number" if field in _WHOLE else "a number"
+    raise InvalidProfile(
+        f"Profile field {field!r} is {_shown(value)}; it must be {kind} from {low:g} to {high:g}."
+    )
+
+
+def _section(
+    field: str, value: object, bounds: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if not isinstance(value, Mapping):
+        raise InvalidProfile(f"Profile field {field!r} is {_shown(value)}; it must be an object.")
+    _known(value, tuple(bounds), f"{field}.")
+    return {key: _number(f"{field}.{key}", value[key], bounds[key]) for key in value}
+
+
+def _check_texts(fields: dict[str, Any]) -> None:
+    name = fields["name"]
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name) <= MAX_NAME
+        or not _NAME_CHARACTERS.issuperset(name)
+    ):
+        raise InvalidProfile(
+            f"Profile field 'name' is {_shown(name)}; it must be 1 to {MAX_NAME} lower-case "
+            "letters, digits, '-', '_' or '.'."
+        )
+    unit = fields["unit"]
+    if not isinstance(unit, str) or not 1 <= len(unit.strip()) <= 32:
+        raise InvalidProfile(
+            f"Profile field 'unit' is {_shown(unit)}; it must be a text of 1 to 32 characters."
+        )
+    fields["unit"] = units.canonical(unit)
+    description = fields.get("description", "")
+    if not isinstance(description, str):
+        raise InvalidProfile(
+            f"Profile field 'description' is {_shown(description)}; it must be a text."
+        )
+
+
+def _check_range(fields: dict[str, Any]) -> None:
+    value = fields["range"]
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InvalidProfile(
+            f"Profile field 'range' is {_shown(value)}; it must be two numbers, lowest and highest."
+        )
+    low, high = (
+        float(_number(f"range[{place}]", end, (-_VALUE, _VALUE))) for place, end in enumerate(value)
+    )
+    if not low < high:
+        raise InvalidProfile(
+            f"Profile field 'range' is {_shown(value)}; the first must be below the second."
+        )
+    fields["range"] = (low, high)
+
+
+def _sources(value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidProfile(f"Profile field 'sources' is {_shown(value)}; it must be an object.")
+    if len(value) >= UNKNOWN_SOURCE:
+        raise InvalidProfile(
+            f"Profile field 'sources' lists {len(value)} sources; at most {UNKNOWN_SOURCE - 1} fit."
+        )
+    multipliers = {}
+    for source, multiplier in value.items():
+        if not isinstance(source, str) or not source:
+            raise InvalidProfile(
+                f"Profile field 'sources' has the name {_shown(source)}; names are texts."
+            )
+        multipliers[source] = float(_number(f"sources.{source}", multiplier, (1e-3, 1e3)))
+    return multipliers

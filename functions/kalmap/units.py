@@ -1,0 +1,64 @@
+"""Units of measurement and the ratios between them.
+
+Only units that differ by a factor are here: a filter that meets a value in the wrong unit can
+tell so by the ratio alone (see `gate`). Factors are exact by definition (international pound
+and inch; standard atmosphere's mmHg; glucose by its molar mass, 180.156 g/mol).
+"""
+
+_MASS = {"kg": 1000.0, "g": 1.0, "mg": 0.001, "lb": 453.59237, "oz": 28.349523125, "st": 6350.29318}
+_LENGTH = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "in": 25.4, "ft": 304.8}
+_GLUCOSE = {"mmol/l": 180.156, "mg/dl": 10.0}
+_PRESSURE = {"kpa": 1000.0, "hpa": 100.0, "mmhg": 133.322387415}
+_RATE = {"bpm": 1.0, "hz": 60.0}
+
+#: Dimension of each unit, as the table of factors it stands in.
+_TABLES = (_MASS, _LENGTH, _GLUCOSE, _PRESSURE, _RATE)
+_TABLE_OF = {unit: table for table in _TABLES for unit in table}
+_ALIASES = {
+    "kgs": "kg", "kilogram": "kg", "kilograms": "kg", "gram": "g", "grams": "g",
+    "lbs": "lb", "pound": "lb", "pounds": "lb", "ounce": "oz", "ounces": "oz",
+    "stone": "st", "stones": "st", "inch": "in", "inches": "in", "foot": "ft", "feet": "ft",
+}  # fmt: skip
+
+
+def canonical(unit: str) -> str:
+    """The name a unit goes by here: lower case, without its plural; unknown ones unchanged."""
+    name = unit.strip().casefold()
+    return _ALIASES.get(name, name)
+
+
+def ratio(unit: str, to: str) -> float | None:
+    """What a value in `unit` is multiplied by to be in `to`.
+
+    Args:
+        unit: The unit a value was given in; case and plurals do not matter.
+        to: The unit wanted.
+
+    Returns:
+        The factor, exactly 1.0 for equal units (known or not), or None where one of them is
+        unknown or they measure different things.
+    """
+    unit, to = canonical(unit), canonical(to)
+    if unit == to:
+        return 1.0
+    table = _TABLE_OF.get(unit)
+    if table is None or to not in table:
+        return None
+    return table[unit] / table[to]
+
+
+def mix_ups(unit: str) -> tuple[float, ...]:
+    """The ratios by which a value can be wrong when its unit was mistaken.
+
+    Args:
+        unit: The unit values should be in.
+
+    Returns:
+        For every other unit of the same dimension, the factor that brings a value given in
+        that unit to `unit`, and its inverse (a value converted that should not have been);
+        sorted, so that the same profile always tries them in the same order.
+    """
+    unit = canonical(unit)
+    table = _TABLE_OF.get(unit, {})
+    factors = {table[other] / table[unit] for other in table if other != unit}
+    return tuple(sorted(factors | {1.0 / factor for factor in factors}))
