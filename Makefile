@@ -55,7 +55,7 @@ template: $(INSTALLED_DEV) $(INSTALLED_SAM)  ## The deployment's template
 	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
 
 asl: $(ASL_INSTALLED)  ## The state machine's definition
-	@node --test $(ASL)
+	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
 bench: $(KALMAP) $(INSTALLED_DEV)  ## Measure, and write docs/benchmarks.md
@@ -81,17 +81,18 @@ clean:  ## Remove the environment, caches and local data of the demo
 
 define create
 	@$(PYTHON) -c "$(IS_NEW_ENOUGH)" 2>/dev/null || { \
-		echo "kalmap needs Python 3.11 or newer, but $(PYTHON) is" \
-			"$$($(PYTHON) --version 2>&1 || true). Install one, or name it:" \
-			"make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+		found=$$($(PYTHON) --version 2>&1) || found="no command that runs"; \
+		echo "kalmap needs Python 3.11 or newer, but $(PYTHON) is $$found." \
+			"Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@echo "$(2)"
 	@$(PYTHON) -m venv --clear $(1) || { \
 		echo "$(PYTHON) cannot create a virtual environment." \
 			"On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(1); exit 1; }
 endef
 
 $(INSTALLED):
-	@echo "Setting up $(VENV) (once; under a minute on most machines)"
-	$(call create,$(VENV))
+	$(call create,$(VENV),Setting up $(VENV); this is done once and takes about 20 seconds)
 	@$(RUN) $(PIP_INSTALL) -r requirements.lock
 	@touch $@
 
@@ -108,8 +109,7 @@ $(KALMAP): | $(INSTALLED)
 	@touch $@
 
 $(INSTALLED_SAM): | $(INSTALLED)
-	@echo "Installing the SAM command line into $(SAM)"
-	$(call create,$(SAM))
+	$(call create,$(SAM),Installing the SAM command line into $(SAM))
 	@$(SAM)/bin/python $(PIP_INSTALL) -r requirements-sam.lock
 	@touch $@
 
