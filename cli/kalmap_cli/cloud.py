@@ -1,0 +1,231 @@
+"""The local cloud: ministack as a child process that never outlives the command.
+
+It listens on the loopback interface only, on a port the kernel chose, keeps its state in
+the data directory, and sees nothing of the user's AWS account: neither credentials nor
+profiles nor endpoints pass into it, or into the clients made here.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import boto3.session
+import botocore.session
+from botocore.config import Config
+
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.exits import RunFailed
+
+#: Makes a boto3 client for a service's name.
+Clients = Callable[[str], Any]
+
+REGION = "us-east-1"
+_ACCOUNT = "000000000000"
+_START_PATIENCE = 60.0
+_STOP_PATIENCE = 20.0
+
+#: What the local cloud inherits: enough to find the interpreter's packages, and no more.
+_INHERITED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "SSL_CERT_FILE",
+    "TZ",
+    "USER",
+    "VIRTUAL_ENV",
+)
+
+
+class LocalCloud:
+    """The local cloud of a data directory, running while the `with` block lasts.
+
+    Raises:
+        RunFailed: on entering: it did not start. The sentence names its log.
+    """
+
+    def __init__(self, data: DataDirectory) -> None:
+        self._data = data
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline = -1
+        self.endpoint = ""
+        self.log = data.cloud / "cloud.log"
+
+    @property
+    def process(self) -> int:
+        """The local cloud's process id, which is its process group's too."""
+        return self._process.pid if self._process else 0
+
+    def __enter__(self) -> Self:
+        self._data.cloud.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def clients(self, service: str) -> Any:
+        """A boto3 client of the local cloud."""
+        return cast("Any", _isolated_session()).client(
+            service, endpoint_url=self.endpoint, config=_CLIENT
+        )
+
+    def _start(self) -> None:
+        # Bound here and handed down: between choice and use nobody can take the port.
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen(128)
+            port = listening.getsockname()[1]
+            self.endpoint = f"http://127.0.0.1:{port}"
+            lifeline, self._lifeline = os.pipe()
+            try:
+                with self.log.open("wb") as log:
+                    self._process = subprocess.Popen(  # noqa: S603 - our own program
+                        [
+                            sys.executable,
+                            "-P",
+                            str(Path(__file__).with_name("cloud_process.py")),
+                            str(listening.fileno()),
+                            str(lifeline),
+                        ],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env=_environment(self._data, port),
+                        # The lock goes with it: the directory is free when it has saved.
+                        pass_fds=(listening.fileno(), lifeline, self._data.lock),
+                        # Ctrl-C at the terminal is for us; we stop it in our own order.
+                        start_new_session=True,
+                        cwd=self._data.cloud,
+                    )
+            finally:
+                os.close(lifeline)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_PATIENCE
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                break
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                with opener.open(f"{self.endpoint}/_ministack/health", timeout=2):
+                    return
+            time.sleep(0.05)
+        raise RunFailed(f"The local cloud did not start; its log is {self.log}.")
+
+    def stop(self) -> None:
+        """Let the local cloud save its state and end, with all its workers."""
+        process, self._process = self._process, None
+        if process is not None:
+            with _deaf_to_interrupts():
+                process.terminate()
+                try:
+                    process.wait(_STOP_PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
+
+class _deaf_to_interrupts:  # noqa: N801 - reads as a phrase after `with`
+    """Ctrl-C pressed twice must not tear saving apart."""
+
+    def __enter__(self) -> None:
+        try:
+            self._before: Any = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        except ValueError:
+            # Signals belong to the main thread; elsewhere none arrives.
+            self._before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def _environment(data: DataDirectory, port: int) -> dict[str, str]:
+    """Everything the local cloud and its workers see of the environment."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    nothing = str(data.cloud / "no-aws-configuration")
+    return kept | {
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": _ACCOUNT,
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        # Never a Docker daemon, even where there is one.
+        "DOCKER_HOST": f"unix://{nothing}",
+        "LAMBDA_EXECUTOR": "local",
+        # Workers beyond a function's first are only needed while a map is running.
+        "LAMBDA_WARM_TTL_SECONDS": "2",
+        "LOG_LEVEL": "ERROR",
+        "PERSIST_STATE": "1",
+        "S3_PERSIST": "1",
+        "STATE_DIR": str(data.cloud / "state"),
+        "S3_DATA_DIR": str(data.cloud / "s3"),
+        "TMPDIR": str(data.cloud / "tmp"),
+        "AWS_CONFIG_FILE": nothing,
+        "AWS_SHARED_CREDENTIALS_FILE": nothing,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # The arrays are small and the workers many: one thread each.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+#: No proxy, FIPS or dual-stack setting of the user's may come between us and 127.0.0.1.
+_CLIENT = Config(
+    proxies={},
+    use_fips_endpoint=False,
+    use_dualstack_endpoint=False,
+    s3={"addressing_style": "path"},
+    retries={"mode": "standard", "max_attempts": 3},
+    read_timeout=120,
+    max_pool_connections=16,
+)
+
+
+def _isolated_session() -> boto3.session.Session:
+    """A session that reads neither AWS variables nor the user's configuration files."""
+    settings: dict[str, tuple[Any, ...]] = {
+        name: (in_file, None, default, convert)
+        for name, (in_file, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+    }
+    settings |= {
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return boto3.session.Session(
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 - a word, not a secret
+        region_name=REGION,
+        botocore_session=botocore.session.Session(session_vars=settings),
+    )

@@ -1,0 +1,67 @@
+"""The local cloud's own process: ministack, on a socket and under a lifeline it inherits.
+
+Started by `kalmap_cli.cloud` as `python cloud_process.py SOCKET LIFELINE`, both file
+descriptors. The socket is bound before this process exists, so nobody can take its port
+in between. The lifeline is the reading end of a pipe whose other end only the parent
+holds: when the parent ends, however it ends, reading returns, and this process saves its
+state and goes.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+
+#: How long saving may take before everything is ended by force, seconds.
+_GRACE = 15.0
+
+_orphaned = threading.Event()
+
+
+def _watch(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    _orphaned.set()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    _end_with_workers()
+
+
+def _end_with_workers() -> None:
+    """End this process group: workers in the middle of a call would outlive their input."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+async def serve(socket: int) -> None:
+    """Serve the local cloud on an already listening socket until SIGTERM; then save and end."""
+    from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
+    from hypercorn.config import Config  # noqa: PLC0415
+    from ministack.app import app  # noqa: PLC0415
+
+    config = Config()
+    config.bind = [f"fd://{socket}"]
+    config.loglevel = os.environ["LOG_LEVEL"]
+    config.keep_alive_timeout = 75
+    # Requests still open at the end are those of workers about to be stopped.
+    config.graceful_timeout = 1
+    await serve_asgi(app, config)
+    # The state is saved. Leaving by the front door would wait for every call in progress.
+    if _orphaned.is_set():
+        _end_with_workers()
+    os._exit(0)
+
+
+def main() -> None:
+    """Run until told to stop, or until the parent is gone."""
+    socket, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    # First of all: importing takes a second, in which the parent may be killed.
+    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    asyncio.run(serve(socket))
+
+
+if __name__ == "__main__":
+    main()

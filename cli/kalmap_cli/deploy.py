@@ -1,0 +1,217 @@
+"""Deploy template.yaml to the local cloud, when something in it has changed.
+
+Does what `aws cloudformation package` and `deploy` do, and nothing else: local folders
+named by CodeUri and DefinitionUri are uploaded to S3 under their content's digest and
+replaced by where they are, and CloudFormation does the rest.
+"""
+
+import hashlib
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError
+
+from kalmap_cli.cloud import Clients
+from kalmap_cli.exits import RunFailed
+
+#: The template this checkout would deploy.
+TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
+#: The stack's name on the local cloud.
+STACK = "kalmap"
+
+_ARTIFACTS = "kalmap-artifacts"
+_DIGEST_TAG = "kalmap:digest"
+_PATIENCE = 120.0
+_DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+#: A stack in one of these states can be neither used nor updated.
+_BEYOND_REPAIR = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+#: Which property of which resource type holds a local path.
+_LOCAL_PATHS = {
+    "AWS::Serverless::Function": "CodeUri",
+    "AWS::Serverless::StateMachine": "DefinitionUri",
+    "AWS::Serverless::Api": "DefinitionUri",
+}
+
+
+def deploy(
+    clients: Clients,
+    parameters: Mapping[str, str],
+    *,
+    template: Path = TEMPLATE,
+    stack: str = STACK,
+) -> bool:
+    """Create or update the stack, unless this very content is deployed already.
+
+    Args:
+        clients: of the cloud to deploy to.
+        parameters: the template's parameters that shall differ from their defaults.
+        template: a SAM template; its local paths are relative to its folder.
+        stack: the stack's name.
+
+    Returns:
+        Whether anything was deployed.
+
+    Raises:
+        RunFailed: CloudFormation refused or rolled back; the sentence gives its reasons.
+    """
+    if not template.is_file():
+        raise RunFailed(
+            f"There is no template at {template}: the local cloud needs kalmap's source checkout. "
+            f"Run kalmap from one, or use a deployed stack with --stack NAME."
+        )
+    content = read_template(template)
+    artifacts = _package(content, template.parent)
+    body = json.dumps(content)
+    digest = _digest(body.encode(), json.dumps(dict(parameters), sort_keys=True).encode())
+
+    cloudformation = clients("cloudformation")
+    present = _describe(cloudformation, stack)
+    if present and present["StackStatus"] in _DEPLOYED and _tag(present) == digest:
+        return False
+    _upload(clients("s3"), artifacts)
+    if present and present["StackStatus"] in _BEYOND_REPAIR:
+        cloudformation.delete_stack(StackName=stack)
+        _wait(cloudformation, stack)
+        present = None
+    action = cloudformation.update_stack if present else cloudformation.create_stack
+    try:
+        action(
+            StackName=stack,
+            TemplateBody=body,
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in parameters.items()
+            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Tags=[{"Key": _DIGEST_TAG, "Value": digest}],
+        )
+    except ClientError as error:
+        raise RunFailed(
+            f"CloudFormation refused the template: {error.response['Error']['Message']}"
+        ) from error
+    ended = _wait(cloudformation, stack)
+    if ended not in _DEPLOYED:
+        raise RunFailed(
+            f"The stack {stack} could not be deployed ({ended}): "
+            f"{'; '.join(_reasons(cloudformation, stack)) or 'no reason was given'}."
+        )
+    return True
+
+
+class _TemplateLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML with CloudFormation's short tags, and with dates left as they are written."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - yaml reads it from the class
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _long_form(loader: Any, tag: str, node: Any) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if tag == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
+
+
+_TemplateLoader.add_multi_constructor("!", _long_form)
+
+
+def read_template(template: Path) -> dict[str, Any]:
+    """A CloudFormation template with its short tags (`!Sub`) in their long form (`Fn::Sub`)."""
+    content: dict[str, Any] = yaml.load(template.read_text(), Loader=_TemplateLoader)  # noqa: S506
+    return content
+
+
+def _package(content: dict[str, Any], folder: Path) -> dict[str, bytes]:
+    """Replace the local paths in `content`; return what is to be uploaded, by key."""
+    artifacts: dict[str, bytes] = {}
+
+    def replace(properties: dict[str, Any], name: str) -> None:
+        path = properties.get(name)
+        if not isinstance(path, str) or path.startswith("s3://"):
+            return
+        local = folder / path
+        data = _zip(local) if local.is_dir() else local.read_bytes()
+        key = f"{_digest(data)}{'.zip' if local.is_dir() else local.suffix}"
+        artifacts[key] = data
+        properties[name] = {"Bucket": _ARTIFACTS, "Key": key}
+
+    replace(content.get("Globals", {}).get("Function", {}), "CodeUri")
+    for resource in content["Resources"].values():
+        if resource["Type"] in _LOCAL_PATHS:
+            replace(resource.setdefault("Properties", {}), _LOCAL_PATHS[resource["Type"]])
+    return artifacts
+
+
+def _zip(folder: Path) -> bytes:
+    """A folder as a zip whose bytes depend on nothing but names and contents."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as package:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+                entry.external_attr = 0o644 << 16
+                package.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
+
+
+def _upload(s3: Any, artifacts: Mapping[str, bytes]) -> None:
+    s3.create_bucket(Bucket=_ARTIFACTS)
+    for key, data in artifacts.items():
+        s3.put_object(Bucket=_ARTIFACTS, Key=key, Body=data)
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:32]
+
+
+def _describe(cloudformation: Any, stack: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+
+
+def _tag(stack: Mapping[str, Any]) -> str | None:
+    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
+    return tags.get(_DIGEST_TAG)
+
+
+def _wait(cloudformation: Any, stack: str) -> str:
+    """The stack's status once it no longer changes."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        present = _describe(cloudformation, stack)
+        status = present["StackStatus"] if present else "DELETE_COMPLETE"
+        if not status.endswith("_IN_PROGRESS"):
+            return str(status)
+        time.sleep(0.1)
+    raise RunFailed(f"The stack {stack} was not deployed within {_PATIENCE:.0f} s.")
+
+
+def _reasons(cloudformation: Any, stack: str) -> list[str]:
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    return [
+        f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+        for event in reversed(events)
+        if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason")
+    ]

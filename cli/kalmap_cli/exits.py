@@ -1,0 +1,18 @@
+"""How the command line ends: 0 done, 1 the work failed, 2 wrong usage.
+
+Each exception's message is the sentence that the user reads on stderr.
+"""
+
+DONE = 0
+FAILED = 1
+WRONG_USAGE = 2
+#: What shells expect of a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
+
+
+class WrongUsage(Exception):
+    """Something the user gave is wrong: exit 2, before anything was started."""
+
+
+class RunFailed(Exception):
+    """The batch, or the local cloud under it, failed: exit 1."""
