@@ -1,0 +1,150 @@
+"""A user's state as an item of the table: its attributes, and the tokens that mark a write.
+
+The binary attribute `state` is the fold's exact state (the body) and, behind it, the last
+four version tokens, newest first, each a little-endian 64-bit integer, 0 where there were
+fewer. The newest token is also the attribute `version`, on which the next write is
+conditional. `level`, `slope` and `as_of` are there to be read by people and queries; nothing
+computes with them.
+"""
+
+import math
+import re
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+#: An attribute as the DynamoDB client takes and gives it, such as {"N": "1.5"}.
+Attribute = Mapping[str, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOKENS = struct.Struct("<4Q")
+_DIGITS = re.compile(r"[0-9]{1,20}")
+
+
+class StoredState(NamedTuple):
+    """A user's state as it was read."""
+
+    version: int
+    """Token of the last write; 0 where the item has none."""
+    body: bytes
+    """The fold's exact state. Of a damaged or foreign item, its bytes as they are."""
+    tokens: tuple[int, ...]
+    """Tokens of the last writes, newest first, at most four; none where damaged."""
+
+
+class StoredItem(NamedTuple):
+    """An item with its readable attributes; those are None where absent or unreadable."""
+
+    user: str
+    profile: str
+    state: StoredState
+    level: float | None
+    slope: float | None
+    as_of: int | None
+    """Microseconds since 1970-01-01 UTC."""
+
+
+class Change(NamedTuple):
+    """A new state for a user."""
+
+    user: str
+    old: StoredState | None
+    """What the new state was computed from; None for a new user."""
+    body: bytes
+    level: float
+    slope: float
+    as_of: int
+    """Microseconds since 1970-01-01 UTC."""
+
+
+def version_token(batch: str, attempt: str, round_: int, user: str, old: StoredState | None) -> int:
+    """Names the write of a user's state by a round of a batch's attempt.
+
+    A Task that runs twice computes the same token twice, and so recognises the write that it
+    made the first time. Two writes that differ in any argument share a token with a chance
+    of 2**-64.
+
+    Returns:
+        An unsigned 64-bit integer, never 0.
+    """
+    name = msgspec.json.encode((batch, attempt, round_, user, old and old.version))
+    # 0 stands for "no token" in the item.
+    return int.from_bytes(blake2b(name, digest_size=8).digest(), "little") or 1
+
+
+def values(change: Change, token: int) -> dict[str, Attribute]:
+    """The attributes that writing a change sets, without the key."""
+    older = change.old.tokens if change.old else ()
+    tokens = (token, *older, 0, 0, 0)[:4]
+    return {
+        "version": {"N": str(token)},
+        "level": _number(change.level),
+        "slope": _number(change.slope),
+        "as_of": {"S": _iso(change.as_of)},
+        "state": {"B": change.body + _TOKENS.pack(*tokens)},
+    }
+
+
+def key(user: str, profile: str) -> dict[str, Attribute]:
+    """The key attributes of a user's item."""
+    return {"user_id": {"S": user}, "profile": {"S": profile}}
+
+
+def stored_state(item: Mapping[str, Attribute]) -> StoredState:
+    """Reads the state of an item, whoever wrote it.
+
+    Where the newest token is not the version, the bytes are not as this module wrote them:
+    they are all given as the body, for the fold to refuse.
+    """
+    digits = str(item.get("version", {}).get("N", ""))
+    version = int(digits) if _DIGITS.fullmatch(digits) else 0
+    raw = item.get("state", {}).get("B", b"")
+    data = bytes(raw) if isinstance(raw, bytes | bytearray) else b""
+    if len(data) >= _TOKENS.size:
+        tokens = _TOKENS.unpack(data[-_TOKENS.size :])
+        if tokens[0] == version != 0:
+            return StoredState(version, data[: -_TOKENS.size], tuple(t for t in tokens if t))
+    return StoredState(version, data, ())
+
+
+def stored_item(item: Mapping[str, Attribute]) -> StoredItem:
+    """Reads an item with its readable attributes."""
+    return StoredItem(
+        item["user_id"]["S"],
+        item["profile"]["S"],
+        stored_state(item),
+        _float(item.get("level", {})),
+        _float(item.get("slope", {})),
+        _microseconds(item.get("as_of", {})),
+    )
+
+
+def _number(value: float) -> Attribute:
+    """A float within DynamoDB's range of numbers; what has no such number becomes NULL."""
+    if not math.isfinite(value) or abs(value) > 9e125:
+        return {"NULL": True}
+    return {"N": repr(value) if abs(value) >= 1e-130 else "0"}
+
+
+def _float(attribute: Attribute) -> float | None:
+    try:
+        return float(attribute["N"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _iso(microseconds: int) -> str:
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _microseconds(attribute: Attribute) -> int | None:
+    try:
+        moment = datetime.fromisoformat(attribute["S"])
+        return (moment - _EPOCH) // timedelta(microseconds=1)
+    except (KeyError, TypeError, ValueError):
+        return None
