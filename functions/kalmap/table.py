@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from botocore.config import Config
 from botocore.exceptions import ChecksumError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
@@ -65,6 +66,23 @@ class DatabaseUse:
             self.throttles + other.throttles,
             self.retries + other.retries,
         )
+
+
+def client_config(*, parallelism: int = 8, timeout: float = 5.0) -> Config:
+    """The options of a client that leaves retries to `RetryPolicy`.
+
+    Args:
+        parallelism: Requests in flight at a time; each needs a connection of its own.
+        timeout: Seconds to wait for an answer. A deadline must leave at least these, since a
+            call that is under way is not broken off.
+    """
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=min(timeout, 2.0),
+        read_timeout=timeout,
+        max_pool_connections=max(10, parallelism),
+        tcp_keepalive=True,
+    )
 
 
 class Table:
