@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +60,8 @@ class LocalCloud:
         self._data = data
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline = -1
+        self._session = cast("Any", _isolated_session())
+        self._clients: dict[str, Any] = {}
         self.endpoint = ""
         self.log = data.cloud / "cloud.log"
 
@@ -89,9 +90,11 @@ class LocalCloud:
 
     def clients(self, service: str) -> Any:
         """A boto3 client of the local cloud."""
-        return cast("Any", _isolated_session()).client(
-            service, endpoint_url=self.endpoint, config=_CLIENT
-        )
+        if service not in self._clients:
+            self._clients[service] = self._session.client(
+                service, endpoint_url=self.endpoint, config=_CLIENT
+            )
+        return self._clients[service]
 
     def _start(self) -> None:
         # Bound here and handed down: between choice and use nobody can take the port.
@@ -130,9 +133,11 @@ class LocalCloud:
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 break
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                with opener.open(f"{self.endpoint}/_ministack/health", timeout=2):
-                    return
+            with (
+                contextlib.suppress(OSError),
+                opener.open(f"{self.endpoint}/_ministack/health", timeout=2),
+            ):
+                return
             time.sleep(0.05)
         raise RunFailed(f"The local cloud did not start; its log is {self.log}.")
 
@@ -217,7 +222,12 @@ def _isolated_session() -> boto3.session.Session:
     """A session that reads neither AWS variables nor the user's configuration files."""
     settings: dict[str, tuple[Any, ...]] = {
         name: (in_file, None, default, convert)
-        for name, (in_file, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+        for name, (
+            in_file,
+            _,
+            default,
+            convert,
+        ) in botocore.session.Session.SESSION_VARIABLES.items()
     }
     settings |= {
         "config_file": (None, None, os.devnull, None),

@@ -1,8 +1,8 @@
 """The data directory: what the local cloud keeps from run to run, for one user at a time.
 
-    <data dir>/kalmap.json    marks the directory as ours
-    <data dir>/lock           held while a local cloud runs in it; holds its user's process id
-    <data dir>/cloud/         the local cloud's tables, objects, scratch files and log
+<data dir>/kalmap.json    marks the directory as ours
+<data dir>/lock           held while a local cloud runs in it; holds its user's process id
+<data dir>/cloud/         the local cloud's tables, objects, scratch files and log
 """
 
 import fcntl

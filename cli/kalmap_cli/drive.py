@@ -1,0 +1,285 @@
+"""Drive a deployed stack: upload, start, watch, fetch. The same on AWS and on the local cloud."""
+
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from kalmap.objects import Objects
+from kalmap.results import merge, rejected
+from kalmap_cli.cloud import Clients
+from kalmap_cli.exits import RunFailed, WrongUsage
+
+_HISTORY_PAGE = 100
+#: The state whose output says where the batch's objects lie.
+_FIRST_STATE = "IdentifyBatch"
+
+
+class Stack(NamedTuple):
+    """Where a deployed kalmap's parts are."""
+
+    state_machine: str
+    """ARN."""
+    bucket: str
+    states_table: str
+    batches_table: str
+
+
+class Progress(NamedTuple):
+    """Where a batch is; every state is given once when entered, and whenever its counts change."""
+
+    event: int
+    """Identifies the entry into the state; the same state may be entered again."""
+    state: str
+    done: int
+    """Map items that ended, well or not; 0 in other states."""
+    failed: int
+    total: int
+    """Map items; 0 in states that are no Map."""
+
+
+class Ended(NamedTuple):
+    """How a batch ended."""
+
+    succeeded: bool
+    reason: str
+    """A sentence; empty on success."""
+    prefix: str | None
+    """Where the batch's objects lie; None where it failed before it had any."""
+    batch_id: str | None
+
+
+class Fetched(NamedTuple):
+    """What was written into the output directory; None for a file that does not exist."""
+
+    results: Path | None
+    rejected: Path | None
+    rejected_lines: int
+    summary: Path | None
+    content: dict[str, Any]
+    """Of the summary."""
+
+
+def find_stack(clients: Clients, name: str) -> Stack:
+    """A deployed stack by its name.
+
+    Raises:
+        WrongUsage: There is none of this name, or it is not a kalmap.
+    """
+    try:
+        found = clients("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            raise WrongUsage(
+                f"There is no stack named {name} in this account and region. Deploy one with "
+                f"`sam deploy`, or name another with --stack."
+            ) from error
+        raise
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+    try:
+        return Stack(
+            outputs["StateMachineArn"],
+            outputs["WorkBucket"],
+            outputs["StatesTable"],
+            outputs["BatchesTable"],
+        )
+    except KeyError as error:
+        raise WrongUsage(
+            f"The stack {name} is not a deployed kalmap: it has no output {error}."
+        ) from error
+
+
+def upload(clients: Clients, stack: Stack, files: Sequence[Path]) -> str:
+    """Upload files under a prefix of their own, in their order; the same files make a new batch.
+
+    Returns:
+        The prefix.
+    """
+    prefix = f"uploads/{uuid.uuid4().hex}/"
+    s3 = clients("s3")
+    for place, file in enumerate(files):
+        s3.upload_file(str(file), stack.bucket, f"{prefix}{place:03d}-{file.name}")
+    return prefix
+
+
+def start(clients: Clients, stack: Stack, prefix: str, profile: str | Mapping[str, Any]) -> str:
+    """Start a batch of everything below a prefix of the work bucket.
+
+    Returns:
+        The execution's ARN.
+    """
+    batch = {"source": {"bucket": stack.bucket, "prefix": prefix}, "profile": profile}
+    started = clients("stepfunctions").start_execution(
+        stateMachineArn=stack.state_machine,
+        name=f"run-{uuid.uuid4().hex}",
+        input=json.dumps(batch),
+    )
+    return str(started["executionArn"])
+
+
+def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progress]:
+    """Follow an execution to its end.
+
+    Args:
+        clients: of the cloud it runs on.
+        execution: its ARN.
+        interval: seconds between two looks.
+    """
+    steps = clients("stepfunctions")
+    shown: Progress | None = None
+    in_map = False
+    while True:
+        # Asked first: what is entered after this look is found by the next one.
+        status = steps.describe_execution(executionArn=execution)["status"]
+        for event, state, is_map in _entered(steps, execution, shown.event if shown else 0):
+            if shown and in_map:
+                yield _counted(steps, execution, shown)
+            shown, in_map = Progress(event, state, 0, 0, 0), is_map
+            yield shown
+        if shown and in_map:
+            counted = _counted(steps, execution, shown)
+            if counted != shown:
+                shown = counted
+                yield shown
+        if status != "RUNNING":
+            return
+        time.sleep(interval)
+
+
+def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[int, str, bool]]:
+    """States entered after the event `seen`, oldest first: event, name, whether a Map."""
+    entered: list[tuple[int, str, bool]] = []
+    more: dict[str, str] = {}
+    while True:
+        page = steps.get_execution_history(
+            executionArn=execution,
+            reverseOrder=True,
+            includeExecutionData=False,
+            maxResults=_HISTORY_PAGE,
+            **more,
+        )
+        for event in page["events"]:
+            if event["id"] <= seen:
+                return iter(entered[::-1])
+            if details := event.get("stateEnteredEventDetails"):
+                is_map = event["type"] == "MapStateEntered"
+                entered.append((event["id"], details["name"], is_map))
+        if not page.get("nextToken"):
+            return iter(entered[::-1])
+        more = {"nextToken": page["nextToken"]}
+
+
+def _counted(steps: Any, execution: str, progress: Progress) -> Progress:
+    """The progress with the counts of the newest Map Run of its state."""
+    runs = [
+        run
+        for run in steps.list_map_runs(executionArn=execution)["mapRuns"]
+        # The ARN names the Map by its label: ...:mapRun:machine/label:uuid
+        if run["mapRunArn"].rsplit(":", 1)[0].endswith(f"/{progress.state}")
+    ]
+    if not runs:
+        return progress
+    newest = max(runs, key=lambda run: run["startDate"])
+    counts = steps.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
+    failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
+    return progress._replace(
+        done=counts["succeeded"] + failed, failed=failed, total=counts["total"]
+    )
+
+
+def ended(clients: Clients, execution: str) -> Ended:
+    """How an execution ended, and where its batch's objects are."""
+    steps = clients("stepfunctions")
+    found = steps.describe_execution(executionArn=execution)
+    batch = _identified(steps, execution)
+    prefix, batch_id = batch.get("prefix"), batch.get("batch_id")
+    if found["status"] == "SUCCEEDED":
+        if "summary" in json.loads(found.get("output") or "{}"):
+            return Ended(True, "", prefix, batch_id)
+        return Ended(False, "Another execution has already run this batch.", prefix, batch_id)
+    return Ended(False, _sentence(found), prefix, batch_id)
+
+
+def _identified(steps: Any, execution: str) -> dict[str, Any]:
+    pages = steps.get_paginator("get_execution_history").paginate(executionArn=execution)
+    for page in pages:
+        for event in page["events"]:
+            details = event.get("stateExitedEventDetails")
+            if details and details["name"] == _FIRST_STATE:
+                batch: dict[str, Any] = json.loads(details["output"])["batch"]
+                return batch
+    return {}
+
+
+def _sentence(execution: Mapping[str, Any]) -> str:
+    cause = str(execution.get("cause") or "")
+    # A Lambda's failure comes as JSON where no state has taken the message out of it.
+    with contextlib.suppress(ValueError, AttributeError, TypeError):
+        cause = str(json.loads(cause).get("errorMessage") or cause)
+    error = str(execution.get("error") or "")
+    if cause:
+        return cause
+    if execution["status"] == "ABORTED":
+        return "The execution was stopped."
+    return f"The execution ended as {execution['status']}{f' ({error})' if error else ''}."
+
+
+def stop(clients: Clients, execution: str) -> None:
+    """Stop an execution; one that has ended is left as it is."""
+    # Best effort at Ctrl-C: whatever goes wrong here, the local cloud is stopped next.
+    with contextlib.suppress(ClientError, BotoCoreError):
+        clients("stepfunctions").stop_execution(
+            executionArn=execution, error="Interrupted", cause="kalmap run was interrupted."
+        )
+
+
+def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
+    """Write a batch's results, rejected records and summary into a directory.
+
+    Each file appears whole or not at all; one of an earlier batch is replaced, or removed
+    where this batch has none.
+
+    Raises:
+        RunFailed: The directory cannot be written to.
+    """
+    objects = Objects(clients("s3"), stack.bucket)
+    try:
+        results = _write(out / "results.jsonl", merge(objects, prefix))
+        refused = _write(out / "rejected.jsonl", rejected(objects, prefix))
+        summary = objects.find(f"{prefix}/summary.json")
+        content: dict[str, Any] = json.loads(summary) if summary else {}
+        pretty = json.dumps(content, indent=2).encode()
+        written = _write(out / "summary.json", [pretty] if summary else [])
+    except OSError as error:
+        raise RunFailed(
+            f"The results could not be written to {out}: {error.strerror or error}. The batch "
+            f"itself has ended."
+        ) from error
+    return Fetched(
+        results=out / "results.jsonl" if results else None,
+        rejected=out / "rejected.jsonl",
+        rejected_lines=refused,
+        summary=out / "summary.json" if written else None,
+        content=content,
+    )
+
+
+def _write(path: Path, lines: Iterable[bytes]) -> int:
+    """Write lines to a file by way of another; returns how many there were."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    count = 0
+    try:
+        with temporary.open("wb") as file:
+            for line in lines:
+                file.write(line.rstrip(b"\n") + b"\n")
+                count += 1
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count

@@ -1,0 +1,295 @@
+"""The command `kalmap`."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kalmap_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_USAGE, RunFailed, WrongUsage
+
+# The commands' own modules are imported when one is chosen: --help and mistakes answer at
+# once, and Ctrl-C during a slow import is met like any other.
+
+_DEBUG = "KALMAP_DEBUG"
+
+_EPILOG = """\
+examples:
+  kalmap run weights.jsonl
+  kalmap run january.csv february.csv.gz --out results --profile body-weight
+  kalmap status
+  kalmap states --user u-17
+  kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
+
+exit codes: 0 done, 1 the batch failed, 2 wrong usage
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; every outcome is a code, and a sentence on stderr.
+
+    Args:
+        argv: the arguments behind the command's name; None for the process's own.
+    """
+    with contextlib.suppress(ValueError):  # not in the main thread: signals are not ours
+        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        arguments = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+    except SystemExit as end:
+        # argparse has printed its own sentence, or the help that was asked for.
+        return end.code if isinstance(end.code, int) else WRONG_USAGE
+    except WrongUsage as error:
+        return _complain(error, WRONG_USAGE)
+    except RunFailed as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return _complain(
+            "Interrupted. Nothing is left running; stored states are kept.", INTERRUPTED
+        )
+    except BrokenPipeError:
+        # The reader has what it wanted, as in `kalmap states | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:  # noqa: BLE001 - the last boundary: a user gets no traceback
+        return _unexpected(error)
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    # Once is enough: a second Ctrl-C must not interrupt the saving that the first one began.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _complain(sentence: object, code: int) -> int:
+    print(f"kalmap: {sentence}", file=sys.stderr)
+    return code
+
+
+def _unexpected(error: Exception) -> int:
+    from botocore.exceptions import (  # noqa: PLC0415
+        BotoCoreError,
+        ClientError,
+        EndpointConnectionError,
+        NoCredentialsError,
+        NoRegionError,
+    )
+
+    if os.environ.get(_DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, NoCredentialsError | NoRegionError):
+        return _complain(
+            f"AWS cannot be asked: {_as_sentence(error)} Set them up with `aws configure`, or run "
+            f"without --stack on the local cloud.",
+            WRONG_USAGE,
+        )
+    if isinstance(error, EndpointConnectionError):
+        return _complain(f"The cloud does not answer: {_as_sentence(error)}", FAILED)
+    if isinstance(error, ClientError | BotoCoreError):
+        return _complain(f"The cloud refused a request: {_as_sentence(error)}", FAILED)
+    return _complain(
+        f"Something unexpected went wrong: {type(error).__name__}: {_as_sentence(error)} Set "
+        f"{_DEBUG}=1 and run again to see where.",
+        FAILED,
+    )
+
+
+def _as_sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.endswith(".") else f"{text}."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kalmap",
+        description="Is each reading believable, and what is the true level now? One Kalman "
+        "filter per user, over batches of any size, on AWS or on this machine.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_status(commands)
+    _add_states(commands)
+    _add_simulate(commands)
+    # Fitting a profile is a module of its own; it brings its arguments along.
+    if find_spec("kalmap_cli.tune"):
+        import_module("kalmap_cli.tune").add_command(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, help_: str, examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_[0].upper()}{help_[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="D",
+        help="where the local cloud keeps its states (default: $KALMAP_DATA_DIR or .kalmap)",
+    )
+    parser.add_argument(
+        "--stack", metavar="NAME", help="use this deployed stack on AWS, not the local cloud"
+    )
+
+
+def _place(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
+    from kalmap_cli import data_dir  # noqa: PLC0415
+
+    if arguments.stack is None:
+        return arguments.data_dir or data_dir.default_path(), None
+    if arguments.data_dir is not None:
+        raise WrongUsage("--data-dir is for the local cloud and cannot be used with --stack.")
+    return None, arguments.stack
+
+
+def _place_with_batches(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
+    from kalmap_cli import data_dir  # noqa: PLC0415
+
+    path, stack = _place(arguments)
+    if path is not None and not data_dir.exists(path):
+        raise WrongUsage(
+            f"There is no kalmap data directory {path}. Run a batch first, or name another "
+            f"directory with --data-dir."
+        )
+    return path, stack
+
+
+def _add_run(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "run",
+        "run a batch of measurements",
+        "  kalmap run weights.jsonl\n"
+        "  kalmap run january.csv february.csv.gz --out results\n"
+        "  kalmap run glucose.jsonl --profile glucose.json --data-dir .glucose --fresh\n"
+        "  kalmap run weights.jsonl --stack kalmap",
+    )
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV, gzipped or not"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("kalmap-out"),
+        metavar="DIR",
+        help="gets results.jsonl, rejected.jsonl and summary.json (default: kalmap-out)",
+    )
+    parser.add_argument(
+        "--profile", metavar="P", help="a built-in profile's name or a file (default: body-weight)"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget all states and batches of the data directory"
+    )
+    _add_place(parser)
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.run import run  # noqa: PLC0415
+
+    path, stack = _place(arguments)
+    if stack is not None and arguments.fresh:
+        raise WrongUsage("--fresh is for the local cloud and cannot be used with --stack.")
+    return run(
+        arguments.files, arguments.out, arguments.profile, path, stack, fresh=arguments.fresh
+    )
+
+
+def _add_status(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "status",
+        "list the batches, or show one",
+        "  kalmap status\n  kalmap status 3f9a\n  kalmap status --stack kalmap",
+    )
+    parser.add_argument(
+        "batch", nargs="?", metavar="BATCH", help="a batch's id, or the beginning of one"
+    )
+    _add_place(parser)
+    parser.set_defaults(command=_status)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.status import status  # noqa: PLC0415
+
+    path, stack = _place_with_batches(arguments)
+    return status(path, stack, arguments.batch)
+
+
+def _add_states(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "states",
+        "write the stored states as JSONL, sorted by user",
+        "  kalmap states\n  kalmap states --user u-17\n  kalmap states --out states.jsonl",
+    )
+    parser.add_argument("--user", metavar="U", help="only this user's")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write here instead of stdout")
+    _add_place(parser)
+    parser.set_defaults(command=_states)
+
+
+def _states(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.states import states  # noqa: PLC0415
+
+    path, stack = _place_with_batches(arguments)
+    return states(path, stack, arguments.user, arguments.out)
+
+
+def _add_simulate(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "simulate",
+        "make up realistic body-weight readings, with their truth",
+        "  kalmap simulate --users 50 --days 90 --seed 1 --out readings.jsonl\n"
+        "  kalmap simulate --users 1000 --days 30 --seed 7 --out readings.csv "
+        "--truth truth.jsonl",
+    )
+    for name, what in (
+        ("users", "number of users"),
+        ("days", "length of the period before 2026-01-01"),
+        ("seed", "the same seed gives the same readings"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=int, required=True, metavar=name[0].upper(), help=what
+        )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSONL, or CSV where it ends so"
+    )
+    parser.add_argument(
+        "--truth", type=Path, metavar="FILE", help="each reading's true level and fault, as JSONL"
+    )
+    parser.set_defaults(command=_simulate)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.simulate import simulate_to_files  # noqa: PLC0415
+
+    simulate_to_files(
+        arguments.users, arguments.days, arguments.seed, arguments.out, arguments.truth
+    )
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

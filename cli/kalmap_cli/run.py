@@ -1,0 +1,239 @@
+"""`kalmap run`: a batch of files, from checking them to the results in a directory."""
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3.session
+import msgspec
+
+from kalmap.errors import InvalidProfile, UnknownFormat
+from kalmap.profile import Profile, builtin_profile, load_profile
+from kalmap.records import detect_format
+from kalmap_cli import drive
+from kalmap_cli.cloud import Clients, LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.deploy import STACK, deploy
+from kalmap_cli.exits import DONE, RunFailed, WrongUsage
+from kalmap_cli.screen import Screen, print_summary
+
+_HEAD_BYTES = 65_536
+#: Seconds between two looks at a batch. AWS limits how often its API may be asked.
+_LOCAL_INTERVAL = 0.15
+_AWS_INTERVAL = 1.0
+
+#: The template's parameters on the local cloud: few workers, each a process of its own.
+LOCAL_PARAMETERS = {"MaxShards": "4", "ReadingsPerShard": "5000"}
+#: Lets a run on little data show more than one shard; examples/demo.py uses it.
+READINGS_PER_SHARD_VARIABLE = "KALMAP_READINGS_PER_SHARD"
+
+
+class Target(NamedTuple):
+    """Where batches run."""
+
+    clients: Clients
+    stack: drive.Stack
+    interval: float
+    """Seconds between two looks at a batch."""
+
+
+def run(
+    files: Sequence[Path],
+    out: Path,
+    profile: str | None,
+    data_dir: Path | None,
+    stack: str | None,
+    *,
+    fresh: bool,
+) -> int:
+    """Run a batch of files and write its results.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        WrongUsage: A file, the profile or a directory is not as it must be; nothing was started.
+        RunFailed: The batch failed; its summary has been written where there is one.
+    """
+    for file in files:
+        check_input(file)
+    chosen = read_profile(profile)
+    check_output(out)
+    with Screen() as screen, target(screen, data_dir, stack, fresh=fresh) as place:
+        fetched, ended = _run_batch(screen, place, files, chosen, out)
+        screen.note("Saving" if stack is None else "Done")
+    _report(fetched)
+    if not ended.succeeded:
+        raise RunFailed(f"The batch failed: {ended.reason}")
+    return DONE
+
+
+def _run_batch(
+    screen: Screen,
+    place: Target,
+    files: Sequence[Path],
+    profile: str | Mapping[str, Any],
+    out: Path,
+) -> tuple[drive.Fetched | None, drive.Ended]:
+    screen.note(f"Uploading {len(files)} file{'s' if len(files) > 1 else ''}")
+    prefix = drive.upload(place.clients, place.stack, files)
+    execution = drive.start(place.clients, place.stack, prefix, profile)
+    try:
+        for progress in drive.watch(place.clients, execution, place.interval):
+            screen.show(progress)
+    except KeyboardInterrupt:
+        screen.note("Stopping the batch")
+        drive.stop(place.clients, execution)
+        raise
+    ended = drive.ended(place.clients, execution)
+    if ended.prefix is None:
+        return None, ended
+    screen.note("Fetching the results")
+    return drive.fetch(place.clients, place.stack, ended.prefix, out), ended
+
+
+def _report(fetched: drive.Fetched | None) -> None:
+    if fetched is None:
+        return
+    if fetched.content:
+        print_summary(fetched.content)
+    lines = fetched.rejected_lines
+    print(f"results   {fetched.results or 'none'}")
+    print(f"rejected  {fetched.rejected} ({lines:,} line{'' if lines == 1 else 's'})")
+    print(f"summary   {fetched.summary or 'none'}")
+    sys.stdout.flush()
+
+
+@contextmanager
+def target(
+    screen: Screen | None, data_dir: Path | None, stack: str | None, *, fresh: bool = False
+) -> Iterator[Target]:
+    """Where to run: a deployed stack, or the local cloud of a data directory.
+
+    Args:
+        screen: told what is being done; None for silence.
+        data_dir: of the local cloud; unused with a stack.
+        stack: name of a deployed stack; None for the local cloud.
+        fresh: forget what the data directory holds.
+    """
+    if stack is not None:
+        clients = aws_clients()
+        yield Target(clients, drive.find_stack(clients, stack), _AWS_INTERVAL)
+        return
+    if data_dir is None:
+        raise AssertionError("neither a data directory nor a stack was given")
+    if screen:
+        screen.note("Starting the local cloud")
+    with DataDirectory(data_dir, fresh=fresh) as data, LocalCloud(data) as cloud:
+        began = time.monotonic()
+        if deploy(cloud.clients, local_parameters()) and screen:
+            screen.note(f"Deployed the stack in {time.monotonic() - began:.1f} s")
+        yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+
+
+def local_parameters() -> dict[str, str]:
+    """The template's parameters on the local cloud."""
+    given = os.environ.get(READINGS_PER_SHARD_VARIABLE)
+    if not given:
+        return LOCAL_PARAMETERS
+    if not given.isdigit() or int(given) < 1:
+        raise WrongUsage(
+            f"{READINGS_PER_SHARD_VARIABLE} is {given!r}; it must be a whole number from 1."
+        )
+    return LOCAL_PARAMETERS | {"ReadingsPerShard": given}
+
+
+def aws_clients() -> Clients:
+    """Clients of the user's own AWS account, as their environment and profile say."""
+    session: Any = boto3.session.Session()
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            made[service] = session.client(service)
+        return made[service]
+
+    return client
+
+
+def check_input(file: Path) -> None:
+    """Refuse a file that no batch could read.
+
+    Raises:
+        WrongUsage: A sentence naming the file and what to do.
+    """
+    if file.is_dir():
+        raise WrongUsage(
+            f"{file} is a directory. Name the files in it, for example {file}/*.jsonl."
+        )
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        raise WrongUsage(f"There is no file {file}. Check the path.") from None
+    except OSError as error:
+        raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
+    if not file.is_file():
+        raise WrongUsage(f"{file} is not a regular file. Write its content to one first.")
+    if not head.strip():
+        raise WrongUsage(f"The file {file} is empty. Give a file with at least one measurement.")
+    try:
+        detect_format(str(file), head)
+    except UnknownFormat as error:
+        raise WrongUsage(str(error)) from error
+
+
+def read_profile(given: str | None) -> str | dict[str, Any]:
+    """A profile by the name of a built-in one or the path of a file, checked.
+
+    Returns:
+        As the execution's input takes it: a name, or the file's content.
+
+    Raises:
+        WrongUsage: There is none, or a field of it is wrong; the sentence names it.
+    """
+    if given is None:
+        given = "body-weight"
+    path = Path(given)
+    try:
+        if not path.is_file():
+            if path.suffix == ".json" or os.sep in given:
+                raise WrongUsage(f"There is no profile file {given}. Check the path.")
+            builtin_profile(given)
+            return given
+        return _as_json(load_profile(path.read_bytes()))
+    except InvalidProfile as error:
+        where = f"The profile file {given} is wrong. " if path.is_file() else ""
+        raise WrongUsage(f"{where}{error}") from error
+    except OSError as error:
+        raise WrongUsage(
+            f"The profile file {given} cannot be read: {error.strerror or error}."
+        ) from error
+
+
+def _as_json(profile: Profile) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.to_builtins(profile)
+    return content
+
+
+def check_output(out: Path) -> None:
+    """Make the output directory, and see that files can be written into it.
+
+    Raises:
+        WrongUsage: They cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".kalmap-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WrongUsage(
+            f"The output directory {out} cannot be written to: {error.strerror or error}. "
+            f"Name another one with --out."
+        ) from error

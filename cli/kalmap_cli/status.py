@@ -1,0 +1,102 @@
+"""`kalmap status`: the batches that were run, or one of them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.table import Table
+
+from kalmap.objects import Objects
+from kalmap_cli.exits import DONE, WrongUsage
+from kalmap_cli.run import Target, target
+from kalmap_cli.screen import print_summary
+
+
+def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
+    """Print all batches, newest first, or one batch with its summary.
+
+    Raises:
+        WrongUsage: There is no such batch.
+    """
+    with target(None, data_dir, stack) as place:
+        batches = [_with_fate(place, item) for item in _batches(place)]
+        if batch is None:
+            _print_batches(batches)
+            return DONE
+        matching = [item for item in batches if str(item["batch_id"]).startswith(batch)]
+        if len(matching) != 1:
+            raise WrongUsage(
+                f"{'Several batches begin' if matching else 'There is no batch that begins'} "
+                f"with {batch}. `kalmap status` lists them."
+            )
+        _print_batch(place, matching[0])
+    return DONE
+
+
+def _batches(place: Target) -> list[dict[str, Any]]:
+    read = TypeDeserializer().deserialize
+    pages = place.clients("dynamodb").get_paginator("scan")
+    found = [
+        {name: read(value) for name, value in item.items()}
+        for page in pages.paginate(TableName=place.stack.batches_table)
+        for item in page["Items"]
+    ]
+    return sorted(found, key=lambda item: str(item.get("started_at", "")), reverse=True)
+
+
+def _with_fate(place: Target, item: dict[str, Any]) -> dict[str, Any]:
+    """The batch; one marked as running whose execution is gone is shown as stopped."""
+    if item.get("status") != "RUNNING" or not item.get("execution_arn"):
+        return item
+    try:
+        execution = place.clients("stepfunctions").describe_execution(
+            executionArn=item["execution_arn"]
+        )
+    except ClientError:
+        return item | {"status": "STOPPED", "reason": "Its execution no longer exists."}
+    if execution["status"] == "RUNNING":
+        return item
+    reason = item.get("reason") or execution.get("cause") or "Its execution ended early."
+    return item | {"status": "STOPPED", "reason": reason}
+
+
+def _print_batches(batches: list[dict[str, Any]]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not batches:
+        console.print("No batch has been run yet.")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("batch", "status", "started"):
+        table.add_column(name)
+    for name in ("received", "accepted", "users"):
+        table.add_column(name, justify="right")
+    table.add_column("reason")
+    for item in batches:
+        table.add_row(
+            str(item["batch_id"]),
+            str(item.get("status", "")).lower(),
+            str(item.get("started_at", ""))[:19].replace("T", " "),
+            *(_figure(item, name) for name in ("received", "accepted", "users")),
+            str(item.get("reason") or ""),
+        )
+    console.print(table)
+
+
+def _figure(item: Mapping[str, Any], name: str) -> str:
+    return f"{int(item[name]):,}" if item.get(name) is not None else ""
+
+
+def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
+        if item.get(name):
+            console.print(f"{name:14}{item[name]}", markup=False)
+    key = item.get("summary")
+    found = Objects(place.clients("s3"), place.stack.bucket).find(str(key)) if key else None
+    if found:
+        console.print()
+        print_summary(json.loads(found))
