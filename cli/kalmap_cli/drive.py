@@ -104,7 +104,9 @@ def upload(clients: Clients, stack: Stack, files: Sequence[Path]) -> str:
     prefix = f"uploads/{uuid.uuid4().hex}/"
     s3 = clients("s3")
     for place, file in enumerate(files):
-        s3.upload_file(str(file), stack.bucket, f"{prefix}{place:03d}-{file.name}")
+        # Printable, whatever the file system allows in a name.
+        name = "".join(c if c.isprintable() else "_" for c in file.name)
+        s3.upload_file(str(file), stack.bucket, f"{prefix}{place:03d}-{name}")
     return prefix
 
 

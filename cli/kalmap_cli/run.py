@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,13 +126,18 @@ def target(
         return
     if data_dir is None:
         raise AssertionError("neither a data directory nor a stack was given")
-    if screen:
-        screen.note("Starting the local cloud")
-    with DataDirectory(data_dir, fresh=fresh) as data, LocalCloud(data) as cloud:
-        began = time.monotonic()
-        if deploy(cloud.clients, local_parameters()) and screen:
-            screen.note(f"Deployed the stack in {time.monotonic() - began:.1f} s")
-        yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+    parameters = local_parameters()
+    say = screen.note if screen else _nothing
+    with DataDirectory(data_dir, fresh=fresh) as data:
+        say("Starting the local cloud")
+        with LocalCloud(data) as cloud:
+            say("Deploying the stack")
+            deploy(cloud.clients, parameters)
+            yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+
+
+def _nothing(_: str) -> None:
+    """Say nothing."""
 
 
 def local_parameters() -> dict[str, str]:
@@ -171,15 +175,15 @@ def check_input(file: Path) -> None:
         raise WrongUsage(
             f"{file} is a directory. Name the files in it, for example {file}/*.jsonl."
         )
+    if not file.exists():
+        raise WrongUsage(f"There is no file {file}. Check the path.")
+    if not file.is_file():
+        raise WrongUsage(f"{file} is not a regular file. Write its content to one first.")
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        raise WrongUsage(f"There is no file {file}. Check the path.") from None
     except OSError as error:
         raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
-    if not file.is_file():
-        raise WrongUsage(f"{file} is not a regular file. Write its content to one first.")
     if not head.strip():
         raise WrongUsage(f"The file {file} is empty. Give a file with at least one measurement.")
     try:
