@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,9 +37,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments behind the command's name; None for the process's own.
     """
-    with contextlib.suppress(ValueError):  # not in the main thread: signals are not ours
-        signal.signal(signal.SIGINT, _interrupt)
-        signal.signal(signal.SIGTERM, _interrupt)
+    handled = {signal.SIGINT: _interrupt, signal.SIGTERM: _interrupt}
+    before = _handle(handled)
+    try:
+        return _main(argv)
+    finally:
+        _handle(before)
+
+
+def _handle(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:
+    """Set signal handlers; returns those that were set before."""
+    before: dict[signal.Signals, Any] = {}
+    with contextlib.suppress(ValueError):  # outside the main thread signals are not ours
+        for number, handler in handlers.items():
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         command: Callable[[argparse.Namespace], int] = arguments.command

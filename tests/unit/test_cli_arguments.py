@@ -1,0 +1,190 @@
+"""What the command line refuses before it starts anything: exit 2 and a sentence."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from kalmap_cli.main import main
+from kalmap_cli.run import check_input, read_profile
+
+LINE = '{"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 80}\n'
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KALMAP_DATA_DIR", raising=False)
+
+
+@pytest.fixture
+def good(tmp_path):
+    file = tmp_path / "good.jsonl"
+    file.write_text(LINE)
+    return str(file)
+
+
+def refused(capsys, *arguments):
+    """The sentence a command ends with; it must be wrong usage, and leave nothing behind."""
+    before = here()
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    assert told.out == ""
+    assert here() == before
+    return told.err
+
+
+def here():
+    """What stands in the directory, but for the output directory, which is made to try it."""
+    return sorted(path.name for path in Path().iterdir() if path.name != "kalmap-out")
+
+
+def test_a_missing_file_is_named(capsys):
+    assert "nope.jsonl" in refused(capsys, "run", "nope.jsonl")
+
+
+def test_a_directory_is_named_and_its_files_are_suggested(capsys, tmp_path):
+    (tmp_path / "inbox").mkdir()
+    assert "inbox is a directory" in refused(capsys, "run", "inbox")
+
+
+def test_an_empty_file_is_refused_also_when_it_is_only_white_space(capsys, tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "blank.jsonl").write_text("\n \n")
+    assert "empty.jsonl is empty" in refused(capsys, "run", "empty.jsonl")
+    assert "blank.jsonl is empty" in refused(capsys, "run", "blank.jsonl")
+
+
+def test_a_file_that_is_neither_jsonl_nor_csv_is_told_what_is_wanted(capsys, tmp_path):
+    (tmp_path / "letter.txt").write_text("Dear all,\nweights are fine.\n")
+    sentence = refused(capsys, "run", "letter.txt")
+    assert "letter.txt is neither JSONL" in sentence
+    assert "user_id,timestamp,value" in sentence
+
+
+def test_a_csv_without_a_required_column_is_told_which(capsys, tmp_path):
+    (tmp_path / "a.csv").write_text("user_id,value\nu,80\n")
+    assert "timestamp" in refused(capsys, "run", "a.csv")
+
+
+def test_bytes_that_only_begin_like_gzip_are_refused(capsys, tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(b"\x1f\x8bnot gzip at all")
+    assert "gzip" in refused(capsys, "run", "a.jsonl.gz")
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(capsys, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in refused(capsys, "run", "pipe")
+
+
+def test_one_bad_file_among_good_ones_stops_the_run_before_it_starts(capsys, good):
+    assert "nope.jsonl" in refused(capsys, "run", good, "nope.jsonl")
+
+
+def test_an_unknown_profile_name_lists_the_names_there_are(capsys, good):
+    assert "body-weight" in refused(capsys, "run", good, "--profile", "bodyweight")
+
+
+def test_a_missing_profile_file_is_named(capsys, good):
+    assert "p.json" in refused(capsys, "run", good, "--profile", "p.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gate": -1}, ["gate", "-1", "from 1 to"]),
+        ({"recovery": 0}, ["recovery", "0", "to 20"]),
+        ({"gait": 3}, ["gait"]),
+        ({"unit": None}, ["unit"]),
+    ],
+)
+def test_a_wrong_profile_field_is_named_with_its_allowed_range(
+    capsys, good, tmp_path, change, words
+):
+    (tmp_path / "p.json").write_text(json.dumps(read_profile_content() | change))
+    sentence = refused(capsys, "run", good, "--profile", "p.json")
+    assert "p.json" in sentence
+    for word in words:
+        assert word in sentence
+
+
+def read_profile_content():
+    return {
+        "name": "p",
+        "unit": "kg",
+        "range": [20, 300],
+        "level_noise": 0.1,
+        "slope_noise": 0,
+        "slope_damping": 0,
+        "slope_prior": 0,
+        "measurement_noise": 0.5,
+        "gate": 16,
+        "rate_limit": 1,
+    }
+
+
+def test_a_profile_file_is_passed_on_whole(tmp_path):
+    (tmp_path / "p.json").write_text(json.dumps(read_profile_content()))
+    passed = read_profile("p.json")
+    assert read_profile_content().items() <= json.loads(json.dumps(passed)).items()
+    assert read_profile(None) == "body-weight"
+
+
+def test_a_profile_that_is_not_json_is_refused(capsys, good, tmp_path):
+    (tmp_path / "p.json").write_text("{")
+    assert "p.json" in refused(capsys, "run", good, "--profile", "p.json")
+
+
+def test_an_output_directory_that_is_a_file_is_refused(capsys, good):
+    assert "--out" in refused(capsys, "run", good, "--out", good)
+
+
+def test_a_data_directory_that_holds_other_things_is_never_touched(capsys, good, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    for more in ((), ("--fresh",)):
+        sentence = refused(capsys, "run", good, "--data-dir", "photos", *more)
+        assert "not a kalmap data directory" in sentence
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_options_of_the_local_cloud_do_not_mix_with_a_stack(capsys, good):
+    assert "--fresh" in refused(capsys, "run", good, "--stack", "s", "--fresh")
+    assert "--data-dir" in refused(capsys, "run", good, "--stack", "s", "--data-dir", "d")
+
+
+def test_states_and_status_without_any_run_say_so_and_create_nothing(capsys):
+    for command in ("states", "status"):
+        assert "Run a batch first" in refused(capsys, command)
+
+
+def test_the_data_directory_comes_from_the_environment_where_no_option_names_one(
+    capsys, monkeypatch
+):
+    monkeypatch.setenv("KALMAP_DATA_DIR", "elsewhere")
+    assert "elsewhere" in refused(capsys, "states")
+
+
+def test_no_command_an_unknown_one_and_an_abbreviated_option_are_wrong_usage(capsys, good):
+    assert main([]) == 2
+    assert main(["frobnicate"]) == 2
+    assert main(["run", good, "--prof", "x"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_command_has_help_with_examples(capsys):
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    for command in ("run", "status", "states", "simulate"):
+        assert command in told
+        assert main([command, "--help"]) == 0
+        assert f"examples:\n  kalmap {command}" in capsys.readouterr().out
+
+
+def test_a_gzipped_file_passes_the_checks(tmp_path):
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(LINE.encode()))
+    check_input(packed)

@@ -1,0 +1,54 @@
+"""What is shown of a batch."""
+
+from kalmap_cli.drive import Progress
+from kalmap_cli.screen import Screen, summary_rows
+
+SUMMARY = {
+    "batch_id": "3f9a",
+    "status": "succeeded",
+    "readings": {
+        "received": 1007,
+        "accepted": 1000,
+        "rejected": {"outlier": 1, "implausible_rate": 2, "in_future": 0},
+        "duplicate": 0,
+        "invalid": {"malformed": 4},
+        "failed": {},
+    },
+    "users": {"total": 9, "new": 5, "changed": 9, "failed": 0},
+    "quality": {"mean": 0.912},
+    "time": {"total_seconds": 3.21},
+    "database": {"requests": 4, "read_units": 9.0, "write_units": 9.0, "conflicts": 1},
+    "memory_mb": {"filter": 81.2, "load": 70.0},
+    "cost_usd": 0.00123,
+}
+
+
+def test_a_summary_becomes_rows_with_reasons_by_how_often_they_were_given():
+    rows = {label: (figure, remark) for label, figure, remark in summary_rows(SUMMARY)}
+    assert rows["received"] == ("1,007", "")
+    assert rows["rejected"] == ("3", "implausible_rate 2, outlier 1")
+    assert rows["invalid"] == ("4", "malformed 4")
+    assert rows["failed"] == ("0", "")
+    assert rows["users"] == ("9", "5 new, 9 changed")
+    assert rows["cost"][0] == "$0.0012"
+    assert rows["memory"] == ("81", "MB at most (filter)")
+
+
+def test_a_summary_of_a_batch_that_failed_early_is_shown_as_far_as_it_goes():
+    rows = summary_rows({"batch_id": "3f9a", "status": "failed", "readings": None, "users": None})
+    assert rows[0] == ("batch", "", "3f9a  failed")
+
+
+def test_without_a_terminal_each_state_is_a_line_once_it_is_left(capsys):
+    with Screen(live=False) as screen:
+        screen.note("Uploading 1 file")
+        screen.show(Progress(1, "PlanBatch", 0, 0, 0))
+        screen.show(Progress(4, "FilterUsers", 0, 0, 3))
+        screen.show(Progress(4, "FilterUsers", 3, 1, 3))
+        screen.show(Progress(9, "CompleteBatch", 0, 0, 0))
+    told = capsys.readouterr()
+    assert told.out == ""
+    lines = told.err.splitlines()
+    assert lines[0] == "Uploading 1 file"
+    assert [line.split()[0] for line in lines[1:]] == ["PlanBatch", "FilterUsers", "CompleteBatch"]
+    assert "3/3 shards, 1 failed" in lines[2]
