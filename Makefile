@@ -26,7 +26,8 @@ INSTALLED_SAM := $(SAM)/installed-$(call checksum,requirements.lock requirements
 KALMAP := $(VENV)/kalmap-installed-$(call checksum,requirements.lock pyproject.toml)
 ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
 
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+# The locks are complete: nothing is left for pip to resolve.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .PHONY: help demo test check lint types template asl bench setup lock clean
 
