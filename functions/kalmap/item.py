@@ -127,7 +127,8 @@ def _number(value: float) -> Attribute:
     """A float within DynamoDB's range of numbers; what has no such number becomes NULL."""
     if not math.isfinite(value) or abs(value) > 9e125:
         return {"NULL": True}
-    return {"N": repr(value) if abs(value) >= 1e-130 else "0"}
+    # A numpy float is a float with a repr of its own.
+    return {"N": repr(float(value)) if abs(value) >= 1e-130 else "0"}
 
 
 def _float(attribute: Attribute) -> float | None:
@@ -138,7 +139,7 @@ def _float(attribute: Attribute) -> float | None:
 
 
 def _iso(microseconds: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=microseconds)
+    moment = _EPOCH + timedelta(microseconds=int(microseconds))
     return moment.isoformat().replace("+00:00", "Z")
 
 

@@ -1,0 +1,225 @@
+"""Faults between a boto3 DynamoDB client and a table, drawn from a seed.
+
+The hooks are botocore's own events, so that everything around them is real: the store, the
+client, the connection and the table. A fault either keeps a request, or part of it, from the
+table, or lets the table carry it out and spoils the answer.
+"""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+
+#: The table never sees the request.
+THROTTLED = "throttled"
+REFUSED = "connection refused"
+ERROR_500 = "500 before the write"
+KILLED_BEFORE = "killed before the request"
+#: The table never sees part of the request, or at most all of it.
+PARTIAL = "part left undone"
+#: The table carries the request out, and its answer is lost.
+CUT = "connection cut after the write"
+SLOW = "answer later than the timeout"
+LATE_500 = "500 after the write"
+KILLED_AFTER = "killed after the request"
+
+KINDS = (
+    THROTTLED,
+    REFUSED,
+    ERROR_500,
+    KILLED_BEFORE,
+    PARTIAL,
+    CUT,
+    SLOW,
+    LATE_500,
+    KILLED_AFTER,
+)
+
+#: How a statement of a batch, or an action of a transaction, may fail in passing.
+STATEMENT_CODES = (
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "TransactionConflict",
+    "InternalServerError",
+)
+
+
+class Killed(BaseException):
+    """The process ends here. Not an Exception, so that nothing under test can survive it."""
+
+
+class Injector:
+    """Injects faults into a client's requests until it is stopped.
+
+    Args:
+        client: The client to spoil.
+        seed: Draws the faults; the same requests in the same order meet the same faults.
+        shares: Probability of each kind per request; together at most 1.
+        every: Instead: the n-th, 2n-th, … request meets a fault, drawn evenly from `shares`.
+        budget: No faults after so many.
+
+    Attributes:
+        counts: Faults injected, by kind.
+        requests: Requests seen.
+    """
+
+    def __init__(
+        self,
+        client,
+        seed: int,
+        shares: Mapping[str, float],
+        *,
+        every: int | None = None,
+        budget: int = 1_000_000,
+    ):
+        self.counts: Counter[str] = Counter()
+        self.requests = 0
+        self._client = client
+        self._random = random.Random(seed)
+        self._shares = shares
+        self._every = every
+        self._budget = budget
+        self._lock = threading.Lock()
+        for event, hook in self._hooks():
+            client.meta.events.register(event, hook)
+
+    def stop(self):
+        for event, hook in self._hooks():
+            self._client.meta.events.unregister(event, hook)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.stop()
+
+    def _hooks(self):
+        return (
+            ("provide-client-params.dynamodb.*", self._choose),
+            ("before-call.dynamodb.*", self._before),
+            ("after-call.dynamodb.*", self._after),
+        )
+
+    def _draw(self):
+        self.requests += 1
+        if self._budget <= 0:
+            return None
+        kinds, weights = tuple(self._shares), tuple(self._shares.values())
+        if self._every:
+            if self.requests % self._every:
+                return None
+            return self._random.choice(kinds)
+        quiet = 1 - sum(weights)
+        return self._random.choices((None, *kinds), (quiet, *weights))[0]
+
+    def _choose(self, params, model, context, **_):
+        with self._lock:
+            kind = self._draw()
+            if kind is None:
+                return None
+            self._budget -= 1
+            self.counts[kind] += 1
+            context["fault"] = kind
+            if kind == PARTIAL:
+                return self._without_part(params, model.name, context)
+        return None
+
+    def _without_part(self, params, operation, context):
+        """Takes a random part of the work out of a request, and keeps it for the answer."""
+        if operation == "BatchExecuteStatement":
+            places = self._some(range(len(params["Statements"])))
+            context["left"] = {
+                place: {"Code": self._random.choice(STATEMENT_CODES), "Message": "injected"}
+                for place in places
+            }
+            kept = [s for place, s in enumerate(params["Statements"]) if place not in places]
+            context["empty"] = not kept
+            return {**params, "Statements": kept or params["Statements"]}
+        if operation == "TransactWriteItems":
+            places = self._some(range(len(params["TransactItems"])))
+            context["left"] = [
+                {"Code": "TransactionConflict" if place in places else "None"}
+                for place in range(len(params["TransactItems"]))
+            ]
+            return None
+        if operation not in {"BatchGetItem", "BatchWriteItem"}:
+            context["fault"] = THROTTLED
+            return None
+        ((table, request),) = params["RequestItems"].items()
+        work = request["Keys"] if operation == "BatchGetItem" else request
+        places = self._some(range(len(work)))
+        left = [part for place, part in enumerate(work) if place in places]
+        kept = [part for place, part in enumerate(work) if place not in places]
+        context["empty"] = not kept
+        if operation == "BatchGetItem":
+            context["left"] = {table: {**request, "Keys": left}}
+            request = {**request, "Keys": kept or work}
+        else:
+            context["left"] = {table: left}
+            request = kept or work
+        return {**params, "RequestItems": {table: request}}
+
+    def _some(self, places):
+        return set(self._random.sample(places, self._random.randint(1, len(places))))
+
+    def _before(self, model, context, **_):
+        kind = context.get("fault")
+        url = self._client.meta.endpoint_url
+        if kind == KILLED_BEFORE:
+            raise Killed
+        if kind == REFUSED:
+            raise EndpointConnectionError(endpoint_url=url)
+        if kind == THROTTLED:
+            return _answer(400, "ProvisionedThroughputExceededException")
+        if kind == ERROR_500:
+            return _answer(500, "InternalServerError")
+        if kind == PARTIAL and model.name == "TransactWriteItems":
+            answer = _answer(400, "TransactionCanceledException")
+            answer[1]["CancellationReasons"] = context["left"]
+            return answer
+        if kind == PARTIAL and context["empty"]:
+            return _answer(200, None)
+        return None
+
+    def _after(self, parsed, model, context, **_):
+        kind = context.get("fault")
+        url = self._client.meta.endpoint_url
+        if kind == KILLED_AFTER:
+            raise Killed
+        if kind == CUT:
+            raise ConnectionClosedError(endpoint_url=url)
+        if kind == SLOW:
+            raise ReadTimeoutError(endpoint_url=url)
+        if kind == LATE_500:
+            raise ClientError(_answer(500, "InternalServerError")[1], model.name)
+        if kind != PARTIAL:
+            return
+        if model.name == "BatchGetItem":
+            parsed.setdefault("Responses", {})
+            parsed["UnprocessedKeys"] = context["left"]
+        elif model.name == "BatchWriteItem":
+            parsed["UnprocessedItems"] = context["left"]
+        elif model.name == "BatchExecuteStatement":
+            done = iter(parsed.get("Responses", []))
+            total = len(parsed.get("Responses", [])) + len(context["left"])
+            parsed["Responses"] = [
+                {"Error": context["left"][place]} if place in context["left"] else next(done)
+                for place in range(total)
+            ]
+
+
+def _answer(status, code):
+    """An answer that no server gave, as botocore has it after parsing."""
+    http = AWSResponse("", status, {}, None)
+    parsed = {"ResponseMetadata": {"HTTPStatusCode": status}}
+    if code:
+        parsed["Error"] = {"Code": code, "Message": "injected"}
+    return http, parsed

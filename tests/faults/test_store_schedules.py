@@ -1,0 +1,191 @@
+"""The law that nothing is lost or counted twice, under random schedules of faults.
+
+Each schedule has its own users, and runs a few batches over them through the real store, the
+real client and a real table, while faults are injected and Tasks are repeated. The same
+batches then run once more, quietly, and every item must come out the same to the bit, but
+for version and tokens.
+"""
+
+import itertools
+import json
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+
+from kalmap.backoff import RetryPolicy
+from kalmap.store import StateStore
+from tests.faults import injector
+from tests.faults.injector import Injector
+from tests.faults.toy_batch import Fold, run_batch, tally, union
+from tests.local_dynamodb import new_client, new_table
+
+SEQUENTIAL = 1_000
+CONCURRENT = {2: 40, 8: 20}
+
+
+class Schedule(NamedTuple):
+    seed: int
+    writers: int
+    """Batches run one after the other by 1 writer, or at the same time by several."""
+    mode: str
+    fold: Fold
+    batches: list[dict[str, list[int]]]
+    """Readings by user."""
+    shares: dict[str, float]
+    every: int | None
+    sizes: dict[str, int]
+    attempts: int
+    seconds: int | None
+    """Time that a Task has, of a clock that goes one second at each look; None: no limit."""
+
+
+def draw(seed: int, writers: int) -> Schedule:
+    chance = random.Random(seed)
+    mode = chance.choices(("conditional", "transactional", "overwrite"), (8, 2, 1))[0]
+    if writers > 1 and mode == "overwrite":
+        mode = "conditional"  # The mode for a single writer.
+    users = [f"{writers}-{seed}-{place}" for place in range(chance.randint(2, 4))]
+    fresh = itertools.count(1)
+    count = 1 if mode == "overwrite" else writers if writers > 1 else chance.choice((2, 2, 3))
+    batches = [
+        {
+            user: [next(fresh) for _ in range(chance.randint(1, 3))]
+            for user in chance.sample(users, chance.randint(2, len(users)))
+        }
+        for _ in range(count)
+    ]
+    kinds = chance.sample(injector.KINDS, chance.randint(1, 4))
+    total = chance.uniform(0.1, 0.7)
+    return Schedule(
+        seed=seed,
+        writers=writers,
+        mode=mode,
+        # With one writer the tokens alone must tell one's own write. Among several, more
+        # than four writes may follow a lost answer, and the fold must know its readings.
+        fold=tally if writers == 1 else union,
+        batches=batches,
+        shares=dict.fromkeys(kinds, total / len(kinds)),
+        every=chance.choice((None, None, 2, 3, 4)),
+        sizes={
+            "get_size": chance.randint(2, 4),
+            "write_size": chance.randint(2, 4),
+            "transaction_size": chance.randint(2, 4),
+            "parallelism": chance.choice((1, 1, 1, 1, 1, 2)),
+        },
+        attempts=chance.randint(1, 5),
+        seconds=chance.choice((None, None, 12, 40)),
+    )
+
+
+def policy(schedule: Schedule) -> tuple[RetryPolicy, itertools.count]:
+    clock = itertools.count()
+    return RetryPolicy(
+        base=1e-9,
+        cap=1e-9,
+        attempts=schedule.attempts,
+        clock=lambda: float(next(clock)),
+        sleep=lambda _: None,
+        random=random.Random(schedule.seed).random,
+    ), clock
+
+
+def run(schedule: Schedule, clients, table: str) -> tuple[Counter, int]:
+    """Runs a schedule's batches under its faults; gives the faults' counts and the rounds."""
+
+    def run_one(place: int, client) -> tuple[Counter, int]:
+        retry, clock = policy(schedule)
+        store = StateStore(client, table, retry=retry, **schedule.sizes)
+        faults = Injector(
+            client,
+            schedule.seed * 100 + place,
+            schedule.shares,
+            every=schedule.every,
+            budget=40,
+        )
+        with faults:
+            rounds = run_batch(
+                store,
+                "faulty",
+                schedule.batches[place],
+                lambda _: schedule.fold,
+                batch=f"batch-{schedule.seed}-{place}",
+                mode=schedule.mode,
+                deadline=lambda: schedule.seconds and next(clock) + schedule.seconds,
+            )
+        return faults.counts, rounds
+
+    places = range(len(schedule.batches))
+    if schedule.writers == 1:
+        done = [run_one(place, clients[0]) for place in places]
+    else:
+        with ThreadPoolExecutor(schedule.writers) as pool:
+            done = list(pool.map(run_one, places, clients))
+    return sum((counts for counts, _ in done), Counter()), sum(rounds for _, rounds in done)
+
+
+@pytest.fixture(scope="module")
+def clients():
+    return [new_client() for _ in range(8)]
+
+
+def check(schedules: list[Schedule], clients, capsys, title: str) -> tuple[int, int]:
+    """Holds the law over schedules; gives the numbers of their batches and rounds."""
+    table = new_table(clients[0])
+    faults: Counter[str] = Counter()
+    rounds = 0
+    for schedule in schedules:
+        counts, more = run(schedule, clients, table)
+        faults += counts
+        rounds += more
+
+    # The quiet run: users do not depend on each other, so that all schedules' n-th batches
+    # can be one.
+    quiet = StateStore(clients[0], table)
+    folds = {user: s.fold for s in schedules for batch in s.batches for user in batch}
+    for place in range(max(len(schedule.batches) for schedule in schedules)):
+        readings: dict[str, list[int]] = {}
+        for schedule in schedules:
+            if place < len(schedule.batches):
+                readings |= schedule.batches[place]
+        run_batch(quiet, "quiet", readings, folds.__getitem__, batch=f"quiet-{place}")
+
+    final: dict[str, dict] = {"quiet": {}, "faulty": {}}
+    for item in quiet.scan():
+        final[item.profile][item.user] = (item.state.body, item.level, item.slope, item.as_of)
+    assert final["faulty"] == final["quiet"]
+
+    sent: dict[str, list[int]] = {user: [] for user in folds}
+    for schedule in schedules:
+        for batch in schedule.batches:
+            for user, numbers in batch.items():
+                sent[user] += numbers
+    found = {user: json.loads(body) for user, (body, *_) in final["faulty"].items()}
+    assert found == {user: sorted(numbers) for user, numbers in sent.items()}
+
+    batches = sum(len(schedule.batches) for schedule in schedules)
+    with capsys.disabled():
+        readings_sent = sum(map(len, sent.values()))
+        print(  # noqa: T201
+            f"\n{title}: {len(schedules)} schedules, {batches} batches, {len(sent)} users,"
+            f" {readings_sent} readings, {rounds} rounds; lost 0, twice 0."
+            f" {faults.total()} faults: "
+            + ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
+        )
+    assert set(faults) == set(injector.KINDS)
+    return batches, rounds
+
+
+def test_whatever_fails_each_reading_counts_exactly_once(clients, capsys):
+    schedules = [draw(seed, writers=1) for seed in range(SEQUENTIAL)]
+    batches, rounds = check(schedules, clients, capsys, "One writer")
+    # A lone writer that needs a second round has taken its own write for another's.
+    assert rounds == batches
+
+
+@pytest.mark.parametrize("writers", CONCURRENT)
+def test_batches_at_the_same_moment_lose_nothing_under_faults(writers, clients, capsys):
+    schedules = [draw(seed, writers) for seed in range(CONCURRENT[writers])]
+    check(schedules, clients, capsys, f"{writers} writers at once")

@@ -1,0 +1,26 @@
+import pytest
+
+from kalmap.backoff import RetryPolicy
+from kalmap.store import StateStore
+from tests.local_dynamodb import new_client, new_table
+
+
+@pytest.fixture(scope="session")
+def client():
+    return new_client()
+
+
+@pytest.fixture
+def table(client):
+    return new_table(client)
+
+
+@pytest.fixture
+def impatient():
+    """Retries at once, so that no test waits for a pause."""
+    return RetryPolicy(base=1e-9, cap=1e-9, attempts=10)
+
+
+@pytest.fixture
+def store(client, table, impatient):
+    return StateStore(client, table, retry=impatient, parallelism=2)
