@@ -113,6 +113,8 @@ class LocalCloud:
                             str(Path(__file__).with_name("cloud_process.py")),
                             str(listening.fileno()),
                             str(lifeline),
+                            # Unused: tells whoever lists processes whose this one is.
+                            str(self._data.path),
                         ],
                         stdin=subprocess.DEVNULL,
                         stdout=log,

@@ -1,10 +1,10 @@
 """The local cloud's own process: ministack, on a socket and under a lifeline it inherits.
 
-Started by `kalmap_cli.cloud` as `python cloud_process.py SOCKET LIFELINE`, both file
-descriptors. The socket is bound before this process exists, so nobody can take its port
-in between. The lifeline is the reading end of a pipe whose other end only the parent
-holds: when the parent ends, however it ends, reading returns, and this process saves its
-state and goes.
+Started by `kalmap_cli.cloud` as `python cloud_process.py SOCKET LIFELINE DIRECTORY`: two file
+descriptors, and the data directory, which is there to be seen in a list of processes. The
+socket is bound before this process exists, so nobody can take its port in between. The
+lifeline is the reading end of a pipe whose other end only the parent holds: when the parent
+ends, however it ends, reading returns, and this process saves its state and goes.
 """
 
 import asyncio

@@ -96,7 +96,7 @@ def test_a_missing_profile_file_is_named(capsys, good):
     ("change", "words"),
     [
         ({"gate": -1}, ["gate", "-1", "from 1 to"]),
-        ({"recovery": 0}, ["recovery", "0", "to 20"]),
+        ({"recovery": 0}, ["recovery", "0", "a whole number from"]),
         ({"gait": 3}, ["gait"]),
         ({"unit": None}, ["unit"]),
     ],

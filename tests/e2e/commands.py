@@ -1,0 +1,81 @@
+"""The command as a process of its own, and what it may have left running."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.deploy import STACK
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user without AWS settings who has the packages under test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return (
+        kept | {"PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT / "cli")))} | more
+    )
+
+
+def start(*arguments: object, cwd: Path, **more: str) -> subprocess.Popen[str]:
+    """Start a `kalmap` command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kalmap_cli.main", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kalmap(*arguments: object, cwd: Path, **more: str) -> Outcome:
+    """Run a `kalmap` command to its end; never may it show a traceback."""
+    process = start(*arguments, cwd=cwd, **more)
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in out + err
+    return Outcome(process.returncode, out, err)
+
+
+def processes_of(data_dir: Path) -> list[str]:
+    """The local cloud of a data directory and its workers, as lines of `ps`."""
+    listed = subprocess.run(
+        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    own = str(os.getpid())
+    return [
+        line
+        for line in listed
+        if str(data_dir) in line and "kalmap_cli.main" not in line and line.split()[0] != own
+    ]
+
+
+class SharedCloud(NamedTuple):
+    """A local cloud that is up for the whole session, to be used as if it were AWS."""
+
+    cloud: LocalCloud
+    directory: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes AWS's tools use it."""
+        return {
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_ACCESS_KEY_ID": "someone",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def run(self, *arguments: object, cwd: Path) -> Outcome:
+        """`kalmap run … --stack` on it."""
+        return kalmap("run", *arguments, "--stack", STACK, cwd=cwd, **self.variables)

@@ -1,0 +1,23 @@
+"""The real thing: the command as a process, the deployed stack, and nothing replaced.
+
+Starting a local cloud, deploying and warming its workers takes seconds, so most tests share
+one that stays up for the session, and drive it as they would drive AWS: by `--stack`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.deploy import deploy
+from kalmap_cli.run import LOCAL_PARAMETERS
+from tests.e2e.commands import SharedCloud
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCloud]:
+    directory = tmp_path_factory.mktemp("shared-cloud")
+    with DataDirectory(directory) as data, LocalCloud(data) as cloud:
+        deploy(cloud.clients, LOCAL_PARAMETERS | {"ReadingsPerShard": "50"})
+        yield SharedCloud(cloud, directory)

@@ -1,0 +1,152 @@
+"""The local cloud by itself: where it listens, what it sees, what it keeps, how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.exits import WrongUsage
+from tests.e2e.commands import environment, processes_of
+
+#: Starts a local cloud, stores an object, says where it listens, and waits.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+
+with DataDirectory(Path(sys.argv[1])) as data, LocalCloud(data) as cloud:
+    s3 = cloud.clients("s3")
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="k", Body=b"value")
+    print(cloud.endpoint, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "data")],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    process.endpoint = process.stdout.readline().strip()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def port_of(endpoint):
+    return int(endpoint.rsplit(":", 1)[1])
+
+
+def gone_within(seconds, directory, endpoint):
+    """Whether nothing runs and nothing listens any more; waits up to so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            listening = probe.connect_ex(("127.0.0.1", port_of(endpoint))) == 0
+        if not listening and not processes_of(directory):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and 127.0.0.2")
+
+
+@on_linux
+def test_it_listens_on_the_loopback_interface_only(tmp_path):
+    with (
+        DataDirectory(tmp_path) as data,
+        LocalCloud(data) as cloud,
+        socket.socket() as elsewhere,
+    ):
+        # Were it listening on all interfaces, its port could not be bound on another one.
+        elsewhere.bind(("127.0.0.2", port_of(cloud.endpoint)))
+
+
+def test_its_port_cannot_be_taken_from_it_and_taken_ports_do_not_matter(tmp_path):
+    with socket.socket() as usual:
+        # ministack's own default port is busy, as if the user ran one already.
+        with suppress(OSError):
+            usual.bind(("127.0.0.1", 4566))
+            usual.listen()
+        one, other = tmp_path / "one", tmp_path / "other"
+        with DataDirectory(one) as data, LocalCloud(data) as first:
+            with pytest.raises(OSError), socket.socket() as thief:
+                thief.bind(("127.0.0.1", port_of(first.endpoint)))
+            with DataDirectory(other) as more, LocalCloud(more) as second:
+                assert second.endpoint != first.endpoint
+                second.clients("s3").create_bucket(Bucket="only-in-second")
+                assert first.clients("s3").list_buckets()["Buckets"] == []
+
+
+def test_what_was_stored_is_there_again_after_a_restart(tmp_path):
+    with DataDirectory(tmp_path) as data, LocalCloud(data) as cloud:
+        cloud.clients("s3").create_bucket(Bucket="kept")
+        cloud.clients("s3").put_object(Bucket="kept", Key="k", Body=b"value")
+    with DataDirectory(tmp_path) as data, LocalCloud(data) as cloud:
+        assert cloud.clients("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"value"
+    with DataDirectory(tmp_path, fresh=True) as data, LocalCloud(data) as cloud:
+        assert cloud.clients("s3").list_buckets()["Buckets"] == []
+
+
+@on_linux
+def test_it_sees_nothing_of_the_users_aws_account(tmp_path, monkeypatch):
+    configuration = tmp_path / "config"
+    configuration.write_text("[default]\nregion = eu-west-9\nendpoint_url = http://127.0.0.1:1\n")
+    for name, value in {
+        "AWS_PROFILE": "no-such-profile",
+        "AWS_ACCESS_KEY_ID": "AKIAREALREALREALREAL",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "AWS_SESSION_TOKEN": "real",
+        "AWS_CONFIG_FILE": str(configuration),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "http_proxy": "http://127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with DataDirectory(tmp_path / "data") as data, LocalCloud(data) as cloud:
+        client = cloud.clients("s3")
+        client.create_bucket(Bucket="made")
+        assert client.meta.region_name == "us-east-1"
+        seen = Path(f"/proc/{cloud.process}/environ").read_bytes()
+        assert b"real" not in seen
+        assert b"AKIA" not in seen
+        assert b"no-such-profile" not in seen
+        assert b"proxy" not in seen.lower()
+
+
+def test_a_second_user_of_the_directory_is_told_who_has_it(tmp_path, holder):
+    with pytest.raises(WrongUsage, match=rf"in use by another kalmap.*process {holder.pid}"):
+        DataDirectory(tmp_path / "data").__enter__()
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_it_ends_with_its_parent_however_that_ends_and_saves_first(tmp_path, holder, end):
+    os.kill(holder.pid, end)
+    holder.wait()
+    assert gone_within(10, tmp_path / "data", holder.endpoint)
+    with DataDirectory(tmp_path / "data") as data, LocalCloud(data) as cloud:
+        assert cloud.clients("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"value"
+
+
+def test_the_directory_of_a_killed_parent_is_free_as_soon_as_all_is_saved(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with DataDirectory(tmp_path / "data") as data, LocalCloud(data) as cloud:
+        assert cloud.clients("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"value"
