@@ -34,5 +34,5 @@ class Readings(NamedTuple):
     tag: U8
     """1 where the hash is of a measurement id, 0 where it is of source and value."""
     hash: U64
-    index: I64
+    index: I64  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     """0-based place in the batch's input; unique."""

@@ -1,0 +1,167 @@
+"""The edge: settings from the environment, clients made once, every step measured and logged."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import msgspec
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore.config import Config
+
+from kalmap.batch import Pointer
+from kalmap.batches import BatchRecords
+from kalmap.folder import Folder, Shard
+from kalmap.objects import Objects
+from kalmap.report import Report
+from kalmap.store import StateStore
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+Event = dict[str, Any]
+Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
+
+logger = Logger(service="kalmap")
+metrics = Metrics(namespace="kalmap", service="kalmap")
+
+#: Left of a Lambda's time for its last writes and its report.
+_RESERVE_SECONDS = 5.0
+_IN_FLIGHT = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
+#: The store retries by its own policy, and counts.
+_ONE_ATTEMPT = Config(
+    max_pool_connections=16,
+    retries={"total_max_attempts": 1},
+    connect_timeout=3,
+    read_timeout=10,
+)
+
+
+@cache
+def bucket(name: str) -> Objects:
+    """A bucket by its name."""
+    return Objects(_s3(), name)
+
+
+def work_bucket() -> Objects:
+    """The bucket that the batches' folders lie in."""
+    return bucket(os.environ["WORK_BUCKET"])
+
+
+@cache
+def store() -> StateStore:
+    """The table of states."""
+    return StateStore(boto3.client("dynamodb", config=_ONE_ATTEMPT), os.environ["STATES_TABLE"])
+
+
+@cache
+def batch_records() -> BatchRecords:
+    """The table of batches."""
+    return BatchRecords(boto3.client("dynamodb", config=_IN_FLIGHT), os.environ["BATCHES_TABLE"])
+
+
+@cache
+def _s3() -> Any:
+    return boto3.client("s3", config=_IN_FLIGHT)
+
+
+def now() -> datetime:
+    """The time, for records of what happened; no decision about a reading looks at it."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a Map's child, or a single step, was invoked with."""
+
+    event: Event
+    folder: Folder
+    round: int
+    deadline: float
+    """On the monotonic clock: when to stop and report."""
+
+    @property
+    def shard(self) -> Shard:
+        """The Map item, where it is a shard."""
+        return msgspec.convert(self.event["shard"], Shard)
+
+
+def step(name: str) -> Callable[[Callable[[Task], Any]], Handler]:
+    """Make a Lambda handler of a step: decode, measure, keep its report, log, encode.
+
+    The step gives a Report, which is kept and answered by an empty object, so that payloads
+    stay small; or its answer, and a report of its costs is kept.
+
+    Args:
+        name: The step's name in reports.
+    """
+
+    def decorate(run: Callable[[Task], Any]) -> Handler:
+        @logger.inject_lambda_context
+        @metrics.log_metrics
+        def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
+            started = time.time()
+            task = _task(event, context)
+            objects = task.folder.objects
+            gets, puts = objects.gets, objects.puts
+            answer = run(task)
+            report = answer if isinstance(answer, Report) else Report(step=name, round=task.round)
+            report.started, report.ended = started, time.time()
+            report.gets, report.puts = objects.gets - gets, objects.puts - puts + 1
+            report.memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            report.configured_mb = int(context.memory_limit_in_mb)
+            task.folder.save_report(report)
+            _observe(report)
+            return {} if answer is report else encode(answer)
+
+        return handler
+
+    return decorate
+
+
+def encode(answer: Any) -> dict[str, Any]:
+    """An answer as a JSON object."""
+    if hasattr(answer, "_asdict"):
+        answer = answer._asdict()
+    return dict(msgspec.to_builtins(answer))
+
+
+def _task(event: Mapping[str, Any], context: "LambdaContext") -> Task:
+    pointer = msgspec.convert(event["batch"], Pointer)
+    left = context.get_remaining_time_in_millis() / 1000
+    return Task(
+        event=dict(event),
+        folder=Folder.of(bucket(pointer.bucket), pointer),
+        round=int(event.get("round", 0)),
+        deadline=time.monotonic() + max(left - _RESERVE_SECONDS, left / 2),
+    )
+
+
+def _observe(report: Report) -> None:
+    """Log and count what a step did. Neither user ids nor values belong here."""
+    logger.info(
+        "step done",
+        step=report.step,
+        round=report.round,
+        shard=report.shard,
+        seconds=round(report.ended - report.started, 3),
+        readings=sum(report.readings.values()),
+        users=report.users,
+        failed=report.error is not None,
+    )
+    metrics.add_dimension("step", report.step)
+    metrics.add_metric("Duration", MetricUnit.Seconds, report.ended - report.started)
+    metrics.add_metric("Memory", MetricUnit.Megabytes, report.memory_mb)
+    if report.readings:
+        metrics.add_metric("Readings", MetricUnit.Count, sum(report.readings.values()))
+    if report.database.requests:
+        metrics.add_metric("DatabaseRequests", MetricUnit.Count, report.database.requests)
+        metrics.add_metric("Throttles", MetricUnit.Count, report.database.throttles)
+    if report.conflicts:
+        metrics.add_metric("Conflicts", MetricUnit.Count, len(report.conflicts))

@@ -1,0 +1,11 @@
+"""FilterUsers."""
+
+from handlers.edge import Task, step
+from kalmap.pipeline.filter import filter_users
+from kalmap.report import Report
+
+
+@step("filter")
+def handler(task: Task) -> Report:
+    """Fold a shard's readings into its users' states."""
+    return filter_users(task.folder, task.round, task.shard)

@@ -1,0 +1,18 @@
+"""IdentifyBatch."""
+
+from typing import TYPE_CHECKING, Any
+
+from handlers.edge import Event, bucket, encode, logger, work_bucket
+from kalmap.pipeline.identify import identify
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+@logger.inject_lambda_context
+def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
+    """Identify the batch of an execution; see `kalmap.pipeline.identify`."""
+    pointer = identify(
+        event["input"], event["execution"], event["started_at"], work_bucket(), bucket
+    )
+    return encode(pointer)

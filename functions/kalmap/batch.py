@@ -1,0 +1,173 @@
+"""A batch: the execution's input in one form, and the identity that makes it run once."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from kalmap.errors import InvalidInput
+from kalmap.profile import Profile
+
+WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
+
+#: Rounds of reloading users whose state another batch changed meanwhile.
+MAX_CONFLICT_ROUNDS = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INPUT_HELP = (
+    'Give for example {"source": {"bucket": "b", "key": "k"}}; README and docs show every field.'
+)
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the readings are: an object, all objects below a prefix, or the records inline."""
+
+    bucket: str | None = None
+    key: str | None = None
+    version_id: str | None = None
+    """Pins a key's version; S3 events carry it."""
+    prefix: str | None = None
+    records: list[dict[str, Any]] | None = None
+
+
+class ProfileObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A profile that lies in S3."""
+
+    bucket: str
+    key: str
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The commit gate's limits, as shares."""
+
+    failed_shards: float = 0.0
+    unusable: float = 0.2
+
+
+class BatchInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The execution's input."""
+
+    source: Source
+    profile: str | dict[str, Any] = "body-weight"
+    write_mode: WriteMode = "conditional"
+    limits: Limits = Limits()
+    adopt_profile: bool = False
+    now: datetime | None = None
+    retry_of: str | None = None
+
+
+class InputObject(msgspec.Struct, frozen=True):
+    """An input object pinned to the version that was there when the batch was identified."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    version_id: str | None = None
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """An identified batch, as `batch.json` keeps it for every later step."""
+
+    batch_id: str
+    attempt: str
+    objects: list[InputObject]
+    profile: Profile
+    write_mode: WriteMode
+    limits: Limits
+    adopt_profile: bool
+    now: int
+    """Microseconds since 1970 UTC; what `in_future` is judged against."""
+    started_at: str
+    retry_of: str | None = None
+
+    @property
+    def now_iso(self) -> str:
+        """`now` in ISO 8601."""
+        return (_EPOCH + timedelta(microseconds=self.now)).isoformat()
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """What travels through the state machine's payloads instead of the batch itself."""
+
+    batch_id: str
+    attempt: str
+    bucket: str
+    prefix: str
+    profile: str
+    write_mode: WriteMode
+
+
+def read_input(event: Mapping[str, Any]) -> BatchInput:
+    """Bring StartExecution input, an S3 event and a custom event to one form.
+
+    Raises:
+        InvalidInput: It is none of these; the sentence names the field.
+    """
+    detail = event.get("detail")
+    if event.get("source") == "aws.s3" and isinstance(detail, Mapping):
+        return _from_s3_event(detail)
+    given = detail if isinstance(detail, Mapping) and "detail-type" in event else event
+    try:
+        batch_input = msgspec.convert(given, BatchInput)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"The batch's input is wrong: {error}. {_INPUT_HELP}") from error
+    _check(batch_input)
+    return batch_input
+
+
+def _from_s3_event(detail: Mapping[str, Any]) -> BatchInput:
+    try:
+        item = detail["object"]
+        source = Source(
+            bucket=detail["bucket"]["name"], key=item["key"], version_id=item.get("version-id")
+        )
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"The S3 event has no bucket name or object key ({error}).") from error
+    return BatchInput(source=source)
+
+
+def _check(batch_input: BatchInput) -> None:
+    source = batch_input.source
+    given = [name for name in ("key", "prefix", "records") if getattr(source, name) is not None]
+    if len(given) != 1:
+        raise InvalidInput(
+            "The batch's source needs exactly one of key, prefix and records; it has "
+            f"{' and '.join(given) or 'none'}. {_INPUT_HELP}"
+        )
+    if given != ["records"] and not source.bucket:
+        raise InvalidInput(f"The batch's source has a {given[0]} but no bucket. {_INPUT_HELP}")
+    for name in ("failed_shards", "unusable"):
+        if not 0.0 <= getattr(batch_input.limits, name) <= 1.0:
+            raise InvalidInput(f"limits.{name} is a share and must lie between 0 and 1.")
+    if batch_input.now is not None and batch_input.now.tzinfo is None:
+        raise InvalidInput("now needs an offset from UTC, for example 2026-03-01T07:12:00Z.")
+
+
+def identity(objects: Sequence[InputObject], profile_digest: bytes, given: BatchInput) -> str:
+    """The batch's identity: the same for the same content, profile and options.
+
+    An object counts by its key and its version, or its etag where the bucket keeps no
+    versions. `now` is part of it only where the caller fixed it.
+    """
+    content = [
+        [(o.bucket, o.key, o.version_id or o.etag) for o in objects],
+        profile_digest.hex(),
+        given.write_mode,
+        [given.limits.failed_shards, given.limits.unusable],
+        given.adopt_profile,
+        given.now.isoformat() if given.now else None,
+        given.retry_of,
+    ]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970 UTC of an aware time."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def parse_moment(text: str) -> datetime:
+    """An aware time from ISO 8601, as Step Functions and events write it."""
+    return msgspec.convert(text, datetime).astimezone(UTC)

@@ -1,0 +1,114 @@
+"""The table of batches: who claimed what, and how it ended."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kalmap.batch import Batch
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class BatchRecords:
+    """Records of batches, keyed by `batch_id`; ClaimBatch puts them, the last step ends them."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def finish(
+        self,
+        batch: Batch,
+        status: str,
+        reason: str | None,
+        summary_key: str,
+        summary: Mapping[str, Any],
+        finished: datetime,
+    ) -> bool:
+        """Mark a batch as ended, if this attempt still holds the claim."""
+        readings, users = summary["readings"], summary["users"]
+        return self._mark(
+            batch.batch_id,
+            batch.attempt,
+            {
+                "status": {"S": status},
+                "reason": {"S": reason} if reason else {"NULL": True},
+                "summary": {"S": summary_key},
+                "finished_at": {"S": finished.isoformat()},
+                "received": {"N": str(readings["received"])},
+                "accepted": {"N": str(readings["accepted"])},
+                "users": {"N": str(users["total"])},
+                "changed": {"N": str(users["changed"])},
+            },
+        )
+
+    def release(self, attempt: str, reason: str, finished: datetime) -> list[str]:
+        """Mark failed whatever an execution that was stopped, aborted or timed out holds.
+
+        Returns:
+            The ids of the batches released.
+        """
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName="by-execution",
+            KeyConditionExpression="#execution = :execution",
+            ExpressionAttributeNames={"#execution": "execution"},
+            ExpressionAttributeValues={":execution": {"S": attempt}},
+        )
+        fields = {
+            "status": {"S": "FAILED"},
+            "reason": {"S": reason},
+            "finished_at": {"S": finished.isoformat()},
+        }
+        return [
+            item["batch_id"]["S"]
+            for page in pages
+            for item in page["Items"]
+            if self._mark(item["batch_id"]["S"], attempt, fields, only="RUNNING")
+        ]
+
+    def get(self, batch_id: str) -> dict[str, Any] | None:
+        """A batch's record."""
+        answer = self._client.get_item(
+            TableName=self._table, Key={"batch_id": {"S": batch_id}}, ConsistentRead=True
+        )
+        return dict(answer["Item"]) if "Item" in answer else None
+
+    def scan(self) -> Iterator[dict[str, Any]]:
+        """All records, in no particular order."""
+        for page in self._client.get_paginator("scan").paginate(
+            TableName=self._table, ConsistentRead=True
+        ):
+            yield from page["Items"]
+
+    def _mark(
+        self,
+        batch_id: str,
+        attempt: str,
+        fields: Mapping[str, Any],
+        only: str | None = None,
+    ) -> bool:
+        condition = "#execution = :execution"
+        names = {"#execution": "execution"}
+        values: dict[str, Any] = {":execution": {"S": attempt}}
+        if only:
+            condition += " AND #status = :only"
+            names["#status"] = "status"
+            values[":only"] = {"S": only}
+        for place, (name, value) in enumerate(fields.items()):
+            names[f"#f{place}"] = name
+            values[f":f{place}"] = value
+        sets = ", ".join(f"#f{place} = :f{place}" for place in range(len(fields)))
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"batch_id": {"S": batch_id}},
+                UpdateExpression=f"SET {sets}",
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True

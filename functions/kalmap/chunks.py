@@ -1,0 +1,116 @@
+"""Chunks: the input's objects cut into byte ranges that one worker reads each."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from kalmap.errors import InvalidInput
+from kalmap.measurement import MAX_LINE_BYTES
+
+#: A gzipped object cannot be cut, so it must fit into one worker.
+MAX_GZIP_BYTES = 64 * 1024 * 1024
+MAX_INFLATED_BYTES = 768 * 1024 * 1024
+
+
+class SourceObject(msgspec.Struct, frozen=True):
+    """An input object, with what PlanBatch learned from its first bytes."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    version_id: str | None = None
+    columns: list[str] | None = None
+    """CSV column names; None for JSONL."""
+    body_start: int = 0
+    """Where the records begin, in inflated bytes: behind a CSV header."""
+    header_lines: int = 0
+    gzipped: bool = False
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """The lines of an object that begin in [start, end)."""
+
+    chunk: int
+    object: SourceObject
+    start: int
+    end: int
+
+
+def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
+    """Cut objects into chunks of about `chunk_bytes`, in the input's order.
+
+    Raises:
+        InvalidInput: A gzipped object is too large for one worker.
+    """
+    chunks: list[Chunk] = []
+    for source in objects:
+        if source.gzipped and source.size > MAX_GZIP_BYTES:
+            raise InvalidInput(
+                f"{source.key} is gzipped and has {source.size:,} bytes; a gzipped object is read "
+                f"by one worker and may have {MAX_GZIP_BYTES:,}. Split it, or upload it inflated."
+            )
+        step = source.size if source.gzipped else chunk_bytes
+        start = 0 if source.gzipped else source.body_start
+        while start < source.size:
+            end = min(start + step, source.size)
+            if source.size - end < step // 4:  # no tiny last chunk
+                end = source.size
+            chunks.append(Chunk(len(chunks), source, start, end))
+            start = end
+    return chunks
+
+
+def owned_lines(chunk: Chunk, read: Callable[[int, int], bytes]) -> bytes:
+    """The whole lines that begin inside a chunk of an object that is not gzipped.
+
+    Args:
+        chunk: Its byte range.
+        read: Gives the object's bytes [start, end); fewer at the object's end.
+    """
+    source = chunk.object
+    first = chunk.start
+    if first > source.body_start:
+        first -= 1  # the byte before tells whether a line begins exactly at the start
+    data = read(first, min(chunk.end + MAX_LINE_BYTES, source.size))
+    begin = 0
+    if chunk.start > source.body_start:
+        newline = data.find(b"\n", 0, chunk.end - first)
+        if newline < 0 or first + newline + 1 >= chunk.end:
+            return b""  # the whole chunk lies inside a line that began before it
+        begin = newline + 1
+    # The last line that begins here ends at the first newline at or behind the last byte.
+    end = data.find(b"\n", chunk.end - first - 1)
+    # Without one, the line is longer than any that is read: what is there shows that.
+    return data[begin:] if end < 0 else data[begin : end + 1]
+
+
+def inflated(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Inflate a gzipped object, whose members may be several.
+
+    Raises:
+        InvalidInput: It is truncated, corrupt, or inflates to more than a worker can hold.
+    """
+    import zlib  # noqa: PLC0415 - most workers never meet gzip
+
+    inflater = zlib.decompressobj(wbits=31)
+    total = 0
+    try:
+        for part in parts:
+            rest = part
+            while rest:
+                if inflater.eof:
+                    inflater = zlib.decompressobj(wbits=31)
+                data = inflater.decompress(rest, 1 << 20)
+                rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+                total += len(data)
+                if total > MAX_INFLATED_BYTES:
+                    raise InvalidInput(
+                        f"{name} inflates to more than {MAX_INFLATED_BYTES:,} bytes; split it, or "
+                        "upload it inflated."
+                    )
+                yield data
+    except zlib.error as error:
+        raise InvalidInput(f"{name} is corrupt: it cannot be inflated ({error}).") from error
+    if not inflater.eof:
+        raise InvalidInput(f"{name} is truncated: its gzip stream does not end.")

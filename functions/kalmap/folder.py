@@ -1,0 +1,224 @@
+"""The batch's folder in the work bucket: every key's name, and what each object holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from kalmap.batch import Batch, Pointer
+from kalmap.chunks import Chunk
+from kalmap.item import Change, StoredState
+from kalmap.objects import Objects
+from kalmap.profile import Profile
+from kalmap.report import Report
+from kalmap.shards import SLICE_PLACE, PartitionReport, ShardInput, assemble
+from kalmap.summary import Totals
+
+_READS_IN_FLIGHT = 16
+T = TypeVar("T")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How the input is cut: `plan.json`."""
+
+    chunks: int
+    shards: int
+    files: list[str]
+    """The object's key of each chunk."""
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """A Map item: a shard, and where its table of slice places lies in `slices.bin`."""
+
+    shard: int
+    readings: int
+    slices: tuple[int, int]
+
+
+class Folder:
+    """`batches/{batch_id}/{attempt}/` in the work bucket.
+
+    Args:
+        objects: The work bucket.
+        prefix: The folder's key prefix, without a slash at the end.
+    """
+
+    def __init__(self, objects: Objects, prefix: str) -> None:
+        self.objects = objects
+        self.prefix = prefix
+
+    @classmethod
+    def of(cls, objects: Objects, pointer: Pointer) -> "Folder":
+        """The folder a pointer points to."""
+        return cls(objects, pointer.prefix)
+
+    def key(self, name: str) -> str:
+        """An object's whole key."""
+        return f"{self.prefix}/{name}"
+
+    # What the batch is, and how it was cut.
+
+    def batch(self) -> Batch:
+        """The identified batch."""
+        return self._read("batch.json", Batch)
+
+    def save_batch(self, batch: Batch) -> None:
+        """Keep the identified batch."""
+        self._write("batch.json", batch)
+
+    def plan(self) -> Plan:
+        """How the input is cut."""
+        return self._read("plan.json", Plan)
+
+    def save_plan(self, plan: Plan, chunks: Sequence[Chunk]) -> str:
+        """Keep the plan and the chunks; gives the key of the Map's items."""
+        self._write("chunks.json", chunks)
+        self._write("plan.json", plan)
+        return self.key("chunks.json")
+
+    # Partitions.
+
+    def save_partition(self, data: bytes, report: PartitionReport) -> None:
+        """Keep a chunk's slices and where each lies."""
+        self.objects.put(self._partition(report.chunk), data)
+        self.objects.put(
+            self.key(f"partitions/{report.chunk:06d}.report"), msgspec.msgpack.encode(report)
+        )
+
+    def partition_report(self, chunk: int) -> PartitionReport | None:
+        """Where a chunk's slices lie; None where nobody could even record its failure."""
+        data = self.objects.find(self.key(f"partitions/{chunk:06d}.report"))
+        return None if data is None else msgspec.msgpack.decode(data, type=PartitionReport)
+
+    def save_slices(self, places: Sequence[bytes], counts: Sequence[int]) -> list[Shard]:
+        """Keep each shard's slice places; gives the shards that have readings."""
+        self.objects.put(self.key("slices.bin"), b"".join(places))
+        ends = np.cumsum([len(table) for table in places]).tolist()
+        return [
+            Shard(number, count, (end - len(table), end))
+            for number, (table, count, end) in enumerate(zip(places, counts, ends, strict=True))
+            if count
+        ]
+
+    def shard_input(
+        self, shard: Shard, profile: Profile, only_users: set[str] | None
+    ) -> ShardInput:
+        """A shard's readings, from all chunks."""
+        table = np.frombuffer(
+            self.objects.get(self.key("slices.bin"), *shard.slices), SLICE_PLACE
+        ).tolist()
+        slices = [
+            (chunk, index, line, self.objects.get(self._partition(chunk), at, at + length))
+            for chunk, at, length, index, line in table
+        ]
+        return assemble(slices, profile, only_users)
+
+    def _partition(self, chunk: int) -> str:
+        return self.key(f"partitions/{chunk:06d}.bin")
+
+    # Rounds.
+
+    def save_shards(self, round_: int, shards: Sequence[Shard]) -> str:
+        """Keep a round's Map items; gives their key."""
+        self._write(f"round-{round_}/shards.json", shards)
+        return self.key(f"round-{round_}/shards.json")
+
+    def shards(self, round_: int) -> list[Shard]:
+        """A round's Map items."""
+        return self._read(f"round-{round_}/shards.json", list[Shard])
+
+    def save_users(self, round_: int, shard: int, users: Iterable[str]) -> None:
+        """Keep which of a shard's users go round again."""
+        self._write(f"round-{round_}/users/{shard:06d}.json", sorted(users))
+
+    def users(self, round_: int, shard: int) -> set[str] | None:
+        """Which of a shard's users this round is about; None for all, as in round 0."""
+        if round_ == 0:
+            return None
+        return set(self._read(f"round-{round_}/users/{shard:06d}.json", list[str]))
+
+    def save_snapshot(self, round_: int, shard: int, states: dict[str, StoredState]) -> None:
+        """Keep the states a shard was loaded with."""
+        self.objects.put(self._state(round_, shard, "loaded"), msgspec.msgpack.encode(states))
+
+    def snapshot(self, round_: int, shard: int) -> dict[str, StoredState]:
+        """The states a shard was loaded with."""
+        data = self.objects.get(self._state(round_, shard, "loaded"))
+        return msgspec.msgpack.decode(data, type=dict[str, StoredState])
+
+    def save_changes(self, round_: int, shard: int, changes: Sequence[Change]) -> None:
+        """Keep the new states of a shard's changed users."""
+        self.objects.put(self._state(round_, shard, "changed"), msgspec.msgpack.encode(changes))
+
+    def changes(self, round_: int, shard: int) -> list[Change]:
+        """The new states of a shard's changed users."""
+        data = self.objects.get(self._state(round_, shard, "changed"))
+        return msgspec.msgpack.decode(data, type=list[Change])
+
+    def _state(self, round_: int, shard: int, kind: str) -> str:
+        return self.key(f"round-{round_}/states/{shard:06d}.{kind}")
+
+    def results_key(self, round_: int, shard: int, *, failed: bool = False) -> str:
+        """The key of a shard's result lines, or of those that stand above them."""
+        suffix = ".failed" if failed else ""
+        return self.key(f"round-{round_}/results/{shard:06d}{suffix}.jsonl")
+
+    def save_named(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
+        """Keep lines of `rejected`, `failed` or `revisions`, where there are any."""
+        if lines:
+            self.objects.put(self.key(f"{kind}/{round_}-{shard:06d}.jsonl"), lines)
+
+    # Reports.
+
+    def save_report(self, report: Report) -> None:
+        """Keep a step's report; running a step again replaces it."""
+        self._write(self._report(report.round, report.step, report.shard), report)
+
+    def report(self, round_: int, step: str, shard: int = 0) -> Report | None:
+        """A step's report, or None where it never wrote one."""
+        data = self.objects.find(self.key(self._report(round_, step, shard)))
+        return None if data is None else msgspec.json.decode(data, type=Report)
+
+    def reports(self, round_: int, step: str = "") -> list[Report]:
+        """A round's reports, of one step or of all."""
+        keys = [
+            key
+            for kind in ("reports", "writes")
+            for key in self.objects.keys(self.key(f"round-{round_}/{kind}/{step}"))
+        ]
+        decode = msgspec.json.Decoder(Report).decode
+        with ThreadPoolExecutor(_READS_IN_FLIGHT) as pool:
+            return [decode(data) for data in pool.map(self.objects.get, keys)]
+
+    def save_totals(self, round_: int, totals: Totals) -> None:
+        """Keep the sum of a round's reports."""
+        self._write(f"round-{round_}/totals.json", totals)
+
+    def totals(self, round_: int) -> Totals:
+        """The sum of a round's reports."""
+        return self._read(f"round-{round_}/totals.json", Totals)
+
+    def rounds(self) -> int:
+        """How many rounds were begun."""
+        rounds = 0
+        while any(True for _ in self.objects.keys(self.key(f"round-{rounds}/"))):
+            rounds += 1
+        return rounds
+
+    def save_summary(self, summary: Mapping[str, object]) -> str:
+        """Keep the summary; gives its key."""
+        body = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+        self.objects.put(self.key("summary.json"), body)
+        return self.key("summary.json")
+
+    def _report(self, round_: int, step: str, shard: int) -> str:
+        kind = "writes" if step == "write" else "reports"
+        return f"round-{round_}/{kind}/{step}-{shard:06d}.json"
+
+    def _read(self, name: str, kind: type[T]) -> T:
+        return msgspec.json.decode(self.objects.get(self.key(name)), type=kind)
+
+    def _write(self, name: str, content: object) -> None:
+        self.objects.put(self.key(name), msgspec.json.encode(content))

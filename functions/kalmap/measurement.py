@@ -1,0 +1,157 @@
+"""One measurement: a line's fields, checked one by one, the first wrong one named."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from kalmap.outcome import Reason
+
+MAX_ID_BYTES = 128
+#: A longer line is malformed: no measurement needs it, and memory must stay bounded.
+MAX_LINE_BYTES = 65_536
+REQUIRED_FIELDS = ("user_id", "timestamp", "value")
+OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
+_EXCERPT_CHARACTERS = 200
+
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Measurement(msgspec.Struct, gc=False):
+    """One record as it stands in the input, before unit conversion."""
+
+    user_id: str
+    timestamp: Timestamp
+    value: float
+    unit: str | None = None
+    source: str | None = None
+    measurement_id: str | None = None
+
+
+class Unread(msgspec.Struct, array_like=True, gc=False):
+    """A record that could not be read, with its place and the reason in a sentence."""
+
+    ordinal: int
+    line: int
+    reason: Reason
+    detail: str
+    excerpt: str
+    user_id: str | None = None
+    measurement_id: str | None = None
+
+
+class Unreadable(Exception):  # noqa: N818 - carries a reading's reason, not a failure
+    """Raised where a record's first wrong field is found."""
+
+    def __init__(self, reason: Reason, detail: str, record: object = None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.record = reason, detail, record
+
+
+def unread(ordinal: int, line: int, error: Unreadable, raw: bytes) -> Unread:
+    record = error.record if isinstance(error.record, dict) else {}
+    return Unread(
+        ordinal=ordinal,
+        line=line,
+        reason=error.reason,
+        detail=error.detail,
+        excerpt=raw[: 4 * _EXCERPT_CHARACTERS].decode(errors="replace")[:_EXCERPT_CHARACTERS],
+        user_id=_identifier(record.get("user_id")),
+        measurement_id=_identifier(record.get("measurement_id")),
+    )
+
+
+def _identifier(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= MAX_ID_BYTES else None
+
+
+def json_record(line: bytes) -> dict[str, object]:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
+        ) from error
+    try:
+        # The standard codec reads NaN, Infinity and huge numbers, which lets them be named.
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise Unreadable(Reason.MALFORMED, f"The line is not JSON{place}.") from error
+    if not isinstance(record, dict):
+        raise Unreadable(Reason.MALFORMED, "The line is JSON but not an object with fields.")
+    return record
+
+
+def measurement_of(record: dict[str, object]) -> Measurement:
+    """Read field by field, to name the first that is wrong."""
+
+    def unreadable(reason: Reason, detail: str) -> Unreadable:
+        return Unreadable(reason, detail, record)
+
+    for field in REQUIRED_FIELDS:
+        if record.get(field) in (None, ""):
+            raise unreadable(Reason.MISSING_FIELD, f"{field} is missing.")
+    for field in ("user_id", *OPTIONAL_FIELDS):
+        if not isinstance(record.get(field), str | None):
+            raise unreadable(Reason.MALFORMED, f"{field} is not text.")
+    value = record["value"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise unreadable(Reason.BAD_VALUE, "value is not a number.")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise unreadable(Reason.BAD_VALUE, "value is not finite.")
+    text = {field: record.get(field) or None for field in OPTIONAL_FIELDS}
+    return Measurement(
+        user_id=str(record["user_id"]),
+        timestamp=_timestamp(record["timestamp"], unreadable),
+        value=number,
+        **text,  # type: ignore[arg-type]
+    )
+
+
+def _timestamp(given: object, unreadable: Callable[[Reason, str], Unreadable]) -> datetime:
+    if not isinstance(given, str):
+        raise unreadable(Reason.BAD_TIMESTAMP, "timestamp is not text in ISO 8601.")
+    try:
+        return msgspec.convert(given.strip(), Timestamp)
+    except msgspec.ValidationError as error:
+        if "timezone" in str(error):
+            detail = (
+                "timestamp has no offset from UTC; write for example 2026-03-01T07:12:00+01:00."
+            )
+        else:
+            detail = "timestamp is not an ISO 8601 date and time like 2026-03-01T07:12:00+01:00."
+        raise unreadable(Reason.BAD_TIMESTAMP, detail) from error
+
+
+def csv_record(line: bytes, fields: Sequence[str | None]) -> dict[str, object]:
+    try:
+        text = line.decode().rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
+        ) from error
+    try:
+        row = next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise Unreadable(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
+    if len(row) != len(fields):
+        raise Unreadable(
+            Reason.MALFORMED, f"The line has {len(row)} columns, the header {len(fields)}."
+        )
+    record: dict[str, object] = {
+        name: cell.strip() for name, cell in zip(fields, row, strict=True) if name
+    }
+    try:
+        record["value"] = float(str(record["value"])) if record["value"] else None
+    except ValueError as error:
+        raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record) from error
+    return record

@@ -1,0 +1,115 @@
+"""Objects: the S3 adapter. Everything that crosses between steps goes through it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from kalmap.errors import InputChanged, InputNotFound
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_PART_BYTES = 1 << 20
+_MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "NotFound"}
+
+
+class Objects:
+    """The objects of one bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self.bucket = bucket
+        self.gets = 0
+        """Reads made, as S3 bills them; with `puts`, for the summary's cost."""
+        self.puts = 0
+        """Writes and listings made."""
+
+    def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
+        """An object's bytes, or those of [start, end).
+
+        Raises:
+            InputNotFound: There is no such object.
+        """
+        extra = {} if start is None or end is None else {"Range": f"bytes={start}-{end - 1}"}
+        return self._body(key, **extra).read()
+
+    def find(self, key: str) -> bytes | None:
+        """An object's bytes, or None where there is none."""
+        try:
+            return self.get(key)
+        except InputNotFound:
+            return None
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """An object's lines, streamed."""
+        body = self._body(key)
+        yield from body.iter_lines(chunk_size=_PART_BYTES)
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object."""
+        self.puts += 1
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys below a prefix, sorted."""
+        for item in self.listing(prefix):
+            yield item["Key"]
+
+    def listing(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Key, size and etag of all objects below a prefix, sorted by key."""
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+            self.puts += 1
+            yield from page.get("Contents", [])  # type: ignore[misc]
+
+    def head(self, key: str, version_id: str | None = None) -> dict[str, Any]:
+        """Size, etag and version of an object, or of one version of it.
+
+        Raises:
+            InputNotFound: There is no such object.
+        """
+        self.gets += 1
+        try:
+            extra = {"VersionId": version_id} if version_id else {}
+            return dict(self._client.head_object(Bucket=self.bucket, Key=key, **extra))  # type: ignore[arg-type]
+        except self._client.exceptions.ClientError as error:
+            self._raise_if_missing(error, key)
+            raise
+
+    def get_pinned(
+        self, key: str, etag: str, version_id: str | None, start: int, end: int
+    ) -> bytes:
+        """The bytes [start, end) of the very version of an object that was identified.
+
+        Raises:
+            InputChanged: That version is no longer there.
+        """
+        return b"".join(self.stream_pinned(key, etag, version_id, start, end))
+
+    def stream_pinned(
+        self, key: str, etag: str, version_id: str | None, start: int, end: int
+    ) -> Iterator[bytes]:
+        """Like `get_pinned`, in parts."""
+        extra = {"VersionId": version_id} if version_id else {"IfMatch": etag}
+        try:
+            body = self._body(key, Range=f"bytes={start}-{end - 1}", **extra)
+        except InputNotFound as error:
+            raise InputChanged(f"{error} It was there when the batch began.") from error
+        except self._client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in {"PreconditionFailed", "412"}:
+                raise InputChanged(
+                    f"s3://{self.bucket}/{key} was replaced after the batch began. Start it again."
+                ) from error
+            raise
+        yield from body.iter_chunks(_PART_BYTES)
+
+    def _body(self, key: str, **extra: str) -> Any:
+        self.gets += 1
+        try:
+            return self._client.get_object(Bucket=self.bucket, Key=key, **extra)["Body"]  # type: ignore[arg-type]
+        except self._client.exceptions.ClientError as error:
+            self._raise_if_missing(error, key)
+            raise
+
+    def _raise_if_missing(self, error: Any, key: str) -> None:
+        if error.response["Error"]["Code"] in _MISSING:
+            raise InputNotFound(f"There is no object s3://{self.bucket}/{key}.") from error

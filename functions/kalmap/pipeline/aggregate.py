@@ -1,0 +1,71 @@
+"""AggregateResults and CollectWrites: a round's reports summed, and what follows judged."""
+
+import random
+from typing import NamedTuple
+
+from kalmap.batch import MAX_CONFLICT_ROUNDS
+from kalmap.folder import Folder, Shard
+from kalmap.pipeline.fail_shard import fail_shard, fail_write
+from kalmap.report import Report
+from kalmap.summary import closed_gate, total
+
+_LOST = "The shard's worker was lost and left no report."
+
+
+class Judged(NamedTuple):
+    """Whether a round may be committed."""
+
+    open: bool
+    reason: str
+
+
+class Collected(NamedTuple):
+    """What follows a round's writes."""
+
+    conflicts: int
+    """Users who go round again."""
+    round: int
+    items: str
+    """Key of the next round's Map items; empty where none follows."""
+    wait: int
+    """Seconds before it, jittered so that two batches do not meet again."""
+
+
+def aggregate(folder: Folder, round_: int) -> Judged:
+    """Sum a round's reports; in round 0, judge the commit gate."""
+    shards = folder.shards(round_)
+    reports = {report.shard: report for report in folder.reports(round_, "filter")}
+    for shard in shards:
+        if shard.shard not in reports:
+            report = fail_shard(folder, round_, shard, _LOST)
+            folder.save_report(report)
+    totals = total(folder.reports(round_))
+    folder.save_totals(round_, totals)
+    reason = closed_gate(totals, folder.batch().limits) if round_ == 0 else None
+    return Judged(open=reason is None, reason=reason or "")
+
+
+def collect_writes(folder: Folder, round_: int) -> Collected:
+    """Sum a round's write reports; users in conflict become the next round's shards."""
+    shards = folder.shards(round_)
+    reports = {report.shard: report for report in folder.reports(round_, "write")}
+    again: list[Shard] = []
+    conflicts = 0
+    for shard in shards:
+        report = reports.get(shard.shard) or _lost_write(folder, round_, shard)
+        if report.conflicts:
+            folder.save_users(round_ + 1, shard.shard, report.conflicts)
+            again.append(shard)
+            conflicts += len(report.conflicts)
+    folder.save_totals(round_, total(folder.reports(round_)))
+    if not again or round_ >= MAX_CONFLICT_ROUNDS:
+        return Collected(0, round_, "", 0)
+    items = folder.save_shards(round_ + 1, again)
+    wait = random.randint(1, 2 ** (round_ + 1))  # noqa: S311 - spreads load, guards nothing
+    return Collected(conflicts, round_ + 1, items, wait)
+
+
+def _lost_write(folder: Folder, round_: int, shard: Shard) -> Report:
+    report = fail_write(folder, None, round_, shard, _LOST)
+    folder.save_report(report)
+    return report

@@ -1,0 +1,118 @@
+"""CompleteBatch and RecordFailure: the summary written, the batch's record marked."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kalmap.batch import Batch
+from kalmap.batches import BatchRecords
+from kalmap.folder import Folder
+from kalmap.summary import Totals, summarise, total
+
+
+class Completed(NamedTuple):
+    """What the execution ends with."""
+
+    batch_id: str
+    attempt: str
+    status: str
+    summary: dict[str, str]
+    """Bucket and key of `summary.json`."""
+    received: int
+    accepted: int
+    changed: int
+
+
+class Failed(NamedTuple):
+    """What a failed execution ends with."""
+
+    error: str
+    reason: str
+    batch_id: str | None
+
+
+def complete(folder: Folder, records: BatchRecords, round_: int, finished: datetime) -> Completed:
+    """Write the summary of a batch that went through, and mark it succeeded."""
+    batch = folder.batch()
+    totals = _sum(folder.totals(number) for number in range(round_ + 1))
+    status = "rehearsed" if batch.write_mode == "none" else "succeeded"
+    summary = _summary(batch, totals, status, None, round_, finished)
+    key = folder.save_summary(summary)
+    records.finish(batch, "SUCCEEDED", None, key, summary, finished)
+    readings = summary["readings"]
+    return Completed(
+        batch_id=batch.batch_id,
+        attempt=batch.attempt,
+        status=status,
+        summary={"bucket": folder.objects.bucket, "key": key},
+        received=readings["received"],
+        accepted=readings["accepted"],
+        changed=summary["users"]["changed"],
+    )
+
+
+def record_failure(
+    folder: Folder, records: BatchRecords, error: str, reason: str, finished: datetime
+) -> Failed:
+    """Write the summary of a batch that ended without success, and mark it failed."""
+    batch = folder.batch()
+    rounds = folder.rounds()
+    totals = _sum(total(folder.reports(number)) for number in range(rounds))
+    if totals.written:
+        reason += f" The states of {totals.written:,} users had been written before."
+    elif totals.unknown:
+        reason += f" Nobody knows whether {totals.unknown:,} users' states were written."
+    else:
+        reason += " No state was changed."
+    summary = _summary(batch, totals, "failed", reason, max(rounds - 1, 0), finished)
+    key = folder.save_summary(summary)
+    records.finish(batch, "FAILED", reason, key, summary, finished)
+    return Failed(error, reason, batch.batch_id)
+
+
+def sentence_of(error: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and sentence of the error a Catch saw.
+
+    Args:
+        error: The Catch's `Error` and `Cause`. A Lambda's cause is JSON with errorType and
+            errorMessage; others are text.
+    """
+    name, cause = str(error.get("Error", "")), str(error.get("Cause", ""))
+    try:
+        failure = msgspec.json.decode(cause)
+    except msgspec.DecodeError:
+        failure = None
+    if not isinstance(failure, dict):
+        return name, cause or f"{name}."
+    message = str(failure.get("errorMessage") or cause)
+    kind = str(failure.get("errorType") or name)
+    return kind, message
+
+
+def _sum(many: Any) -> Totals:
+    result = Totals()
+    for totals in many:
+        result.include(totals)
+    return result
+
+
+def _summary(
+    batch: Batch, totals: Totals, status: str, reason: str | None, rounds: int, finished: datetime
+) -> dict[str, Any]:
+    return summarise(
+        totals,
+        identity={
+            "batch_id": batch.batch_id,
+            "attempt": batch.attempt,
+            "profile": batch.profile.name,
+            "write_mode": batch.write_mode,
+            "now": batch.now_iso,
+            "retry_of": batch.retry_of,
+        },
+        status=status,
+        reason=reason,
+        rounds=rounds,
+        finished=finished,
+    )

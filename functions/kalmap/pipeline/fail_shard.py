@@ -1,0 +1,143 @@
+"""What happens to the readings of a shard, or of some of its users, that was given up."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from kalmap import results
+from kalmap.errors import InputNotFound
+from kalmap.folder import Folder, Shard
+from kalmap.outcome import Reason, Status
+from kalmap.report import Report
+from kalmap.results import encode, encode_measurements, failed_outcomes, status_counts
+from kalmap.shards import ShardInput
+from kalmap.store import StateStore
+
+ShardStep = Literal["load", "filter", "write"]
+
+
+class _Line(msgspec.Struct, gc=False):
+    """What a superseded result line is counted by."""
+
+    user_id: str | None
+    status: str
+    reason: str | None
+    quality: float | None = None
+
+
+def fail_shard(folder: Folder, round_: int, shard: Shard, sentence: str) -> Report:
+    """Record that a shard could not be loaded or filtered: all its readings are `failed`."""
+    batch = folder.batch()
+    inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
+    outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
+    folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
+    if inputs.unread:
+        lines = results.encode_rejected(inputs.unread, folder.plan().files)
+        folder.save_named("rejected", round_, shard.shard, lines)
+    rows = np.arange(len(inputs.ids))
+    folder.save_named(
+        "failed", round_, shard.shard, encode_measurements(inputs, rows, batch.profile)
+    )
+    return Report(
+        step="filter",
+        round=round_,
+        shard=shard.shard,
+        error=sentence,
+        readings=status_counts(outcomes, inputs.unread),
+        users=len(inputs.users),
+        failed_users=len(inputs.users),
+    )
+
+
+def fail_write(
+    folder: Folder, store: StateStore | None, round_: int, shard: Shard, sentence: str
+) -> Report:
+    """Record that a shard's write step was given up: find out which states it had written.
+
+    Without a store nobody can tell; every changed user then counts as unknown and failed.
+    """
+    report = Report(step="write", round=round_, shard=shard.shard, error=sentence)
+    filtered = folder.report(round_, "filter", shard.shard)
+    if filtered is None or filtered.error:
+        return report
+    batch = folder.batch()
+    changes = folder.changes(round_, shard.shard)
+    made: set[str] = set()
+    if store is not None:
+        made = store.written(
+            batch.profile.name,
+            changes,
+            batch=batch.batch_id,
+            attempt=batch.attempt,
+            round_=round_,
+        )
+    failed = {change.user for change in changes} - made
+    report.written = len(made)
+    report.unknown = len(failed) if store is None else 0
+    fail_users(folder, report, shard, dict.fromkeys(failed, Reason.SHARD_FAILED))
+    return report
+
+
+def fail_users(folder: Folder, report: Report, shard: Shard, reasons: Mapping[str, Reason]) -> None:
+    """Give some users of a filtered shard `failed` results that stand above the others.
+
+    Adds to the report what no longer holds of the filter step's counts, for these users and
+    for those that go round again.
+    """
+    again = set(report.conflicts) - set(reasons)
+    if not reasons and not again:
+        return
+    _supersede(folder, report, again.union(reasons))
+    if not reasons:
+        return
+    batch = folder.batch()
+    inputs = folder.shard_input(shard, batch.profile, set(reasons))._replace(unread=[])
+    outcomes = _outcomes(inputs, reasons)
+    folder.objects.put(
+        folder.results_key(report.round, shard.shard, failed=True), encode(inputs, outcomes)
+    )
+    rows = np.arange(len(inputs.ids))
+    name = report.shard
+    previous = _existing(folder, f"failed/{report.round}-{name:06d}.jsonl", set(reasons))
+    folder.save_named(
+        "failed",
+        report.round,
+        name,
+        previous + encode_measurements(inputs, rows, batch.profile),
+    )
+    report.failed_users = len(reasons)
+    report.conflicts = sorted(again)
+    report.readings = status_counts(outcomes, [])
+
+
+def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> results.Outcomes:
+    outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
+    reason_of_user = np.array([reasons[name] for name in inputs.users], np.uint8)
+    return outcomes._replace(reason=reason_of_user[inputs.readings.user])
+
+
+def _existing(folder: Folder, name: str, users: set[str]) -> bytes:
+    """Lines the filter step put there for other users; ours are replaced."""
+    try:
+        lines = folder.objects.get(folder.key(name)).splitlines(keepends=True)
+    except InputNotFound:
+        return b""
+    decode = msgspec.json.Decoder(dict[str, object]).decode
+    return b"".join(line for line in lines if decode(line)["user_id"] not in users)
+
+
+def _supersede(folder: Folder, report: Report, users: set[str]) -> None:
+    counts: Counter[str] = Counter()
+    decode = msgspec.json.Decoder(_Line).decode
+    for line in folder.objects.lines(folder.results_key(report.round, report.shard)):
+        result = decode(line)
+        # An unreadable record's result depends on no state: it holds in every round.
+        if result.user_id in users and result.status != Status.INVALID.label:
+            counts[f"{result.status}/{result.reason or ''}"] += 1
+            if result.status == Status.ACCEPTED.label and result.quality is not None:
+                report.quality_sum -= result.quality
+                report.quality_count -= 1
+    report.superseded = dict(counts)

@@ -1,0 +1,123 @@
+"""IdentifyBatch: one form for every input, pinned versions, a frozen `now`, the identity."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from kalmap.batch import (
+    Batch,
+    BatchInput,
+    InputObject,
+    Pointer,
+    ProfileObject,
+    Source,
+    identity,
+    microseconds,
+    parse_moment,
+    read_input,
+)
+from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.folder import Folder
+from kalmap.objects import Objects
+from kalmap.profile import Profile, builtin_profile, digest, load_profile
+
+#: Opens another bucket than the work bucket.
+OpenBucket = Callable[[str], Objects]
+
+
+def identify(
+    event: Mapping[str, Any], execution: str, started_at: str, work: Objects, bucket: OpenBucket
+) -> Pointer:
+    """Identify the batch of an execution and keep it in its folder.
+
+    Args:
+        event: The execution's input, or an S3 or custom event.
+        execution: The execution's name; the batch's attempt.
+        started_at: ISO 8601 time at which the execution began; `now` where none was given.
+        work: The work bucket.
+        bucket: Opens a bucket by its name.
+
+    Raises:
+        InvalidInput: The input has not the right form.
+        InvalidProfile: The profile is wrong or unknown.
+        InputNotFound: There is nothing at the source.
+    """
+    given = read_input(event)
+    profile = _profile(given.profile, bucket)
+    objects = _input_objects(given, work, bucket)
+    batch_id = identity(objects, digest(profile), given)
+    batch = Batch(
+        batch_id=batch_id,
+        attempt=execution,
+        objects=objects,
+        profile=profile,
+        write_mode=given.write_mode,
+        limits=given.limits,
+        adopt_profile=given.adopt_profile,
+        now=microseconds(given.now or parse_moment(started_at)),
+        started_at=started_at,
+        retry_of=given.retry_of,
+    )
+    pointer = Pointer(
+        batch_id=batch_id,
+        attempt=execution,
+        bucket=work.bucket,
+        prefix=f"batches/{batch_id}/{execution}",
+        profile=profile.name,
+        write_mode=given.write_mode,
+    )
+    Folder.of(work, pointer).save_batch(batch)
+    return pointer
+
+
+def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
+    if isinstance(given, str):
+        return builtin_profile(given)
+    if set(given) == {"bucket", "key"}:
+        place = msgspec.convert(given, ProfileObject)
+        return load_profile(bucket(place.bucket).get(place.key))
+    return load_profile(given)
+
+
+def _input_objects(given: BatchInput, work: Objects, bucket: OpenBucket) -> list[InputObject]:
+    source = given.source
+    if source.records is not None:
+        return [_inline_object(source.records, work)]
+    if source.key is not None:
+        return [_one_object(source, bucket)]
+    name = source.bucket or ""
+    objects = [
+        InputObject(name, item["Key"], item["Size"], item["ETag"])
+        for item in bucket(name).listing(source.prefix or "")
+        if item["Size"]
+    ]
+    if not objects:
+        raise InputNotFound(
+            f"There is nothing to read below s3://{name}/{source.prefix}: no object, or only "
+            "empty ones."
+        )
+    return objects
+
+
+def _one_object(source: Source, bucket: OpenBucket) -> InputObject:
+    name, key = source.bucket or "", source.key or ""
+    head = bucket(name).head(key, source.version_id)
+    if not head["ContentLength"]:
+        raise InputNotFound(f"s3://{name}/{key} is empty: there are no readings in it.")
+    # A bucket without versions answers none, or the word null.
+    version = head.get("VersionId")
+    pinned = version if version != "null" else None
+    return InputObject(name, key, head["ContentLength"], head["ETag"], pinned)
+
+
+def _inline_object(records: list[dict[str, Any]], work: Objects) -> InputObject:
+    if not records:
+        raise InvalidInput("The batch's source has an empty list of records.")
+    body = msgspec.json.Encoder().encode_lines(records)
+    # Named by content and pinned by etag: the same records are the same batch.
+    key = f"inline/{hashlib.sha256(body).hexdigest()}.jsonl"
+    work.put(key, body)
+    head = work.head(key)
+    return InputObject(work.bucket, key, head["ContentLength"], head["ETag"])

@@ -1,0 +1,256 @@
+"""Results: one line per measurement, sorted by index in each file and merged into input order."""
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from kalmap.outcome import Reason, Status
+from kalmap.profile import Profile
+from kalmap.readings import F64, I64, U8
+from kalmap.shards import ShardInput, UnreadRecord
+
+_LINES_PER_BLOCK = 8192
+_STATUS_LABELS = {int(status): status.label for status in Status}
+_REASON_LABELS = {int(reason): reason.label for reason in Reason}
+_RESULTS_KEY = re.compile(r"/round-(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
+
+
+class Result(msgspec.Struct, gc=False):
+    """What became of one measurement; estimates are null where it was never folded."""
+
+    index: int
+    user_id: str | None
+    measurement_id: str | None
+    timestamp: str | None
+    value: float | None
+    status: str
+    reason: str | None
+    level: float | None = None
+    level_sd: float | None = None
+    slope: float | None = None
+    predicted: float | None = None
+    innovation: float | None = None
+    nis: float | None = None
+    quality: float | None = None
+
+
+class Rejected(msgspec.Struct, gc=False):
+    """A record that could not be read: where it stands and what is wrong with it."""
+
+    index: int
+    file: str
+    line: int
+    reason: str | None
+    detail: str
+    excerpt: str
+
+
+class Outcomes(NamedTuple):
+    """Decisions and estimates of readings; arrays have shape (readings,), NaN where not folded."""
+
+    status: U8
+    reason: U8
+    level: F64
+    level_sd: F64
+    slope: F64
+    predicted: F64
+    innovation: F64
+    nis: F64
+    quality: F64
+
+
+class Bucket(Protocol):
+    """The part of the S3 adapter that merging needs."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys below a prefix, sorted."""
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """An object's lines."""
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def failed_outcomes(readings: int, reason: Reason) -> Outcomes:
+    """Outcomes of readings whose user or shard could not be processed."""
+    nan = np.full(readings, np.nan)
+    status = np.full(readings, int(Status.FAILED), np.uint8)
+    return Outcomes(status, np.full(readings, int(reason), np.uint8), *[nan] * 7)
+
+
+def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None = None) -> bytes:
+    """The result lines of a shard, sorted by index.
+
+    Args:
+        shard: The readings, and the records that could not be read.
+        outcomes: Aligned with the readings.
+        rows: Only these readings, and no unreadable records; None for all.
+    """
+    chosen = np.arange(len(shard.readings.index)) if rows is None else rows
+    unread = shard.unread if rows is None else []
+    index = np.concatenate(
+        [
+            shard.readings.index[chosen],
+            np.array([record.index for record in unread], np.int64),
+        ]
+    )
+    source = np.concatenate([chosen, -1 - np.arange(len(unread))])
+    order = source[np.argsort(index, kind="stable")]
+    blocks = []
+    for start in range(0, len(order), _LINES_PER_BLOCK):
+        block = order[start : start + _LINES_PER_BLOCK]
+        lines = _lines(shard, outcomes, block[block >= 0])
+        if (block < 0).any():
+            lines += [_unread_result(shard.unread[-1 - place]) for place in block[block < 0]]
+            lines.sort(key=lambda line: line.index)
+        blocks.append(_encoder.encode_lines(lines))
+    return b"".join(blocks)
+
+
+def _lines(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp]) -> list[Result]:
+    readings = shard.readings
+    places = rows.tolist()
+    return list(
+        map(
+            Result,
+            readings.index[rows].tolist(),
+            [shard.users[user] for user in readings.user[rows].tolist()],
+            [shard.ids[place] for place in places],
+            iso_timestamps(readings.time[rows]),
+            readings.value[rows].tolist(),
+            [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
+            [_REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
+            *(column[rows].tolist() for column in outcomes[2:]),
+        )
+    )
+
+
+def _unread_result(unread: UnreadRecord) -> Result:
+    record = unread.record
+    failed = record.reason in {Reason.SHARD_FAILED, Reason.TIMED_OUT}
+    return Result(
+        index=unread.index,
+        user_id=record.user_id,
+        measurement_id=record.measurement_id,
+        timestamp=None,
+        value=None,
+        status=(Status.FAILED if failed else Status.INVALID).label,
+        reason=_REASON_LABELS[record.reason],
+    )
+
+
+def iso_timestamps(time: I64) -> list[str]:
+    """ISO 8601 in UTC, with microseconds only where they are not zero.
+
+    Args:
+        time: Microseconds since 1970 UTC, shape (n,).
+    """
+    texts: list[str] = np.char.add(
+        np.datetime_as_string((time // 1_000_000).astype("datetime64[s]")), "Z"
+    ).tolist()
+    for place in np.flatnonzero(time % 1_000_000).tolist():
+        texts[place] = f"{texts[place][:-1]}.{int(time[place]) % 1_000_000:06d}Z"
+    return texts
+
+
+def encode_rejected(unread: Sequence[UnreadRecord], files: Sequence[str]) -> bytes:
+    """The rejected file's lines.
+
+    Args:
+        unread: The records that could not be read.
+        files: The object's name of each chunk.
+    """
+    return _encoder.encode_lines(
+        [
+            Rejected(
+                index=record.index,
+                file=files[record.chunk],
+                line=record.line,
+                reason=_REASON_LABELS[record.record.reason],
+                detail=record.record.detail,
+                excerpt=record.record.excerpt,
+            )
+            for record in sorted(unread, key=lambda record: record.index)
+        ]
+    )
+
+
+def encode_measurements(shard: ShardInput, rows: NDArray[np.intp], profile: Profile) -> bytes:
+    """The readings as measurements again, so that they can be run again with the same keys."""
+    readings = shard.readings
+    times = iso_timestamps(readings.time[rows])
+    return _encoder.encode_lines(
+        [
+            {
+                "user_id": shard.users[readings.user[row]],
+                "timestamp": time,
+                "value": float(readings.value[row]),
+                "unit": profile.unit,
+                "source": shard.sources[row],
+                "measurement_id": shard.ids[row],
+            }
+            for row, time in zip(rows.tolist(), times, strict=True)
+        ]
+    )
+
+
+def merge(objects: Bucket, prefix: str) -> Iterator[bytes]:
+    """A batch's result lines in the input's order, each index once.
+
+    A user's results are those of its highest round; a line of a `.failed` file stands above
+    the same round's.
+
+    Args:
+        objects: The work bucket.
+        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+    """
+    streams = []
+    for key in objects.keys(f"{prefix}/round-"):
+        if match := _RESULTS_KEY.search(key):
+            rank = -(2 * int(match[1]) + bool(match[2]))
+            streams.append(_ranked(objects.lines(key), rank))
+    last = -1
+    for index, _, line in heapq.merge(*streams):
+        if index != last:
+            yield line
+        last = index
+
+
+def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes]]:
+    for line in lines:
+        if line:
+            yield int(line[len(b'{"index":') : line.index(b",")]), rank, line
+
+
+def rejected(objects: Bucket, prefix: str) -> Iterator[bytes]:
+    """A batch's rejected lines in the input's order.
+
+    Args:
+        objects: The work bucket.
+        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+    """
+    streams = [_ranked(objects.lines(key), 0) for key in objects.keys(f"{prefix}/rejected/")]
+    for _, _, line in heapq.merge(*streams):
+        yield line
+
+
+def status_counts(outcomes: Outcomes, unread: Sequence[UnreadRecord]) -> dict[str, Any]:
+    """Readings by status, and by status and reason."""
+    counts: dict[str, int] = {}
+    pairs, numbers = np.unique(
+        outcomes.status.astype(np.int64) * 256 + outcomes.reason, return_counts=True
+    )
+    for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+        name = f"{_STATUS_LABELS[pair >> 8]}/{_REASON_LABELS[pair & 255] or ''}"
+        counts[name] = counts.get(name, 0) + number
+    for record in unread:
+        result = _unread_result(record)
+        name = f"{result.status}/{result.reason}"
+        counts[name] = counts.get(name, 0) + 1
+    return counts

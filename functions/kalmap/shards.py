@@ -1,0 +1,207 @@
+"""Shards: sets of users chosen by hash, and the slices of a partition that hold their readings."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from kalmap.measurement import Unread
+from kalmap.profile import Profile
+from kalmap.readings import I64, Readings
+from kalmap.records import Parsed
+
+#: Where a shard's slice lies in a chunk's partition, and what to add to its ordinals and lines.
+SLICE_PLACE = np.dtype(
+    [("chunk", "<i8"), ("offset", "<i8"), ("length", "<i8"), ("index", "<i8"), ("line", "<i8")]
+)
+
+
+class Slice(msgspec.Struct, array_like=True):
+    """A chunk's readings that belong to one shard, as little-endian columns."""
+
+    users: list[str]
+    sources: list[str | None]
+    user: bytes
+    time: bytes
+    value: bytes
+    source: bytes
+    tag: bytes
+    hash: bytes
+    ordinal: bytes
+    ids: list[str | None] | None
+    unread: list[Unread]
+
+
+class PartitionReport(msgspec.Struct):
+    """What a chunk held: record and line counts, and each shard's slice length and count."""
+
+    chunk: int
+    records: int
+    lines: int
+    lengths: list[int]
+    counts: list[int]
+    error: str | None = None
+    """Why the chunk could not be read, after every retry."""
+
+
+class UnreadRecord(NamedTuple):
+    """An unreadable record with its final place in the batch's input."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    chunk: int
+    line: int
+    record: Unread
+
+
+class ShardInput(NamedTuple):
+    """All readings of a shard's users, in the input's order."""
+
+    users: list[str]
+    readings: Readings
+    ids: list[str | None]
+    """Measurement ids, aligned with the readings."""
+    sources: list[str | None]
+    """Source names, aligned with the readings."""
+    unread: list[UnreadRecord]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Slice)
+
+
+def shard_of(user_id: str, shards: int) -> int:
+    """The shard of a user: the same on every machine and for every chunk."""
+    digest = hashlib.blake2b(user_id.encode(), digest_size=8, person=b"kalmap-shard").digest()
+    return int.from_bytes(digest, "little") % shards
+
+
+def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionReport]:
+    """Cut a chunk's readings into one slice per shard.
+
+    An unreadable record goes to a shard too, so that one file of results holds it with its
+    final index and line number, which are known only when all chunks have been counted.
+
+    Returns:
+        The slices one behind the other, and the report that says where each lies.
+    """
+    shard_of_user = np.array([shard_of(name, shards) for name in parsed.users], np.int64)
+    shard = shard_of_user[parsed.user] if len(parsed.user) else np.empty(0, np.int64)
+    order = np.argsort(shard, kind="stable")
+    bounds = np.searchsorted(shard[order], np.arange(shards + 1))
+    unread: dict[int, list[Unread]] = {}
+    for record in parsed.unread:
+        unread.setdefault(record.ordinal % shards, []).append(record)
+    slices: list[bytes] = []
+    counts: list[int] = []
+    for number in range(shards):
+        rows = order[bounds[number] : bounds[number + 1]]
+        bad = unread.get(number, [])
+        counts.append(len(rows) + len(bad))
+        slices.append(_encoder.encode(_slice(parsed, rows, bad)) if counts[-1] else b"")
+    report = PartitionReport(chunk, parsed.records, parsed.lines, [len(s) for s in slices], counts)
+    return b"".join(slices), report
+
+
+def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slice:
+    users, user = np.unique(parsed.user[rows], return_inverse=True)
+    sources, source = np.unique(parsed.source[rows], return_inverse=True)
+    return Slice(
+        users=[parsed.users[code] for code in users.tolist()],
+        sources=[parsed.sources[code] for code in sources.tolist()],
+        user=user.astype("<i4").tobytes(),
+        time=parsed.time[rows].astype("<i8").tobytes(),
+        value=parsed.value[rows].astype("<f8").tobytes(),
+        source=source.astype("<i4").tobytes(),
+        tag=parsed.tag[rows].tobytes(),
+        hash=parsed.hash[rows].astype("<u8").tobytes(),
+        ordinal=parsed.ordinal[rows].astype("<i8").tobytes(),
+        ids=[parsed.ids[row] for row in rows.tolist()] if parsed.ids else None,
+        unread=unread,
+    )
+
+
+def slice_places(reports: Sequence[PartitionReport], first_lines: Sequence[int]) -> list[bytes]:
+    """Each shard's slice places, from the reports of all chunks in the input's order.
+
+    Args:
+        reports: One per chunk.
+        first_lines: Lines of the object that lie before each chunk.
+    """
+    records = np.array([report.records for report in reports], np.int64)
+    first_index = np.concatenate([[0], np.cumsum(records)[:-1]])
+    lengths = np.array([report.lengths for report in reports], np.int64)
+    offsets = np.cumsum(lengths, axis=1) - lengths
+    places = []
+    for shard in range(lengths.shape[1]):
+        chunks = np.flatnonzero(lengths[:, shard])
+        table = np.empty(len(chunks), SLICE_PLACE)
+        table["chunk"] = [reports[chunk].chunk for chunk in chunks.tolist()]
+        table["offset"] = offsets[chunks, shard]
+        table["length"] = lengths[chunks, shard]
+        table["index"] = first_index[chunks]
+        table["line"] = np.asarray(first_lines, np.int64)[chunks]
+        places.append(table.tobytes())
+    return places
+
+
+def assemble(
+    slices: Sequence[tuple[int, int, int, bytes]],
+    profile: Profile,
+    only_users: set[str] | None = None,
+) -> ShardInput:
+    """Put a shard's slices together.
+
+    Args:
+        slices: (chunk, index of its first record, lines before it, encoded slice) each.
+        profile: Gives the sources' codes.
+        only_users: In a conflict round, the users whose state has moved.
+    """
+    users: dict[str, int] = {}
+    columns: list[Readings] = []
+    ids: list[str | None] = []
+    sources: list[str | None] = []
+    unread: list[UnreadRecord] = []
+    for chunk, first_index, first_line, data in slices:
+        part = _decoder.decode(data)
+        user, keep = _shared_codes(part, users, only_users)
+        source = np.frombuffer(part.source, "<i4")[keep]
+        codes = np.array([profile.source_code(name) for name in part.sources], np.uint8)
+        columns.append(
+            Readings(
+                user=user,
+                time=np.frombuffer(part.time, "<i8")[keep],
+                value=np.frombuffer(part.value, "<f8")[keep],
+                source=codes[source] if len(source) else np.empty(0, np.uint8),
+                tag=np.frombuffer(part.tag, np.uint8)[keep],
+                hash=np.frombuffer(part.hash, "<u8")[keep],
+                index=np.frombuffer(part.ordinal, "<i8")[keep] + first_index,
+            )
+        )
+        rows = keep.tolist()
+        ids += [part.ids[row] for row in rows] if part.ids else [None] * len(rows)
+        sources += [part.sources[code] for code in source.tolist()]
+        if only_users is None:
+            unread += [
+                UnreadRecord(record.ordinal + first_index, chunk, record.line + first_line, record)
+                for record in part.unread
+            ]
+    readings = Readings(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+    return ShardInput(list(users), readings, ids, sources, unread)
+
+
+def _shared_codes(
+    part: Slice, users: dict[str, int], only_users: set[str] | None
+) -> tuple[NDArray[np.int32], I64]:
+    """The slice's user column in the codes shared by all slices, and which rows stay."""
+    wanted = [only_users is None or name in only_users for name in part.users]
+    for name, is_wanted in zip(part.users, wanted, strict=True):
+        if is_wanted:
+            users.setdefault(name, len(users))
+    shared = np.array([users.get(name, -1) for name in part.users], np.int32)
+    local = np.frombuffer(part.user, "<i4")
+    column = shared[local] if len(local) else np.empty(0, np.int32)
+    keep = np.flatnonzero(column >= 0)
+    return column[keep], keep
