@@ -16,7 +16,7 @@ MAX_WINDOW_READINGS = 24
 #: A window entry's offset has 48 bits of microseconds: 3,257 days.
 MAX_WINDOW_DAYS = 3000.0
 #: A profile's name is part of the item's key, so its bytes count against the item's size.
-MAX_NAME = 64
+MAX_NAME = 48
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -45,7 +45,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     name: str
-    """Key of the state beside the user's id: lower-case letters, digits, `-_.`; at most 64."""
+    """Key of the state beside the user's id: lower-case letters, digits, `-_.`; at most 48."""
     unit: str
     description: str = ""
     range: tuple[float, float]
@@ -99,7 +99,7 @@ _NUMBERS: dict[str, tuple[float, float]] = {
     "unknown_source": (1e-3, 1e3),
     "gate": (1.0, 1e6),
     "rate_limit": (1e-12, _VALUE),
-    "recovery": (2, 20),
+    "recovery": (2, 15),
     "future_tolerance": (0.0, 86400.0 * 366),
 }
 _WINDOW = {"readings": (1, MAX_WINDOW_READINGS), "days": (1e-6, MAX_WINDOW_DAYS)}

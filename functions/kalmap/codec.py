@@ -1,0 +1,332 @@
+"""The exact state of a user as bytes: a checkpoint and a window, little-endian.
+
+    byte  0  format number (1)
+          1  window readings
+          2  flags: bit 0 a checkpoint exists, bit 1 tag of the last key absorbed
+          3  low half: accepted readings since the filter (re)started, at most 15;
+             high half: readings that agree on the recovery candidate
+          4  checksum, u32
+          8  digest of the profile
+         16  time of the last reading absorbed, i64 microseconds since 1970 UTC; the
+             checkpoint's as-of time and the first part of the last key
+         24  hash of the last key, u64
+         32  level, slope and their covariance p00, p01, p11, f64
+         72  the same five of the recovery candidate
+        112  time of the newest window reading, i64
+        120  window readings in key order, 24 bytes each: u48 microseconds before the newest,
+             u8 source, u8 tag (bit 7), restarted (bit 2) and reason (bits 0-1), f64 value,
+             u64 hash
+
+What does not exist is zero, so equal states are equal bytes. Everything is a multiple of
+three 8-byte words, so that many bodies are decoded as one array of such rows.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalmap.outcome import Reason
+from kalmap.readings import F64, I64, U8, U64, Bool
+
+FORMAT = 1
+HEADER_BYTES = 120
+ENTRY_BYTES = 24
+MAX_ENTRIES = 24
+
+#: Bits of an entry's last byte.
+REASON_BITS = 0x03
+RESTARTED = 0x04
+TAG = 0x80
+
+_HEADER_WORDS = HEADER_BYTES // 8
+_HEADER_ROWS = HEADER_BYTES // ENTRY_BYTES
+_LENGTHS = frozenset(HEADER_BYTES + ENTRY_BYTES * n for n in range(1, MAX_ENTRIES + 1))
+_OFFSET_BITS = np.uint64(48)
+_OFFSET = np.uint64((1 << 48) - 1)
+
+#: Odd multipliers, one per row and column: a multilinear hash whose every single changed word
+#: shows. From the 64-bit golden ratio (Knuth, TAOCP 3, section 6.4).
+_MULTIPLIERS = (
+    (np.arange(1, 3 * (_HEADER_ROWS + MAX_ENTRIES) + 1, dtype=np.uint64).reshape(-1, 3))
+    * np.uint64(0x9E3779B97F4A7C15)
+) | np.uint64(1)
+
+#: Beyond this no profile lets an estimate or a reading be; below it no square overflows.
+_HUGE = 1e15
+
+
+class Checkpoints(NamedTuple):
+    """What each user's filter was after the last reading absorbed; arrays of shape (users,)."""
+
+    exists: Bool
+    time: I64
+    """Microseconds: as-of time, and the first part of the last key absorbed."""
+    tag: U8
+    hash: U64
+    estimate: F64
+    """(5, users): level, slope, p00, p01, p11; zeros where none exists."""
+    candidate: F64
+    """(5, users): the same of the recovery candidate; zeros where there is none."""
+    agreeing: U8
+    """Rejected readings that agree on the candidate."""
+    support: U8
+    """Accepted readings since the filter (re)started, saturated."""
+
+
+class Entries(NamedTuple):
+    """Window readings of all users, user after user in key order; arrays of shape (entries,)."""
+
+    time: I64
+    value: F64
+    source: U8
+    tag: U8
+    hash: U64
+    mark: U8
+    """REASON_BITS and RESTARTED of what was decided last."""
+
+
+class Decoded(NamedTuple):
+    """The states of some users as columns."""
+
+    failure: U8
+    """(users,) Reason.CORRUPT_STATE, PROFILE_CHANGED, or 0."""
+    foreign: Bool
+    """(users,) The state was folded under another profile (and adopted, if no failure)."""
+    checkpoints: Checkpoints
+    counts: I64
+    """(users,) Window readings; 0 for new and failed users."""
+    entries: Entries
+
+
+def no_checkpoints(users: int) -> Checkpoints:
+    """Checkpoints of users without a state."""
+    return Checkpoints(
+        np.zeros(users, np.bool_),
+        np.zeros(users, np.int64),
+        np.zeros(users, np.uint8),
+        np.zeros(users, np.uint64),
+        np.zeros((5, users)),
+        np.zeros((5, users)),
+        np.zeros(users, np.uint8),
+        np.zeros(users, np.uint8),
+    )
+
+
+def _no_entries() -> Entries:
+    return Entries(*(np.zeros(0, kind) for kind in ("i8", "f8", "u1", "u1", "u8", "u1")))
+
+
+def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False) -> Decoded:
+    """Read many states at once.
+
+    Args:
+        bodies: Of each user; None for a new one.
+        digest: Of the profile in use.
+        adopt: Accept states folded under another profile.
+
+    Returns:
+        The states; a body that is not wholly sound gives a failure and is left out.
+    """
+    users = len(bodies)
+    failure = np.zeros(users, np.uint8)
+    foreign = np.zeros(users, np.bool_)
+    counts = np.zeros(users, np.int64)
+    checkpoints = no_checkpoints(users)
+    sized = [i for i, body in enumerate(bodies) if body is not None and len(body) in _LENGTHS]
+    broken = [i for i, body in enumerate(bodies) if body is not None and len(body) not in _LENGTHS]
+    failure[broken] = Reason.CORRUPT_STATE
+    if not sized:
+        return Decoded(failure, foreign, checkpoints, counts, _no_entries())
+
+    row_of = np.array(sized)
+    data = b"".join([bodies[i] for i in sized])  # type: ignore[misc]
+    rows = np.frombuffer(data, "<u8").reshape(-1, 3)
+    lengths = np.array([len(bodies[i]) for i in sized]) // ENTRY_BYTES  # type: ignore[arg-type]
+    starts = np.cumsum(lengths) - lengths
+    header = rows[starts[:, None] + np.arange(_HEADER_ROWS)].reshape(-1, _HEADER_WORDS)
+    small = header[:, :1].copy().view(np.uint8)
+    window = lengths - _HEADER_ROWS
+    entry_rows = ranges(starts + _HEADER_ROWS, window)
+    words = rows[entry_rows]
+    owner = np.repeat(np.arange(row_of.size), window)
+
+    newest = header[:, 14].view(np.int64)
+    packed = words[:, 0]
+    last_byte = (packed >> np.uint64(56)).astype(np.uint8)
+    entries = Entries(
+        newest[owner] - (packed & _OFFSET).view(np.int64),
+        words[:, 1].copy().view(np.float64),
+        (packed >> _OFFSET_BITS).astype(np.uint8),
+        last_byte >> np.uint8(7),
+        words[:, 2].copy(),
+        last_byte & np.uint8(REASON_BITS | RESTARTED),
+    )
+    floats = np.ascontiguousarray(header[:, 4:14].T).view(np.float64)
+    found = Checkpoints(
+        (small[:, 2] & 1).astype(np.bool_),
+        header[:, 2].view(np.int64),
+        (small[:, 2] >> 1) & np.uint8(1),
+        header[:, 3].copy(),
+        floats[:5],
+        floats[5:],
+        small[:, 3] >> np.uint8(4),
+        small[:, 3] & np.uint8(15),
+    )
+    sound = (
+        (small[:, 0] == FORMAT)
+        & (small[:, 1] == window)
+        & (small[:, 2] < 4)
+        & (header[:, 0] >> np.uint64(32) == _checksums(rows, starts, lengths))
+        & _sound_checkpoints(found)
+        & _sound_windows(found, entries, window, owner, last_byte)
+    )
+    other = header[:, 1] != np.frombuffer(digest, "<u8")[0]
+    failure[row_of[other & (not adopt)]] = Reason.PROFILE_CHANGED
+    failure[row_of[~sound]] = Reason.CORRUPT_STATE
+    foreign[row_of] = other
+    good = failure[row_of] == 0
+    place = row_of[good]
+    whole: NDArray[np.generic]
+    part: NDArray[np.generic]
+    for whole, part in zip(checkpoints, found, strict=True):
+        whole[..., place] = part[..., good]
+    counts[place] = window[good]
+    if not good.all():
+        kept = good[owner]
+        entries = Entries._make(column[kept] for column in entries)
+    return Decoded(failure, foreign, checkpoints, counts, entries)
+
+
+def _sound_checkpoints(found: Checkpoints) -> Bool:
+    """Whether each checkpoint and candidate is one that encode could have written."""
+    sound = np.ones(found.exists.shape, np.bool_)
+    for numbers, exists in ((found.estimate, found.exists), (found.candidate, found.agreeing > 0)):
+        level, slope, p00, p01, p11 = numbers
+        with np.errstate(invalid="ignore", over="ignore"):
+            plausible = np.abs(numbers).max(axis=0) <= _HUGE * _HUGE
+            plausible &= (np.abs(level) <= _HUGE) & (np.abs(slope) <= _HUGE)
+            plausible &= (p00 > 0.0) & (p11 >= 0.0)
+            plausible &= p01 * p01 <= p00 * p11 * (1.0 + 1e-9)
+        absent = ~numbers.any(axis=0)
+        sound &= np.where(exists, plausible, absent)
+    started = (found.support > 0) & ((found.agreeing == 0) | found.exists)
+    nothing = (
+        (found.time == 0)
+        & (found.tag == 0)
+        & (found.hash == 0)
+        & (found.support == 0)
+        & (found.agreeing == 0)
+    )
+    sound &= np.where(found.exists, started, nothing)
+    return sound
+
+
+def _sound_windows(
+    found: Checkpoints, entries: Entries, window: I64, owner: I64, last_byte: U8
+) -> Bool:
+    """Whether each window is strictly in key order, above the checkpoint, and of finite values."""
+    bad = ~(np.abs(entries.value) <= _HUGE)
+    bad |= (last_byte & 0x78) != 0
+    first = np.cumsum(window) - window
+    before = np.arange(owner.size) - 1
+    ordered = key_above(
+        (entries.time, entries.tag, entries.hash),
+        tuple(column[before] for column in (entries.time, entries.tag, entries.hash)),
+    )
+    ordered[first] = ~found.exists | key_above(
+        tuple(column[first] for column in (entries.time, entries.tag, entries.hash)),
+        (found.time, found.tag, found.hash),
+    )
+    bad |= ~ordered
+    return ~np.logical_or.reduceat(bad, first)
+
+
+Key = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint64]]
+
+
+def key_above(keys: tuple[NDArray, ...], others: tuple[NDArray, ...]) -> Bool:  # type: ignore[type-arg]
+    """Elementwise keys > others, as (time, tag, hash)."""
+    time, tag, digest = keys
+    other_time, other_tag, other_digest = others
+    above = time > other_time
+    tie = time == other_time
+    if tie.any():
+        higher = (tag > other_tag) | ((tag == other_tag) & (digest > other_digest))
+        above |= tie & higher
+    return above
+
+
+def ranges(starts: I64, lengths: I64) -> I64:
+    """Concatenation of arange(start, start + length) for each pair."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if ends.size else 0
+    positions: I64 = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return positions
+
+
+def _checksums(rows: NDArray[np.uint64], starts: I64, lengths: I64) -> U64:
+    """Checksum of each body, the checksum's own four bytes taken as zero; u32 in u64."""
+    place = np.arange(len(rows)) - np.repeat(starts, lengths)
+    products = rows * _MULTIPLIERS[place]
+    sums: U64 = np.add.reduceat(products.sum(axis=1), starts)
+    sums -= (rows[starts, 0] >> np.uint64(32) << np.uint64(32)) * _MULTIPLIERS[0, 0]
+    # The low bits of a product know nothing of a word's high bits: fold the high half in last.
+    return (sums ^ (sums >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)
+
+
+def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: bytes) -> list[bytes]:
+    """Write many states at once; the inverse of `decode`.
+
+    Args:
+        checkpoints: Of shape (users,).
+        counts: (users,) Window readings of each, 1 to MAX_ENTRIES.
+        entries: All windows, user after user in key order.
+        digest: Of the profile they were folded under.
+
+    Returns:
+        A body for each user.
+    """
+    users = counts.size
+    ends = np.cumsum(counts)
+    lengths = counts + _HEADER_ROWS
+    row_ends = np.cumsum(lengths)
+    starts = row_ends - lengths
+    rows = np.empty((int(row_ends[-1]) if users else 0, 3), "<u8")
+    newest = entries.time[ends - 1]
+
+    small = np.zeros((users, 8), np.uint8)
+    small[:, 0] = FORMAT
+    small[:, 1] = counts
+    small[:, 2] = checkpoints.exists | (checkpoints.tag << np.uint8(1))
+    small[:, 3] = checkpoints.support | (checkpoints.agreeing << np.uint8(4))
+    header = np.empty((users, _HEADER_WORDS), "<u8")
+    header[:, 0] = small.view("<u8")[:, 0]
+    header[:, 1] = np.frombuffer(digest, "<u8")[0]
+    header[:, 2] = checkpoints.time.view(np.uint64)
+    header[:, 3] = checkpoints.hash
+    header[:, 4:9] = checkpoints.estimate.T.copy().view(np.uint64)
+    header[:, 9:14] = checkpoints.candidate.T.copy().view(np.uint64)
+    header[:, 14] = newest.view(np.uint64)
+    rows[(starts[:, None] + np.arange(_HEADER_ROWS)).reshape(-1)] = header.reshape(-1, 3)
+
+    packed = (np.repeat(newest, counts) - entries.time).view(np.uint64)
+    packed |= entries.source.astype(np.uint64) << _OFFSET_BITS
+    packed |= (entries.mark | (entries.tag << np.uint8(7))).astype(np.uint64) << np.uint64(56)
+    words = np.empty((entries.time.size, 3), "<u8")
+    words[:, 0] = packed
+    words[:, 1] = entries.value.view(np.uint64)
+    words[:, 2] = entries.hash
+    rows[ranges(starts + _HEADER_ROWS, counts)] = words
+    if users:
+        rows[starts, 0] |= _checksums(rows, starts, lengths) << np.uint64(32)
+    data = rows.tobytes()
+    cuts = (starts * ENTRY_BYTES).tolist()
+    cuts.append(len(data))
+    return [data[cuts[i] : cuts[i + 1]] for i in range(users)]
+
+
+def digest_of(body: bytes) -> bytes:
+    """Digest of the profile a state was folded under."""
+    return body[8:16]

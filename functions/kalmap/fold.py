@@ -1,0 +1,200 @@
+"""The fold: new readings into users' states; the one path for ordinary, late and repeated ones.
+
+A user's estimate is a strict left fold, in key order, of the window over the checkpoint. New
+readings are merged into the window, all of it is folded, and the checkpoint absorbs what falls
+out. So the state depends on the readings alone, not on the batches that brought them.
+
+Users are taken in chunks that fit the processor's cache. One whose state or data break the
+computation fails alone: a chunk that raises is halved until he stands by himself.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kalmap import chunk, codec, gate
+from kalmap.outcome import Reason, Status
+from kalmap.profile import Profile, digest
+from kalmap.readings import F64, I32, I64, U8, Bool, Readings
+from kalmap.state import predict
+
+__all__ = ["Folded", "fold_users", "predict"]
+
+#: Readings, stored and new, filtered at once: their columns together fill about a level-2 cache.
+CHUNK_READINGS = 32_768
+
+_STATUS = np.full(256, Status.REJECTED, np.uint8)
+_STATUS[Reason.NONE] = Status.ACCEPTED
+_STATUS[Reason.DUPLICATE] = Status.DUPLICATE
+_STATUS[[Reason.CORRUPT_STATE, Reason.PROFILE_CHANGED, Reason.USER_FAILED]] = Status.FAILED
+
+
+class Folded(NamedTuple):
+    """What became of the readings, and of their users."""
+
+    status: U8
+    """(readings,) Codes of outcome.Status; like all below in the order the readings came."""
+    reason: U8
+    """Codes of outcome.Reason."""
+    level: F64
+    """Level after the reading, in the profile's unit; NaN, as all estimates, where the reading
+    was never folded."""
+    level_sd: F64
+    slope: F64
+    """Per day."""
+    predicted: F64
+    """Level expected before the reading; NaN, with innovation and nis, for a user's first."""
+    innovation: F64
+    nis: F64
+    quality: F64
+    rate: F64
+    """Squared distance from the last estimate over the allowed one, for quality.components."""
+    restarted: Bool
+    """The reading completed a recovery: the filter started again at its level."""
+    bodies: list[bytes | None]
+    """(users,) The new state; None where unchanged or failed."""
+    changed: Bool
+    failure: U8
+    """(users,) Reason, or 0."""
+    new: Bool
+    """(users,) Had no state and has one now."""
+    user_level: F64
+    """(users,) The readable estimate; NaN where unchanged or failed."""
+    user_slope: F64
+    as_of: I64
+    """(users,) Microseconds since 1970 UTC; 0 where unchanged or failed."""
+    revisions: chunk.Revisions
+    errors: dict[int, str]
+    """What stopped each user that failed by an exception."""
+
+
+def fold_users(
+    profile: Profile,
+    bodies: Sequence[bytes | None],
+    readings: Readings,
+    now: int,
+    *,
+    adopt_profile: bool = False,
+) -> Folded:
+    """Fold new readings into the states of many users.
+
+    Args:
+        profile: Model and policy.
+        bodies: Stored state of each user; None for a new one.
+        readings: In any order; `user` counts `bodies`.
+        now: The batch's time, microseconds since 1970 UTC.
+        adopt_profile: Go on with states folded under another profile of this name.
+
+    Returns:
+        Results in the readings' order, and states in the bodies' order.
+
+    Raises:
+        ValueError: A reading's user is none of `bodies`.
+    """
+    total, users = readings.time.size, len(bodies)
+    if total and not (int(readings.user.min()) >= 0 and int(readings.user.max()) < users):
+        raise ValueError(f"Readings name users outside the {users} whose states were given.")
+    order = _grouping(readings.user, users)
+    if order is not None:
+        readings = Readings._make(column[order] for column in readings)
+    arrivals = np.bincount(readings.user, minlength=users)
+    stored = [0 if body is None else len(body) // codec.ENTRY_BYTES for body in bodies]
+    ends = np.cumsum(arrivals)
+    weight = np.cumsum(arrivals + np.array(stored, np.int64))
+
+    reason = np.zeros(total, np.uint8)
+    columns = {name: np.empty(total) for name in chunk.COLUMNS}
+    restarted = np.zeros(total, np.bool_)
+    failure = np.zeros(users, np.uint8)
+    user_level, user_slope = np.empty(users), np.empty(users)
+    as_of = np.zeros(users, np.int64)
+    new_bodies: list[bytes | None] = []
+    revisions: list[chunk.Revisions] = []
+    errors: dict[int, str] = {}
+    rule, mark = gate.rules(profile), digest(profile)
+    first = 0
+    while first < users:
+        done = int(weight[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(weight, done + CHUNK_READINGS, "right")))
+        begin, end = (int(ends[first - 1]) if first else 0), int(ends[last - 1])
+        some = Readings._make(column[begin:end] for column in readings)
+        some = some._replace(user=some.user - np.int32(first))
+        part = _guarded(
+            profile, rule, mark, bodies[first:last], some, now, adopt_profile=adopt_profile
+        )
+        target = slice(begin, end) if order is None else order[begin:end]
+        reason[target] = part.reason
+        restarted[target] = part.restarted
+        for name, column in columns.items():
+            column[target] = part.columns[name]
+        failure[first:last] = part.failure
+        user_level[first:last] = part.user_level
+        user_slope[first:last] = part.user_slope
+        as_of[first:last] = part.as_of
+        new_bodies += part.bodies
+        if part.revisions.user.size:
+            shifted = part.revisions.user + np.int32(first)
+            revisions.append(part.revisions._replace(user=shifted))
+        errors.update({user + first: text for user, text in part.errors.items()})
+        first = last
+
+    changed = np.array([body is not None for body in new_bodies], np.bool_)
+    new = changed & np.array([body is None for body in bodies], np.bool_)
+    return Folded(
+        status=_STATUS[reason],
+        reason=reason,
+        restarted=restarted,
+        bodies=new_bodies,
+        changed=changed,
+        failure=failure,
+        new=new,
+        user_level=user_level,
+        user_slope=user_slope,
+        as_of=as_of,
+        revisions=chunk.joined(revisions),
+        errors=errors,
+        **columns,
+    )
+
+
+def _grouping(user: I32, users: int) -> I64 | None:
+    """Permutation that brings readings of one user together, in order; None if they are."""
+    if not (user[1:] < user[:-1]).any():
+        return None
+    # numpy sorts 16-bit integers by radix, in linear time.
+    order: I64 = np.argsort(user.astype(np.uint16), kind="stable")
+    if users > 1 << 16:
+        order = order[np.argsort((user[order] >> 16).astype(np.uint16), kind="stable")]
+    return order
+
+
+def _guarded(
+    profile: Profile,
+    rule: gate.Rules,
+    mark: bytes,
+    bodies: Sequence[bytes | None],
+    new: Readings,
+    now: int,
+    *,
+    adopt_profile: bool,
+) -> chunk.Part:
+    """Fold a chunk; if that raises, its halves, until one user is left who fails alone."""
+    try:
+        with np.errstate(all="ignore"):
+            return chunk.fold_chunk(
+                profile, rule, mark, bodies, new, now, adopt_profile=adopt_profile
+            )
+    except Exception as error:  # noqa: BLE001  the boundary that isolates a user
+        if len(bodies) == 1:
+            return chunk.failed(new.time.size, error)
+    middle = len(bodies) // 2
+    split = int(np.searchsorted(new.user, middle))
+    low = Readings._make(column[:split] for column in new)
+    high = Readings._make(column[split:] for column in new)
+    high = high._replace(user=high.user - np.int32(middle))
+    parts = [
+        _guarded(profile, rule, mark, half, some, now, adopt_profile=adopt_profile)
+        for half, some in ((bodies[:middle], low), (bodies[middle:], high))
+    ]
+    return chunk.appended(parts[0], parts[1], middle)

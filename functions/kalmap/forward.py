@@ -1,0 +1,308 @@
+"""The forward pass: many users' Kalman filters side by side, one reading of each at a time.
+
+Users stand in the order of their number of readings, longest first, so that step t concerns the
+first `width[t]` of them and every column is packed without gaps: step after step, user after
+user. numpy then works on whole steps, and a user's numbers are the same bits however many
+stand beside it, because only +, -, *, / and comparisons touch them. Where fewer than a handful
+of users are left, `tail` goes on one user at a time, with the same operations in the same order.
+
+The update is `w = R / S; p00 *= w; p01 *= w; p11 -= p01^2 / S` (Joseph's form simplified for a
+scalar reading; Bierman, Factorization Methods for Discrete Sequential Estimation, 1977, V.2).
+p01 never becomes negative, since it starts at zero and every term of the prediction is positive:
+the last line is the only difference, and `_steady` replaces it where it could lose its digits.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kalmap import tail
+from kalmap.gate import Recovery, Rules, reconsider
+from kalmap.model import Transition, measurement_variances, transition
+from kalmap.profile import Profile
+from kalmap.readings import F64, I64, U8, Bool
+
+#: Users from which a step is cheaper for numpy than one by one.
+VECTOR_WIDTH = 20
+
+#: Below this R / S, p11 - p01^2 / S may have lost all its digits.
+STEADY_BELOW = 1e-9
+
+
+class Path(NamedTuple):
+    """What the filter went through, in packed columns of shape (readings,)."""
+
+    place: I64
+    """Where in these columns each reading is, readings standing user after user."""
+    estimate: F64
+    """(5, readings) Level, slope, p00, p01, p11 after each reading."""
+    predicted: F64
+    """Level expected before the reading; NaN for a user's very first."""
+    nis: F64
+    """Normalised innovation squared; NaN for a user's very first."""
+    rate: F64
+    """Squared distance from the last estimate, over what rate limit and noise allow; above 1
+    is implausible. 0 for a user's very first."""
+    mark: U8
+    """Reason, and whether the filter restarted here."""
+    recovery: Recovery
+    """Of each user, as it was after `snapshot` readings."""
+
+
+class Columns(NamedTuple):
+    """Packed inputs of the filter, each of shape (readings,)."""
+
+    value: F64
+    noise: F64
+    """R."""
+    reach: F64
+    """(rate limit x gap)^2 + gate x R: the part of the rate bound known beforehand."""
+    step: Transition
+
+
+def forward(
+    profile: Profile,
+    rule: Rules,
+    counts: I64,
+    gap: F64,
+    value: F64,
+    source: U8,
+    exists: Bool,
+    estimate: F64,
+    recovery: Recovery,
+    snapshot: I64,
+) -> Path:
+    """Filter every user's readings, in the order given.
+
+    Args:
+        profile: The state model.
+        rule: Its policy.
+        counts: (users,) Readings of each user, at least 1.
+        gap: (readings,) Days since the reading before, or since the checkpoint.
+        value: (readings,) In the profile's unit, user after user.
+        source: (readings,) Source codes.
+        exists: (users,) False where the first reading starts the filter.
+        estimate: (5, users) Where each starts from.
+        recovery: The same; not changed.
+        snapshot: (users,) After how many readings to note the recovery's state.
+
+    Returns:
+        The whole path.
+    """
+    users = np.argsort(-counts, kind="stable")
+    lengths = counts[users]
+    steps = int(lengths[VECTOR_WIDTH - 1]) if users.size >= VECTOR_WIDTH else 0
+    widths = np.searchsorted(-lengths, -np.arange(steps))
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(widths)))
+    place = _places(counts, users, steps, offsets)
+    total = place.size
+    pull = np.empty(total, np.int64)
+    pull[place] = np.arange(total)
+
+    packed_gap = gap[pull]
+    noise = measurement_variances(profile)[source[pull]]
+    reach = packed_gap * rule.rate_limit
+    reach *= reach
+    reach += noise * rule.gate
+    columns = Columns(value[pull], noise, reach, transition(profile, packed_gap))
+    at = Recovery(recovery.candidate[:, users], recovery.agreeing[users], recovery.support[users])
+    noted = Recovery._make(part.copy() for part in at)
+    path = Path(
+        place,
+        np.empty((5, total)),
+        np.empty(total),
+        np.empty(total),
+        np.empty(total),
+        np.zeros(total, np.uint8),
+        noted,
+    )
+    _vector(
+        rule, columns, widths, offsets, exists[users], estimate[:, users], at, snapshot[users], path
+    )
+    start = int(offsets[-1])
+    for lane in range(int(np.count_nonzero(lengths > steps))):
+        end = start + int(lengths[lane]) - steps
+        if steps:
+            before = path.estimate[:, offsets[steps - 1] + lane]
+            known = True
+        else:
+            before = estimate[:, users[lane]]
+            known = bool(exists[users[lane]])
+        tail.run(
+            rule,
+            columns,
+            start,
+            end,
+            lane,
+            known,
+            before,
+            at,
+            int(snapshot[users[lane]]) - steps,
+            path,
+        )
+        start = end
+    back = np.empty_like(users)
+    back[users] = np.arange(users.size)
+    noted = Recovery(noted.candidate[:, back], noted.agreeing[back], noted.support[back])
+    return path._replace(recovery=noted)
+
+
+def _places(counts: I64, users: I64, steps: int, offsets: I64) -> I64:
+    """Where each reading goes: by steps for the vector part, then user after user."""
+    lane = np.empty_like(users)
+    lane[users] = np.arange(users.size)
+    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = offsets[np.minimum(number, steps)] + np.repeat(lane, counts)
+    late = np.flatnonzero(number >= steps)
+    if late.size:
+        rest = np.maximum(counts[users] - steps, 0)
+        first = offsets[-1] + np.cumsum(rest) - rest
+        owner = np.repeat(lane, counts)[late]
+        place[late] = first[owner] + number[late] - steps
+    return place
+
+
+def _vector(
+    rule: Rules,
+    columns: Columns,
+    widths: I64,
+    offsets: I64,
+    exists: Bool,
+    estimate: F64,
+    recovery: Recovery,
+    snapshot: I64,
+    path: Path,
+) -> None:
+    """All steps that are wide enough, into `path`'s columns; arrays in order of lanes."""
+    if not widths.size:
+        return
+    gate = rule.gate
+    b0, b1, b2, b3, b4, b5 = np.empty((6, int(widths[0])))
+    flag0, flag1 = np.empty((2, int(widths[0])), np.bool_)
+    due = np.argsort(snapshot, kind="stable")
+    bounds = np.searchsorted(snapshot[due], np.arange(widths.size + 2)).tolist()
+    x, v, p00, p01, p11 = estimate
+    edges = offsets.tolist()
+    support_limit = np.uint8(rule.recovery)
+    restless = bool(recovery.agreeing.any())
+    for number, width in enumerate(widths.tolist()):
+        here = slice(edges[number], edges[number + 1])
+        z, r, reach = columns.value[here], columns.noise[here], columns.reach[here]
+        g, e, q00, q01, q11 = (part[here] for part in columns.step)
+        x1, v1, a00, a01, a11 = path.estimate[:, here]
+        predicted, nis, rate = path.predicted[here], path.nis[here], path.rate[here]
+        if x.size > width:
+            x, v, p00, p01, p11 = x[:width], v[:width], p00[:width], p01[:width], p11[:width]
+            b0, b1, b2, b3, b4, b5 = (
+                b0[:width], b1[:width], b2[:width], b3[:width], b4[:width], b5[:width]
+            )  # fmt: skip
+            flag0, flag1 = flag0[:width], flag1[:width]
+
+        # How far from the last estimate, against what the rate limit and both noises allow.
+        np.subtract(z, x, b0)
+        np.multiply(b0, b0, b0)
+        np.multiply(p00, gate, b1)
+        np.add(b1, reach, b1)
+        np.divide(b0, b1, rate)
+        # Predict: b1, b2, b3, b4 become v, p00, p01, p11.
+        np.multiply(g, v, b0)
+        np.add(b0, x, predicted)
+        np.multiply(e, v, b1)
+        np.multiply(g, p11, b0)
+        np.add(b0, p01, b0)
+        np.add(b0, p01, b2)
+        np.multiply(b2, g, b2)
+        np.add(b2, p00, b2)
+        np.add(b2, q00, b2)
+        np.multiply(b0, e, b3)
+        np.add(b3, q01, b3)
+        np.multiply(p11, e, b4)
+        np.multiply(b4, e, b4)
+        np.add(b4, q11, b4)
+        # Gate: b0 becomes the innovation, b5 1 / S.
+        np.subtract(z, predicted, b0)
+        np.add(b2, r, b5)
+        np.divide(1.0, b5, b5)
+        np.multiply(b0, b0, nis)
+        np.multiply(nis, b5, nis)
+        np.greater(nis, gate, flag0)
+        np.greater(rate, 1.0, flag1)
+        np.logical_or(flag0, flag1, flag0)
+        # Update, whatever the gate said.
+        np.multiply(b2, b5, a00)
+        np.multiply(b3, b5, a01)
+        np.multiply(a00, b0, x1)
+        np.add(x1, predicted, x1)
+        np.multiply(a01, b0, v1)
+        np.add(v1, b1, v1)
+        np.multiply(a01, b3, a11)
+        np.subtract(b4, a11, a11)
+        np.multiply(r, b5, b5)
+        np.multiply(b2, b5, a00)
+        np.multiply(b3, b5, a01)
+        np.less(b5, STEADY_BELOW, flag1)
+        if flag1.any():
+            _steady(np.flatnonzero(flag1), b2, b3, b4, a01, a11)
+
+        if number == 0 and not exists.all():
+            new = np.flatnonzero(~exists)
+            flag0[new] = False
+            x1[new] = z[new]
+            v1[new] = a01[new] = 0.0
+            a00[new] = r[new]
+            a11[new] = rule.slope_variance
+            predicted[new] = nis[new] = np.nan
+            rate[new] = 0.0
+        np.logical_not(flag0, flag1)
+        support = recovery.support[:width]
+        np.add(support, flag1.view(np.uint8), support)
+        np.minimum(support, support_limit, support)
+        if restless:
+            _forget(recovery, np.flatnonzero(flag1 & (recovery.agreeing[:width] > 0)))
+        rejected = np.flatnonzero(flag0)
+        if rejected.size:
+            after = path.estimate[:, here]
+            before = (predicted, b1, b2, b3, b4)
+            for column, expected in zip(after, before, strict=True):
+                column[rejected] = expected[rejected]
+            marks, ready = reconsider(
+                rule,
+                recovery,
+                rejected,
+                z[rejected],
+                r[rejected],
+                predicted[rejected],
+                b2[rejected] + r[rejected],
+                rate[rejected] > 1.0,
+                Transition._make(part[here][rejected] for part in columns.step),
+            )
+            path.mark[here][rejected] = marks
+            if ready.size:
+                restarted = rejected[ready]
+                after[:, restarted] = recovery.candidate[:, restarted]
+                recovery.support[restarted] = rule.recovery
+                _forget(recovery, restarted)
+            restless = True
+        noted = due[bounds[number + 1] : bounds[number + 2]]
+        if noted.size:
+            path.recovery.candidate[:, noted] = recovery.candidate[:, noted]
+            path.recovery.agreeing[noted] = recovery.agreeing[noted]
+            path.recovery.support[noted] = recovery.support[noted]
+        x, v, p00, p01, p11 = x1, v1, a00, a01, a11
+
+
+def _forget(recovery: Recovery, users: I64) -> None:
+    """Drop these users' candidates."""
+    recovery.candidate[:, users] = 0.0
+    recovery.agreeing[users] = 0
+
+
+def _steady(users: I64, p00: F64, p01: F64, p11: F64, new01: F64, new11: F64) -> None:
+    """p11 of these users as a sum of two terms that are not negative.
+
+    p11 - p01^2 / S is the slope's variance given the level, p11 - p01^2 / p00, plus what the
+    level's new variance brings back; so the covariance stays positive semi-definite.
+    """
+    ratio = p01[users] / p00[users]
+    given_level = np.maximum(p11[users] - ratio * p01[users], 0.0)
+    new11[users] = given_level + ratio * new01[users]

@@ -1,0 +1,64 @@
+"""Quality of a reading in [0, 1]: how well it fits, how plausible its rate, how good its source.
+
+    fit    = 1 / (1 + nis / gate)            1 for a perfect fit, 1/2 at the gate
+    rate   = 1 / (1 + r)                     r the squared distance from the last estimate over
+                                             the allowed one: 1/2 at the rate limit
+    source = 1 / max(1, multiplier)          1 for a source as good as the profile's noise
+
+Their weighted harmonic mean is low as soon as one of them is. All three being 1 / (1 + a), it is
+1 / (1 + mean of a), which needs no special case at zero.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kalmap.profile import Profile
+from kalmap.readings import F64, U8
+
+
+class Components(NamedTuple):
+    """What quality is made of; arrays of one shape, each in [0, 1]."""
+
+    fit: F64
+    rate: F64
+    source: F64
+
+
+def _excess(profile: Profile) -> F64:
+    """max(1, multiplier) - 1 of every source code; shape (256,)."""
+    multiplier = np.full(256, profile.unknown_source)
+    for code, name in enumerate(profile.source_names):
+        multiplier[code] = profile.sources[name]
+    excess: F64 = np.maximum(multiplier, 1.0) - 1.0
+    return excess
+
+
+def quality(profile: Profile, nis: F64, rate: F64, source: U8) -> F64:
+    """Quality of each reading.
+
+    Args:
+        profile: Gives gate, weights and multipliers.
+        nis: Normalised innovation squared; NaN for a user's first reading, which fits.
+        rate: Squared distance over the allowed one, as in `forward.Path`.
+        source: Source codes.
+
+    Returns:
+        Values in [0, 1], of the inputs' shape.
+    """
+    weights = profile.quality
+    total = weights.fit + weights.rate + weights.source
+    badness = np.nan_to_num(nis, nan=0.0, posinf=np.inf)
+    badness *= weights.fit / total / profile.gate
+    badness += rate * (weights.rate / total)
+    badness += (_excess(profile) * (weights.source / total))[source]
+    badness += 1.0
+    return np.divide(1.0, badness, out=badness)
+
+
+def components(profile: Profile, nis: F64, rate: F64, source: U8) -> Components:
+    """The parts of each reading's quality; arguments as for `quality`."""
+    fits = np.nan_to_num(nis, nan=0.0, posinf=np.inf) / profile.gate
+    return Components(
+        1.0 / (1.0 + fits), 1.0 / (1.0 + rate), 1.0 / (1.0 + _excess(profile)[source])
+    )
