@@ -9,7 +9,7 @@ need no waiting.
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,10 @@ class Retry:
         self._policy = policy
         self._deadline = deadline
         self._fruitless = 0
+
+    def last(self) -> "Retry":
+        """A single try more, within the same deadline."""
+        return Retry(replace(self._policy, attempts=1), self._deadline)
 
     @property
     def expired(self) -> bool:

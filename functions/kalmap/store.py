@@ -59,8 +59,8 @@ class Written(NamedTuple):
     conflicts: dict[str, StoredState | None]
     """Users whose state another write has changed, with that state; None: it is gone."""
     failed: dict[str, str]
-    """Users whose write was given up, with a sentence why. It may have been made: running
-    the same write again, or `StateStore.written`, tells."""
+    """Users whose write was given up, with a sentence why. It was not in the table at a last
+    look, or there was no time for one; running the same write again settles it."""
     use: DatabaseUse
 
 
@@ -249,6 +249,7 @@ class StateStore:
         result = Written([], {}, {}, work.use)
         pending = group
         look_up: list[str] = []
+        given_up: dict[str, str] = {}
 
         def settle(user: str, found: StoredState | None) -> None:
             if found and work.tokens[user] in found.tokens:
@@ -260,7 +261,7 @@ class StateStore:
             try:
                 outcomes = send(self._table, pending, work)
             except StoreUnavailable as error:
-                result.failed.update((change.user, str(error)) for change in pending)
+                given_up = {change.user: str(error) for change in pending}
                 break
             again = []
             for change, outcome in zip(pending, outcomes, strict=True):
@@ -277,19 +278,32 @@ class StateStore:
             work.use.throttles += Verdict.THROTTLED in outcomes
             if again and not work.retry.pause(progress=len(again) < len(pending)):
                 sentence = str(self._table.unavailable("try these users again"))
-                result.failed.update((change.user, sentence) for change in again)
+                given_up = {change.user: sentence for change in again}
                 break
             work.use.retries += bool(again)
             pending = again
+
         if look_up:
             try:
                 found = self._read(work.profile, look_up, work.retry, work.use)
             except StoreUnavailable as error:
-                result.failed.update((user, str(error)) for user in look_up)
+                given_up |= {user: str(error) for user in look_up}
             else:
                 for user in look_up:
                     settle(user, found.get(user))
+        if given_up:
+            made = self._last_look(given_up, work)
+            result.written.extend(made)
+            result.failed.update((u, given_up[u]) for u in given_up if u not in made)
         return result
+
+    def _last_look(self, given_up: Iterable[str], work: Work) -> list[str]:
+        """Finds which of the writes that got no answer were made all the same."""
+        try:
+            found = self._read(work.profile, list(given_up), work.retry.last(), work.use)
+        except StoreUnavailable:
+            return []
+        return [user for user, state in found.items() if work.tokens[user] in state.tokens]
 
     def _each(self, work: Callable[[list[T]], R], groups: Sequence[list[T]]) -> list[R]:
         if len(groups) <= 1 or self._parallelism == 1:
