@@ -52,12 +52,18 @@ _INHERITED = (
 class LocalCloud:
     """The local cloud of a data directory, running while the `with` block lasts.
 
+    Args:
+        data: the directory, locked by this process.
+        idle: seconds that a Lambda worker may idle before it is ended. A batch needs each
+            function once; whoever calls the same ones again and again wants them warm.
+
     Raises:
         RunFailed: on entering: it did not start. The sentence names its log.
     """
 
-    def __init__(self, data: DataDirectory) -> None:
+    def __init__(self, data: DataDirectory, *, idle: float = 1.0) -> None:
         self._data = data
+        self._idle = idle
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline = -1
         self._session = cast("Any", _isolated_session())
@@ -113,6 +119,7 @@ class LocalCloud:
                             str(Path(__file__).with_name("cloud_process.py")),
                             str(listening.fileno()),
                             str(lifeline),
+                            str(self._idle),
                             # Unused: tells whoever lists processes whose this one is.
                             str(self._data.path),
                         ],
@@ -191,8 +198,6 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
         # Never a Docker daemon, even where there is one.
         "DOCKER_HOST": f"unix://{nothing}",
         "LAMBDA_EXECUTOR": "local",
-        # Workers beyond a function's first are only needed while a map is running.
-        "LAMBDA_WARM_TTL_SECONDS": "2",
         "LOG_LEVEL": "ERROR",
         "PERSIST_STATE": "1",
         "S3_PERSIST": "1",

@@ -1,10 +1,11 @@
 """The local cloud's own process: ministack, on a socket and under a lifeline it inherits.
 
-Started by `kalmap_cli.cloud` as `python cloud_process.py SOCKET LIFELINE DIRECTORY`: two file
-descriptors, and the data directory, which is there to be seen in a list of processes. The
-socket is bound before this process exists, so nobody can take its port in between. The
-lifeline is the reading end of a pipe whose other end only the parent holds: when the parent
-ends, however it ends, reading returns, and this process saves its state and goes.
+Started by `kalmap_cli.cloud` as `python cloud_process.py SOCKET LIFELINE IDLE DIRECTORY`: two
+file descriptors, the seconds that a Lambda worker may idle, and the data directory, which is
+there to be seen in a list of processes. The socket is bound before this process exists, so
+nobody can take its port in between. The lifeline is the reading end of a pipe whose other end
+only the parent holds: when the parent ends, however it ends, reading returns, and this process
+saves its state and goes.
 """
 
 import asyncio
@@ -35,12 +36,39 @@ def _end_with_workers() -> None:
     os._exit(1)
 
 
-async def serve(socket: int) -> None:
+def _end_idle_workers(most: float) -> None:
+    """End Lambda workers that have been idle for `most` seconds, for as long as we live.
+
+    ministack keeps a worker of every function that ever ran, and what a burst left behind
+    for half a minute. A batch goes from one function to the next, so that most of them
+    would be kept for nothing, at 50 MB each.
+    """
+    from ministack.core import lambda_runtime  # noqa: PLC0415 - see main()
+
+    idle_since: dict[int, float] = {}
+    while True:
+        time.sleep(most / 4)
+        now = time.monotonic()
+        ended = []
+        with lambda_runtime._lock:  # noqa: SLF001 - the version is pinned exactly
+            for workers in lambda_runtime._workers.values():  # noqa: SLF001
+                for worker in tuple(workers):
+                    if worker.in_use:
+                        idle_since.pop(id(worker), None)
+                    elif now - idle_since.setdefault(id(worker), now) >= most:
+                        workers.remove(worker)
+                        idle_since.pop(id(worker))
+                        ended.append(worker)
+        lambda_runtime.kill_workers(ended)
+
+
+async def serve(socket: int, idle: float) -> None:
     """Serve the local cloud on an already listening socket until SIGTERM; then save and end."""
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
+    threading.Thread(target=_end_idle_workers, args=(idle,), daemon=True).start()
     config = Config()
     config.bind = [f"fd://{socket}"]
     config.loglevel = os.environ["LOG_LEVEL"]
@@ -56,11 +84,11 @@ async def serve(socket: int) -> None:
 
 def main() -> None:
     """Run until told to stop, or until the parent is gone."""
-    socket, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    socket, lifeline, idle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     # First of all: importing takes a second, in which the parent may be killed.
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(serve(socket))
+    asyncio.run(serve(socket, idle))
 
 
 if __name__ == "__main__":

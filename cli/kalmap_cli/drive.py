@@ -136,16 +136,18 @@ def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progres
     steps = clients("stepfunctions")
     shown: Progress | None = None
     in_map = False
+    maps = 0
     while True:
         # Asked first: what is entered after this look is found by the next one.
         status = steps.describe_execution(executionArn=execution)["status"]
         for event, state, is_map in _entered(steps, execution, shown.event if shown else 0):
             if shown and in_map:
-                yield _counted(steps, execution, shown)
+                yield _counted(steps, execution, shown, maps)
             shown, in_map = Progress(event, state, 0, 0, 0), is_map
+            maps += is_map
             yield shown
         if shown and in_map:
-            counted = _counted(steps, execution, shown)
+            counted = _counted(steps, execution, shown, maps)
             if counted != shown:
                 shown = counted
                 yield shown
@@ -177,18 +179,14 @@ def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[int, str, 
         more = {"nextToken": page["nextToken"]}
 
 
-def _counted(steps: Any, execution: str, progress: Progress) -> Progress:
-    """The progress with the counts of the newest Map Run of its state."""
-    runs = [
-        run
-        for run in steps.list_map_runs(executionArn=execution)["mapRuns"]
-        # The ARN names the Map by its label: ...:mapRun:machine/label:uuid
-        if run["mapRunArn"].rsplit(":", 1)[0].endswith(f"/{progress.state}")
-    ]
-    if not runs:
+def _counted(steps: Any, execution: str, progress: Progress, maps: int) -> Progress:
+    """The progress with the counts of the execution's Map Run number `maps`, from 1."""
+    runs = steps.list_map_runs(executionArn=execution)["mapRuns"]
+    if len(runs) < maps:
         return progress
-    newest = max(runs, key=lambda run: run["startDate"])
-    counts = steps.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
+    # Maps run one after the other, and each entry into one starts one Map Run.
+    run = sorted(runs, key=lambda run: run["startDate"])[maps - 1]
+    counts = steps.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
     failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
     return progress._replace(
         done=counts["succeeded"] + failed, failed=failed, total=counts["total"]

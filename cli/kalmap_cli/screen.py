@@ -110,13 +110,9 @@ class _Entry:
 def print_summary(summary: Mapping[str, Any]) -> None:
     """Print a batch's summary as a table on stdout."""
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
     for label, figure, remark in summary_rows(summary):
-        table.add_row(label, figure, remark)
-    console.print(table)
+        line = Text(f"{label:10}", "bold")
+        console.print(line.append(f"{figure:>10}  {remark}".rstrip(), "not bold"))
     for hint in summary.get("hints") or ():
         console.print(f"Hint: {hint}", markup=False)
 

@@ -18,6 +18,6 @@ from tests.e2e.commands import SharedCloud
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCloud]:
     directory = tmp_path_factory.mktemp("shared-cloud")
-    with DataDirectory(directory) as data, LocalCloud(data) as cloud:
+    with DataDirectory(directory) as data, LocalCloud(data, idle=20.0) as cloud:
         deploy(cloud.clients, LOCAL_PARAMETERS | {"ReadingsPerShard": "50"})
         yield SharedCloud(cloud, directory)
