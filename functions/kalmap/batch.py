@@ -97,6 +97,7 @@ class Pointer(msgspec.Struct, frozen=True):
     prefix: str
     profile: str
     write_mode: WriteMode
+    started_at: str
 
 
 def read_input(event: Mapping[str, Any]) -> BatchInput:

@@ -44,7 +44,7 @@ class Unread(msgspec.Struct, array_like=True, gc=False):
     measurement_id: str | None = None
 
 
-class Unreadable(Exception):  # noqa: N818 - carries a reading's reason, not a failure
+class Unreadable(Exception):
     """Raised where a record's first wrong field is found."""
 
     def __init__(self, reason: Reason, detail: str, record: object = None) -> None:
@@ -53,6 +53,7 @@ class Unreadable(Exception):  # noqa: N818 - carries a reading's reason, not a f
 
 
 def unread(ordinal: int, line: int, error: Unreadable, raw: bytes) -> Unread:
+    """A line that could not be read, with as much of it as helps to find it."""
     record = error.record if isinstance(error.record, dict) else {}
     return Unread(
         ordinal=ordinal,
@@ -70,6 +71,11 @@ def _identifier(value: object) -> str | None:
 
 
 def json_record(line: bytes) -> dict[str, object]:
+    """A JSONL line's fields.
+
+    Raises:
+        Unreadable: It is not a JSON object.
+    """
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -133,6 +139,15 @@ def _timestamp(given: object, unreadable: Callable[[Reason, str], Unreadable]) -
 
 
 def csv_record(line: bytes, fields: Sequence[str | None]) -> dict[str, object]:
+    """A CSV line's fields.
+
+    Args:
+        line: Without its line end; a record never spans lines.
+        fields: The measurement's field of each column, None for a column that is none.
+
+    Raises:
+        Unreadable: It is not CSV, or its value is not a number.
+    """
     try:
         text = line.decode().rstrip("\r")
     except UnicodeDecodeError as error:

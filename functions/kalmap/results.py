@@ -3,7 +3,7 @@
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
-from kalmap.readings import F64, I64, U8
+from kalmap.readings import F64, I64, U8, Bool
 from kalmap.shards import ShardInput, UnreadRecord
 
 _LINES_PER_BLOCK = 8192
@@ -37,6 +37,8 @@ class Result(msgspec.Struct, gc=False):
     innovation: float | None = None
     nis: float | None = None
     quality: float | None = None
+    restarted: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    """Present where the filter started again at this reading's level."""
 
 
 class Rejected(msgspec.Struct, gc=False):
@@ -62,6 +64,7 @@ class Outcomes(NamedTuple):
     innovation: F64
     nis: F64
     quality: F64
+    restarted: Bool
 
 
 class Bucket(Protocol):
@@ -81,7 +84,7 @@ def failed_outcomes(readings: int, reason: Reason) -> Outcomes:
     """Outcomes of readings whose user or shard could not be processed."""
     nan = np.full(readings, np.nan)
     status = np.full(readings, int(Status.FAILED), np.uint8)
-    return Outcomes(status, np.full(readings, int(reason), np.uint8), *[nan] * 7)
+    return Outcomes(status, np.full(readings, int(reason), np.uint8), *[nan] * 7, status == 0)
 
 
 def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None = None) -> bytes:
@@ -126,7 +129,8 @@ def _lines(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp]) -> lis
             readings.value[rows].tolist(),
             [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
             [_REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
-            *(column[rows].tolist() for column in outcomes[2:]),
+            *(column[rows].tolist() for column in outcomes[2:-1]),
+            [flag or msgspec.UNSET for flag in outcomes.restarted[rows].tolist()],
         )
     )
 

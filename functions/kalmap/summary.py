@@ -1,7 +1,7 @@
 """The summary: reports summed into totals, the commit gate judged, a batch told in one page."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,8 @@ class Totals(msgspec.Struct, kw_only=True):
     """The sum of many reports."""
 
     records: int = 0
-    readings: Counter[str] = msgspec.field(default_factory=Counter)
+    readings: dict[str, int] = {}
+    """Readings by "status/reason"."""
     users: int = 0
     new_users: int = 0
     failed_users: int = 0
@@ -40,6 +41,9 @@ class Totals(msgspec.Struct, kw_only=True):
     quality_sum: float = 0.0
     quality_count: int = 0
     shards: int = 0
+    """Shards filtered, in all rounds."""
+    first_shards: int = 0
+    """Shards filtered in round 0."""
     failures: list[Failure] = []
     database: DatabaseUse = msgspec.field(default_factory=DatabaseUse)
     phases: dict[str, tuple[float, float]] = {}
@@ -56,11 +60,12 @@ class Totals(msgspec.Struct, kw_only=True):
     def add(self, report: Report) -> None:
         """Add a step's report."""
         self.records += report.records
-        self.readings.update(report.readings)
-        self.readings.subtract(report.superseded)
+        self._count(report.readings)
+        self._count({name: -number for name, number in report.superseded.items()})
         if report.step == "filter":
             self.shards += 1
             if report.round == 0:
+                self.first_shards += 1
                 self.users += report.users
                 self.new_users += report.new_users
             if report.users:
@@ -80,7 +85,7 @@ class Totals(msgspec.Struct, kw_only=True):
 
     def include(self, other: "Totals") -> None:
         """Add other totals, of another round."""
-        self.readings.update(other.readings)
+        self._count(other.readings)
         self.user_seconds = self.user_seconds + other.user_seconds
         self.failures = self.failures + other.failures
         self.database += other.database
@@ -92,9 +97,13 @@ class Totals(msgspec.Struct, kw_only=True):
             self.memory[step] = max(before[0], peak), max(before[1], configured)
         for name in (
             "records", "users", "new_users", "failed_users", "written", "unknown", "conflicts",
-            "quality_sum", "quality_count", "shards", "invocations", "gb_seconds", "puts", "gets",
+            "quality_sum", "quality_count", "shards", "first_shards", "invocations", "gb_seconds", "puts", "gets",
         ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def _count(self, readings: Mapping[str, int]) -> None:
+        for name, number in readings.items():
+            self.readings[name] = self.readings.get(name, 0) + number
 
     def _add_costs(self, report: Report) -> None:
         start, end = self.phases.get(report.step, (report.started, report.ended))
@@ -115,6 +124,14 @@ def total(reports: Iterable[Report]) -> Totals:
     totals = Totals()
     for report in reports:
         totals.add(report)
+    return totals
+
+
+def sum_of(rounds: Iterable[Totals]) -> Totals:
+    """The totals of several rounds in one."""
+    totals = Totals()
+    for one in rounds:
+        totals.include(one)
     return totals
 
 
@@ -140,6 +157,24 @@ def closed_gate(totals: Totals, limits: Limits) -> str | None:
             "results say which; check unit, columns and clock, or raise limits.unusable."
         )
     return None
+
+
+def failed_commit(totals: Totals, limits: Limits) -> str | None:
+    """Why a batch whose gate was open has failed all the same; None where it has not.
+
+    Args:
+        totals: Of all rounds.
+        limits: The batch's limits; the share of shards counts here, too.
+    """
+    failures = [f for f in totals.failures if f.step == "write" or f.round > 0]
+    shards = len({failure.number for failure in failures})
+    if shards <= limits.failed_shards * totals.first_shards:
+        return None
+    return (
+        f"{shards} of {totals.first_shards} shards could not be committed, more than the limit of "
+        f"{limits.failed_shards:.0%}. {failures[0].error} Start the same batch again: what was "
+        "written counts once."
+    )
 
 
 def summarise(
@@ -175,8 +210,8 @@ def summarise(
         "finished_at": finished.isoformat(),
         "readings": {
             "received": totals.records,
-            "accepted": totals.readings["accepted/"],
-            "duplicate": totals.readings["duplicate/duplicate"],
+            "accepted": totals.readings.get("accepted/", 0),
+            "duplicate": totals.readings.get("duplicate/duplicate", 0),
             **by_status,
         },
         "users": {
@@ -225,7 +260,7 @@ def _per_user(shards: list[tuple[float, int]]) -> dict[str, float]:
 
 def hints(totals: Totals) -> list[str]:
     """What someone who runs such batches should look at, in sentences."""
-    readings, received = totals.readings, max(totals.records, 1)
+    readings, received = Counter(totals.readings), max(totals.records, 1)
     found = []
     if (suspects := readings["rejected/unit_suspect"]) > 0.01 * received:
         found.append(

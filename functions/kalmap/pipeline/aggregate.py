@@ -7,7 +7,7 @@ from kalmap.batch import MAX_CONFLICT_ROUNDS
 from kalmap.folder import Folder, Shard
 from kalmap.pipeline.fail_shard import fail_shard, fail_write
 from kalmap.report import Report
-from kalmap.summary import closed_gate, total
+from kalmap.summary import closed_gate, failed_commit, sum_of, total
 
 _LOST = "The shard's worker was lost and left no report."
 
@@ -27,6 +27,9 @@ class Collected(NamedTuple):
     round: int
     items: str
     """Key of the next round's Map items; empty where none follows."""
+    failed: bool
+    """Whether more shards than the batch's limit could not be committed."""
+    reason: str
     wait: int
     """Seconds before it, jittered so that two batches do not meet again."""
 
@@ -59,10 +62,12 @@ def collect_writes(folder: Folder, round_: int) -> Collected:
             conflicts += len(report.conflicts)
     folder.save_totals(round_, total(folder.reports(round_)))
     if not again or round_ >= MAX_CONFLICT_ROUNDS:
-        return Collected(0, round_, "", 0)
+        totals = sum_of(folder.totals(number) for number in range(round_ + 1))
+        reason = failed_commit(totals, folder.batch().limits)
+        return Collected(0, round_, "", reason is not None, reason or "", 0)
     items = folder.save_shards(round_ + 1, again)
     wait = random.randint(1, 2 ** (round_ + 1))  # noqa: S311 - spreads load, guards nothing
-    return Collected(conflicts, round_ + 1, items, wait)
+    return Collected(conflicts, round_ + 1, items, False, "", wait)
 
 
 def _lost_write(folder: Folder, round_: int, shard: Shard) -> Report:

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kalmap import errors
 from kalmap.batch import Batch
 from kalmap.batches import BatchRecords
 from kalmap.folder import Folder
-from kalmap.summary import Totals, summarise, total
+from kalmap.summary import Totals, sum_of, summarise, total
 
 
 class Completed(NamedTuple):
@@ -36,7 +37,7 @@ class Failed(NamedTuple):
 def complete(folder: Folder, records: BatchRecords, round_: int, finished: datetime) -> Completed:
     """Write the summary of a batch that went through, and mark it succeeded."""
     batch = folder.batch()
-    totals = _sum(folder.totals(number) for number in range(round_ + 1))
+    totals = sum_of(folder.totals(number) for number in range(round_ + 1))
     status = "rehearsed" if batch.write_mode == "none" else "succeeded"
     summary = _summary(batch, totals, status, None, round_, finished)
     key = folder.save_summary(summary)
@@ -59,7 +60,7 @@ def record_failure(
     """Write the summary of a batch that ended without success, and mark it failed."""
     batch = folder.batch()
     rounds = folder.rounds()
-    totals = _sum(total(folder.reports(number)) for number in range(rounds))
+    totals = sum_of(total(folder.reports(number)) for number in range(rounds))
     if totals.written:
         reason += f" The states of {totals.written:,} users had been written before."
     elif totals.unknown:
@@ -88,14 +89,9 @@ def sentence_of(error: Mapping[str, Any]) -> tuple[str, str]:
         return name, cause or f"{name}."
     message = str(failure.get("errorMessage") or cause)
     kind = str(failure.get("errorType") or name)
+    if not issubclass(getattr(errors, kind, Exception), errors.KalmapError):
+        message = f"A step failed with {kind}: {message.rstrip('.')}."
     return kind, message
-
-
-def _sum(many: Any) -> Totals:
-    result = Totals()
-    for totals in many:
-        result.include(totals)
-    return result
 
 
 def _summary(

@@ -67,8 +67,8 @@ def _changes(inputs: ShardInput, folded: Folded, states: dict[str, StoredState])
                 user=name,
                 old=states.get(name),
                 body=body,
-                level=float(folded.level_of_user[user]),
-                slope=float(folded.slope_of_user[user]),
+                level=float(folded.user_level[user]),
+                slope=float(folded.user_slope[user]),
                 as_of=int(folded.as_of[user]),
             )
         )

@@ -67,6 +67,7 @@ def identify(
         prefix=f"batches/{batch_id}/{execution}",
         profile=profile.name,
         write_mode=given.write_mode,
+        started_at=started_at,
     )
     Folder.of(work, pointer).save_batch(batch)
     return pointer

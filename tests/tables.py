@@ -1,0 +1,31 @@
+"""The deployment's resources for tests, made from the very template that is deployed."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+from kalmap_cli.deploy import read_template
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = ROOT / "template.yaml"
+_TABLE_PROPERTIES = (
+    "AttributeDefinitions",
+    "KeySchema",
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+)
+
+
+def create_tables(client: Any) -> dict[str, str]:
+    """Create every table of the template; gives the tables' names by logical id."""
+    resources = read_template(TEMPLATE)["Resources"]
+    names = {}
+    for logical_id, resource in resources.items():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            given = resource["Properties"]
+            names[logical_id] = f"{logical_id}-{uuid.uuid4().hex[:12]}"
+            client.create_table(
+                TableName=names[logical_id],
+                **{name: given[name] for name in _TABLE_PROPERTIES if name in given},
+            )
+    return names
