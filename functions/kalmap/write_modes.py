@@ -54,8 +54,10 @@ def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list
         Statements=[_statement(table, change, work) for change in pending],
         ReturnConsumedCapacity="TOTAL",
     )
-    work.use.write_units += units(answer, len(pending))
-    return [_outcome(response.get("Error")) for response in answer["Responses"]]
+    outcomes = [_outcome(response.get("Error")) for response in answer["Responses"]]
+    carried_out = [o for o in outcomes if o not in {Verdict.THROTTLED, Verdict.AGAIN}]
+    work.use.write_units += units(answer, len(carried_out))
+    return outcomes
 
 
 def _statement(table: Table, change: Change, work: Work) -> dict[str, Any]:

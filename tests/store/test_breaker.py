@@ -1,0 +1,173 @@
+import socket
+
+import pytest
+
+from kalmap.breaker import Circuit, CircuitBreaker, CircuitOpen
+from kalmap.errors import StoreUnavailable
+from kalmap.store import Change, DatabaseUse, Loaded, StateStore, Written
+from tests.faults.injector import THROTTLED, Injector
+from tests.local_dynamodb import new_client
+
+GOOD = Loaded({}, DatabaseUse(requests=1))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock):
+    return CircuitBreaker(threshold=3, rest=2, longest_rest=10, clock=clock)
+
+
+def unavailable():
+    raise StoreUnavailable("No answer.")
+
+
+def trouble(breaker, times):
+    for _ in range(times):
+        with pytest.raises(StoreUnavailable):
+            breaker.run(unavailable)
+
+
+def test_errors_in_a_row_open_it_and_others_between_do_not(breaker):
+    trouble(breaker, 2)
+    breaker.run(lambda: GOOD)
+    trouble(breaker, 2)
+    assert breaker.circuit is Circuit.CLOSED
+    trouble(breaker, 1)
+    assert breaker.circuit is Circuit.OPEN
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Loaded({}, DatabaseUse(requests=4, throttles=2, retries=2)),
+        Written([], {}, {"u": "Refused."}, DatabaseUse(requests=1)),
+    ],
+)
+def test_sustained_throttling_opens_it_though_operations_end_well(breaker, result):
+    for _ in range(3):
+        assert breaker.run(lambda: result) is result
+    assert breaker.circuit is Circuit.OPEN
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Loaded({}, DatabaseUse(requests=4, throttles=1, retries=1)),
+        Loaded({}, DatabaseUse()),
+        Written(["a"], {}, {"b": "Refused."}, DatabaseUse(requests=1)),
+        Written([], {"a": None}, {}, DatabaseUse(requests=1)),
+    ],
+)
+def test_a_rare_throttle_one_bad_user_and_a_conflict_leave_it_closed(breaker, result):
+    for _ in range(10):
+        breaker.run(lambda: result)
+    assert breaker.circuit is Circuit.CLOSED
+
+
+def test_open_it_answers_at_once_with_the_time_after_which_to_come_again(breaker, clock):
+    trouble(breaker, 3)
+    clock.now = 0.5
+    asked = []
+    with pytest.raises(CircuitOpen, match=r"try again in 1\.5 seconds\.") as refused:
+        breaker.run(lambda: asked.append(1) or GOOD)
+    assert refused.value.retry_after == 1.5
+    assert not asked
+
+
+def test_after_its_rest_it_lets_a_single_trial_through_which_closes_it(breaker, clock):
+    trouble(breaker, 3)
+    clock.now = 2.0
+    assert breaker.circuit is Circuit.HALF_OPEN
+
+    def trial():
+        with pytest.raises(CircuitOpen):
+            breaker.run(lambda: GOOD)
+        return GOOD
+
+    assert breaker.run(trial) is GOOD
+    assert breaker.circuit is Circuit.CLOSED
+    trouble(breaker, 2)
+    assert breaker.circuit is Circuit.CLOSED
+
+
+def test_each_failed_trial_doubles_the_rest_up_to_the_longest(breaker, clock):
+    trouble(breaker, 3)
+    rests = []
+    for _ in range(5):
+        with pytest.raises(CircuitOpen) as refused:
+            breaker.run(lambda: GOOD)
+        rests.append(refused.value.retry_after)
+        clock.now += refused.value.retry_after
+        trouble(breaker, 1)
+    assert rests == [2, 4, 8, 10, 10]
+
+
+def test_a_trial_that_never_ends_is_followed_by_another(breaker, clock):
+    trouble(breaker, 3)
+    clock.now = 2.0
+
+    def vanish():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        breaker.run(vanish)
+    assert breaker.circuit is Circuit.OPEN
+    clock.now = 4.0
+    assert breaker.run(lambda: GOOD) is GOOD
+
+
+def test_an_operation_from_before_it_opened_neither_closes_it_nor_prolongs_its_rest(breaker, clock):
+    def begun_before(end):
+        trouble(breaker, 3)
+        clock.now += 1
+        return end()
+
+    breaker.run(lambda: begun_before(lambda: GOOD))
+    assert breaker.circuit is Circuit.OPEN
+    clock.now = 2.0
+    breaker.run(lambda: GOOD)
+    with pytest.raises(StoreUnavailable):
+        breaker.run(lambda: begun_before(unavailable))
+    clock.now = 4.0
+    assert breaker.circuit is Circuit.HALF_OPEN
+
+
+def test_a_throttled_table_opens_it_and_a_quiet_one_closes_it(client, store, clock):
+    breaker = CircuitBreaker(threshold=2, rest=1, clock=clock)
+    change = Change("u", None, b"body", 1.0, 0.0, 0)
+
+    def write():
+        return store.write("p", [change], batch="b", attempt="a", round_=0)
+
+    with Injector(client, 0, {THROTTLED: 1.0}):
+        for _ in range(2):
+            assert breaker.run(write).failed
+    with Injector(client, 0, {}) as quiet, pytest.raises(CircuitOpen):
+        breaker.run(write)
+    assert quiet.requests == 0
+    clock.now = 1.0
+    assert breaker.run(write).written == ["u"]
+    assert breaker.circuit is Circuit.CLOSED
+
+
+def test_a_table_out_of_reach_opens_it(impatient, clock):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    store = StateStore(new_client(nobody), "states", retry=impatient)
+    breaker = CircuitBreaker(threshold=1, clock=clock)
+    with pytest.raises(StoreUnavailable, match="Could not connect"):
+        breaker.run(lambda: store.load("p", ["u"]))
+    with pytest.raises(CircuitOpen):
+        breaker.run(lambda: store.load("p", ["u"]))

@@ -1,0 +1,60 @@
+"""Real connections that break, stay silent or are refused; nothing is injected here."""
+
+import socket
+
+import pytest
+
+from kalmap.backoff import RetryPolicy
+from kalmap.errors import StoreUnavailable
+from kalmap.store import Change, StateStore
+from tests.local_dynamodb import endpoint, new_client
+from tests.store.wire import cutting_proxy, deaf_server
+
+CHANGES = [Change(f"u{place}", None, b"body", 1.0, 0.0, 0) for place in range(60)]
+
+
+def write(store, mode):
+    return store.write("p", CHANGES, batch="b", attempt="a", round_=0, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["conditional", "transactional", "overwrite"])
+@pytest.mark.parametrize("cuts", [1, 2, 5])
+def test_writes_whose_connection_is_cut_after_the_table_made_them_count_once(
+    table, store, impatient, mode, cuts
+):
+    with cutting_proxy(endpoint(), cuts) as address:
+        unlucky = StateStore(new_client(address), table, retry=impatient)
+        done = write(unlucky, mode)
+    assert len(done.written) == 60
+    assert done.use.retries == cuts
+    items = list(store.scan())
+    assert len(items) == 60
+    assert {(item.state.body, len(item.state.tokens)) for item in items} == {(b"body", 1)}
+
+
+def test_a_read_whose_connection_is_cut_is_repeated(table, store, impatient):
+    write(store, "conditional")
+    with cutting_proxy(endpoint(), 2) as address:
+        loaded = StateStore(new_client(address), table, retry=impatient).load(
+            "p", [change.user for change in CHANGES]
+        )
+    assert len(loaded.states) == 60
+    assert loaded.use.retries == 2
+
+
+def test_a_table_that_never_answers_is_given_up_after_the_timeouts(table):
+    with deaf_server() as address:
+        store = StateStore(new_client(address, timeout=0.1), table, retry=RetryPolicy(attempts=2))
+        with pytest.raises(StoreUnavailable, match="Read timeout"):
+            store.load("p", ["u0"])
+        done = store.write("p", CHANGES[:1], batch="b", attempt="a", round_=0)
+    assert "Read timeout" in done.failed["u0"]
+
+
+def test_a_table_out_of_reach_is_given_up_in_a_sentence(table):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    store = StateStore(new_client(address), table, retry=RetryPolicy(attempts=2))
+    with pytest.raises(StoreUnavailable, match="Could not connect to the endpoint"):
+        store.load("p", ["u0"])

@@ -1,0 +1,76 @@
+"""Watching and answering for a table: what a test needs beside the table itself."""
+
+import contextlib
+import socket
+import threading
+from urllib.parse import urlsplit
+
+
+@contextlib.contextmanager
+def sent_by(client):
+    """Collects the requests that a client sends, as (operation, parameters)."""
+    seen = []
+
+    def note(params, model, **_):
+        seen.append((model.name, params))
+
+    client.meta.events.register("provide-client-params.dynamodb.*", note)
+    try:
+        yield seen
+    finally:
+        client.meta.events.unregister("provide-client-params.dynamodb.*", note)
+
+
+@contextlib.contextmanager
+def deaf_server():
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def cutting_proxy(address, cuts):
+    """The address of a proxy that keeps the first `cuts` answers and closes the connection.
+
+    The server has carried out those requests in full before the client loses the connection.
+    """
+    target = urlsplit(address)
+    left = threading.Semaphore(cuts)
+
+    def serve(near):
+        with near, socket.create_connection((target.hostname, target.port)) as far:
+            while request := _message(near):
+                far.sendall(request)
+                answer = _message(far)
+                if left.acquire(blocking=False):
+                    return
+                near.sendall(answer)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                threading.Thread(target=serve, args=(near,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _message(connection):
+    """One HTTP message with a length, as all of DynamoDB's are; nothing at the end."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(65536)
+        if not part:
+            return b""
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:] if b":" in line)
+    missing = int(fields.get(b"content-length", b"0")) - len(body)
+    while missing > 0:
+        part = connection.recv(missing)
+        data += part
+        missing -= len(part)
+    return data
