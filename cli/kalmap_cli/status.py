@@ -8,7 +8,6 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 from rich.console import Console
-from rich.table import Table
 
 from kalmap.objects import Objects
 from kalmap_cli.exits import DONE, WrongUsage
@@ -69,21 +68,24 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
     if not batches:
         console.print("No batch has been run yet.")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("batch", "status", "started"):
-        table.add_column(name)
-    for name in ("received", "accepted", "users"):
-        table.add_column(name, justify="right")
-    table.add_column("reason")
-    for item in batches:
-        table.add_row(
+    rows = [("batch", "status", "started", "received", "accepted", "users", "reason")]
+    rows += [
+        (
             str(item["batch_id"]),
             str(item.get("status", "")).lower(),
             str(item.get("started_at", ""))[:19].replace("T", " "),
             *(_figure(item, name) for name in ("received", "accepted", "users")),
             str(item.get("reason") or ""),
         )
-    console.print(table)
+        for item in batches
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 3 <= place <= 5 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        console.print("  ".join(cells).rstrip(), markup=False)
 
 
 def _figure(item: Mapping[str, Any], name: str) -> str:
