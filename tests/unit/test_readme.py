@@ -1,0 +1,129 @@
+"""README.md says what is so. tests/e2e/test_readme_commands.py runs its commands."""
+
+import json
+import re
+import subprocess
+import tomllib
+
+import msgspec
+import pytest
+import yaml
+from msgspec import UNSET
+
+from kalmap import chunks, measurement
+from kalmap.batch import read_input
+from kalmap.measurement import json_record, measurement_of
+from kalmap.outcome import Reason, Status
+from kalmap.profile import builtin_profile, load_profile
+from kalmap.results import Result
+from tests.readme import KALMAP, ROOT, TEXT, blocks, commands
+
+
+def test_every_block_is_of_a_language_that_these_tests_know() -> None:
+    fences = re.findall(r"^```(.*)$", TEXT, re.MULTILINE)
+    assert set(fences) == {"sh", "json", ""}
+    assert len(fences) == 2 * (len(blocks("sh")) + len(blocks("json")))
+
+
+def test_every_command_is_of_a_kind_that_some_test_runs() -> None:
+    assert {words[0] for words in commands()} == {"make", "sam", KALMAP}
+
+
+def test_make_knows_every_target_shown() -> None:
+    shown = {words[1] for words in commands() if words[0] == "make"}
+    shown |= set(re.findall(r"`make ([a-z-]+)`", TEXT + (ROOT / "CONTRIBUTING.md").read_text()))
+    assert {"demo", "test"} <= shown
+    for target in shown:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_sam_needs_no_option_because_samconfig_has_them() -> None:
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
+    assert [words for words in commands() if words[0] == "sam"] == [
+        ["sam", "build"],
+        ["sam", "deploy"],
+    ]
+    deploy = settings["deploy"]["parameters"]
+    assert deploy["resolve_s3"]
+    assert deploy["capabilities"] == "CAPABILITY_IAM"
+    runs = [words for words in commands() if "--stack" in words]
+    assert all(words[words.index("--stack") + 1] == deploy["stack_name"] for words in runs)
+
+
+def test_the_measurement_shown_can_be_read() -> None:
+    shown = next(block for block in blocks("json") if "measurement_id" in block)
+    fields = json_record(shown.encode())
+    read = measurement_of(fields)
+    assert set(fields) == {field.name for field in msgspec.structs.fields(read)}
+
+
+def test_the_result_shown_has_every_field_in_its_order() -> None:
+    shown = next(block for block in blocks("json") if "level_sd" in block)
+    fields = json.loads(shown)
+    usual = [field.name for field in msgspec.structs.fields(Result) if field.default is not UNSET]
+    assert list(fields) == usual
+    msgspec.convert(fields, Result)
+    for field in Result.__struct_fields__:
+        assert field in usual or f"`{field}`" in TEXT
+
+
+def test_the_execution_input_shown_is_accepted() -> None:
+    shown = next(block for block in blocks("json") if "write_mode" in block)
+    given = json.loads(shown)
+    assert msgspec.to_builtins(read_input(given).source) == given["source"]
+    assert read_input({"source": given["source"]}) == read_input(given), "shown are the defaults"
+
+
+def test_statuses_and_reasons_named_are_those_that_exist() -> None:
+    paragraph = re.search(r"- `status` is (.*?)\n- ", TEXT, re.DOTALL)
+    assert paragraph
+    statuses, reasons = paragraph.group(1).split("`reason`")
+    assert set(re.findall(r"`(\w+)`", statuses)) == {status.label for status in Status}
+    assert set(re.findall(r"`(\w+)`", reasons)) <= {reason.label for reason in Reason}
+
+
+def test_states_named_are_those_of_the_state_machine() -> None:
+    definition = json.loads((ROOT / "statemachine" / "filter_batch.asl.json").read_text())
+    table = re.findall(r"^\| ((?:[A-Z]\w+(?:, )?)+) \|", TEXT, re.MULTILINE)
+    named = [name for row in table for name in row.split(", ")]
+    assert named[0] == definition["StartAt"]
+    assert set(named) <= set(definition["States"])
+    maps = {name for name, state in definition["States"].items() if state["Type"] == "Map"}
+    assert maps <= set(named)
+
+
+def test_every_link_inside_the_repository_leads_somewhere() -> None:
+    for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_the_profile_it_links_to_is_valid() -> None:
+    assert load_profile((ROOT / "examples" / "chick-growth.json").read_bytes())
+
+
+def test_the_parameter_and_the_runtime_named_are_the_templates() -> None:
+    class Loader(yaml.SafeLoader):
+        """Reads CloudFormation's short tags as text."""
+
+    Loader.add_multi_constructor("!", lambda _loader, tag, _node: tag)
+    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+    assert "InputBucket" in template["Parameters"]
+    function = template["Globals"]["Function"]
+    assert f"{function['Runtime']} on {function['Architectures'][0]}" in TEXT
+
+
+@pytest.mark.parametrize(
+    ("sentence", "limit"),
+    [
+        (r"last (\d+) readings", builtin_profile("body-weight").window.readings),
+        (r"at most (\d+) days", builtin_profile("body-weight").window.days),
+        (r"at most (\d+) bytes", measurement.MAX_ID_BYTES),
+        (r"a line (\d+) KB", measurement.MAX_LINE_BYTES / 1024),
+        (r"gzipped file (\d+) MB", chunks.MAX_GZIP_BYTES / 1024**2),
+    ],
+)
+def test_limits_named_are_the_codes(sentence: str, limit: float) -> None:
+    found = re.search(sentence, " ".join(TEXT.split()))
+    assert found
+    assert float(found.group(1)) == limit
