@@ -4,8 +4,8 @@ A user's estimate is a strict left fold, in key order, of the window over the ch
 readings are merged into the window, all of it is folded, and the checkpoint absorbs what falls
 out. So the state depends on the readings alone, not on the batches that brought them.
 
-Users are taken in chunks that fit the processor's cache. One whose state or data break the
-computation fails alone: a chunk that raises is halved until he stands by himself.
+Users are taken in cohorts that fit the processor's cache. One whose state or data break the
+computation fails alone: a cohort that raises is halved until he stands by himself.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap import chunk, codec, gate
+from kalmap import codec, cohort, gate
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I32, I64, U8, Bool, Readings
@@ -22,7 +22,7 @@ from kalmap.state import predict
 __all__ = ["Folded", "fold_users", "predict"]
 
 #: Readings, stored and new, filtered at once: their columns together fill about a level-2 cache.
-CHUNK_READINGS = 32_768
+COHORT_READINGS = 32_768
 
 _STATUS = np.full(256, Status.REJECTED, np.uint8)
 _STATUS[Reason.NONE] = Status.ACCEPTED
@@ -64,7 +64,7 @@ class Folded(NamedTuple):
     user_slope: F64
     as_of: I64
     """(users,) Microseconds since 1970 UTC; 0 where unchanged or failed."""
-    revisions: chunk.Revisions
+    revisions: cohort.Revisions
     errors: dict[int, str]
     """What stopped each user that failed by an exception."""
 
@@ -104,19 +104,19 @@ def fold_users(
     weight = np.cumsum(arrivals + np.array(stored, np.int64))
 
     reason = np.zeros(total, np.uint8)
-    columns = {name: np.empty(total) for name in chunk.COLUMNS}
+    columns = {name: np.empty(total) for name in cohort.COLUMNS}
     restarted = np.zeros(total, np.bool_)
     failure = np.zeros(users, np.uint8)
     user_level, user_slope = np.empty(users), np.empty(users)
     as_of = np.zeros(users, np.int64)
     new_bodies: list[bytes | None] = []
-    revisions: list[chunk.Revisions] = []
+    revisions: list[cohort.Revisions] = []
     errors: dict[int, str] = {}
     rule, mark = gate.rules(profile), digest(profile)
     first = 0
     while first < users:
         done = int(weight[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(weight, done + CHUNK_READINGS, "right")))
+        last = max(first + 1, int(np.searchsorted(weight, done + COHORT_READINGS, "right")))
         begin, end = (int(ends[first - 1]) if first else 0), int(ends[last - 1])
         some = Readings._make(column[begin:end] for column in readings)
         some = some._replace(user=some.user - np.int32(first))
@@ -152,7 +152,7 @@ def fold_users(
         user_level=user_level,
         user_slope=user_slope,
         as_of=as_of,
-        revisions=chunk.joined(revisions),
+        revisions=cohort.joined(revisions),
         errors=errors,
         **columns,
     )
@@ -178,16 +178,16 @@ def _guarded(
     now: int,
     *,
     adopt_profile: bool,
-) -> chunk.Part:
-    """Fold a chunk; if that raises, its halves, until one user is left who fails alone."""
+) -> cohort.Part:
+    """Fold a cohort; if that raises, its halves, until one user is left who fails alone."""
     try:
         with np.errstate(all="ignore"):
-            return chunk.fold_chunk(
+            return cohort.fold_cohort(
                 profile, rule, mark, bodies, new, now, adopt_profile=adopt_profile
             )
     except Exception as error:  # noqa: BLE001  the boundary that isolates a user
         if len(bodies) == 1:
-            return chunk.failed(new.time.size, error)
+            return cohort.failed(new.time.size, error)
     middle = len(bodies) // 2
     split = int(np.searchsorted(new.user, middle))
     low = Readings._make(column[:split] for column in new)
@@ -197,4 +197,4 @@ def _guarded(
         _guarded(profile, rule, mark, half, some, now, adopt_profile=adopt_profile)
         for half, some in ((bodies[:middle], low), (bodies[middle:], high))
     ]
-    return chunk.appended(parts[0], parts[1], middle)
+    return cohort.appended(parts[0], parts[1], middle)

@@ -256,7 +256,7 @@ def _vector(
         np.logical_not(flag0, flag1)
         support = recovery.support[:width]
         np.add(support, flag1.view(np.uint8), support)
-        np.minimum(support, support_limit, support)
+        np.minimum(support, support_limit, out=support)
         if restless:
             _forget(recovery, np.flatnonzero(flag1 & (recovery.agreeing[:width] > 0)))
         rejected = np.flatnonzero(flag0)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kalmap import chunk, codec, gate
+from kalmap import codec, cohort, gate
 from kalmap.codec import Decoded
 from kalmap.errors import InvalidInput
 from kalmap.model import MICROSECONDS_PER_DAY, transition
@@ -62,8 +62,10 @@ def settle(profile: Profile, bodies: Sequence[bytes]) -> Settled:
             f"The stored state at position {broken[0]} is not sound: it was cut off or altered."
         )
     rule = gate.rules(profile)
-    path = chunk.filtered(profile, rule, state, np.arange(len(bodies)), state.counts, state.entries,
-                     state.counts)  # fmt: skip
+    everyone = np.arange(len(bodies))
+    path = cohort.filtered(
+        profile, rule, state, everyone, state.counts, state.entries, state.counts
+    )
     ends = np.cumsum(state.counts) - 1
     return Settled(
         path.estimate[:, path.place[ends]], state.entries.time[ends], path.recovery, state

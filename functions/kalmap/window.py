@@ -94,14 +94,11 @@ def _together(state: Decoded, new: Readings, live: I64) -> tuple[I64, I64, Entri
     starts = np.cumsum(counts) - counts
     kept = ranges(starts, state.counts)
     fresh = ranges(starts + state.counts, arrivals)
-    columns: list[NDArray[Any]] = []
-    old: NDArray[Any]
-    addition: NDArray[Any]
-    for old, addition in zip((*state.entries, np.full(kept.size, -1)), (*added, live), strict=True):
-        column = np.empty(user.size + kept.size, old.dtype)
+    stored: tuple[NDArray[Any], ...] = (*state.entries, np.full(kept.size, -1))
+    columns: list[NDArray[Any]] = [np.empty(user.size + kept.size, old.dtype) for old in stored]
+    for column, old, addition in zip(columns, stored, (*added, live), strict=True):
         column[kept] = old
         column[fresh] = addition
-        columns.append(column)
     merged, origin = Entries._make(columns[:-1]), columns[-1]
     return counts, np.repeat(np.arange(users), counts), merged, origin
 

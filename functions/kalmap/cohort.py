@@ -1,4 +1,4 @@
-"""A chunk of users, folded whole: decode, merge, filter, results, encode."""
+"""A cohort: as many users as fit the processor's cache, folded whole, from bodies to bodies."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Revisions(NamedTuple):
 
 
 class Part(NamedTuple):
-    """`fold.Folded` of a chunk, its readings user after user."""
+    """`fold.Folded` of a cohort, its readings user after user."""
 
     reason: U8
     columns: dict[str, F64]
@@ -49,7 +49,7 @@ class Part(NamedTuple):
     errors: dict[int, str]
 
 
-def fold_chunk(
+def fold_cohort(
     profile: Profile,
     rule: gate.Rules,
     mark: bytes,
@@ -59,7 +59,7 @@ def fold_chunk(
     *,
     adopt_profile: bool,
 ) -> Part:
-    """Fold a chunk of users.
+    """Fold a cohort of users.
 
     Args:
         profile: Model and policy.
@@ -111,7 +111,7 @@ def nothing(reason: U8, failure: U8) -> Part:
 
 
 def joined(parts: Sequence[Revisions]) -> Revisions:
-    """Several chunks' revisions as one."""
+    """Several cohorts' revisions as one."""
     if parts:
         return Revisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     kinds = ("i4", "i8", "f8", "u1", "u8", "u1", "u1", "u1", "u1")

@@ -1,0 +1,138 @@
+"""Generators of readings, batches and profiles that reach the edges of the fold."""
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from hypothesis import strategies as st
+
+from kalmap.profile import Profile, Window, builtin_profile
+from kalmap.readings import UNKNOWN_SOURCE, Readings
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+START = 1_700_000_000 * SECOND
+NOW = START + 20_000 * DAY
+
+#: From equal timestamps over a second to ten years.
+GAPS = (0, 1, SECOND, 3600 * SECOND, DAY // 2, DAY, 2 * DAY, 7 * DAY, 90 * DAY, 3653 * DAY)
+
+
+class Reading(NamedTuple):
+    """One reading of one user; its key comes first, so tuples sort as keys do."""
+
+    time: int
+    tag: int
+    hash: int
+    value: float
+    source: int
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self[:3]
+
+
+def columns(readings: list[tuple[int, Reading]]) -> Readings:
+    """(user, reading) pairs as columns, in the order given."""
+    user, given = [pair[0] for pair in readings], [pair[1] for pair in readings]
+    return Readings(
+        np.array(user, np.int32),
+        np.array([r.time for r in given], np.int64),
+        np.array([r.value for r in given], np.float64),
+        np.array([r.source for r in given], np.uint8),
+        np.array([r.tag for r in given], np.uint8),
+        np.array([r.hash for r in given], np.uint64),
+        np.arange(len(given), dtype=np.int64),
+    )
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Profile:
+    """Body weight with small and large windows, with and without slope and damping."""
+    slope = draw(st.sampled_from([(0.0, 0.0, 0.0), (0.004, 0.03, 0.02), (0.05, 1.0, 0.0)]))
+    return msgspec.structs.replace(
+        builtin_profile("body-weight"),
+        slope_noise=slope[0],
+        slope_prior=slope[1],
+        slope_damping=slope[2],
+        level_noise=draw(st.sampled_from([0.0, 0.15])),
+        recovery=draw(st.sampled_from([2, 3])),
+        window=Window(
+            readings=draw(st.sampled_from([1, 2, 3, 4, 24])),
+            days=draw(st.sampled_from([1e-6, 1.0, 8.0, 60.0, 3000.0])),
+        ),
+    )
+
+
+_LEVELS = st.sampled_from([80.0, 80.4, 79.8, 88.0, 88.3, 60.0, 176.4, 36.3, 120.0])
+_ODD_VALUES = st.sampled_from([0.0, -0.0, 5e-324, -1.0, 20.0, 350.0, 350.0000001, 1e12, 1e308])
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, most: int = 30) -> list[Reading]:
+    """A user's readings in key order, keys all different."""
+    size = draw(st.one_of(st.integers(1, most), st.sampled_from([1, 2, 4, 5, 24, 25])))
+    wild = draw(st.booleans())
+    time = START
+    readings: dict[tuple[int, int, int], Reading] = {}
+    for _ in range(size):
+        time += draw(st.sampled_from(GAPS[:-1] if len(readings) % 5 else GAPS))
+        value = draw(st.one_of(_LEVELS, _LEVELS, _LEVELS, _ODD_VALUES) if wild else _LEVELS)
+        late = wild and draw(st.integers(0, 15)) == 0
+        reading = Reading(
+            NOW + 400 * DAY if late else min(time, NOW),
+            draw(st.integers(0, 1)),
+            draw(st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])),
+            value,
+            draw(st.sampled_from([0, 1, 2, 3, UNKNOWN_SOURCE])),
+        )
+        readings.setdefault(reading.key, reading)
+    return sorted(readings.values())
+
+
+def _stored(profile: Profile, reading: Reading) -> bool:
+    return reading.time <= NOW and profile.range[0] <= reading.value <= profile.range[1]
+
+
+def _last_absorbed(profile: Profile, arrived: list[Reading]) -> tuple[int, int, int] | None:
+    """The checkpoint's key once these readings are folded."""
+    stored = sorted(reading for reading in arrived if _stored(profile, reading))
+    if not stored:
+        return None
+    oldest = stored[-1].time - round(profile.window.days * DAY)
+    window = [reading for reading in stored[-profile.window.readings :] if reading.time >= oldest]
+    absorbed = stored[: len(stored) - len(window)]
+    return absorbed[-1].key if absorbed else None
+
+
+@st.composite
+def timely_batches(
+    draw: st.DrawFn, profile: Profile, history: list[Reading]
+) -> list[list[Reading]]:
+    """A history cut into batches, out of order, each reading before the checkpoint passes it.
+
+    Some readings come twice.
+    """
+    remaining, arrived, batches = list(history), [], []
+    while remaining:
+        chosen = draw(st.lists(st.booleans(), min_size=len(remaining), max_size=len(remaining)))
+        batch = [reading for reading, taken in zip(remaining, chosen, strict=True) if taken]
+        if not batch:
+            batch = [draw(st.sampled_from(remaining))]
+        # Those the checkpoint would pass come along: then it passes none that is still to come.
+        passed = _last_absorbed(profile, arrived + batch)
+        if passed is not None:
+            batch += [r for r in remaining if r not in batch and r.key <= passed]
+        arrived += batch
+        remaining = [reading for reading in remaining if reading not in batch]
+        repeats = draw(st.lists(st.sampled_from(arrived), max_size=2))
+        batches.append(draw(st.permutations(batch + repeats)))
+    return batches
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, most: int = 30) -> tuple[Profile, list[Reading], list[list[Reading]]]:
+    """A profile, a history and the batches it arrives in."""
+    profile = draw(profiles())
+    history = draw(histories(most=most))
+    return profile, history, draw(timely_batches(profile, history))

@@ -1,0 +1,74 @@
+"""Law 5: covariances stay symmetric, positive semi-definite and finite, at any gap and length."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kalmap import codec
+from kalmap.fold import fold_users
+from kalmap.profile import builtin_profile, digest, load_profile
+from kalmap.state import predict, settle
+from tests.property.histories import DAY, NOW, START, Reading, columns, histories, profiles
+
+TINY_AND_HUGE = st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 1e3, 1e9])
+
+
+def _semi_definite(numbers: np.ndarray) -> bool:
+    _, _, p00, p01, p11 = numbers
+    sound = np.isfinite(numbers).all() and (p00 > 0.0).all() and (p11 >= 0.0).all()
+    return bool(sound and (p01 * p01 <= p00 * p11 * (1.0 + 1e-9)).all())
+
+
+@st.composite
+def extreme_profiles(draw: st.DrawFn):
+    base = msgspec.structs.asdict(builtin_profile("body-weight"))
+    return load_profile(
+        base
+        | {
+            "level_noise": draw(TINY_AND_HUGE),
+            "slope_noise": draw(TINY_AND_HUGE),
+            "slope_prior": draw(TINY_AND_HUGE),
+            "slope_damping": draw(st.sampled_from([0.0, 1e-9, 0.02, 1.0, 1e4])),
+            "measurement_noise": draw(st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9])),
+            "gate": draw(st.sampled_from([1.0, 16.0, 1e6])),
+            "range": (-1e12, 1e12),
+            "window": {"readings": 24, "days": 3000.0},
+        }
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(extreme_profiles(), profiles()), histories())
+def test_every_covariance_is_positive_semi_definite(profile, history):
+    folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
+    assert folded.failure[0] == 0, folded.errors
+    estimated = ~np.isnan(folded.level)
+    for name in ("level", "level_sd", "slope", "quality"):
+        assert np.isfinite(getattr(folded, name)[estimated]).all(), name
+    assert (folded.level_sd[estimated] > 0.0).all()
+    assert ((folded.quality[estimated] >= 0.0) & (folded.quality[estimated] <= 1.0)).all()
+    body = folded.bodies[0]
+    if body is None:
+        return
+    state = codec.decode([body], digest(profile))
+    assert state.failure[0] == 0
+    assert not state.checkpoints.exists[0] or _semi_definite(state.checkpoints.estimate[:, 0])
+    settled = settle(profile, [body])
+    assert _semi_definite(settled.estimate[:, 0])
+    level, deviation, slope = predict(profile, body, int(settled.as_of[0]) + 3653 * DAY)
+    assert np.isfinite([level, deviation, slope]).all()
+    assert deviation > 0.0
+
+
+@pytest.mark.parametrize("noise", [(0.0, 0.0), (0.15, 0.004), (0.0, 1e-6)])
+def test_ten_thousand_readings_a_second_apart_keep_the_covariance_sound(noise):
+    profile = msgspec.structs.replace(
+        builtin_profile("body-weight"), level_noise=noise[0], slope_noise=noise[1]
+    )
+    history = [Reading(START + i * 1_000_000, 0, 1, 80.0, 0) for i in range(10_000)]
+    folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
+    assert folded.failure[0] == 0
+    assert (np.diff(folded.level_sd) <= 1e-12).all()
+    assert _semi_definite(settle(profile, [folded.bodies[0]]).estimate[:, 0])

@@ -1,0 +1,181 @@
+"""What the fold decides about readings, by example."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from kalmap.fold import fold_users
+from kalmap.model import measurement_variances, transition
+from kalmap.outcome import Reason, Status
+from kalmap.profile import Window, builtin_profile, load_profile
+from kalmap.quality import components
+from tests.property.histories import DAY, SECOND, START, Reading, columns
+
+PROFILE = builtin_profile("body-weight")
+SCALE = PROFILE.source_code("scale")
+NOW = START + 400 * DAY
+
+
+def fold(history, body=None, profile=PROFILE, now=NOW):
+    return fold_users(profile, [body], columns([(0, r) for r in history]), now)
+
+
+def days(values, first=0):
+    return [
+        Reading(START + (first + i) * DAY, 0, 9, value, SCALE) for i, value in enumerate(values)
+    ]
+
+
+def test_the_first_reading_starts_the_filter_with_its_own_noise():
+    result = fold(days([81.4]))
+    assert result.status.tolist() == [Status.ACCEPTED]
+    assert result.level.tolist() == [81.4]
+    assert result.level_sd.tolist() == [PROFILE.measurement_noise]
+    assert result.slope.tolist() == [0.0]
+    assert np.isnan([result.predicted[0], result.innovation[0], result.nis[0]]).all()
+    assert result.quality.tolist() == [1.0]
+    assert result.new.tolist() == [True]
+
+
+def test_the_second_reading_is_the_textbook_update():
+    result = fold(days([80.0, 81.0]))
+    step = transition(PROFILE, np.array([1.0]))
+    noise = measurement_variances(PROFILE)[SCALE]
+    prior = noise + step.gain[0] ** 2 * PROFILE.slope_prior**2 + step.q00[0]
+    assert result.predicted[1] == 80.0
+    assert result.innovation[1] == 1.0
+    assert result.nis[1] == pytest.approx(1.0 / (prior + noise), rel=1e-14)
+    assert result.level[1] == pytest.approx(80.0 + prior / (prior + noise), rel=1e-15)
+    assert result.level_sd[1] == pytest.approx(np.sqrt(prior * noise / (prior + noise)), rel=1e-14)
+
+
+def test_every_reason_of_the_fold_has_its_status():
+    readings = [
+        *days([80.0] * 6),
+        Reading(START + 7 * DAY, 0, 9, 83.9, SCALE),  # outlier: slow enough for two days
+        Reading(START + 8 * DAY, 0, 9, 130.0, SCALE),  # no one gains 50 kg in a day
+        Reading(START + 9 * DAY, 0, 9, 80.0 / 0.45359237, SCALE),  # pounds
+        Reading(START + 10 * DAY, 0, 9, 500.0, SCALE),
+        Reading(NOW + 301 * SECOND, 0, 9, 80.0, SCALE),
+        Reading(START, 0, 9, 80.0, SCALE),
+        Reading(START, 0, 9, 82.0, SCALE),
+    ]
+    result = fold(readings, profile=msgspec.structs.replace(PROFILE, rate_limit=2.0))
+    assert [Reason(code) for code in result.reason[6:].tolist()] == [
+        Reason.OUTLIER, Reason.IMPLAUSIBLE_RATE, Reason.UNIT_SUSPECT, Reason.OUT_OF_RANGE,
+        Reason.IN_FUTURE, Reason.DUPLICATE, Reason.ID_CONFLICT,
+    ]  # fmt: skip
+    assert result.status[6:].tolist() == [Status.REJECTED] * 5 + [
+        Status.DUPLICATE, Status.REJECTED
+    ]  # fmt: skip
+    never_folded = np.isnan(result.level)
+    assert never_folded.tolist() == [False] * 9 + [True] * 4
+    assert np.isnan(result.quality[never_folded]).all()
+
+
+def test_a_reading_at_the_edge_of_the_future_is_taken_and_one_after_it_is_not():
+    edge = NOW + 300 * SECOND
+    result = fold([Reading(edge, 0, 1, 80.0, 3), Reading(edge + 1, 0, 1, 80.0, 3)])
+    assert result.reason.tolist() == [Reason.NONE, Reason.IN_FUTURE]
+
+
+def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
+    profile = msgspec.structs.replace(PROFILE, window=Window(2, 60.0))
+    body = fold(days([80.0] * 4), profile=profile).bodies[0]
+    last = START + DAY  # the second of four: K = 2 leaves the last two in the window
+    readings = [
+        Reading(last, 0, 8, 80.0, 3),
+        Reading(last, 0, 9, 80.0, 3),
+        Reading(last, 0, 10, 80.0, 3),
+        Reading(last, 1, 0, 80.0, 3),
+        Reading(last + 1, 0, 0, 80.0, 3),
+        Reading(last - 1, 1, 99, 80.0, 3),
+        Reading(START + 2 * DAY, 0, 9, 80.0, 3),
+    ]
+    result = fold(readings, body, profile)
+    assert [Reason(code) for code in result.reason.tolist()] == [
+        Reason.TOO_LATE, Reason.TOO_LATE, Reason.NONE, Reason.NONE, Reason.NONE, Reason.TOO_LATE,
+        Reason.DUPLICATE,
+    ]  # fmt: skip
+
+
+def test_a_late_reading_revises_what_was_decided_after_it():
+    # 84 kg looks wild after 80 kg three days before, until the days between arrive.
+    body = fold([*days([80.0] * 5), *days([84.5], first=12)]).bodies[0]
+    result = fold(days([81.2, 82.0, 82.9, 83.4, 84.0, 84.1], first=5), body)
+    revised = result.revisions
+    assert revised.user.tolist() == [0]
+    assert revised.time.tolist() == [START + 12 * DAY]
+    assert revised.value.tolist() == [84.5]
+    assert (revised.old_status[0], revised.new_status[0]) == (Status.REJECTED, Status.ACCEPTED)
+    assert revised.old_reason[0] in {Reason.OUTLIER, Reason.IMPLAUSIBLE_RATE}
+    assert revised.new_reason[0] == Reason.NONE
+
+
+def test_a_reading_that_changes_nothing_before_it_revises_nothing():
+    body = fold(days([80.0] * 5)).bodies[0]
+    assert fold(days([80.1], first=6), body).revisions.user.size == 0
+
+
+def test_a_thousand_readings_at_once_leave_the_last_window_and_absorb_the_rest():
+    history = days((80.0 + np.sin(np.arange(1000) / 9.0)).tolist())
+    now = START + 2000 * DAY
+    at_once = fold(history, now=now).bodies[0]
+    body = None
+    for first in range(0, 1000, 37):
+        body = fold(history[first : first + 37], body, now=now).bodies[0]
+    assert body == at_once
+
+
+def test_results_come_in_the_order_of_the_readings():
+    history = days([80.0, 80.5, 81.0, 80.2])
+    shuffled = [history[i] for i in (2, 0, 3, 1)]
+    ordered, mixed = fold(history), fold(shuffled)
+    assert mixed.level.tolist() == ordered.level[[2, 0, 3, 1]].tolist()
+    assert mixed.bodies == ordered.bodies
+
+
+def test_a_batch_of_nothing_changes_nothing():
+    body = fold(days([80.0])).bodies[0]
+    result = fold_users(PROFILE, [body, None], columns([]), NOW)
+    assert result.bodies == [None, None]
+    assert not result.changed.any()
+    assert result.status.size == 0
+    assert fold_users(PROFILE, [], columns([]), NOW).bodies == []
+
+
+def test_the_readable_estimate_is_that_of_the_newest_reading():
+    result = fold(days([80.0, 80.4, 80.2])[::-1])
+    assert result.user_level.tolist() == [result.level[0]]
+    assert result.user_slope.tolist() == [result.slope[0]]
+    assert result.as_of.tolist() == [START + 2 * DAY]
+
+
+@pytest.mark.parametrize("source", ["scale", "clinic", "manual"])
+def test_quality_is_the_weighted_harmonic_mean_of_its_components(source):
+    code = PROFILE.source_code(source)
+    history = [
+        reading._replace(source=code) for reading in days([80.0, 80.1, 81.5, 80.0, 95.0, 80.0])
+    ]
+    result = fold(history)
+    parts = components(PROFILE, result.nis, result.rate, np.full(6, code, np.uint8))
+    weights = PROFILE.quality
+    whole = (weights.fit + weights.rate + weights.source) / (
+        weights.fit / parts.fit + weights.rate / parts.rate + weights.source / parts.source
+    )
+    np.testing.assert_allclose(result.quality, whole, rtol=1e-12)
+    assert all(((part > 0.0) & (part <= 1.0)).all() for part in parts)
+    assert result.quality[4] < 0.2 < result.quality[1]
+
+
+def test_chicks_growing_as_chicks_do_are_believed():
+    text = Path(__file__).parents[2].joinpath("examples/chick-growth.json").read_bytes()
+    profile = load_profile(text)
+    # From 40 g to 400 g in three weeks: 11.6 % a day.
+    weights = [40.0 * 10.0 ** (day / 21.0) for day in range(0, 22, 2)]
+    history = [Reading(START + 2 * i * DAY, 0, 1, weight, 255) for i, weight in enumerate(weights)]
+    result = fold(history, profile=profile)
+    assert not result.reason.any()
+    assert abs(result.level[-1] - weights[-1]) < 10.0

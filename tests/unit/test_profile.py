@@ -1,0 +1,120 @@
+"""Profiles: what is accepted, what is refused and in which words."""
+
+import json
+
+import msgspec
+import pytest
+
+from kalmap import units
+from kalmap.errors import InvalidProfile
+from kalmap.profile import MAX_NAME, builtin_profile, digest, load_profile
+from kalmap.readings import UNKNOWN_SOURCE
+
+GOOD = msgspec.to_builtins(builtin_profile("body-weight"))
+
+
+def test_the_built_in_profile_survives_its_own_json():
+    profile = builtin_profile("body-weight")
+    again = load_profile(msgspec.json.encode(profile))
+    assert again == profile
+    assert digest(again) == digest(profile)
+    assert len(digest(profile)) == 8
+
+
+def test_an_unknown_built_in_name_lists_those_there_are():
+    with pytest.raises(InvalidProfile, match=r"'blood'.*body-weight"):
+        builtin_profile("blood")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("gate", 0.5, "'gate' is 0.5; it must be a number from 1"),
+        ("gate", "16", "'gate' is '16'"),
+        ("gate", True, "'gate' is True"),
+        ("gate", None, "'gate' is None"),
+        ("measurement_noise", -0.5, "'measurement_noise' is -0.5; it must be a number from 1e-09"),
+        ("measurement_noise", float("nan"), "'measurement_noise' is nan"),
+        ("level_noise", -1e-9, "'level_noise'"),
+        ("level_noise", float("inf"), "'level_noise' is inf"),
+        ("recovery", 2.5, "'recovery' is 2.5; it must be a whole number from 2 to 15"),
+        ("recovery", 1, "'recovery' is 1"),
+        ("range", [80.0, 20.0], "the first must be below the second"),
+        ("range", [20.0], "two numbers"),
+        ("range", [20.0, "x"], "'x'"),
+        ("name", "Body Weight", "'name' is 'Body Weight'"),
+        ("name", "x" * (MAX_NAME + 1), f"1 to {MAX_NAME}"),
+        ("name", 3, "'name' is 3"),
+        ("unit", "", "'unit' is ''"),
+        ("description", 5, "'description' is 5"),
+        ("sources", {"scale": 0.0}, "'sources.scale' is 0.0"),
+        ("sources", ["scale"], "'sources' is ['scale']"),
+        ("sources", {"": 1.0}, "'sources' has the name ''"),
+        ("sources", {str(i): 1.0 for i in range(255)}, "at most 254"),
+        ("window", {"readings": 25}, "'window.readings' is 25; it must be a whole number"),
+        ("window", {"hours": 25}, "unknown field 'window.hours'"),
+        ("window", 24, "'window' is 24"),
+        ("quality", {"fit": 0, "rate": 0, "source": 0}, "at least one weight"),
+        ("colour", "red", "unknown field 'colour'; known are: name, unit"),
+    ],
+)
+def test_a_bad_field_is_named_with_its_value_and_what_is_allowed(field, value, words):
+    with pytest.raises(InvalidProfile) as caught:
+        load_profile(GOOD | {field: value})
+    sentence = str(caught.value)
+    assert words in sentence
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "unit", "range", "gate", "measurement_noise", "rate_limit"]
+)
+def test_a_missing_field_is_named(field):
+    with pytest.raises(InvalidProfile, match=f"no field '{field}'"):
+        load_profile({key: value for key, value in GOOD.items() if key != field})
+
+
+@pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff\xfe", b"3", b""])
+def test_what_is_no_json_object_is_refused_in_a_sentence(data):
+    with pytest.raises(InvalidProfile, match=r"JSON.*\.$"):
+        load_profile(data)
+
+
+def test_the_digest_changes_with_every_field_but_the_description():
+    base = load_profile(GOOD)
+    assert digest(load_profile(GOOD | {"description": "other"})) == digest(base)
+    assert digest(load_profile(json.loads(json.dumps(GOOD, sort_keys=True)))) == digest(base)
+    others = [
+        {"gate": 15.0}, {"unit": "lb"}, {"name": "x"}, {"window": {"readings": 3}},
+        {"sources": {}}, {"recovery": 4}, {"future_tolerance": 0.0},
+    ]  # fmt: skip
+    digests = {digest(load_profile(GOOD | other)) for other in others}
+    assert len(digests | {digest(base)}) == len(others) + 1
+
+
+def test_sources_have_codes_by_name_and_unknown_ones_share_one():
+    profile = load_profile(GOOD | {"sources": {"b": 1.0, "a": 2.0}})
+    assert profile.source_names == ("a", "b")
+    assert [profile.source_code(s) for s in ("a", "b", "c", None)] == [
+        0, 1, UNKNOWN_SOURCE, UNKNOWN_SOURCE
+    ]  # fmt: skip
+
+
+def test_units_convert_by_their_exact_definitions():
+    assert units.ratio("lb", "kg") == 0.45359237
+    assert units.ratio("LBS", "Kg") == 0.45359237
+    assert units.ratio("kg", "KG") == 1.0
+    assert units.ratio("points", "points") == 1.0
+    assert units.ratio("g", "kg") == 0.001
+    assert units.ratio("ft", "in") == pytest.approx(12.0, rel=1e-15)
+    assert units.ratio("mmol/L", "mg/dL") == pytest.approx(18.0156)
+    assert units.ratio("kg", "cm") is None
+    assert units.ratio("points", "kg") is None
+
+
+def test_every_mix_up_has_its_inverse():
+    ratios = units.mix_ups("kg")
+    assert 0.45359237 in ratios
+    for ratio in ratios:
+        assert any(abs(ratio * other - 1.0) < 1e-12 for other in ratios)
+    assert units.mix_ups("points") == ()

@@ -1,0 +1,86 @@
+"""The stored state: its size, its bytes, and what can be read from it."""
+
+import numpy as np
+import pytest
+
+from kalmap import codec
+from kalmap.errors import InvalidInput
+from kalmap.fold import fold_users, predict
+from kalmap.profile import MAX_NAME, builtin_profile, digest
+from kalmap.state import describe
+from tests.property.histories import DAY, NOW, START, Reading, columns
+
+PROFILE = builtin_profile("body-weight")
+
+
+def _history(n, wild=()):
+    return [
+        Reading(START + i * DAY, 0, i, 80.0 + (15.0 if i in wild else 0.0), 3) for i in range(n)
+    ]
+
+
+def _body(history):
+    return fold_users(PROFILE, [None], columns([(0, r) for r in history]), NOW).bodies[0]
+
+
+def test_the_largest_item_stays_within_one_write_unit():
+    body = _body(_history(100))
+    assert len(body) == codec.HEADER_BYTES + 24 * codec.ENTRY_BYTES
+    # DynamoDB counts names and values; a number takes a byte per two digits and one or two more.
+    names = len("user_idprofileversionlevelslopeas_ofstate")
+    numbers = 12 + 2 * 13
+    as_of = len("2026-03-01T07:12:00.000000+00:00")
+    assert names + 128 + MAX_NAME + numbers + as_of + len(body) + 4 * 8 <= 1024
+
+
+@pytest.mark.parametrize("size", [1, 2, 23, 24, 25, 60])
+def test_decoding_and_encoding_gives_the_same_bytes(size):
+    bodies = [_body(_history(size, wild={size - 1})), _body(_history(3)), _body(_history(24))]
+    state = codec.decode(bodies, digest(PROFILE))
+    assert not state.failure.any()
+    assert codec.encode(state.checkpoints, state.counts, state.entries, digest(PROFILE)) == bodies
+
+
+def test_a_new_user_has_nothing():
+    state = codec.decode([None, None], digest(PROFILE))
+    assert state.counts.tolist() == [0, 0]
+    assert not state.checkpoints.exists.any()
+    assert not state.failure.any()
+
+
+def test_a_state_is_described_in_readable_fields():
+    view = describe(_body(_history(30, wild={28, 29})), PROFILE)
+    assert view.profile_digest == digest(PROFILE).hex()
+    assert view.level == pytest.approx(80.0)
+    assert 0.0 < view.level_sd < PROFILE.measurement_noise
+    assert view.as_of == START + 29 * DAY
+    assert (view.window, view.rejected) == (24, 2)
+    assert view.checkpoint_time == START + 5 * DAY
+    assert view.checkpoint_level == pytest.approx(80.0)
+    assert view.candidate_readings == 2
+    assert view.candidate_level == pytest.approx(95.0)
+
+
+def test_a_young_state_has_no_checkpoint_and_no_candidate():
+    view = describe(_body(_history(3)), PROFILE)
+    assert view.checkpoint_time is None
+    assert view.checkpoint_level is None
+    assert view.candidate_level is None
+
+
+def test_a_prediction_moves_the_level_along_the_slope_and_widens():
+    rising = [Reading(START + i * DAY, 0, i, 80.0 + 0.1 * i, 3) for i in range(60)]
+    body = _body(rising)
+    view = describe(body, PROFILE)
+    now = predict(PROFILE, body, view.as_of)
+    assert now == (view.level, view.level_sd, view.slope)
+    later = predict(PROFILE, body, view.as_of + 10 * DAY)
+    assert view.level < later[0] < view.level + 10.0 * view.slope
+    assert later[1] > view.level_sd
+    assert later[2] == pytest.approx(view.slope * np.exp(-PROFILE.slope_damping * 10.0))
+
+
+def test_a_prediction_of_the_past_is_refused():
+    body = _body(_history(3))
+    with pytest.raises(InvalidInput, match="at or after"):
+        predict(PROFILE, body, START)
