@@ -2,7 +2,6 @@
 
 import atexit
 import functools
-import itertools
 import os
 import socket
 import subprocess
@@ -11,15 +10,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import uuid
 
 import boto3
 
 from kalmap.table import client_config
+from tests.tables import create_tables
 
 SECONDS_TO_START = 60
-
-_numbers = itertools.count()
 
 
 @functools.cache
@@ -76,18 +73,5 @@ def new_client(address: str | None = None, **options):
 
 
 def new_table(client) -> str:
-    """Creates an empty table of states with a name of its own."""
-    name = f"states-{next(_numbers)}-{uuid.uuid4().hex[:12]}"
-    client.create_table(
-        TableName=name,
-        KeySchema=[
-            {"AttributeName": "user_id", "KeyType": "HASH"},
-            {"AttributeName": "profile", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "user_id", "AttributeType": "S"},
-            {"AttributeName": "profile", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return name
+    """Creates an empty table of states, as the deployment has it."""
+    return create_tables(client)["StatesTable"]
