@@ -1,5 +1,6 @@
 """Settings every test shares: no account, no region but the local one."""
 
+import logging
 import os
 
 os.environ |= {
@@ -7,7 +8,8 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_LOG_LEVEL": "WARNING",
-    "POWERTOOLS_METRICS_DISABLED": "true",
 }
 os.environ.pop("AWS_PROFILE", None)
 os.environ.pop("AWS_SESSION_TOKEN", None)
+# moto says of every execution that it ignores ToleratedFailurePercentage, and prints failures.
+logging.getLogger("moto").setLevel(logging.CRITICAL)

@@ -13,8 +13,7 @@ from kalmap.report import Report
 @step("fail_shard")
 def handler(task: Task) -> Report:
     """Record what a chunk or shard failed of, and give its readings `failed` results."""
-    kind, message = sentence_of(task.event["error"])
-    sentence = f"{message} ({kind})"
+    _, sentence = sentence_of(task.event["error"])
     failed_step = task.event["step"]
     if failed_step == "partition":
         chunk = msgspec.convert(task.event["chunk"], Chunk)

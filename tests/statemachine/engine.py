@@ -66,6 +66,9 @@ class Engine:
         self.calls: Counter[str] = Counter()
         self.errors: list[str] = []
         self.fault: Fault | None = None
+        """Called before a handler."""
+        self.fault_after: Fault | None = None
+        """Called after a handler has done its work, before anybody learns of it."""
         self.machine = self.states.create_state_machine(
             name="filter-batch", definition=self._definition(), roleArn=_ROLE
         )["stateMachineArn"]
@@ -97,7 +100,10 @@ class Engine:
                 aws_request_id=f"{function}-{self.calls[function]}",
                 get_remaining_time_in_millis=lambda: 300_000,
             )
-            return getattr(importlib.import_module(module), name)(event, context), None
+            answer = getattr(importlib.import_module(module), name)(event, context)
+            if self.fault_after:
+                self.fault_after(function, event, self.calls[function])
+            return answer, None
         except JsonRESTError:
             raise
         except Exception as error:  # as Lambda does

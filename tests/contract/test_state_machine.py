@@ -1,0 +1,233 @@
+"""The state machine, the template and errors.py hold to each other, both ways round."""
+
+import inspect
+import json
+import re
+
+import pytest
+from kalmap import errors
+from kalmap_cli.deploy import read_template
+
+from tests.tables import ROOT, TEMPLATE
+
+TEXT = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
+DEFINITION = json.loads(TEXT)
+RESOURCES = read_template(TEMPLATE)["Resources"]
+MACHINE = RESOURCES["FilterBatchStateMachine"]["Properties"]
+SUBSTITUTIONS = MACHINE["DefinitionSubstitutions"]
+FAMILY = {
+    name
+    for name, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, errors.KalmapError) and kind is not errors.KalmapError
+}
+#: Errors that AWS raises, and the service whose Task they come from.
+AWS_ERRORS = re.compile(r"(States|Lambda|DynamoDB)\.\w+")
+
+
+def walk(states=DEFINITION["States"]):
+    """Every state with its name, those of the Maps' children included."""
+    for name, state in states.items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from walk(state["ItemProcessor"]["States"])
+
+
+STATES = list(walk())
+
+
+def of_kind(*kinds):
+    return [(name, state) for name, state in STATES if state["Type"] in kinds]
+
+
+def substituted(text):
+    return set(re.findall(r"\$\{(\w+)\}", text))
+
+
+def test_every_state_name_is_unique():
+    names = [name for name, _ in STATES]
+    assert len(names) == len(set(names))
+
+
+def test_the_definition_uses_every_substitution_and_no_other():
+    assert substituted(TEXT) == set(SUBSTITUTIONS)
+
+
+def test_every_substitution_is_a_resource_of_the_template():
+    for value in SUBSTITUTIONS.values():
+        target = value["Fn::GetAtt"][0] if "Fn::GetAtt" in value else value["Ref"]
+        assert target in RESOURCES
+
+
+def test_every_function_is_a_step_or_has_an_event_of_its_own_and_its_handler_exists():
+    steps = {v["Fn::GetAtt"][0] for v in SUBSTITUTIONS.values() if "Fn::GetAtt" in v}
+    for name, resource in RESOURCES.items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        assert name in steps or resource["Properties"].get("Events"), name
+        package, module, function = resource["Properties"]["Handler"].split(".")
+        assert f"def {function}(" in (ROOT / "functions" / package / f"{module}.py").read_text()
+
+
+def test_every_handler_is_some_functions():
+    named = {
+        r["Properties"]["Handler"].split(".")[1]
+        for r in RESOURCES.values()
+        if r["Type"] == "AWS::Serverless::Function"
+    }
+    modules = {path.stem for path in (ROOT / "functions" / "handlers").glob("*.py")}
+    entry_points = {m for m in modules if m not in {"__init__"} and _has_handler(m)}
+    assert entry_points == named
+
+
+def _has_handler(module):
+    text = (ROOT / "functions" / "handlers" / f"{module}.py").read_text()
+    return re.search(r"^def handler\(", text, re.MULTILINE) is not None
+
+
+def test_every_error_the_state_machine_names_is_awss_or_in_errors():
+    named = {
+        error
+        for _, state in STATES
+        for rule in state.get("Retry", []) + state.get("Catch", [])
+        for error in rule["ErrorEquals"]
+    } | {state["Error"] for _, state in of_kind("Fail")}
+    named |= {s["Parameters"]["Error"] for _, s in of_kind("Pass") if "Error" in str(s.get("Parameters", {}).keys())}
+    ours = {error for error in named if not AWS_ERRORS.fullmatch(error)}
+    assert ours <= FAMILY
+
+
+def test_every_error_in_errors_is_raised_or_named_somewhere():
+    code = "".join(
+        path.read_text()
+        for folder in ("functions", "cli")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "errors.py"
+    )
+    unused = {name for name in FAMILY if not re.search(rf"\b{name}\b", code + TEXT)}
+    assert not unused
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Task"))
+def test_every_task_retries_what_passes_and_has_a_time_limit(name, state):
+    retried = [error for rule in state["Retry"] for error in rule["ErrorEquals"]]
+    assert "States.TaskFailed" in retried
+    if "lambda:invoke" in state["Resource"]:
+        assert "Lambda.TooManyRequestsException" in retried
+    assert "States.ALL" not in retried
+    assert state["TimeoutSeconds"] > 0
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Task", "Map"))
+def test_every_state_that_can_fail_has_a_catch_that_ends_in_a_recorded_failure(name, state):
+    assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Map"))
+def test_every_map_stays_in_the_part_that_all_engines_agree_on(name, state):
+    assert '"ToleratedFailurePercentage": 100.0' in json.dumps(state)
+    assert state["ItemProcessor"]["ProcessorConfig"] == {
+        "Mode": "DISTRIBUTED",
+        "ExecutionType": "STANDARD",
+    }
+    assert state["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
+    assert 1 <= state["MaxConcurrency"] <= 40
+    assert not {"ItemBatcher", "Retry", "ToleratedFailureCount"} & set(state)
+    assert state["ResultWriter"]["Parameters"]["Bucket"] == "${WorkBucketName}"
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Map"))
+def test_every_child_that_gives_up_is_recorded_and_ends_red(name, state):
+    child = state["ItemProcessor"]
+    first = child["States"][child["StartAt"]]
+    record = child["States"][first["Catch"][-1]["Next"]]
+    assert record["Parameters"]["FunctionName"] == "${FailShardFunctionArn}"
+    assert child["States"][record["Next"]]["Type"] == "Fail"
+
+
+def statements():
+    [policy] = RESOURCES["StateMachineRole"]["Properties"]["Policies"]
+    return {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
+
+
+def actions(*sids):
+    found = set()
+    for sid in sids:
+        action = statements()[sid]["Action"]
+        found |= set(action if isinstance(action, list) else [action])
+    return found
+
+
+def test_the_state_machines_role_allows_exactly_what_its_tasks_do():
+    resources = {state["Resource"].removeprefix("arn:aws:states:::") for _, state in of_kind("Task")}
+    needed = {
+        "lambda:invoke": {"lambda:InvokeFunction"},
+        "dynamodb:putItem": {"dynamodb:PutItem"},
+        "dynamodb:getItem": {"dynamodb:GetItem"},
+        "events:putEvents": {"events:PutEvents"},
+    }
+    assert resources == set(needed)
+    assert actions("InvokeSteps", "ClaimBatch", "PublishOutcome") == set().union(*needed.values())
+    # A Distributed Map starts its children as executions of the machine itself, reads its
+    # items, and writes its results, in parts where they are many.
+    assert actions("StartMapRuns") == {"states:StartExecution"}
+    assert actions("FollowMapRuns") == {"states:DescribeExecution", "states:StopExecution"}
+    assert actions("ReadMapItems") == {"s3:GetObject"}
+    assert actions("WriteMapResults") == {
+        "s3:PutObject",
+        "s3:GetObject",
+        "s3:ListMultipartUploadParts",
+        "s3:AbortMultipartUpload",
+    }
+    assert set(statements()) == {
+        "InvokeSteps", "ClaimBatch", "PublishOutcome", "StartMapRuns", "FollowMapRuns",
+        "ReadMapItems", "WriteMapResults",
+    }  # fmt: skip
+
+
+def test_the_role_names_each_function_it_invokes_and_no_star():
+    invoked = {r["Fn::GetAtt"][0] for r in statements()["InvokeSteps"]["Resource"]}
+    used = {
+        state["Parameters"]["FunctionName"].strip("${}").removesuffix("Arn")
+        for _, state in of_kind("Task")
+        if "FunctionName" in state["Parameters"]
+    }
+    assert invoked == used
+    for statement in statements().values():
+        assert statement["Resource"] != "*"
+
+
+def test_the_role_starts_and_follows_only_its_own_executions():
+    name = MACHINE["Name"]["Fn::Sub"]
+    assert statements()["StartMapRuns"]["Resource"]["Fn::Sub"].endswith(f":stateMachine:{name}")
+    assert statements()["FollowMapRuns"]["Resource"]["Fn::Sub"].endswith(f":execution:{name}/*")
+
+
+def test_the_role_writes_where_the_maps_write_and_reads_where_their_items_lie():
+    for _, state in of_kind("Map"):
+        prefix = state["ResultWriter"]["Parameters"]["Prefix.$"]
+        assert prefix.startswith("States.Format('map-runs/")
+    assert statements()["WriteMapResults"]["Resource"]["Fn::Sub"].endswith("/map-runs/*")
+    assert statements()["ReadMapItems"]["Resource"]["Fn::Sub"].endswith("/batches/*")
+
+
+@pytest.mark.parametrize(
+    ("name", "resource"),
+    [(n, r) for n, r in RESOURCES.items() if r["Type"] == "AWS::Serverless::Function"],
+)
+def test_a_function_outlives_no_task_that_waits_for_it(name, resource):
+    limit = resource["Properties"].get("Timeout", 300)
+    waiting = [
+        state["TimeoutSeconds"]
+        for _, state in of_kind("Task")
+        if state["Parameters"].get("FunctionName") == "${%sArn}" % name
+    ]
+    assert all(limit < seconds for seconds in waiting)
+
+
+def test_no_policy_allows_everything():
+    text = TEMPLATE.read_text()
+    assert "FullAccess" not in text
+    for resource in RESOURCES.values():
+        policies = str(resource.get("Properties", {}).get("Policies", ""))
+        assert "'Resource': '*'" not in policies
+        assert ":*'" not in policies

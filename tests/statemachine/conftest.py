@@ -1,0 +1,15 @@
+import pytest
+
+from tests.statemachine.engine import deployed
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    with deployed(monkeypatch) as engine:
+        yield engine
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    """Conflict rounds follow each other at once."""
+    monkeypatch.setattr("kalmap.pipeline.aggregate.random.randint", lambda low, high: 0)
