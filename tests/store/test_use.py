@@ -2,7 +2,9 @@
 
 import pytest
 
+from kalmap.profile import builtin_profile
 from kalmap.store import Change, DatabaseUse
+from tests.faults.batch_run import kalmap_fold
 from tests.faults.injector import PARTIAL, THROTTLED, Injector
 
 
@@ -50,3 +52,15 @@ def test_what_is_throttled_costs_no_unit_until_it_is_done(client, store, mode, k
     assert use.write_units == 20
     assert use.retries == 3
     assert use.requests == 4
+
+
+def test_a_hundred_new_users_take_five_requests_and_the_same_batch_again_writes_nothing(store):
+    fold = kalmap_fold(builtin_profile("body-weight"))
+    readings = {f"u{place}": [1, 2, 3] for place in range(100)}
+
+    def run():
+        loaded = store.load("p", list(readings))
+        return loaded.use + write(store, fold(loaded.states, readings))
+
+    assert run() == DatabaseUse(requests=5, read_units=100, write_units=100)
+    assert run() == DatabaseUse(requests=1, read_units=100, write_units=0)

@@ -1,0 +1,140 @@
+"""Requests and capacity units of a batch, beside those of a call pair per reading.
+
+Counted on a real table of the local cloud, with kalmap's own fold:
+
+    python benchmarks/database_requests.py
+
+Requests are those that were sent. Units are the table's own figures where it reports them
+(all writes, single reads); it reports none for bulk reads, where the store counts one strong
+read unit a key, which is what AWS charges for an item of at most 4 KB, found or not.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
+
+from kalmap.item import key, stored_state, values, version_token  # noqa: E402
+from kalmap.profile import builtin_profile  # noqa: E402
+from kalmap.store import DatabaseUse, StateStore  # noqa: E402
+from tests.faults.batch_run import kalmap_fold  # noqa: E402
+from tests.local_dynamodb import new_client, new_table  # noqa: E402
+
+USERS = [f"u{place:04}" for place in range(100)]
+#: On-demand, us-east-1, dollars a unit.
+WRITE_UNIT, READ_UNIT = 0.625e-6, 0.125e-6
+
+PROFILE = builtin_profile("body-weight")
+FOLD = kalmap_fold(PROFILE)
+
+Readings = Mapping[str, Sequence[int]]
+Way = Callable[[Readings, str], DatabaseUse]
+
+
+class Row(NamedTuple):
+    """One batch, gone one way."""
+
+    batch: str
+    way: str
+    use: DatabaseUse
+
+    @property
+    def dollars(self) -> float:
+        """What AWS would charge for the units of a million users."""
+        return (self.use.write_units * WRITE_UNIT + self.use.read_units * READ_UNIT) * 1e6 / 100
+
+
+def in_bulk(mode: str) -> Way:
+    """kalmap's way: read all users, fold all readings, write the changed states."""
+    client = new_client()
+    store = StateStore(client, new_table(client))
+
+    def run(readings: Readings, batch: str) -> DatabaseUse:
+        loaded = store.load(PROFILE.name, list(readings))
+        written = store.write(
+            PROFILE.name,
+            FOLD(loaded.states, readings),
+            batch=batch,
+            attempt="a",
+            round_=0,
+            mode=mode,
+        )
+        assert not written.conflicts
+        assert not written.failed
+        return loaded.use + written.use
+
+    return run
+
+
+def reading_by_reading() -> Way:
+    """The naive way: for each reading, get the user's item, fold, and put it back."""
+    client = new_client()
+    table = new_table(client)
+
+    def run(readings: Readings, batch: str) -> DatabaseUse:
+        use = DatabaseUse()
+        for user, numbers in readings.items():
+            for number in numbers:
+                answer = client.get_item(
+                    TableName=table,
+                    Key=key(user, PROFILE.name),
+                    ConsistentRead=True,
+                    ReturnConsumedCapacity="TOTAL",
+                )
+                use.requests += 1
+                use.read_units += answer["ConsumedCapacity"]["CapacityUnits"]
+                states = {user: stored_state(answer["Item"])} if "Item" in answer else {}
+                changes = FOLD(states, {user: [number]})
+                if not changes:
+                    continue
+                token = version_token(batch, "a", 0, user, changes[0].old)
+                answer = client.put_item(
+                    TableName=table,
+                    Item={**key(user, PROFILE.name), **values(changes[0], token)},
+                    ReturnConsumedCapacity="TOTAL",
+                )
+                use.requests += 1
+                use.write_units += answer["ConsumedCapacity"]["CapacityUnits"]
+        return use
+
+    return run
+
+
+def measure() -> list[Row]:
+    """Runs three batches each way: new users, the same again, and new readings of known users."""
+    batches = {
+        "100 new users, 10 readings each": dict.fromkeys(USERS, range(1, 11)),
+        "the same batch again": dict.fromkeys(USERS, range(1, 11)),
+        "100 known users, 1 reading each": dict.fromkeys(USERS, range(20, 21)),
+    }
+    ways = {
+        "conditional": in_bulk("conditional"),
+        "transactional": in_bulk("transactional"),
+        "reading by reading": reading_by_reading(),
+    }
+    rows = []
+    for title, readings in batches.items():
+        for name, way in ways.items():
+            rows.append(Row(title, name, way(readings, title)))
+    return rows
+
+
+def report(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| batch | way | requests | read units | write units | $ per 10⁶ users |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row.batch} | {row.way} | {row.use.requests} | {row.use.read_units:.0f} |"
+            f" {row.use.write_units:.0f} | {row.dollars:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(report(measure()))
