@@ -128,11 +128,11 @@ def report(rows: Sequence[Row]) -> str:
         "| batch | way | requests | read units | write units | $ per 10⁶ users |",
         "|---|---|--:|--:|--:|--:|",
     ]
-    for row in rows:
-        lines.append(
-            f"| {row.batch} | {row.way} | {row.use.requests} | {row.use.read_units:.0f} |"
-            f" {row.use.write_units:.0f} | {row.dollars:.3f} |"
-        )
+    lines += [
+        f"| {row.batch} | {row.way} | {row.use.requests} | {row.use.read_units:.0f} |"
+        f" {row.use.write_units:.0f} | {row.dollars:.3f} |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
