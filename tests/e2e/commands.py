@@ -50,7 +50,7 @@ def kalmap(*arguments: object, cwd: Path, **more: str) -> Outcome:
 def processes_of(data_dir: Path) -> list[str]:
     """The local cloud of a data directory and its workers, as lines of `ps`."""
     listed = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     own = str(os.getpid())
     return [

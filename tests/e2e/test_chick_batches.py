@@ -1,6 +1,5 @@
 """`make demo`: real weighings as three consecutive batches, then one of them once more."""
 
-import base64
 import csv
 import json
 import subprocess
@@ -10,13 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from kalmap.fold import fold_users
 from kalmap.profile import load_profile
-from kalmap.readings import Readings
-from kalmap.records import parse
 from tests.e2e.commands import ROOT, environment, kalmap, processes_of
-
-NOW = 1_800_000_000_000_000
+from tests.e2e.expected import fold_files, stored
 
 
 @pytest.fixture(scope="module")
@@ -117,26 +112,7 @@ def test_later_batches_continue_from_the_states_of_earlier_ones(demo):
 
 def test_three_batches_leave_the_states_of_one_fold_over_everything(demo, states_before):
     profile = load_profile((ROOT / "examples" / "chick-growth.json").read_bytes())
-    header = b"user_id,timestamp,value,unit,source".decode().split(",")
-    body = b"".join(path.read_bytes().partition(b"\n")[2] for path in inputs(demo))
-    parsed = parse([body], columns=header, profile=profile)
-    codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
-    readings = Readings(
-        user=parsed.user,
-        time=parsed.time,
-        value=parsed.value,
-        source=codes[parsed.source],
-        tag=parsed.tag,
-        hash=parsed.hash,
-        index=parsed.ordinal,
-    )
-    folded = fold_users(profile, [None] * len(parsed.users), readings, NOW)
-    expected = dict(zip(parsed.users, folded.bodies, strict=True))
-    stored = {
-        state["user_id"]: base64.b64decode(state["state"])
-        for state in map(json.loads, states_before.splitlines())
-    }
-    assert stored == expected
+    assert stored(states_before) == fold_files(profile, inputs(demo))
 
 
 def test_states_are_listed_by_user_with_readable_estimates_and_can_be_chosen(demo, states_before):

@@ -1,0 +1,130 @@
+"""A run that is interrupted, killed or doubled: nothing left running, states intact."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from kalmap.profile import builtin_profile
+from tests.e2e.commands import kalmap, processes_of, start
+from tests.e2e.expected import fold_files, stored
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Two consecutive files of readings, and a data directory in which the first was run."""
+    directory = tmp_path_factory.mktemp("interrupted")
+    made = kalmap(
+        *("simulate", "--users", 400, "--days", 40, "--seed", 9, "--out", "all.jsonl"),
+        cwd=directory,
+    )
+    assert made.code == 0, made.err
+    lines = (directory / "all.jsonl").read_text().splitlines(keepends=True)
+    half = len(lines) // 2
+    (directory / "first.jsonl").write_text("".join(lines[:half]))
+    (directory / "second.jsonl").write_text("".join(lines[half:]))
+    ran = run(directory, "first.jsonl")
+    assert ran.code == 0, ran.err
+    return directory
+
+
+def run(directory, file):
+    return kalmap("run", file, cwd=directory)
+
+
+def states(directory):
+    listed = kalmap("states", cwd=directory)
+    assert listed.code == 0, listed.err
+    return listed.out
+
+
+def statuses(directory):
+    listed = kalmap("status", cwd=directory)
+    assert listed.code == 0, listed.err
+    return [line.split()[1] for line in listed.out.splitlines()[1:]]
+
+
+@contextmanager
+def a_run_that_has_left(directory, state):
+    """A second batch in progress, given as soon as it says that it has left a state."""
+    process = start("run", "second.jsonl", cwd=directory)
+    assert process.stderr
+    try:
+        for line in process.stderr:
+            if line.startswith(f"  {state} "):
+                break
+        else:
+            pytest.fail(f"the run never said {state}")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ports_of(directory):
+    """Ports that the local cloud of a directory listens on, by `ss`-like look into /proc."""
+    ports = []
+    for line in processes_of(directory):
+        if "cloud_process.py" in line:
+            with open(f"/proc/{line.split()[0]}/environ", "rb") as file:  # noqa: PTH123
+                variables = dict(
+                    entry.split(b"=", 1) for entry in file.read().split(b"\0") if b"=" in entry
+                )
+            ports.append(int(variables[b"GATEWAY_PORT"]))
+    return ports
+
+
+def is_free(port):
+    connected = subprocess.run(
+        ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"], capture_output=True, check=False
+    )
+    return connected.returncode != 0
+
+
+def wait_until_gone(directory, seconds):
+    deadline = time.monotonic() + seconds
+    while processes_of(directory / ".kalmap"):
+        assert time.monotonic() < deadline, processes_of(directory / ".kalmap")
+        time.sleep(0.05)
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
+    before = states(directory)
+    with a_run_that_has_left(directory, "PlanShards") as process:
+        ports = ports_of(directory / ".kalmap")
+        assert len(ports) == 1
+        assert not is_free(ports[0])
+
+        # While it runs, the directory is taken for everyone else.
+        other = run(directory, "second.jsonl")
+        assert other.code == 2
+        assert f"in use by another kalmap command (process {process.pid})" in other.err
+
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "Interrupted" in err.splitlines()[-1]
+    assert processes_of(directory / ".kalmap") == []
+    assert is_free(ports[0])
+    assert states(directory) == before
+    assert "running" not in statuses(directory)
+
+
+def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(directory):
+    # Until here no state has been touched; from here on they are written, shard by shard.
+    with a_run_that_has_left(directory, "AggregateResults") as process:
+        os.kill(process.pid, signal.SIGKILL)
+    wait_until_gone(directory, 20)
+
+    again = run(directory, "second.jsonl")
+    assert again.code == 0, again.err
+    assert "running" not in statuses(directory)
+    # Whoever was written before the kill was written once and as a whole.
+    profile = builtin_profile("body-weight")
+    first = fold_files(profile, [directory / "first.jsonl"])
+    both = fold_files(profile, [directory / "second.jsonl"], first)
+    assert stored(states(directory)) == both
