@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.edge import Event, bucket, encode, logger, work_bucket
+from handlers.edge import Event, batch_records, bucket, encode, logger, work_bucket
 from kalmap.pipeline.identify import identify
 
 if TYPE_CHECKING:
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Identify the batch of an execution; see `kalmap.pipeline.identify`."""
     pointer = identify(
-        event["input"], event["execution"], event["started_at"], work_bucket(), bucket
+        event["input"],
+        execution=event["execution"],
+        started_at=event["started_at"],
+        work=work_bucket(),
+        bucket=bucket,
+        records=batch_records(),
     )
     return encode(pointer)

@@ -48,13 +48,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BatchInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The execution's input."""
 
-    source: Source
+    source: Source | None = None
     profile: str | dict[str, Any] = "body-weight"
     write_mode: WriteMode = "conditional"
     limits: Limits = Limits()
     adopt_profile: bool = False
     now: datetime | None = None
     retry_of: str | None = None
+    """A batch to run again, instead of a source: its readings that failed, or all of them
+    where the batch failed as a whole; with its profile and options."""
 
 
 class InputObject(msgspec.Struct, frozen=True):
@@ -131,6 +133,15 @@ def _from_s3_event(detail: Mapping[str, Any]) -> BatchInput:
 
 def _check(batch_input: BatchInput) -> None:
     source = batch_input.source
+    if batch_input.retry_of is not None:
+        if batch_input != BatchInput(retry_of=batch_input.retry_of, now=batch_input.now):
+            raise InvalidInput(
+                "A batch with retry_of takes its readings, profile and options from the batch it "
+                "names; leave out everything else but now."
+            )
+        return
+    if source is None:
+        raise InvalidInput(f"The batch's input has no source. {_INPUT_HELP}")
     given = [name for name in ("key", "prefix", "records") if getattr(source, name) is not None]
     if len(given) != 1:
         raise InvalidInput(

@@ -411,3 +411,40 @@ def test_a_profile_may_lie_in_s3(engine):
     )
     assert ended["status"] == "SUCCEEDED"
     assert engine.record()["profile"] == "mine"
+
+
+def test_a_retry_runs_exactly_the_readings_that_failed(engine):
+    engine.fault = always("FilterFunction", lambda event: event["shard"]["shard"] == 1)
+    source = engine.put("in/a.jsonl", readings())
+    first = engine.run(batch(source, limits={"failed_shards": 0.5}))
+    batch_id = first["output"]["batch_id"]
+    failed = [r for r in engine.results(engine.record(batch_id)) if r["status"] == "failed"]
+    engine.fault = None
+    second = engine.run({"retry_of": batch_id})
+    assert second["status"] == "SUCCEEDED"
+    results = engine.results(engine.record(second["output"]["batch_id"]))
+    assert counts(results) == {("accepted", None): len(failed)}
+    places = ("user_id", "timestamp", "value")
+    assert [[r[p] for p in places] for r in results] == [[r[p] for p in places] for r in failed]
+    assert len(engine.stored()) == 8
+    third = engine.run({"retry_of": second["output"]["batch_id"]})
+    assert "no failed reading" in third["cause"]
+
+
+def test_a_retry_of_a_failed_batch_runs_all_its_readings(engine):
+    engine.fault = always("FilterFunction")
+    assert engine.run(batch(engine.put("in/a.jsonl", readings())))["status"] == "FAILED"
+    engine.fault = None
+    ended = engine.run({"retry_of": engine.record()["batch_id"]})
+    assert ended["output"]["accepted"] == 40
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"retry_of": "nothing"}, "no batch nothing"),
+        ({"retry_of": "b", "profile": "body-weight", "write_mode": "none"}, "leave out"),
+    ],
+)
+def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, given, word):
+    assert word in engine.run(given)["cause"]

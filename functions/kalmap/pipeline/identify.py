@@ -18,6 +18,7 @@ from kalmap.batch import (
     parse_moment,
     read_input,
 )
+from kalmap.batches import BatchRecords
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.folder import Folder
 from kalmap.objects import Objects
@@ -28,7 +29,13 @@ OpenBucket = Callable[[str], Objects]
 
 
 def identify(
-    event: Mapping[str, Any], execution: str, started_at: str, work: Objects, bucket: OpenBucket
+    event: Mapping[str, Any],
+    *,
+    execution: str,
+    started_at: str,
+    work: Objects,
+    bucket: OpenBucket,
+    records: BatchRecords,
 ) -> Pointer:
     """Identify the batch of an execution and keep it in its folder.
 
@@ -38,6 +45,7 @@ def identify(
         started_at: ISO 8601 time at which the execution began; `now` where none was given.
         work: The work bucket.
         bucket: Opens a bucket by its name.
+        records: The table of batches, to find one that is to be run again.
 
     Raises:
         InvalidInput: The input has not the right form.
@@ -45,8 +53,18 @@ def identify(
         InputNotFound: There is nothing at the source.
     """
     given = read_input(event)
-    profile = _profile(given.profile, bucket)
-    objects = _input_objects(given, work, bucket)
+    if given.retry_of is None:
+        profile = _profile(given.profile, bucket)
+        objects = _input_objects(given, work, bucket)
+    else:
+        before, objects = _to_run_again(given.retry_of, work, records)
+        profile = before.profile
+        given = msgspec.structs.replace(
+            given,
+            write_mode=before.write_mode,
+            limits=before.limits,
+            adopt_profile=before.adopt_profile,
+        )
     batch_id = identity(objects, digest(profile), given)
     batch = Batch(
         batch_id=batch_id,
@@ -82,8 +100,29 @@ def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
     return load_profile(given)
 
 
+def _to_run_again(
+    batch_id: str, work: Objects, records: BatchRecords
+) -> tuple[Batch, list[InputObject]]:
+    record = records.get(batch_id)
+    if record is None:
+        raise InputNotFound(f"There is no batch {batch_id} to run again.")
+    if record["status"]["S"] == "RUNNING":
+        raise InvalidInput(f"Batch {batch_id} is still running; run it again when it has ended.")
+    folder = Folder(work, record["prefix"]["S"])
+    before = folder.batch()
+    if record["status"]["S"] == "FAILED":
+        return before, before.objects
+    failed = [
+        InputObject(work.bucket, item["Key"], item["Size"], item["ETag"])
+        for item in work.listing(folder.key("failed/"))
+    ]
+    if not failed:
+        raise InputNotFound(f"Batch {batch_id} succeeded with no failed reading to run again.")
+    return before, failed
+
+
 def _input_objects(given: BatchInput, work: Objects, bucket: OpenBucket) -> list[InputObject]:
-    source = given.source
+    source = given.source or Source()
     if source.records is not None:
         return [_inline_object(source.records, work)]
     if source.key is not None:

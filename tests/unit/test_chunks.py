@@ -1,0 +1,77 @@
+"""Chunks: every line belongs to exactly one, wherever the cuts fall."""
+
+import gzip
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kalmap.chunks import MAX_GZIP_BYTES, SourceObject, cut, inflated, owned_lines
+from kalmap.errors import InvalidInput
+from kalmap.measurement import MAX_LINE_BYTES
+
+
+def source(size, body_start=0, gzipped=False):
+    return SourceObject("b", "k", size, "etag", body_start=body_start, gzipped=gzipped)
+
+
+def pieces(data, chunk_bytes, body_start=0):
+    item = source(len(data), body_start)
+    return [
+        owned_lines(chunk, lambda start, end: data[start:end]) for chunk in cut([item], chunk_bytes)
+    ]
+
+
+@given(st.lists(st.binary(max_size=12)), st.integers(1, 40), st.booleans())
+def test_the_chunks_lines_together_are_the_object_and_none_is_cut(lines, chunk_bytes, ends):
+    lines = [line.replace(b"\n", b"") for line in lines]
+    data = b"\n".join(lines) + b"\n" * ends
+    found = pieces(data, chunk_bytes)
+    assert b"".join(found) == data
+    assert all(piece.endswith(b"\n") for piece in [p for p in found if p][:-1])
+
+
+@given(st.lists(st.binary(max_size=12)), st.integers(1, 40))
+def test_a_header_belongs_to_no_chunk(lines, chunk_bytes):
+    body = b"\n".join(line.replace(b"\n", b"") for line in lines)
+    assert b"".join(pieces(b"user_id,value\n" + body, chunk_bytes, body_start=14)) == body
+
+
+@pytest.mark.parametrize("length", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, 5 * MAX_LINE_BYTES])
+def test_a_very_long_line_is_one_line_of_one_chunk(length):
+    data = b"a\n" + b"x" * length + b"\nb\n"
+    found = pieces(data, 1000)
+    lines = [line for piece in found for line in piece.splitlines()]
+    assert [line[:1] for line in lines] == [b"a", b"x", b"b"]
+    assert len(lines[1]) == length if length <= MAX_LINE_BYTES else len(lines[1]) > MAX_LINE_BYTES
+
+
+def test_a_gzipped_object_is_one_chunk_and_must_fit_a_worker():
+    assert len(cut([source(10_000, gzipped=True)], 10)) == 1
+    with pytest.raises(InvalidInput, match="Split it"):
+        cut([source(MAX_GZIP_BYTES + 1, gzipped=True)], 10)
+
+
+@given(st.lists(st.binary(max_size=100), min_size=1), st.integers(1, 50))
+def test_gzip_members_inflate_to_their_contents(contents, size):
+    data = b"".join(gzip.compress(content) for content in contents)
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    assert b"".join(inflated(iter(parts), "k")) == b"".join(contents)
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [(lambda data: data[:-5], "truncated"), (lambda data: data[:15] + b"?" + data[16:], "corrupt")],
+)
+def test_damaged_gzip_is_named(damage, word):
+    data = damage(gzip.compress(bytes(range(256)) * 10))
+    with pytest.raises(InvalidInput, match=word):
+        list(inflated(iter([data]), "k"))
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), st.integers(1, 3000))
+def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
+    chunks = cut([source(size) for size in sizes], chunk_bytes)
+    assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
+    assert sum(chunk.end - chunk.start for chunk in chunks) == sum(sizes)
+    assert len(chunks) <= sum(math.ceil(size / chunk_bytes) for size in sizes)

@@ -1,0 +1,171 @@
+"""Shards: a user is in one, and every reading finds its way back to its place in the input."""
+
+import json
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from kalmap import results
+from kalmap.outcome import Reason
+from kalmap.profile import builtin_profile
+from kalmap.records import parse
+from kalmap.results import encode, failed_outcomes, iso_timestamps
+from kalmap.shards import SLICE_PLACE, assemble, route, shard_of, slice_places
+
+PROFILE = builtin_profile("body-weight")
+_RECORD = st.fixed_dictionaries(
+    {
+        "user_id": st.sampled_from([f"u{n}" for n in range(12)]),
+        "timestamp": st.sampled_from([f"2026-03-{n:02d}T07:00:00Z" for n in range(1, 9)]),
+        "value": st.sampled_from([80.0, 81.0, "bad"]),
+        "source": st.sampled_from([None, "scale", "attic"]),
+        "measurement_id": st.sampled_from([None, "m1", "m2"]),
+    }
+)
+_CHUNKS = st.lists(st.lists(_RECORD, max_size=10), min_size=1, max_size=4)
+
+
+def encoded(records):
+    return b"\n".join(json.dumps(record).encode() for record in records)
+
+
+def sharded(chunks, shards):
+    """Route chunks and assemble every shard again."""
+    routed = [
+        route(parse([encoded(records)], columns=None, profile=PROFILE), number, shards)
+        for number, records in enumerate(chunks)
+    ]
+    places = slice_places([report for _, report in routed], [0] * len(chunks))
+    found = []
+    for table in places:
+        rows = np.frombuffer(table, SLICE_PLACE).tolist()
+        slices = [
+            (chunk, index, line, routed[chunk][0][at : at + length])
+            for chunk, at, length, index, line in rows
+        ]
+        if slices:
+            found.append(assemble(slices, PROFILE))
+    return found
+
+
+@given(_CHUNKS, st.integers(1, 9))
+def test_every_record_comes_back_once_with_its_index_whatever_the_shards(chunks, shards):
+    records = [record for chunk in chunks for record in chunk]
+    indexes = Counter()
+    users = Counter()
+    for shard in sharded(chunks, shards):
+        users.update(shard.users)
+        for row, index in enumerate(shard.readings.index.tolist()):
+            record = records[index]
+            indexes[index] += 1
+            assert shard.users[shard.readings.user[row]] == record["user_id"]
+            assert shard.readings.value[row] == record["value"]
+            assert shard.ids[row] == record["measurement_id"]
+            assert shard.sources[row] == record["source"]
+            assert shard.readings.source[row] == PROFILE.source_code(record["source"])
+        for unread in shard.unread:
+            indexes[unread.index] += 1
+            assert records[unread.index]["value"] == "bad"
+    assert indexes == Counter(range(len(records)))
+    assert set(users.values()) <= {1}
+
+
+@given(st.text(min_size=1), st.integers(1, 10_000))
+def test_a_users_shard_depends_on_nothing_but_the_id(user, shards):
+    assert 0 <= shard_of(user, shards) < shards
+    assert shard_of(user, shards) == shard_of(user, shards)
+
+
+def test_users_spread_evenly():
+    counts = Counter(shard_of(f"user-{n}", 16) for n in range(16_000))
+    assert max(counts.values()) < 1.15 * 1000
+    assert shard_of("user-1", 16) == 2  # for ever: stored plans depend on it
+
+
+def test_only_users_keeps_the_others_out():
+    chunk = [
+        {"user_id": user, "timestamp": "2026-03-01T07:00:00Z", "value": 80} for user in "abcab"
+    ]
+    data, _ = route(parse([encoded(chunk)], columns=None, profile=PROFILE), 0, 1)
+    shard = assemble([(0, 10, 0, data)], PROFILE, {"b", "c"})
+    assert sorted(shard.users) == ["b", "c"]
+    assert shard.readings.index.tolist() == [11, 12, 14]
+
+
+class Bucket:
+    """The part of the S3 adapter that merging needs, over a dict."""
+
+    def __init__(self, objects):
+        self.objects = objects
+
+    def keys(self, prefix):
+        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+
+    def lines(self, key):
+        return iter(self.objects[key].splitlines())
+
+
+@given(_CHUNKS, st.integers(1, 5))
+def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, shards):
+    objects = {}
+    expected = {}
+    for number, shard in enumerate(sharded(chunks, shards)):
+        outcomes = failed_outcomes(len(shard.ids), Reason.SHARD_FAILED)
+        objects[f"b/round-0/results/{number:06d}.jsonl"] = encode(shard, outcomes)
+        expected |= {unread.index: "malformed" for unread in shard.unread}
+        expected |= dict.fromkeys(shard.readings.index.tolist(), "shard_failed")
+        for round_, reason, suffix in (
+            (2, Reason.CONFLICT, ""),
+            (10, Reason.USER_FAILED, ""),
+            (10, Reason.TIMED_OUT, ".failed"),
+        ):
+            rows = np.arange(len(shard.ids))[:: round_ + len(suffix)]
+            outcomes = failed_outcomes(len(shard.ids), reason)
+            lines = encode(shard, outcomes, rows)
+            objects[f"b/round-{round_}/results/{number:06d}{suffix}.jsonl"] = lines
+            expected |= dict.fromkeys(shard.readings.index[rows].tolist(), reason.label)
+    merged = [json.loads(line) for line in results.merge(Bucket(objects), "b")]
+    assert [line["index"] for line in merged] == list(range(sum(map(len, chunks))))
+    for line in merged:
+        if line["status"] == "invalid":
+            assert line["reason"] == "bad_value"
+        else:
+            assert line["reason"] == expected[line["index"]]
+
+
+def test_a_result_line_has_every_field_in_order_and_null_where_nothing_was_folded():
+    chunk = [{"user_id": "a", "timestamp": "2026-03-01T07:00:00.5+01:00", "value": 80}]
+    [shard] = sharded([chunk], 1)
+    [line] = encode(shard, failed_outcomes(1, Reason.CORRUPT_STATE)).splitlines()
+    assert json.loads(line) == {
+        "index": 0, "user_id": "a", "measurement_id": None,
+        "timestamp": "2026-03-01T06:00:00.500000Z", "value": 80.0, "status": "failed",
+        "reason": "corrupt_state", "level": None, "level_sd": None, "slope": None,
+        "predicted": None, "innovation": None, "nis": None, "quality": None,
+    }  # fmt: skip
+
+
+def test_timestamps_are_written_to_the_microsecond_before_1970_too():
+    assert iso_timestamps(np.array([0, -1, 1_500_000])) == [
+        "1970-01-01T00:00:00Z",
+        "1969-12-31T23:59:59.999999Z",
+        "1970-01-01T00:00:01.500000Z",
+    ]
+
+
+def test_measurements_written_for_a_retry_have_the_same_keys():
+    chunk = [
+        {"user_id": "a", "timestamp": "2026-03-01T07:00:00.25Z", "value": 180.1, "unit": "lb"},
+        {"user_id": "a", "timestamp": "2026-03-01T07:00:00Z", "value": 80.1, "source": "attic"},
+        {"user_id": "b", "timestamp": "2026-03-01T07:00:00Z", "value": 1, "measurement_id": "m"},
+    ]
+    [shard] = sharded([chunk], 1)
+    lines = results.encode_measurements(shard, np.arange(3), PROFILE)
+    [again] = [
+        assemble(
+            [(0, 0, 0, route(parse([lines], columns=None, profile=PROFILE), 0, 1)[0])], PROFILE
+        )
+    ]
+    for name in ("time", "value", "source", "tag", "hash"):
+        np.testing.assert_array_equal(getattr(shard.readings, name), getattr(again.readings, name))
