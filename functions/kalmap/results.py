@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from kalmap.cohort import Revisions
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
@@ -84,7 +85,10 @@ def failed_outcomes(readings: int, reason: Reason) -> Outcomes:
     """Outcomes of readings whose user or shard could not be processed."""
     nan = np.full(readings, np.nan)
     status = np.full(readings, int(Status.FAILED), np.uint8)
-    return Outcomes(status, np.full(readings, int(reason), np.uint8), *[nan] * 7, status == 0)
+    reasons = np.full(readings, int(reason), np.uint8)
+    return Outcomes(
+        status, reasons, nan, nan, nan, nan, nan, nan, nan, np.zeros(readings, np.bool_)
+    )
 
 
 def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None = None) -> bytes:
@@ -200,6 +204,38 @@ def encode_measurements(shard: ShardInput, rows: NDArray[np.intp], profile: Prof
                 "measurement_id": shard.ids[row],
             }
             for row, time in zip(rows.tolist(), times, strict=True)
+        ]
+    )
+
+
+def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
+    """Lines of stored readings about which a late one changed the decision.
+
+    Args:
+        users: What `revisions.user` counts.
+        revisions: Of a fold.
+    """
+    return _encoder.encode_lines(
+        [
+            {
+                "user_id": users[user],
+                "timestamp": timestamp,
+                "value": value,
+                "old_status": _STATUS_LABELS[old_status],
+                "old_reason": _REASON_LABELS[old_reason],
+                "new_status": _STATUS_LABELS[new_status],
+                "new_reason": _REASON_LABELS[new_reason],
+            }
+            for user, timestamp, value, old_status, old_reason, new_status, new_reason in zip(
+                revisions.user.tolist(),
+                iso_timestamps(revisions.time),
+                revisions.value.tolist(),
+                revisions.old_status.tolist(),
+                revisions.old_reason.tolist(),
+                revisions.new_status.tolist(),
+                revisions.new_reason.tolist(),
+                strict=True,
+            )
         ]
     )
 

@@ -2,15 +2,14 @@
 
 import math
 
-import msgspec
 import numpy as np
 
 from kalmap import results
 from kalmap.batch import Batch
+from kalmap.changes import changes
 from kalmap.fold import Folded, fold_users
 from kalmap.folder import Folder, Shard
-from kalmap.item import Change, StoredState
-from kalmap.outcome import Reason, Status
+from kalmap.outcome import Status
 from kalmap.report import Report
 from kalmap.results import Outcomes
 from kalmap.shards import ShardInput
@@ -36,8 +35,8 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
         adopt_profile=batch.adopt_profile,
     )
     outcomes = Outcomes(*(getattr(folded, name) for name in Outcomes._fields))
-    changes = _changes(inputs, folded, states)
-    folder.save_changes(round_, shard.shard, changes)
+    changed = changes(inputs.users, folded, states)
+    folder.save_changes(round_, shard.shard, changed)
     folder.objects.put(folder.results_key(round_, shard.shard), results.encode(inputs, outcomes))
     _save_lines(folder, batch, round_, shard.shard, inputs, folded)
     accepted = folded.status == Status.ACCEPTED
@@ -49,30 +48,11 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
         users=len(inputs.users),
         new_users=sum(name not in states for name in inputs.users),
         failed_users=int(np.count_nonzero(folded.failure)),
-        changed=len(changes),
+        changed=len(changed),
         # math.fsum: the same mean however the readings were spread over shards.
         quality_sum=math.fsum(folded.quality[accepted].tolist()),
         quality_count=int(accepted.sum()),
     )
-
-
-def _changes(inputs: ShardInput, folded: Folded, states: dict[str, StoredState]) -> list[Change]:
-    changes = []
-    for user in np.flatnonzero(folded.changed).tolist():
-        name, body = inputs.users[user], folded.bodies[user]
-        if body is None:
-            raise AssertionError("a changed user has no new state")
-        changes.append(
-            Change(
-                user=name,
-                old=states.get(name),
-                body=body,
-                level=float(folded.user_level[user]),
-                slope=float(folded.user_slope[user]),
-                as_of=int(folded.as_of[user]),
-            )
-        )
-    return changes
 
 
 def _save_lines(
@@ -85,26 +65,5 @@ def _save_lines(
     folder.save_named(
         "failed", round_, shard, results.encode_measurements(inputs, failed, batch.profile)
     )
-    revisions = folded.revisions
-    lines = [
-        {
-            "user_id": inputs.users[user],
-            "timestamp": timestamp,
-            "value": value,
-            "old_status": Status(old_status).label,
-            "old_reason": Reason(old_reason).label,
-            "new_status": Status(new_status).label,
-            "new_reason": Reason(new_reason).label,
-        }
-        for user, timestamp, value, old_status, old_reason, new_status, new_reason in zip(
-            revisions.user.tolist(),
-            results.iso_timestamps(revisions.time),
-            revisions.value.tolist(),
-            revisions.old_status.tolist(),
-            revisions.old_reason.tolist(),
-            revisions.new_status.tolist(),
-            revisions.new_reason.tolist(),
-            strict=True,
-        )
-    ]
-    folder.save_named("revisions", round_, shard, msgspec.json.Encoder().encode_lines(lines))
+    revisions = results.encode_revisions(inputs.users, folded.revisions)
+    folder.save_named("revisions", round_, shard, revisions)

@@ -1,0 +1,36 @@
+"""Changes: what a fold made of its users' stored states, as the store writes it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kalmap.fold import Folded
+from kalmap.item import Change, StoredState
+
+
+def changes(
+    users: Sequence[str], folded: Folded, states: Mapping[str, StoredState]
+) -> list[Change]:
+    """The new states of the users whose state the fold has changed.
+
+    Args:
+        users: In the order in which they were folded.
+        folded: What became of them.
+        states: The stored states they were folded from.
+    """
+    found = []
+    for user in np.flatnonzero(folded.changed).tolist():
+        name, body = users[user], folded.bodies[user]
+        if body is None:
+            raise AssertionError("a changed user has no new state")
+        found.append(
+            Change(
+                user=name,
+                old=states.get(name),
+                body=body,
+                level=float(folded.user_level[user]),
+                slope=float(folded.user_slope[user]),
+                as_of=int(folded.as_of[user]),
+            )
+        )
+    return found
