@@ -30,7 +30,8 @@ class Objects:
             InputNotFound: There is no such object.
         """
         extra = {} if start is None or end is None else {"Range": f"bytes={start}-{end - 1}"}
-        return self._body(key, **extra).read()
+        data: bytes = self._body(key, **extra).read()
+        return data
 
     def find(self, key: str) -> bytes | None:
         """An object's bytes, or None where there is none."""

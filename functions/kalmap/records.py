@@ -183,9 +183,10 @@ class _Reader:
 
     def __init__(self, profile: Profile, columns: Sequence[str] | None) -> None:
         self._profile = profile
-        self._fields = columns and [
-            name if name in REQUIRED_FIELDS + OPTIONAL_FIELDS else None for name in columns
-        ]
+        known = REQUIRED_FIELDS + OPTIONAL_FIELDS
+        self._fields: list[str | None] | None = None
+        if columns is not None:
+            self._fields = [name if name in known else None for name in columns]
         self._users: dict[str, int] = {}
         self._ratios: dict[str | None, float] = {None: 1.0}
         self._sources: dict[str | None, int] = {}

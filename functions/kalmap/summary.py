@@ -97,7 +97,8 @@ class Totals(msgspec.Struct, kw_only=True):
             self.memory[step] = max(before[0], peak), max(before[1], configured)
         for name in (
             "records", "users", "new_users", "failed_users", "written", "unknown", "conflicts",
-            "quality_sum", "quality_count", "shards", "first_shards", "invocations", "gb_seconds", "puts", "gets",
+            "quality_sum", "quality_count", "shards", "first_shards", "invocations", "gb_seconds",
+            "puts", "gets",
         ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
 

@@ -5,9 +5,9 @@ import json
 import re
 
 import pytest
+
 from kalmap import errors
 from kalmap_cli.deploy import read_template
-
 from tests.tables import ROOT, TEMPLATE
 
 TEXT = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
@@ -75,7 +75,7 @@ def test_every_handler_is_some_functions():
         if r["Type"] == "AWS::Serverless::Function"
     }
     modules = {path.stem for path in (ROOT / "functions" / "handlers").glob("*.py")}
-    entry_points = {m for m in modules if m not in {"__init__"} and _has_handler(m)}
+    entry_points = {m for m in modules if m != "__init__" and _has_handler(m)}
     assert entry_points == named
 
 
@@ -91,7 +91,11 @@ def test_every_error_the_state_machine_names_is_awss_or_in_errors():
         for rule in state.get("Retry", []) + state.get("Catch", [])
         for error in rule["ErrorEquals"]
     } | {state["Error"] for _, state in of_kind("Fail")}
-    named |= {s["Parameters"]["Error"] for _, s in of_kind("Pass") if "Error" in str(s.get("Parameters", {}).keys())}
+    named |= {
+        state["Parameters"]["Error"]
+        for _, state in of_kind("Pass")
+        if "Error" in state.get("Parameters", {})
+    }
     ours = {error for error in named if not AWS_ERRORS.fullmatch(error)}
     assert ours <= FAMILY
 
@@ -158,7 +162,9 @@ def actions(*sids):
 
 
 def test_the_state_machines_role_allows_exactly_what_its_tasks_do():
-    resources = {state["Resource"].removeprefix("arn:aws:states:::") for _, state in of_kind("Task")}
+    resources = {
+        state["Resource"].removeprefix("arn:aws:states:::") for _, state in of_kind("Task")
+    }
     needed = {
         "lambda:invoke": {"lambda:InvokeFunction"},
         "dynamodb:putItem": {"dynamodb:PutItem"},
@@ -219,7 +225,7 @@ def test_a_function_outlives_no_task_that_waits_for_it(name, resource):
     waiting = [
         state["TimeoutSeconds"]
         for _, state in of_kind("Task")
-        if state["Parameters"].get("FunctionName") == "${%sArn}" % name
+        if state["Parameters"].get("FunctionName") == f"${{{name}Arn}}"
     ]
     assert all(limit < seconds for seconds in waiting)
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import boto3
 import pytest
-from kalmap_cli.deploy import read_template
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.exceptions import JsonRESTError
 
+from kalmap_cli.deploy import read_template
 from tests.local_dynamodb import endpoint
 from tests.tables import ROOT, TEMPLATE, create_tables
 
@@ -82,7 +82,7 @@ class Engine:
         for name, value in substitutions.items():
             target = value.get("Fn::GetAtt", [value.get("Ref")])[0]
             known = {"WorkBucket": "work"} | self.tables
-            text = text.replace("${%s}" % name, known.get(target, _ARN + target))
+            text = text.replace(f"${{{name}}}", known.get(target, _ARN + target))
         assert "${" not in text
         return text
 
@@ -106,7 +106,7 @@ class Engine:
             return answer, None
         except JsonRESTError:
             raise
-        except Exception as error:  # as Lambda does
+        except Exception as error:  # noqa: BLE001 - as Lambda does
             self.errors.append(f"{function}: {type(error).__name__}: {error}")
             return {"errorType": type(error).__name__, "errorMessage": str(error)}, "Unhandled"
 

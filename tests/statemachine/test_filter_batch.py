@@ -5,9 +5,9 @@ import re
 from collections import Counter
 
 import pytest
+
 from kalmap.backoff import RetryPolicy
 from kalmap.store import Change, StateStore
-
 from tests.statemachine.engine import Throttled
 from tests.tables import ROOT
 

@@ -36,6 +36,6 @@ def test_in_a_run_of_200_shards_no_payload_comes_near_the_limit(monkeypatch, cap
         sizes["child's task"] = max(len(json.dumps(event)) for event in events_of_children)
         largest = max(sizes, key=lambda name: sizes[name])
         with capsys.disabled():
-            print(f"\nlargest payload of 200 shards: {sizes[largest]:,} bytes ({largest})")
+            print(f"\nlargest payload of 200 shards: {sizes[largest]:,} bytes ({largest})")  # noqa: T201
         assert len(sizes) > 10
         assert sizes[largest] < LIMIT

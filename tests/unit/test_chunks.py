@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kalmap.chunks import MAX_GZIP_BYTES, SourceObject, cut, inflated, owned_lines
 from kalmap.errors import InvalidInput
 from kalmap.measurement import MAX_LINE_BYTES

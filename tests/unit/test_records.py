@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
@@ -134,7 +135,7 @@ def test_an_unreadable_csv_line_is_named(row, reason):
 
 
 @given(
-    st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)),
+    st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)),  # noqa: DTZ001 - gets an offset
     st.timedeltas(timedelta(hours=-23), timedelta(hours=23)),
 )
 def test_timestamps_are_exact_to_the_microsecond_at_any_date(moment, offset):

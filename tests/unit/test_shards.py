@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kalmap import results
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
