@@ -35,6 +35,15 @@ TRANSIENT = frozenset(
 )
 
 
+#: What a whole answer has at least. botocore gives bytes that are no JSON as an answer without.
+_PART_OF_ANSWER = {
+    "batch_execute_statement": "Responses",
+    "batch_get_item": "Responses",
+    "batch_write_item": "UnprocessedItems",
+    "scan": "Items",
+}
+
+
 class DynamoDB(Protocol):
     """What the store uses of a boto3 DynamoDB client."""
 
@@ -121,7 +130,7 @@ class Table:
         while True:
             use.requests += 1
             try:
-                return getattr(self._client, operation)(**request)
+                answer = getattr(self._client, operation)(**request)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code == "TransactionCanceledException":
@@ -140,6 +149,10 @@ class Table:
                 ResponseParserError,
             ) as error:
                 cause = error
+            else:
+                if _PART_OF_ANSWER.get(operation, "ResponseMetadata") in answer:
+                    return answer
+                cause = ResponseParserError("An answer that is not DynamoDB's.")
             if not retry.pause():
                 raise self.unavailable(str(cause)) from cause
             use.retries += 1

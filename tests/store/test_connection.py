@@ -8,7 +8,7 @@ from kalmap.backoff import RetryPolicy
 from kalmap.errors import StoreUnavailable
 from kalmap.store import Change, StateStore
 from tests.local_dynamodb import endpoint, new_client
-from tests.store.wire import cutting_proxy, deaf_server
+from tests.store.wire import answering_server, cutting_proxy, deaf_server
 
 CHANGES = [Change(f"u{place}", None, b"body", 1.0, 0.0, 0) for place in range(60)]
 
@@ -58,3 +58,24 @@ def test_a_table_out_of_reach_is_given_up_in_a_sentence(table):
     store = StateStore(new_client(address), table, retry=RetryPolicy(attempts=2))
     with pytest.raises(StoreUnavailable, match="Could not connect to the endpoint"):
         store.load("p", ["u0"])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "answers"),
+    [
+        (503, b"<html>Service Unavailable</html>", 3),
+        (502, b"", 3),
+        (200, b'{"Responses": {"', 3),
+        (403, b'{"__type": "AccessDeniedException", "message": "No."}', 1),
+    ],
+)
+def test_an_answer_that_is_not_the_tables_is_asked_for_again_unless_it_is_a_refusal(
+    status, body, answers
+):
+    with answering_server(status, body, times=10) as (address, given):
+        store = StateStore(
+            new_client(address), "states", retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3)
+        )
+        with pytest.raises(StoreUnavailable):
+            store.load("p", ["u0"])
+    assert len(given) == answers

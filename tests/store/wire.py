@@ -74,3 +74,27 @@ def _message(connection):
         data += part
         missing -= len(part)
     return data
+
+
+@contextlib.contextmanager
+def answering_server(status, body, times):
+    """The address of a server that gives one answer so many times, and then none at all.
+
+    It is no DynamoDB: a proxy or a load balancer that stands between speaks like this.
+    """
+    answers = []
+    answer = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                with near:
+                    while _message(near) and len(answers) < times:
+                        answers.append(status)
+                        near.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", answers
+        listener.shutdown(socket.SHUT_RDWR)
