@@ -17,6 +17,10 @@ class InvalidProfile(KalmapError):
     """A profile's field is missing, unknown or out of its allowed range."""
 
 
+class InvalidSetting(KalmapError):
+    """An environment variable of a function holds a value that is not allowed."""
+
+
 class InputNotFound(KalmapError):
     """The source names an object or prefix that holds nothing."""
 

@@ -76,10 +76,15 @@ def version_token(batch: str, attempt: str, round_: int, user: str, old: StoredS
     return int.from_bytes(blake2b(name, digest_size=8).digest(), "little") or 1
 
 
+def state_after(change: Change, token: int) -> StoredState:
+    """The stored state once a change was written under a token."""
+    older = change.old.tokens if change.old else ()
+    return StoredState(token, change.body, (token, *older)[:4])
+
+
 def values(change: Change, token: int) -> dict[str, Attribute]:
     """The attributes that writing a change sets, without the key."""
-    older = change.old.tokens if change.old else ()
-    tokens = (token, *older, 0, 0, 0)[:4]
+    tokens = (*state_after(change, token).tokens, 0, 0, 0)[:4]
     return {
         "version": {"N": str(token)},
         "level": _number(change.level),

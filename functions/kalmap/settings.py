@@ -1,0 +1,93 @@
+"""The synchronous path's settings, from environment variables that bear their names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kalmap.errors import InvalidSetting
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator sets, each by the environment variable of its name in capitals."""
+
+    batch_max_size: int = 500
+    """Most measurements of one request."""
+    batch_parallelism: int = 10
+    """Requests to the table in flight at a time."""
+    batch_timeout_seconds: float = 30.0
+    """After this a request is answered, with the users not finished as `failed`."""
+    batch_memory_limit_mb: int = 512
+    """Resident memory past which the container frees its cache and skips a request."""
+    cache_batch_size: int = 100
+    """States asked of, or given to, a shared cache at a time."""
+    cache_warmup_size: int = 20
+    """Most frequent users whose states a new container loads before its first answer."""
+    cache_size: int = 5000
+    """States that a container keeps."""
+    cache_seconds: float = 900.0
+    """Seconds without use after which a kept state is forgotten."""
+    cache_url: str = ""
+    """`redis://` or `rediss://` address of a cache that containers share; empty for none."""
+    db_batch_get_size: int = 100
+    """Keys of one read request."""
+    db_batch_write_size: int = 25
+    """States of one write request."""
+    enable_batch_cache: bool = True
+    """Whether states are kept between requests."""
+    enable_streaming: bool = True
+    """Whether answers are compressed for who accepts it, and large ones given by link."""
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "batch_max_size": (1, 10_000),
+    "batch_parallelism": (1, 100),
+    "batch_timeout_seconds": (0.1, 900),
+    "batch_memory_limit_mb": (64, 10_240),
+    "cache_batch_size": (1, 10_000),
+    "cache_warmup_size": (0, 10_000),
+    "cache_size": (1, 1_000_000),
+    "cache_seconds": (0.001, 86_400),
+    "db_batch_get_size": (1, 100),
+    "db_batch_write_size": (1, 25),
+}
+_SWITCHES = {"true": True, "false": False, "1": True, "0": False}
+_KINDS = {name: type(value) for name, value in msgspec.structs.asdict(Settings()).items()}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that the environment gives; defaults where it gives none.
+
+    Raises:
+        InvalidSetting: A sentence naming the variable, the value given and what is allowed.
+    """
+    given: dict[str, Any] = {}
+    for name, kind in _KINDS.items():
+        text = environment.get(name.upper(), "").strip()
+        if text:
+            given[name] = _value(name, kind, text)
+    return Settings(**given)
+
+
+def _value(name: str, kind: type, text: str) -> bool | float | str:
+    if kind is str:
+        if text.startswith(("redis://", "rediss://")):
+            return text
+        raise InvalidSetting(
+            f"The setting {name.upper()} must be a redis:// or rediss:// address, or empty."
+        )
+    if kind is bool:
+        if text.lower() in _SWITCHES:
+            return _SWITCHES[text.lower()]
+        raise InvalidSetting(f"The setting {name.upper()} is {text!r}; it must be true or false.")
+    low, high = _BOUNDS[name]
+    try:
+        number = float(text)
+        if low <= number <= high and (kind is float or number == int(number)):
+            return int(number) if kind is int else number
+    except ValueError:
+        pass
+    what = "a whole number" if kind is int else "a number"
+    raise InvalidSetting(
+        f"The setting {name.upper()} is {text!r}; it must be {what} from {low:,g} to {high:,g}."
+    )
