@@ -22,6 +22,7 @@ three 8-byte words, so that many bodies are decoded as one array of such rows.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -42,16 +43,13 @@ TAG = 0x80
 
 _HEADER_WORDS = HEADER_BYTES // 8
 _HEADER_ROWS = HEADER_BYTES // ENTRY_BYTES
-_LENGTHS = frozenset(HEADER_BYTES + ENTRY_BYTES * n for n in range(1, MAX_ENTRIES + 1))
+_LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_ENTRIES + 1)
 _OFFSET_BITS = np.uint64(48)
 _OFFSET = np.uint64((1 << 48) - 1)
 
-#: Odd multipliers, one per row and column: a multilinear hash whose every single changed word
-#: shows. From the 64-bit golden ratio (Knuth, TAOCP 3, section 6.4).
-_MULTIPLIERS = (
-    (np.arange(1, 3 * (_HEADER_ROWS + MAX_ENTRIES) + 1, dtype=np.uint64).reshape(-1, 3))
-    * np.uint64(0x9E3779B97F4A7C15)
-) | np.uint64(1)
+#: Odd multipliers of the checksum, one per header word and entry word: multiples of the 64-bit
+#: golden ratio (Knuth, TAOCP 3, section 6.4).
+_MULTIPLIERS = np.arange(1, 32, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
 
 #: Beyond this no profile lets an estimate or a reading be; below it no square overflows.
 _HUGE = 1e15
@@ -134,33 +132,36 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
     foreign = np.zeros(users, np.bool_)
     counts = np.zeros(users, np.int64)
     checkpoints = no_checkpoints(users)
-    sized = [i for i, body in enumerate(bodies) if body is not None and len(body) in _LENGTHS]
-    broken = [i for i, body in enumerate(bodies) if body is not None and len(body) not in _LENGTHS]
-    failure[broken] = Reason.CORRUPT_STATE
-    if not sized:
+    if bodies.count(None) == users:
+        return Decoded(failure, foreign, checkpoints, counts, _no_entries())
+    sizes = np.array([-1 if body is None else len(body) for body in bodies])
+    fitting = np.isin(sizes, _LENGTHS)
+    failure[(sizes >= 0) & ~fitting] = Reason.CORRUPT_STATE
+    row_of = np.flatnonzero(fitting)
+    if not row_of.size:
         return Decoded(failure, foreign, checkpoints, counts, _no_entries())
 
-    row_of = np.array(sized)
-    data = b"".join([bodies[i] for i in sized])  # type: ignore[misc]
+    data = b"".join([bodies[user] for user in row_of.tolist()])  # type: ignore[misc]
     rows = np.frombuffer(data, "<u8").reshape(-1, 3)
-    lengths = np.array([len(bodies[i]) for i in sized]) // ENTRY_BYTES  # type: ignore[arg-type]
+    lengths = sizes[row_of] // ENTRY_BYTES
     starts = np.cumsum(lengths) - lengths
     header = rows[starts[:, None] + np.arange(_HEADER_ROWS)].reshape(-1, _HEADER_WORDS)
     small = header[:, :1].copy().view(np.uint8)
+    checksum = header[:, 0] >> np.uint64(32)
+    header[:, 0] &= np.uint64(0xFFFFFFFF)
     window = lengths - _HEADER_ROWS
     entry_rows = ranges(starts + _HEADER_ROWS, window)
-    words = rows[entry_rows]
+    packed, values, hashes = (np.ascontiguousarray(word) for word in rows[entry_rows].T)
     owner = np.repeat(np.arange(row_of.size), window)
 
     newest = header[:, 14].view(np.int64)
-    packed = words[:, 0]
     last_byte = (packed >> np.uint64(56)).astype(np.uint8)
     entries = Entries(
         newest[owner] - (packed & _OFFSET).view(np.int64),
-        words[:, 1].copy().view(np.float64),
+        values.view(np.float64),
         (packed >> _OFFSET_BITS).astype(np.uint8),
         last_byte >> np.uint8(7),
-        words[:, 2].copy(),
+        hashes,
         last_byte & np.uint8(REASON_BITS | RESTARTED),
     )
     floats = np.ascontiguousarray(header[:, 4:14].T).view(np.float64)
@@ -174,11 +175,12 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
         small[:, 3] >> np.uint8(4),
         small[:, 3] & np.uint8(15),
     )
+    first = np.cumsum(window) - window
     sound = (
         (small[:, 0] == FORMAT)
         & (small[:, 1] == window)
         & (small[:, 2] < 4)
-        & (header[:, 0] >> np.uint64(32) == _checksums(rows, starts, lengths))
+        & (checksum == _checksums(header, (packed, values, hashes), first))
         & _sound_checkpoints(found)
         & _sound_windows(found, entries, window, owner, last_byte)
     )
@@ -266,14 +268,35 @@ def ranges(starts: I64, lengths: I64) -> I64:
     return positions
 
 
-def _checksums(rows: NDArray[np.uint64], starts: I64, lengths: I64) -> U64:
-    """Checksum of each body, the checksum's own four bytes taken as zero; u32 in u64."""
-    place = np.arange(len(rows)) - np.repeat(starts, lengths)
-    products = rows * _MULTIPLIERS[place]
-    sums: U64 = np.add.reduceat(products.sum(axis=1), starts)
-    sums -= (rows[starts, 0] >> np.uint64(32) << np.uint64(32)) * _MULTIPLIERS[0, 0]
-    # The low bits of a product know nothing of a word's high bits: fold the high half in last.
-    return (sums ^ (sums >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)
+def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
+    """Checksum of each body, u32 in u64.
+
+    A linear hash of each row of words, mixed so that exchanging parts of two rows shows, then
+    summed. Any change of one word changes its row's hash.
+
+    Args:
+        header: (users, 15) with the checksum's own bytes zero.
+        words: The entries' three words, each (entries,).
+        first: (users,) Position of each user's first entry.
+    """
+    mixed = words[0] * _MULTIPLIERS[0]
+    for word, multiplier in zip(words[1:], _MULTIPLIERS[1:3], strict=True):
+        mixed += word * multiplier
+    _mix(mixed)
+    sums: U64 = np.add.reduceat(mixed, first)
+    of_header = np.zeros_like(sums)
+    for column, multiplier in enumerate(_MULTIPLIERS[:_HEADER_WORDS]):
+        of_header += header[:, column] * multiplier
+    _mix(of_header)
+    sums += of_header
+    _mix(sums)
+    return sums >> np.uint64(32)
+
+
+def _mix(words: U64) -> None:
+    """Let high bits reach low ones, in place (a step of splitmix64; Steele et al., 2014)."""
+    words ^= words >> np.uint64(30)
+    words *= np.uint64(0xBF58476D1CE4E5B9)
 
 
 def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: bytes) -> list[bytes]:
@@ -293,7 +316,6 @@ def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: byte
     lengths = counts + _HEADER_ROWS
     row_ends = np.cumsum(lengths)
     starts = row_ends - lengths
-    rows = np.empty((int(row_ends[-1]) if users else 0, 3), "<u8")
     newest = entries.time[ends - 1]
 
     small = np.zeros((users, 8), np.uint8)
@@ -309,22 +331,21 @@ def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: byte
     header[:, 4:9] = checkpoints.estimate.T.copy().view(np.uint64)
     header[:, 9:14] = checkpoints.candidate.T.copy().view(np.uint64)
     header[:, 14] = newest.view(np.uint64)
-    rows[(starts[:, None] + np.arange(_HEADER_ROWS)).reshape(-1)] = header.reshape(-1, 3)
 
     packed = (np.repeat(newest, counts) - entries.time).view(np.uint64)
     packed |= entries.source.astype(np.uint64) << _OFFSET_BITS
     packed |= (entries.mark | (entries.tag << np.uint8(7))).astype(np.uint64) << np.uint64(56)
-    words = np.empty((entries.time.size, 3), "<u8")
-    words[:, 0] = packed
-    words[:, 1] = entries.value.view(np.uint64)
-    words[:, 2] = entries.hash
-    rows[ranges(starts + _HEADER_ROWS, counts)] = words
+    words = (packed, entries.value.view(np.uint64), entries.hash)
     if users:
-        rows[starts, 0] |= _checksums(rows, starts, lengths) << np.uint64(32)
+        header[:, 0] |= _checksums(header, words, ends - counts) << np.uint64(32)
+    rows = np.empty((int(row_ends[-1]) if users else 0, 3), "<u8")
+    rows[(starts[:, None] + np.arange(_HEADER_ROWS)).reshape(-1)] = header.reshape(-1, 3)
+    place = ranges(starts + _HEADER_ROWS, counts)
+    for column, word in enumerate(words):
+        rows[place, column] = word
     data = rows.tobytes()
-    cuts = (starts * ENTRY_BYTES).tolist()
-    cuts.append(len(data))
-    return [data[cuts[i] : cuts[i + 1]] for i in range(users)]
+    cuts = (row_ends * ENTRY_BYTES).tolist()
+    return [data[start:end] for start, end in pairwise([0, *cuts])]
 
 
 def digest_of(body: bytes) -> bytes:

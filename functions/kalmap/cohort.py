@@ -6,16 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap import codec, gate, window
-from kalmap.codec import Checkpoints, Decoded, Entries
+from kalmap.codec import Checkpoints, Decoded, Entries, ranges
 from kalmap.forward import Path, forward
 from kalmap.model import MICROSECONDS_PER_DAY
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.quality import quality
 from kalmap.readings import F64, I32, I64, U8, U64, Bool, Readings
-
-#: Estimates of a reading, by their names in `fold.Folded`.
-COLUMNS = ("level", "level_sd", "slope", "predicted", "innovation", "nis", "quality", "rate")
 
 _REASON = np.uint8(codec.REASON_BITS)
 
@@ -34,19 +31,41 @@ class Revisions(NamedTuple):
     new_reason: U8
 
 
-class Part(NamedTuple):
-    """`fold.Folded` of a cohort, its readings user after user."""
+class Results(NamedTuple):
+    """What became of each reading; arrays (readings,). See fold.Folded."""
 
     reason: U8
-    columns: dict[str, F64]
     restarted: Bool
+    level: F64
+    level_sd: F64
+    slope: F64
+    predicted: F64
+    innovation: F64
+    nis: F64
+    quality: F64
+    rate: F64
+
+    def part(self, some: slice | I64) -> "Results":
+        """Those of some readings; with a slice, a view."""
+        return Results._make(column[some] for column in self)
+
+
+class States(NamedTuple):
+    """What became of each user; of length (users,). See fold.Folded."""
+
     bodies: list[bytes | None]
     failure: U8
-    user_level: F64
-    user_slope: F64
+    level: F64
+    slope: F64
     as_of: I64
     revisions: Revisions
     errors: dict[int, str]
+
+
+def no_results(readings: int) -> Results:
+    """Room for results."""
+    columns = [np.empty(readings) for _ in range(8)]
+    return Results(np.empty(readings, np.uint8), np.empty(readings, np.bool_), *columns)
 
 
 def fold_cohort(
@@ -56,9 +75,10 @@ def fold_cohort(
     bodies: Sequence[bytes | None],
     new: Readings,
     now: int,
+    results: Results,
     *,
     adopt_profile: bool,
-) -> Part:
+) -> States:
     """Fold a cohort of users.
 
     Args:
@@ -68,6 +88,7 @@ def fold_cohort(
         bodies: Stored state of each user; None for a new one.
         new: Readings, user after user, within a user in any order.
         now: The batch's time, microseconds since 1970 UTC.
+        results: Written, in the readings' order.
         adopt_profile: Go on with states folded under another profile of this name.
 
     Raises:
@@ -75,7 +96,7 @@ def fold_cohort(
     """
     state = codec.decode(bodies, mark, adopt=adopt_profile)
     reason, counts, entries, origin = window.merge(profile, state, new, now)
-    part = nothing(reason, state.failure)
+    states = unchanged(state.failure)
     active = np.flatnonzero(counts)
     if active.size:
         counts = counts[active]
@@ -84,22 +105,25 @@ def fold_cohort(
         # One NaN or infinity among the estimates makes their sum one too.
         if not np.isfinite(path.estimate.sum()):
             raise ArithmeticError("the estimate left the range of floating-point numbers")
-        part = _with_results(profile, part, new, origin, path)
-        part = part._replace(revisions=_revisions(active, counts, entries, origin, path))
-        _store(part, bodies, mark, state, active, counts, cut, entries, path)
+        _report(profile, new, reason, origin, path, results)
+        revisions = _revisions(active, counts, entries, origin, path)
+        states = states._replace(revisions=revisions)
+        _store(states, mark, state, active, counts, cut, entries, path)
+    else:
+        results.reason[:] = reason
+        results.restarted[:] = False
+        for column in results[2:]:
+            column[:] = np.nan
     if state.failure.any():
         failed = state.failure[new.user]
-        part.reason[failed > 0] = failed[failed > 0]
-    return part
+        results.reason[failed > 0] = failed[failed > 0]
+    return states
 
 
-def nothing(reason: U8, failure: U8) -> Part:
-    """A part where nothing was folded."""
+def unchanged(failure: U8) -> States:
+    """States nobody has changed yet."""
     users = failure.size
-    return Part(
-        reason,
-        {name: np.full(reason.size, np.nan) for name in COLUMNS},
-        np.zeros(reason.size, np.bool_),
+    return States(
         [None] * users,
         failure,
         np.full(users, np.nan),
@@ -155,34 +179,39 @@ def filtered(
     )  # fmt: skip
 
 
-def _with_results(profile: Profile, part: Part, new: Readings, origin: I64, path: Path) -> Part:
-    """Estimates and decisions of the new readings, in their order."""
-    size = new.time.size
-    arrived = origin >= 0
-    place = np.full(size, -1)
-    place[origin[arrived]] = path.place[arrived]
-    folded = place >= 0
-    level, slope, p00, _, _ = path.estimate
-    predicted, rate = path.predicted[place], path.rate[place]
-    nis = path.nis[place]
-    columns = {
-        "level": level[place],
-        "level_sd": np.sqrt(p00[place]),
-        "slope": slope[place],
-        "predicted": predicted,
-        "innovation": (new.value + 0.0) - predicted,
-        "nis": nis,
-        "quality": quality(profile, nis, rate, new.source),
-        "rate": rate,
-    }
+def _report(
+    profile: Profile, new: Readings, reason: U8, origin: I64, path: Path, results: Results
+) -> None:
+    """Write estimates and decisions of the new readings, in their order."""
+    if origin.size == reason.size and not reason.any():
+        place = np.empty_like(origin)
+        place[origin] = path.place
+        unfolded = None
+    else:
+        arrived = np.flatnonzero(origin >= 0)
+        place = np.zeros(reason.size, np.int64)
+        place[origin[arrived]] = path.place[arrived]
+        unfolded = np.flatnonzero(reason)
+    # mode="clip" spares numpy a buffer; no place is outside.
+    for column, source in (
+        (results.level, path.estimate[0]),
+        (results.level_sd, path.estimate[2]),
+        (results.slope, path.estimate[1]),
+        (results.predicted, path.predicted),
+        (results.nis, path.nis),
+        (results.rate, path.rate),
+    ):
+        np.take(source, place, out=column, mode="clip")
+    np.sqrt(results.level_sd, out=results.level_sd)
+    np.subtract(new.value, results.predicted, out=results.innovation)
+    results.quality[:] = quality(profile, results.nis, results.rate, new.source)
     mark = path.mark[place]
-    if not folded.all():
-        unfolded = ~folded
-        for column in columns.values():
+    if unfolded is not None:
+        for column in results[2:]:
             column[unfolded] = np.nan
         mark[unfolded] = 0
-    reason = part.reason | (mark & _REASON)
-    return part._replace(reason=reason, columns=columns, restarted=(mark & codec.RESTARTED) > 0)
+    np.bitwise_or(reason, mark & _REASON, out=results.reason)
+    np.greater(mark & np.uint8(codec.RESTARTED), 0, out=results.restarted)
 
 
 def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, path: Path) -> Revisions:
@@ -208,8 +237,7 @@ def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, path: Pa
 
 
 def _store(
-    part: Part,
-    bodies: Sequence[bytes | None],
+    states: States,
     mark: bytes,
     state: Decoded,
     active: I64,
@@ -218,55 +246,62 @@ def _store(
     entries: Entries,
     path: Path,
 ) -> None:
-    """Move the checkpoints, cut the windows, and write the new states into `part`."""
+    """Move the checkpoints, cut the windows, and write the new states into `states`."""
     ends = np.cumsum(counts)
-    start = state.checkpoints
-    moved = cut > 0
-    last = np.maximum(ends - counts + cut - 1, 0)
-    absorbed = path.place[last]
-    checkpoints = Checkpoints(
-        start.exists[active] | moved,
-        np.where(moved, entries.time[last], start.time[active]),
-        np.where(moved, entries.tag[last], start.tag[active]),
-        np.where(moved, entries.hash[last], start.hash[active]),
-        np.where(moved, path.estimate[:, absorbed], start.estimate[:, active]),
-        *path.recovery,
+    start = Checkpoints._make(part[..., active] for part in state.checkpoints)
+    mark_of = path.mark[path.place]
+    moved = np.flatnonzero(cut)
+    if moved.size:
+        last = (ends - counts + cut - 1)[moved]
+        start.exists[moved] = True
+        start.time[moved] = entries.time[last]
+        start.tag[moved] = entries.tag[last]
+        start.hash[moved] = entries.hash[last]
+        start.estimate[:, moved] = path.estimate[:, path.place[last]]
+        kept = ranges(ends - counts + cut, counts - cut)
+        window = Entries._make(column[kept] for column in entries._replace(mark=mark_of))
+    else:
+        window = entries._replace(mark=mark_of)
+    recovery = path.recovery
+    checkpoints = start._replace(
+        candidate=recovery.candidate, agreeing=recovery.agreeing, support=recovery.support
     )
-    kept = np.arange(entries.time.size) >= np.repeat(ends - counts + cut, counts)
-    marked = entries._replace(mark=path.mark[path.place])
-    windows = Entries._make(column[kept] for column in marked)
-    written = codec.encode(checkpoints, counts - cut, windows, mark)
-    for user, body in zip(active.tolist(), written, strict=True):
-        if body != bodies[user]:
-            part.bodies[user] = body
+    written = codec.encode(checkpoints, counts - cut, window, mark)
+    # Each of these users has a reading stored that was not, or another digest: a new state.
+    if active.size == len(states.bodies):
+        states.bodies[:] = written
+    else:
+        for user, body in zip(active.tolist(), written, strict=True):
+            states.bodies[user] = body
     final = path.place[ends - 1]
-    changed = [part.bodies[user] is not None for user in active.tolist()]
-    shown = active[changed]
-    part.user_level[shown] = path.estimate[0, final[changed]]
-    part.user_slope[shown] = path.estimate[1, final[changed]]
-    part.as_of[shown] = entries.time[ends - 1][changed]
+    states.level[active] = path.estimate[0, final]
+    states.slope[active] = path.estimate[1, final]
+    states.as_of[active] = entries.time[ends - 1]
 
 
-def failed(readings: int, error: Exception) -> Part:
-    """The part of the one user whose fold raised."""
-    reason = np.full(readings, Reason.USER_FAILED, np.uint8)
-    part = nothing(reason, np.full(1, Reason.USER_FAILED, np.uint8))
-    part.errors[0] = f"{type(error).__name__}: {error}"
-    return part
+def failed(error: Exception, results: Results) -> States:
+    """The state of the one user whose fold raised, and his results."""
+    results.reason[:] = Reason.USER_FAILED
+    results.restarted[:] = False
+    for column in results[2:]:
+        column[:] = np.nan
+    states = unchanged(np.full(1, Reason.USER_FAILED, np.uint8))
+    states.errors[0] = f"{type(error).__name__}: {error}"
+    return states
 
 
-def appended(low: Part, high: Part, users: int) -> Part:
-    """Two parts as one; `users` is how many `low` has."""
-    shifted = high.revisions._replace(user=high.revisions.user + np.int32(users))
-    return Part(
-        np.concatenate((low.reason, high.reason)),
-        {name: np.concatenate((low.columns[name], high.columns[name])) for name in COLUMNS},
-        np.concatenate((low.restarted, high.restarted)),
-        low.bodies + high.bodies,
-        np.concatenate((low.failure, high.failure)),
-        np.concatenate((low.user_level, high.user_level)),
-        np.concatenate((low.user_slope, high.user_slope)),
-        np.concatenate((low.as_of, high.as_of)),
-        joined([low.revisions, shifted]),
-        low.errors | {user + users: text for user, text in high.errors.items()},
+def appended(parts: Sequence[States]) -> States:
+    """The states of several cohorts, one after the other, as one."""
+    bodies: list[bytes | None] = []
+    revisions, errors = [], {}
+    for part in parts:
+        first = len(bodies)
+        bodies += part.bodies
+        if part.revisions.user.size:
+            shifted = part.revisions.user + np.int32(first)
+            revisions.append(part.revisions._replace(user=shifted))
+        errors.update({first + user: text for user, text in part.errors.items()})
+    failure, level, slope, as_of = (
+        np.concatenate([part[column] for part in parts]) for column in range(1, 5)
     )
+    return States(bodies, failure, level, slope, as_of, joined(revisions), errors)

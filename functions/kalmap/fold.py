@@ -103,58 +103,43 @@ def fold_users(
     ends = np.cumsum(arrivals)
     weight = np.cumsum(arrivals + np.array(stored, np.int64))
 
-    reason = np.zeros(total, np.uint8)
-    columns = {name: np.empty(total) for name in cohort.COLUMNS}
-    restarted = np.zeros(total, np.bool_)
-    failure = np.zeros(users, np.uint8)
-    user_level, user_slope = np.empty(users), np.empty(users)
-    as_of = np.zeros(users, np.int64)
-    new_bodies: list[bytes | None] = []
-    revisions: list[cohort.Revisions] = []
-    errors: dict[int, str] = {}
+    results = cohort.no_results(total)
+    parts = [cohort.unchanged(np.zeros(0, np.uint8))]
     rule, mark = gate.rules(profile), digest(profile)
     first = 0
     while first < users:
         done = int(weight[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(weight, done + COHORT_READINGS, "right")))
-        begin, end = (int(ends[first - 1]) if first else 0), int(ends[last - 1])
-        some = Readings._make(column[begin:end] for column in readings)
-        some = some._replace(user=some.user - np.int32(first))
-        part = _guarded(
-            profile, rule, mark, bodies[first:last], some, now, adopt_profile=adopt_profile
+        some = slice(int(ends[first - 1]) if first else 0, int(ends[last - 1]))
+        new = Readings._make(column[some] for column in readings)
+        new = new._replace(user=new.user - np.int32(first))
+        room = results.part(some)
+        parts.append(
+            _guarded(
+                profile, rule, mark, bodies[first:last], new, now, room, adopt_profile=adopt_profile
+            )
         )
-        target = slice(begin, end) if order is None else order[begin:end]
-        reason[target] = part.reason
-        restarted[target] = part.restarted
-        for name, column in columns.items():
-            column[target] = part.columns[name]
-        failure[first:last] = part.failure
-        user_level[first:last] = part.user_level
-        user_slope[first:last] = part.user_slope
-        as_of[first:last] = part.as_of
-        new_bodies += part.bodies
-        if part.revisions.user.size:
-            shifted = part.revisions.user + np.int32(first)
-            revisions.append(part.revisions._replace(user=shifted))
-        errors.update({user + first: text for user, text in part.errors.items()})
         first = last
+    states = cohort.appended(parts)
+    if order is not None:
+        back = np.empty_like(order)
+        back[order] = np.arange(total)
+        results = results.part(back)
 
-    changed = np.array([body is not None for body in new_bodies], np.bool_)
-    new = changed & np.array([body is None for body in bodies], np.bool_)
+    changed = np.array([body is not None for body in states.bodies], np.bool_)
+    was_new = np.array([body is None for body in bodies], np.bool_)
     return Folded(
-        status=_STATUS[reason],
-        reason=reason,
-        restarted=restarted,
-        bodies=new_bodies,
+        status=_STATUS[results.reason],
+        **results._asdict(),
+        bodies=states.bodies,
         changed=changed,
-        failure=failure,
-        new=new,
-        user_level=user_level,
-        user_slope=user_slope,
-        as_of=as_of,
-        revisions=cohort.joined(revisions),
-        errors=errors,
-        **columns,
+        failure=states.failure,
+        new=changed & was_new,
+        user_level=states.level,
+        user_slope=states.slope,
+        as_of=states.as_of,
+        revisions=states.revisions,
+        errors=states.errors,
     )
 
 
@@ -176,25 +161,31 @@ def _guarded(
     bodies: Sequence[bytes | None],
     new: Readings,
     now: int,
+    results: cohort.Results,
     *,
     adopt_profile: bool,
-) -> cohort.Part:
+) -> cohort.States:
     """Fold a cohort; if that raises, its halves, until one user is left who fails alone."""
     try:
         with np.errstate(all="ignore"):
             return cohort.fold_cohort(
-                profile, rule, mark, bodies, new, now, adopt_profile=adopt_profile
+                profile, rule, mark, bodies, new, now, results, adopt_profile=adopt_profile
             )
     except Exception as error:  # noqa: BLE001  the boundary that isolates a user
         if len(bodies) == 1:
-            return cohort.failed(new.time.size, error)
+            return cohort.failed(error, results)
     middle = len(bodies) // 2
     split = int(np.searchsorted(new.user, middle))
     low = Readings._make(column[:split] for column in new)
     high = Readings._make(column[split:] for column in new)
     high = high._replace(user=high.user - np.int32(middle))
-    parts = [
-        _guarded(profile, rule, mark, half, some, now, adopt_profile=adopt_profile)
-        for half, some in ((bodies[:middle], low), (bodies[middle:], high))
-    ]
-    return cohort.appended(parts[0], parts[1], middle)
+    halves = (
+        (bodies[:middle], low, results.part(slice(None, split))),
+        (bodies[middle:], high, results.part(slice(split, None))),
+    )
+    return cohort.appended(
+        [
+            _guarded(profile, rule, mark, half, some, now, room, adopt_profile=adopt_profile)
+            for half, some, room in halves
+        ]
+    )

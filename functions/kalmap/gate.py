@@ -32,7 +32,8 @@ class Rules(NamedTuple):
     rate_limit: float
     recovery: int
     slope_variance: float
-    ratios: tuple[float, ...]
+    ratios: F64
+    """(ratios,) By which a value in a mistaken unit is wrong."""
 
 
 class Recovery(NamedTuple):
@@ -48,19 +49,15 @@ class Recovery(NamedTuple):
 
 def rules(profile: Profile) -> Rules:
     """The profile's numbers as the filter uses them."""
-    # A ratio that throws even the widest value out of the range can never bring one back.
+    # A ratio beyond that of the range's ends brings no value in it to a level in it.
     widest = max(abs(end) for end in profile.range)
-    nearest = min(abs(end) for end in profile.range) if profile.range[0] > 0.0 else 0.0
+    nearest = max(profile.range[0], 1e-6 * widest)
     return Rules(
         profile.gate,
         profile.rate_limit,
         profile.recovery,
         profile.slope_prior * profile.slope_prior,
-        tuple(
-            ratio
-            for ratio in mix_ups(profile.unit)
-            if widest * ratio >= nearest and nearest * ratio <= widest
-        ),
+        np.array([r for r in mix_ups(profile.unit) if nearest / widest <= r <= widest / nearest]),
     )
 
 
@@ -78,11 +75,12 @@ def fits_in_another_unit(rule: Rules, value: F64, predicted: F64, variance: F64)
         every small ratio would fit.
     """
     allowed = rule.gate * variance
-    fits = np.zeros(value.shape, np.bool_)
-    for ratio in rule.ratios:
-        miss = value * ratio - predicted
-        fits |= miss * miss <= allowed
-    return fits & (predicted * predicted > allowed)
+    miss = np.multiply.outer(rule.ratios, value)
+    miss -= predicted
+    miss *= miss
+    fits: Bool = np.logical_or.reduce(miss <= allowed, axis=0)
+    fits &= predicted * predicted > allowed
+    return fits
 
 
 def reconsider(
@@ -120,52 +118,72 @@ def reconsider(
     settled = recovery.support[users] >= rule.recovery
     counts = ~(suspect & settled)
     agreeing = recovery.agreeing[users]
+    tracked = np.flatnonzero(agreeing)
+    anew = counts.copy()
+    if tracked.size:
+        agrees = _follow(
+            rule,
+            recovery,
+            users[tracked],
+            value[tracked],
+            noise[tracked],
+            counts[tracked],
+            Transition._make(part[tracked] for part in step),
+        )
+        anew[tracked[agrees]] = False
+        agreeing[tracked[agrees]] = np.minimum(agreeing[tracked[agrees]] + 1, rule.recovery)
+    started = users[anew]
+    recovery.candidate[1, started] = recovery.candidate[3, started] = 0.0
+    recovery.candidate[0, started] = value[anew]
+    recovery.candidate[2, started] = noise[anew]
+    recovery.candidate[4, started] = rule.slope_variance
+    agreeing[anew] = 1
+    recovery.agreeing[users] = agreeing
+
+    ready = np.flatnonzero(counts & (agreeing >= rule.recovery))
+    if ready.size:
+        level = recovery.candidate[0, users[ready]]
+        same = fits_in_another_unit(rule, level, predicted[ready], variance[ready])
+        same &= settled[ready]
+        mark[ready[same]] = Reason.UNIT_SUSPECT
+        ready = ready[~same]
+        mark[ready] = RESTARTED
+    return mark, ready
+
+
+def _follow(
+    rule: Rules,
+    recovery: Recovery,
+    users: I64,
+    value: F64,
+    noise: F64,
+    counts: Bool,
+    step: Transition,
+) -> Bool:
+    """Predict these users' candidates, and fold in the readings that count and pass their gate."""
     level, slope, p00, p01, p11 = recovery.candidate[:, users]
     level += step.gain * slope
     slope *= step.decay
     moved = p01 + step.gain * p11
     p00 += step.gain * (p01 + moved)
-    p01 = step.decay * moved
-    p11 = step.decay * (step.decay * p11)
-    tracked = agreeing > 0
-    p00 += np.where(tracked, step.q00, 0.0)
-    p01 += np.where(tracked, step.q01, 0.0)
-    p11 += np.where(tracked, step.q11, 0.0)
-
+    p00 += step.q00
+    p01 = step.decay * moved + step.q01
+    p11 = step.decay * (step.decay * p11) + step.q11
     innovation = value - level
     inverse = 1.0 / (p00 + noise)
-    agrees = counts & tracked & (innovation * innovation * inverse <= rule.gate)
+    agrees: Bool = innovation * innovation * inverse <= rule.gate
+    agrees &= counts
     weight = noise * inverse
-    gain0, gain1 = p00 * inverse, p01 * inverse
-    ratio = p01 / np.where(tracked, p00, 1.0)
+    ratio = p01 / p00
     new01 = p01 * weight
-    new11 = np.maximum(p11 - ratio * p01, 0.0) + ratio * new01
-    anew = counts & ~agrees
-    zero = np.zeros_like(value)
-    candidate = np.where(
-        agrees,
-        (
-            level + gain0 * innovation,
-            slope + gain1 * innovation,
-            p00 * weight,
-            new01,
-            new11,
-        ),
-        np.where(
-            anew,
-            (value, zero, noise, zero, np.full_like(value, rule.slope_variance)),
-            (level, slope, p00, p01, p11),
-        ),
+    given_level = np.maximum(p11 - ratio * p01, 0.0)
+    predicted = (level, slope, p00, p01, p11)
+    updated = (
+        level + p00 * inverse * innovation,
+        slope + p01 * inverse * innovation,
+        p00 * weight,
+        new01,
+        given_level + ratio * new01,
     )
-    agreeing = np.where(agrees, np.minimum(agreeing + 1, rule.recovery), agreeing)
-    agreeing[anew] = 1
-
-    ready = counts & (agreeing >= rule.recovery)
-    if ready.any():
-        other_unit = settled & fits_in_another_unit(rule, candidate[0], predicted, variance)
-        mark[ready & other_unit] = Reason.UNIT_SUSPECT
-        ready &= ~other_unit
-        mark[ready] = RESTARTED
-    recovery.candidate[:, users] = candidate
-    recovery.agreeing[users] = agreeing
-    return mark, np.flatnonzero(ready)
+    recovery.candidate[:, users] = np.where(agrees, updated, predicted)
+    return agrees

@@ -48,7 +48,7 @@ def quality(profile: Profile, nis: F64, rate: F64, source: U8) -> F64:
     """
     weights = profile.quality
     total = weights.fit + weights.rate + weights.source
-    badness = np.nan_to_num(nis, nan=0.0, posinf=np.inf)
+    badness = np.fmax(nis, 0.0)
     badness *= weights.fit / total / profile.gate
     badness += rate * (weights.rate / total)
     badness += (_excess(profile) * (weights.source / total))[source]
@@ -58,7 +58,7 @@ def quality(profile: Profile, nis: F64, rate: F64, source: U8) -> F64:
 
 def components(profile: Profile, nis: F64, rate: F64, source: U8) -> Components:
     """The parts of each reading's quality; arguments as for `quality`."""
-    fits = np.nan_to_num(nis, nan=0.0, posinf=np.inf) / profile.gate
+    fits = np.fmax(nis, 0.0) / profile.gate
     return Components(
         1.0 / (1.0 + fits), 1.0 / (1.0 + rate), 1.0 / (1.0 + _excess(profile)[source])
     )

@@ -135,7 +135,7 @@ def _fits_in_another_unit(rule: Rules, value: float, predicted: float, variance:
     allowed = rule.gate * variance
     if not predicted * predicted > allowed:
         return False
-    for ratio in rule.ratios:
+    for ratio in rule.ratios.tolist():
         miss = value * ratio - predicted
         if miss * miss <= allowed:
             return True
