@@ -142,7 +142,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         )
         rows.append(("database", f"{database.get('requests', 0):,}", remark))
     if (total := (summary.get("time") or {}).get("total_seconds")) is not None:
-        rows.append(("time", f"{total:.1f}", "seconds from claim to completion"))
+        rows.append(("time", f"{total:.1f}", "seconds from start to completion"))
     if memory := summary.get("memory_mb"):
         function, peak = max(memory.items(), key=lambda item: item[1])
         rows.append(("memory", f"{peak:.0f}", f"MB at most ({function})"))
