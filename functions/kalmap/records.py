@@ -151,8 +151,13 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     first = True
     for part in parts:
-        data = rest + (_strip_bom(part) if first else part)
-        first = False
+        data = rest + part
+        if first:
+            if _BOM.startswith(data):  # it may go on in the next part
+                rest = data
+                continue
+            data = _strip_bom(data)
+            first = False
         start = 0
         while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
             end := data.find(b"\n", start) + 1
@@ -161,7 +166,7 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
             start = end
         # What is longer than any line that is read need not be kept to be refused.
         rest = data[start:][: MAX_LINE_BYTES + 1]
-    if rest:
+    if rest and rest != _BOM:
         yield rest
 
 
@@ -257,7 +262,9 @@ class _Reader:
         value += 0.0  # makes -0.0 and 0.0 one value, with one key
         for name in dict.fromkeys(names) if new_users else ():
             self._users.setdefault(name, len(self._users))
-        source = np.fromiter([self._source(m.source) for m in measurements], np.int32, count)
+        source_names = [m.source for m in measurements]
+        self._know_sources(source_names)
+        source = np.fromiter(map(self._sources.__getitem__, source_names), np.int32, count)
         source_hash = np.array(self._source_hashes, np.uint64)[source]
         hashes = _mix(source_hash ^ value.view(np.uint64))
         tag = np.zeros(count, np.uint8)
@@ -266,7 +273,7 @@ class _Reader:
             tag[tagged] = 1
             hashes[tagged] = [_hash64(name) for name in ids if name]
         return _Columns(
-            user=np.fromiter([self._users[name] for name in names], np.int32, count),
+            user=np.fromiter(map(self._users.__getitem__, names), np.int32, count),
             time=_microseconds([m.timestamp for m in measurements]),
             value=value,
             source=source,
@@ -293,11 +300,13 @@ class _Reader:
     def _needs_conversion(self, unit_names: list[str | None]) -> bool:
         return any(self._ratios[unit] != 1.0 for unit in set(unit_names))
 
-    def _source(self, name: str | None) -> int:
-        code = self._sources.setdefault(name, len(self._sources))
-        if code == len(self._source_hashes):
-            self._source_hashes.append(_hash64(name or ""))
-        return code
+    def _know_sources(self, names: list[str | None]) -> None:
+        if self._sources.keys() >= set(names):
+            return
+        for name in dict.fromkeys(names):
+            if name not in self._sources:
+                self._sources[name] = len(self._sources)
+                self._source_hashes.append(_hash64(name or ""))
 
     def _read_line_by_line(
         self, block: bytes

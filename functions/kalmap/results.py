@@ -3,6 +3,7 @@
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from kalmap.shards import ShardInput, UnreadRecord
 _LINES_PER_BLOCK = 8192
 _STATUS_LABELS = {int(status): status.label for status in Status}
 _REASON_LABELS = {int(reason): reason.label for reason in Reason}
+_TWO_DIGITS = [f"{number:02d}" for number in range(60)]
 _RESULTS_KEY = re.compile(r"/round-(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
 
 
@@ -134,9 +136,15 @@ def _lines(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp]) -> lis
             [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
             [_REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
             *(column[rows].tolist() for column in outcomes[2:-1]),
-            [flag or msgspec.UNSET for flag in outcomes.restarted[rows].tolist()],
+            _restarted(outcomes.restarted[rows]),
         )
     )
+
+
+def _restarted(flags: Bool) -> Iterable[Literal[True] | msgspec.UnsetType]:
+    if not flags.any():
+        return repeat(msgspec.UNSET, len(flags))
+    return [flag or msgspec.UNSET for flag in flags.tolist()]
 
 
 def _unread_result(unread: UnreadRecord) -> Result:
@@ -159,11 +167,23 @@ def iso_timestamps(time: I64) -> list[str]:
     Args:
         time: Microseconds since 1970 UTC, shape (n,).
     """
-    texts: list[str] = np.char.add(
-        np.datetime_as_string((time // 1_000_000).astype("datetime64[s]")), "Z"
-    ).tolist()
-    for place in np.flatnonzero(time % 1_000_000).tolist():
-        texts[place] = f"{texts[place][:-1]}.{int(time[place]) % 1_000_000:06d}Z"
+    seconds, microseconds = np.divmod(time, 1_000_000)
+    days, second = np.divmod(seconds, 86_400)
+    # A batch has few days: each is written once, which is several times faster.
+    known, day = np.unique(days, return_inverse=True)
+    dates: list[str] = np.datetime_as_string(known.astype("datetime64[D]")).tolist()
+    texts = [
+        f"{dates[d]}T{_TWO_DIGITS[h]}:{_TWO_DIGITS[m]}:{_TWO_DIGITS[s]}Z"
+        for d, h, m, s in zip(
+            day.tolist(),
+            (second // 3600).tolist(),
+            (second // 60 % 60).tolist(),
+            (second % 60).tolist(),
+            strict=True,
+        )
+    ]
+    for place in np.flatnonzero(microseconds).tolist():
+        texts[place] = f"{texts[place][:-1]}.{int(microseconds[place]):06d}Z"
     return texts
 
 

@@ -1,0 +1,117 @@
+"""One worker: JSONL bytes in, result bytes out, validated, on one core.
+
+The steps are those of PartitionMeasurements and FilterUsers without S3 in between. Two batches
+run one after the other for the same users: the first finds no states, the second finds
+windows that are full.
+
+    python benchmarks/worker.py [--readings 100000] [--users 10000]
+"""
+
+import argparse
+import gc
+import json
+import time
+from typing import NamedTuple
+
+import numpy as np
+from kalmap.fold import fold_users
+from kalmap.profile import builtin_profile
+from kalmap.records import parse
+from kalmap.results import Outcomes, encode
+from kalmap.shards import assemble, route
+
+PROFILE = builtin_profile("body-weight")
+REPEATS = 5
+#: A batch's span: three fill a window of 60 days.
+DAYS = 20
+NOW = 1_900_000_000_000_000
+
+
+class Timing(NamedTuple):
+    """Seconds of processor time."""
+
+    parse: float
+    group: float
+    fold: float
+    encode: float
+
+
+def jsonl(users: int, readings: int, first_day: int) -> bytes:
+    """Readings of body weight, in order of time, users mixed."""
+    rng = np.random.default_rng(first_day)
+    user = rng.permutation(np.arange(readings) % users)
+    level = 60.0 + 40.0 * (np.arange(users) % 97) / 97
+    value = np.round(level[user] + rng.normal(0, 0.6, readings), 2)
+    seconds = first_day * 86400 + np.sort(rng.integers(0, DAYS * 86400, readings))
+    moments = np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()
+    lines = [
+        f'{{"user_id": "user-{u:06d}", "timestamp": "{moment}Z", "value": {v}, "unit": "kg", '
+        f'"source": "scale"}}'
+        for u, moment, v in zip(user.tolist(), moments, value.tolist(), strict=True)
+    ]
+    return "\n".join(lines).encode()
+
+
+def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes], bytes]:
+    """One batch through one worker; gives the new states and the result lines."""
+    marks = [time.process_time()]
+    parsed = parse([data], columns=None, profile=PROFILE)
+    marks.append(time.process_time())
+    slices, _ = route(parsed, 0, 1)
+    shard = assemble([(0, 0, 0, slices)], PROFILE)
+    marks.append(time.process_time())
+    bodies = [states.get(name) for name in shard.users]
+    folded = fold_users(PROFILE, bodies, shard.readings, NOW)
+    marks.append(time.process_time())
+    lines = encode(shard, Outcomes(*(getattr(folded, name) for name in Outcomes._fields)))
+    marks.append(time.process_time())
+    after = {
+        name: new or old or b""
+        for name, old, new in zip(shard.users, bodies, folded.bodies, strict=True)
+    }
+    return Timing(*np.diff(marks).tolist()), after, lines
+
+
+def measure(readings: int, users: int) -> dict[str, dict[str, float]]:
+    """Microseconds a reading of each part, the best of several runs, for both batches."""
+    batches = [jsonl(users, readings, 20_000 + DAYS * number) for number in range(4)]
+    first, second = batches[0], batches[-1]
+    found: dict[str, dict[str, float]] = {}
+    states: dict[str, bytes] = {}
+    for data in batches[:-1]:
+        _, states, _ = run(data, states)
+    for name, data, before in (("first batch", first, {}), ("windows full", second, states)):
+        gc.collect()
+        runs = []
+        for _ in range(REPEATS):
+            timing, _, lines = run(data, before)
+            assert lines.count(b"\n") == readings
+            runs.append(timing)
+        best = min(runs, key=sum)
+        found[name] = {
+            part: seconds * 1e6 / readings for part, seconds in best._asdict().items()
+        } | {"total": sum(best) * 1e6 / readings}
+    return found
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--readings", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    found = measure(options.readings, options.users)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{options.readings:,} readings of {options.users:,} users, processor time, best of")
+    print(f"{REPEATS} runs, microseconds a reading (share):\n")
+    print("| batch | parse | group | fold | encode | total |\n|---|---|---|---|---|---|")
+    for name, parts in found.items():
+        cells = [f"{us:.2f} ({us / parts['total']:.0%})" for us in list(parts.values())[:-1]]
+        print(f"| {name} | {' | '.join(cells)} | **{parts['total']:.2f}** |")
+
+
+if __name__ == "__main__":
+    main()
