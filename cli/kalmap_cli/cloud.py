@@ -148,7 +148,10 @@ class LocalCloud:
             ):
                 return
             time.sleep(0.05)
-        raise RunFailed(f"The local cloud did not start; its log is {self.log}.")
+        said = self.log.read_text(errors="replace").strip().splitlines()
+        raise RunFailed(
+            f"The local cloud did not start{f' ({said[-1]})' if said else ''}; its log is {self.log}."
+        )
 
     def stop(self) -> None:
         """Let the local cloud save its state and end, with all its workers."""

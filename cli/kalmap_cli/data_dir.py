@@ -91,7 +91,8 @@ class DataDirectory:
                 f"The data directory {self.path} is not a directory. "
                 f"Name another one with --data-dir."
             )
-        self.path.mkdir(parents=True, exist_ok=True)
+        # Readings may be about people's health: for their owner's eyes only.
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if exists(self.path):
             return
         if any(self.path.iterdir()):

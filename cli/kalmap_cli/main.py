@@ -18,6 +18,7 @@ from kalmap_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_USAGE, RunFailed, 
 # once, and Ctrl-C during a slow import is met like any other.
 
 _DEBUG = "KALMAP_DEBUG"
+_INTERRUPTED = "Interrupted. A batch that was running was stopped; stored states are kept."
 
 _EPILOG = """\
 examples:
@@ -67,9 +68,7 @@ def _main(argv: Sequence[str] | None) -> int:
     except RunFailed as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
-        return _complain(
-            "Interrupted. Nothing is left running; stored states are kept.", INTERRUPTED
-        )
+        return _complain(_INTERRUPTED, INTERRUPTED)
     except BrokenPipeError:
         # The reader has what it wanted, as in `kalmap states | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
