@@ -51,9 +51,9 @@ def draw(seed: int, writers: int) -> Schedule:
     mode = chance.choices(("conditional", "transactional", "overwrite"), (8, 2, 1))[0]
     if writers > 1 and mode == "overwrite":
         mode = "conditional"  # The mode for a single writer.
-    users = [f"{writers}-{seed}-{place}" for place in range(chance.randint(2, 4))]
+    users = [f"{writers}-{seed}-{place}" for place in range(chance.randint(2, 3))]
     fresh = itertools.count(1)
-    count = 1 if mode == "overwrite" else writers if writers > 1 else chance.choice((2, 2, 3))
+    count = 1 if mode == "overwrite" else writers if writers > 1 else chance.choice((2, 2, 2, 3))
     batches = [
         {
             user: [next(fresh) for _ in range(chance.randint(1, 3))]
@@ -74,10 +74,10 @@ def draw(seed: int, writers: int) -> Schedule:
         shares=dict.fromkeys(kinds, total / len(kinds)),
         every=chance.choice((None, None, 2, 3, 4)),
         sizes={
-            "get_size": chance.randint(2, 4),
-            "write_size": chance.randint(2, 4),
-            "transaction_size": chance.randint(2, 4),
-            "parallelism": chance.choice((1, 1, 1, 1, 1, 2)),
+            "get_size": chance.randint(2, 3),
+            "write_size": chance.randint(2, 3),
+            "transaction_size": chance.randint(2, 3),
+            "parallelism": chance.choice((1,) * 7 + (2,)),
         },
         attempts=chance.randint(1, 5),
         seconds=chance.choice((None, None, 12, 40)),
