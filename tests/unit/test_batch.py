@@ -1,0 +1,94 @@
+"""A batch's input in its three forms, and the identity that makes it run once."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from kalmap.batch import BatchInput, InputObject, Limits, Source, identity, read_input
+from kalmap.errors import InvalidInput
+
+GIVEN = {"source": {"bucket": "b", "key": "k"}}
+OBJECT = InputObject("b", "k", 10, "etag", "v1")
+
+
+def test_only_the_source_is_required():
+    given = read_input(GIVEN)
+    assert (given.profile, given.write_mode) == ("body-weight", "conditional")
+    assert given.limits == Limits(failed_shards=0.0, unusable=0.2)
+    assert given.adopt_profile is False
+    assert given.now is None
+
+
+def test_a_custom_event_and_start_execution_are_the_same_batch():
+    event = {"source": "my.app", "detail-type": "kalmap", "detail": GIVEN}
+    assert read_input(event) == read_input(GIVEN)
+
+
+def test_an_s3_event_names_the_very_version_that_was_dropped():
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "b"}, "object": {"key": "incoming/a b", "version-id": "v9"}},
+    }
+    assert read_input(event).source == Source(bucket="b", key="incoming/a b", version_id="v9")
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({}, "no source"),
+        ({"source": {"bucket": "b"}}, "exactly one"),
+        ({"source": {"bucket": "b", "key": "k", "prefix": "p"}}, "key and prefix"),
+        ({"source": {"key": "k"}}, "no bucket"),
+        (GIVEN | {"profil": "x"}, "profil"),
+        (GIVEN | {"write_mode": "fast"}, "write_mode"),
+        (GIVEN | {"now": "2026-03-01T07:12:00"}, "offset"),
+        (GIVEN | {"limits": {"failed_shards": -0.1}}, "failed_shards"),
+        ({"source": "aws.s3", "detail": {}}, "bucket name"),
+    ],
+)
+def test_a_wrong_input_is_refused_in_a_sentence_that_names_the_field(given, word):
+    with pytest.raises(InvalidInput, match=word):
+        read_input(given)
+
+
+def identified(objects=(OBJECT,), digest=b"12345678", **options):
+    given = msgspec.structs.replace(BatchInput(source=Source()), **options)
+    return identity(list(objects), digest, given)
+
+
+def replaced(**fields):
+    return [msgspec.structs.replace(OBJECT, **fields)]
+
+
+def test_the_same_content_profile_and_options_are_the_same_batch():
+    assert identified() == identified()
+    assert identified() == identified(replaced(size=11)), "a size follows from the version"
+    assert identified() == identified(replaced(etag="other")), "a version pins the content"
+    assert identified(replaced(version_id=None)) == identified(replaced(version_id=None))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        identified(replaced(version_id="v2")),
+        identified(replaced(version_id=None)),
+        identified(replaced(key="l")),
+        identified([OBJECT, OBJECT]),
+        identified(digest=b"87654321"),
+        identified(write_mode="none"),
+        identified(limits=Limits(unusable=0.3)),
+        identified(adopt_profile=True),
+        identified(now=datetime(2026, 3, 1, tzinfo=UTC)),
+        identified(retry_of="b"),
+    ],
+)
+def test_anything_else_is_another_batch(other):
+    assert other != identified()
+
+
+def test_without_versions_the_etag_tells_contents_apart():
+    assert identified(replaced(version_id=None)) != identified(
+        replaced(version_id=None, etag="other")
+    )

@@ -1,0 +1,175 @@
+"""The summary: reports summed, the gate judged, times and hints told."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalmap.batch import Limits
+from kalmap.pipeline.complete import sentence_of
+from kalmap.report import Report
+from kalmap.summary import Totals, closed_gate, failed_commit, hints, sum_of, summarise, total
+from kalmap.table import DatabaseUse
+
+_COUNTS = st.dictionaries(
+    st.sampled_from(["accepted/", "rejected/outlier", "invalid/malformed", "failed/conflict"]),
+    st.integers(0, 50),
+)
+_REPORTS = st.lists(
+    st.builds(
+        Report,
+        step=st.sampled_from(["partition", "load", "filter", "write"]),
+        round=st.integers(0, 2),
+        shard=st.integers(0, 5),
+        records=st.integers(0, 100),
+        readings=_COUNTS,
+        users=st.integers(0, 9),
+        error=st.none() | st.just("It broke."),
+        quality_sum=st.integers(0, 9).map(float),
+        quality_count=st.integers(0, 9),
+        started=st.integers(1, 50).map(float),
+        ended=st.integers(50, 99).map(float),
+        database=st.builds(DatabaseUse, requests=st.integers(0, 9)),
+    )
+)
+
+
+@given(_REPORTS, _REPORTS)
+def test_totals_of_rounds_add_up_to_the_totals_of_all_reports(first, second):
+    together = msgspec.to_builtins(total(first + second))
+    added = msgspec.to_builtins(sum_of([total(first), total(second)]))
+    assert together == added
+
+
+@given(_REPORTS)
+def test_totals_come_back_from_s3_as_they_were(reports):
+    totals = total(reports)
+    assert msgspec.json.decode(msgspec.json.encode(totals), type=Totals) == totals
+
+
+def filtered(shard=0, **fields):
+    return Report(step="filter", shard=shard, **fields)
+
+
+def received(records):
+    return Report(step="partition", records=records)
+
+
+@pytest.mark.parametrize(
+    ("records", "unusable", "closed"),
+    [(100, 20, False), (100, 21, True), (99, 99, False), (1000, 201, True)],
+)
+def test_the_gate_closes_above_the_share_of_unusable_readings_from_100_on(
+    records, unusable, closed
+):
+    bad = {"invalid/malformed": unusable - 2, "rejected/out_of_range": 1, "rejected/in_future": 1}
+    reason = closed_gate(total([received(records), filtered(readings=bad)]), Limits())
+    assert (reason is not None) == closed
+
+
+def test_outliers_never_close_the_gate():
+    readings = {"rejected/outlier": 900, "rejected/implausible_rate": 100}
+    assert closed_gate(total([received(1000), filtered(readings=readings)]), Limits()) is None
+
+
+def test_failed_shards_are_counted_against_the_limit():
+    reports = [filtered(0, error="It broke."), filtered(1), filtered(2), filtered(3)]
+    assert "1 of 4 shards failed" in (closed_gate(total(reports), Limits()) or "")
+    assert closed_gate(total(reports), Limits(failed_shards=0.25)) is None
+    late = [*reports[1:], filtered(0), Report(step="write", shard=2, error="It broke.")]
+    assert "1 of 4 shards could not be committed" in (failed_commit(total(late), Limits()) or "")
+    assert failed_commit(total(late), Limits(failed_shards=0.25)) is None
+
+
+def test_a_failed_chunk_closes_the_gate_whatever_the_limits():
+    reports = [Report(step="partition", error="It broke."), filtered()]
+    assert "It broke." in (closed_gate(total(reports), Limits(1.0, 1.0)) or "")
+
+
+def test_what_a_later_round_supersedes_counts_once():
+    totals = total(
+        [
+            received(10),
+            filtered(readings={"accepted/": 10}, users=2, new_users=1),
+            Report(step="write", superseded={"accepted/": 4}, conflicts=["a"]),
+            Report(step="filter", round=1, users=1, readings={"duplicate/duplicate": 4}),
+        ]
+    )
+    summary = summarise(
+        totals,
+        identity={"batch_id": "b"},
+        status="succeeded",
+        reason=None,
+        rounds=1,
+        finished=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    told = summary["readings"]
+    assert (told["received"], told["accepted"], told["duplicate"]) == (10, 6, 4)
+    assert summary["users"]["total"] == 2
+    assert summary["database"]["conflicts"] == 1
+
+
+def test_times_per_user_are_quantiles_over_users():
+    reports = [
+        filtered(0, users=98, started=1.0, ended=1.098),
+        filtered(1, users=2, started=1.0, ended=1.2),
+    ]
+    summary = summarise(
+        total(reports),
+        identity={},
+        status="succeeded",
+        reason=None,
+        rounds=0,
+        finished=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    assert summary["time"]["per_user_ms"] == {"p50": 1.0, "p99": 100.0, "max": 100.0}
+
+
+def test_hints_say_what_to_look_at():
+    totals = total(
+        [
+            received(100),
+            filtered(
+                readings={
+                    "rejected/unit_suspect": 2,
+                    "rejected/outlier": 11,
+                    "rejected/too_late": 1,
+                    "duplicate/duplicate": 60,
+                },
+                memory_mb=900.0,
+                configured_mb=1024,
+                database=DatabaseUse(throttles=3),
+            ),
+        ]
+    )
+    told = " ".join(hints(totals))
+    for word in ("unit ratio", "outliers", "too late", "run before", "3 times", "900 of 1024 MB"):
+        assert word in told
+    assert hints(total([received(100), filtered(readings={"accepted/": 100})])) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            {"Error": "Lambda.Unknown", "Cause": "It was killed."},
+            ("Lambda.Unknown", "It was killed."),
+        ),
+        (
+            {
+                "Error": "InvalidInput",
+                "Cause": '{"errorType": "InvalidInput", "errorMessage": "No."}',
+            },
+            ("InvalidInput", "No."),
+        ),
+        (
+            {"Error": "KeyError", "Cause": '{"errorType": "KeyError", "errorMessage": "x"}'},
+            ("KeyError", "A step failed with KeyError: x."),
+        ),
+        ({"Error": "States.Timeout"}, ("States.Timeout", "States.Timeout.")),
+    ],
+)
+def test_the_sentence_of_an_error_is_its_own_where_it_is_ours(error, expected):
+    assert sentence_of(error) == expected
