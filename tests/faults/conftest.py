@@ -2,6 +2,7 @@ import pytest
 
 from tests.faults import faulty_cloud
 from tests.faults.faulty_cloud import FaultyCloud
+from tests.faults.two_batches import Quiet
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,19 @@ def cloud(running):
     running.restore({})
     yield running
     running.quiet()
+
+
+@pytest.fixture(scope="session")
+def quiet(running):
+    """What the two batches do when nothing fails."""
+    return Quiet(running)
+
+
+@pytest.fixture
+def between(cloud, quiet):
+    """The cloud after the first of the two batches."""
+    cloud.restore(quiet.before)
+    return cloud
 
 
 def pytest_terminal_summary(terminalreporter):

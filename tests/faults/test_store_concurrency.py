@@ -5,41 +5,125 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kalmap.item import version_token
 from kalmap.profile import MAX_WINDOW_READINGS, builtin_profile
 from kalmap.store import StateStore
 from tests.faults.batch_run import kalmap_fold, run_batch
 from tests.local_dynamodb import new_client, new_table
 
-USERS = [f"u{place}" for place in range(200)]
+USERS = [f"u{place}" for place in range(100)]
+FOLD = kalmap_fold(builtin_profile("body-weight"))
 
 
-@pytest.mark.parametrize("writers", [2, 8])
-def test_batches_at_the_same_moment_end_as_one_quiet_batch_of_all_their_readings(writers):
-    fold = kalmap_fold(builtin_profile("body-weight"))
-    clients = [new_client() for _ in range(writers)]
-    table = new_table(clients[0])
-    each = MAX_WINDOW_READINGS // writers
-    # Dealt out, so that every batch brings readings that are late for the others.
-    batches = [
-        {user: [1 + writer + writers * n for n in range(each)] for user in USERS}
+class RecordingStore(StateStore):
+    """Keeps, for each write made, which version it replaced and by which token.
+
+    Its first load ends only when all others' have, so that the batches surely meet.
+    """
+
+    def __init__(self, client, table, together):
+        super().__init__(client, table, parallelism=2)
+        self.replaced = {}
+        self._together = together
+
+    def load(self, *arguments, **options):
+        loaded = super().load(*arguments, **options)
+        if self._together:
+            self._together.wait()
+            self._together = None
+        return loaded
+
+    def write(self, profile, changes, *, batch, attempt, round_, **options):
+        result = super().write(
+            profile, changes, batch=batch, attempt=attempt, round_=round_, **options
+        )
+        for change in changes:
+            if change.user in result.written:
+                old = change.old.version if change.old else 0
+                token = version_token(batch, attempt, round_, change.user, change.old)
+                self.replaced[change.user, old] = token
+        return result
+
+
+def dealt(writers, readings_of_each):
+    """Batches in which every reading is late for some other batch."""
+    return [
+        {user: [1 + writer + writers * n for n in range(readings_of_each)] for user in USERS}
         for writer in range(writers)
     ]
-    together = threading.Barrier(writers)
+
+
+def run_at_once(batches, clients, table):
+    """Runs each batch in a thread of its own; gives their stores."""
+    together = threading.Barrier(len(batches))
+    stores = [RecordingStore(client, table, together) for client in clients]
 
     def run(writer):
-        store = StateStore(clients[writer], table, parallelism=2)
-        together.wait()
-        return run_batch(store, "crowd", batches[writer], fold, batch=f"batch-{writer}")
+        return run_batch(stores[writer], "crowd", batches[writer], FOLD, batch=f"batch-{writer}")
 
-    with ThreadPoolExecutor(writers) as pool:
-        rounds = list(pool.map(run, range(writers)))
-    assert max(rounds) > 1, "No batch met another: the test has shown nothing."
+    with ThreadPoolExecutor(len(batches)) as pool:
+        rounds = list(pool.map(run, range(len(batches))))
+    assert max(rounds) > 1
+    return stores
 
-    store = StateStore(clients[0], table)
-    every = {user: [n for batch in batches for n in batch[user]] for user in USERS}
-    run_batch(store, "quiet", every, fold, batch="quiet")
+
+def final_states(store):
     final = {"crowd": {}, "quiet": {}}
     for item in store.scan():
         final[item.profile][item.user] = (item.state.body, item.level, item.slope, item.as_of)
     assert len(final["quiet"]) == len(USERS)
+    return final
+
+
+@pytest.fixture(params=[2, 8])
+def writers(request):
+    return request.param
+
+
+@pytest.fixture
+def clients(writers):
+    return [new_client() for _ in range(writers)]
+
+
+def test_batches_at_the_same_moment_end_as_one_quiet_batch_of_all_their_readings(writers, clients):
+    table = new_table(clients[0])
+    batches = dealt(writers, MAX_WINDOW_READINGS // writers)
+    run_at_once(batches, clients, table)
+    quiet = StateStore(clients[0], table)
+    every = {user: [n for batch in batches for n in batch[user]] for user in USERS}
+    run_batch(quiet, "quiet", every, FOLD, batch="quiet")
+    final = final_states(quiet)
+    assert final["crowd"] == final["quiet"]
+
+
+def test_more_readings_than_a_window_end_as_the_batches_one_after_the_other(writers, clients):
+    table = new_table(clients[0])
+    batches = dealt(writers, 2 * MAX_WINDOW_READINGS // writers)
+    stores = run_at_once(batches, clients, table)
+
+    # Which order it was, each user's chain of versions tells; it may differ between users.
+    orders = {}
+    for user in USERS:
+        version, order = 0, []
+        while True:
+            winner = [w for w, store in enumerate(stores) if (user, version) in store.replaced]
+            if not winner:
+                break
+            assert len(winner) == 1, "Two writes replaced the same version."
+            version = stores[winner[0]].replaced[user, version]
+            order += winner
+        orders[user] = order
+    made = sum(len(store.replaced) for store in stores)
+    assert sum(map(len, orders.values())) == made, "A write is in no chain: it was lost."
+
+    quiet = StateStore(clients[0], table)
+    for place in range(writers):
+        readings = {
+            user: batches[order[place]][user]
+            for user, order in orders.items()
+            if place < len(order)
+        }
+        if readings:
+            run_batch(quiet, "quiet", readings, FOLD, batch=f"quiet-{place}")
+    final = final_states(quiet)
     assert final["crowd"] == final["quiet"]

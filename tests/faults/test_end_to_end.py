@@ -1,0 +1,178 @@
+"""Every fault of the network, the services and the workers, in the workers of a whole batch.
+
+The same second batch of readings meets the same stored states in every test, so that final
+states and result lines must be those of the quiet run, to the bit.
+"""
+
+import random
+
+import pytest
+
+from tests.faults.faulty_cloud import assert_accounts_for_all, states
+from tests.faults.two_batches import SECOND, batch
+
+READ, WRITE = "BatchGetItem", "BatchExecuteStatement"
+STORE = f"{READ}|{WRITE}"
+
+
+def rule(function, operation, kind, **more):
+    return {"function": function, "operation": operation, "kind": kind} | more
+
+
+def assert_as_quiet(cloud, ran, quiet):
+    """The states, the results and the counts of the quiet run."""
+    assert ran.status == "SUCCEEDED", ran.cause
+    assert states(cloud.items()) == quiet.after
+    assert ran.results == quiet.ran.results
+    assert_accounts_for_all(ran, len(SECOND))
+    for part in ("readings", "users"):
+        assert ran.summary[part] == quiet.ran.summary[part]
+    assert ran.summary["users"]["changed"] == quiet.changed
+    assert ran.summary["status"] == ran.record["status"].lower() == "succeeded"
+    assert ran.summary["reason"] is None
+    assert ran.summary["database"]["conflicts"] == 0
+
+
+def test_the_quiet_run_is_as_various_as_it_should_be(quiet):
+    assert {
+        ("accepted", None),
+        ("duplicate", "duplicate"),
+        ("rejected", "implausible_rate"),
+        ("rejected", "outlier"),
+        ("rejected", "out_of_range"),
+        ("invalid", "malformed"),
+        ("invalid", "bad_timestamp"),
+    } <= set(quiet.ran.counts)
+    assert_accounts_for_all(quiet.ran, len(SECOND))
+    database = quiet.ran.summary["database"]
+    assert database["throttles"] == database["retries"] == database["conflicts"] == 0
+    assert 0 < quiet.changed == quiet.ran.summary["users"]["changed"]
+
+
+#: Faults that the store itself must get over: name, rules, and what the summary then counts.
+IN_THE_STORE = {
+    "every second request throttled": (
+        [rule("Load|Write", STORE, "throttled", last=99, every=2)],
+        ("throttles", "retries"),
+    ),
+    "keys left unprocessed": (
+        [rule("Load", READ, "half left undone", last=6)],
+        ("throttles", "retries"),
+    ),
+    "half of the statements throttled": (
+        [rule("Write", WRITE, "half left undone", last=8)],
+        ("throttles", "retries"),
+    ),
+    "the connection cut after the server applied a write": (
+        [rule("Write", WRITE, "cut after", last=99, every=2)],
+        ("retries",),
+    ),
+    "500s before and after the write": (
+        [rule("Load|Write", STORE, "500", last=99, every=3),
+         rule("Write", WRITE, "500 after", first=2, last=99, every=3)],
+        ("retries",),
+    ),
+    "answers later than the timeout": (
+        [rule("Load|Write", STORE, "too slow", last=99, every=2)],
+        ("retries",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_THE_STORE)
+def test_what_the_table_does_to_requests_changes_nothing(name, between, quiet):
+    rules, counted = IN_THE_STORE[name]
+    between.inject(*rules)
+    ran = between.run(batch(between.put(SECOND)))
+    assert between.met().total() >= 3
+    assert_as_quiet(between, ran, quiet)
+    for what in counted:
+        assert ran.summary["database"][what] > 0
+
+
+#: Faults that end a worker or its task, so that Step Functions must run it again.
+IN_THE_WORKERS = {
+    "killed before its writes": [rule("Write", WRITE, "killed before")],
+    "killed during its writes": [rule("Write", WRITE, "killed after", last=2)],
+    "killed after its writes": [rule("Write", "PutObject", "killed before", key="/writes/")],
+    "killed while loading and filtering": [
+        rule("Load", READ, "killed after"),
+        rule("Filter", "PutObject", "killed after", key="/results/"),
+    ],
+    "a put that fails once in every step": [
+        rule(function, "PutObject", "500")
+        for function in ("Identify", "PlanFunction", "Partition", "PlanShards", "Load", "Filter",
+                         "Aggregate", "Write", "Collect", "Complete")
+    ],
+    "an answer lost in every step": [
+        rule(function, "PutObject", "cut after", key=key)
+        for function, key in (("Partition", "partitions/"), ("Load", "/states/"),
+                              ("Filter", "/results/"), ("Write", "/writes/"),
+                              ("Complete", "summary.json"))
+    ],
+    "an object missing, or cut off on its way, once": [
+        rule("Filter", "GetObject", "not there", key=r"\.loaded$"),
+        rule("Write", "GetObject", "cut in the middle", key=r"\.changed$"),
+        rule("Filter", "GetObject", "cut in the middle", key=r"slices\.bin$"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_THE_WORKERS)
+def test_a_worker_that_is_lost_is_run_again_and_changes_nothing(name, between, quiet):
+    between.inject(*IN_THE_WORKERS[name])
+    ran = between.run(batch(between.put(SECOND)))
+    assert between.met().total() >= len(IN_THE_WORKERS[name])
+    assert_as_quiet(between, ran, quiet)
+
+
+def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between, quiet):
+    functions = [between.function(name) for name in ("WriteFunction", "FilterFunction")]
+    for function in functions:
+        between.lambdas.update_function_configuration(FunctionName=function, Timeout=3)
+    between.inject(
+        rule("Write", WRITE, "out of time", first=2),
+        rule("Filter", "PutObject", "out of time"),
+    )
+    try:
+        ran = between.run(batch(between.put(SECOND)))
+    finally:
+        for function in functions:
+            between.lambdas.update_function_configuration(FunctionName=function, Timeout=300)
+    assert between.met()["out of time"] == 2
+    assert_as_quiet(between, ran, quiet)
+
+
+def test_functions_that_are_throttled_are_called_again_and_change_nothing(between, quiet):
+    names = [between.function(f"{name}Function") for name in ("Load", "Filter", "Write")]
+    for name in names:
+        between.lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    # Whoever is first keeps the function to itself long enough for the others to be refused.
+    between.inject(*(rule(name, "GetObject", "held") for name in ("Load", "Filter", "Write")))
+    try:
+        execution = between.begin(batch(between.put(SECOND)))
+        between.until_met("held")
+        between.let_go()
+        ran = between.end(execution)
+    finally:
+        for name in names:
+            between.lambdas.delete_function_concurrency(FunctionName=name)
+    assert_as_quiet(between, ran, quiet)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faults_drawn_from_a_seed_change_nothing(seed, between, quiet):
+    chance = random.Random(seed)
+    kinds = ("throttled", "500", "500 after", "cut after", "too slow", "half left undone")
+    rules = [
+        rule("Load|Write", STORE, chance.choice(kinds), first=first, last=first + 1)
+        for first in sorted(chance.sample(range(1, 14), 4))
+    ]
+    steps = ("Partition", "PlanShards", "Load", "Filter", "Aggregate", "Write", "Collect")
+    for step in chance.sample(steps, 3):
+        kind = chance.choice(("killed before", "killed after", "500", "cut after"))
+        rules.append(rule(step, "PutObject|GetObject", kind, first=chance.randint(1, 4)))
+    between.inject(*rules)
+    ran = between.run(batch(between.put(SECOND)))
+    assert between.met().total() >= 5
+    assert_as_quiet(between, ran, quiet)
