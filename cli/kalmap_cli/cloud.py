@@ -149,9 +149,13 @@ class LocalCloud:
                 return
             time.sleep(0.05)
         said = self.log.read_text(errors="replace").strip().splitlines()
-        raise RunFailed(
-            f"The local cloud did not start{f' ({said[-1]})' if said else ''}; its log is {self.log}."
-        )
+        why = f" ({said[-1]})" if said else ""
+        raise RunFailed(f"The local cloud did not start{why}; its log is {self.log}.")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended though nobody stopped it."""
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> None:
         """Let the local cloud save its state and end, with all its workers."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import boto3.session
 import msgspec
+from botocore.exceptions import BotoCoreError
 
 from kalmap.errors import InvalidProfile, UnknownFormat
 from kalmap.profile import Profile, builtin_profile, load_profile
@@ -133,7 +134,15 @@ def target(
         with LocalCloud(data) as cloud:
             say("Deploying the stack")
             deploy(cloud.clients, parameters)
-            yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+            try:
+                yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+            except BotoCoreError as error:
+                if not cloud.ended:
+                    raise
+                raise RunFailed(
+                    f"The local cloud ended unexpectedly; its log is {cloud.log}. The stored "
+                    f"states are those of the last run that ended well."
+                ) from error
 
 
 def _nothing(_: str) -> None:

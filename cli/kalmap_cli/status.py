@@ -14,6 +14,8 @@ from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.run import Target, target
 from kalmap_cli.screen import print_summary
 
+_COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
+
 
 def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
     """Print all batches, newest first, or one batch with its summary.
@@ -68,7 +70,7 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
     if not batches:
         console.print("No batch has been run yet.")
         return
-    rows = [("batch", "status", "started", "received", "accepted", "users", "reason")]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     rows += [
         (
             str(item["batch_id"]),

@@ -128,3 +128,18 @@ def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(di
     first = fold_files(profile, [directory / "first.jsonl"])
     both = fold_files(profile, [directory / "second.jsonl"], first)
     assert stored(states(directory)) == both
+
+
+def test_a_local_cloud_that_is_killed_ends_the_run_with_a_sentence_and_the_next_one_works(
+    directory,
+):
+    before = states(directory)
+    with a_run_that_has_left(directory, "IdentifyBatch") as process:
+        clouds = [line for line in processes_of(directory / ".kalmap") if "cloud_process" in line]
+        os.kill(int(clouds[0].split()[0]), signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "The local cloud ended unexpectedly; its log is" in err.splitlines()[-1]
+    wait_until_gone(directory, 20)
+    assert states(directory) == before
