@@ -27,8 +27,8 @@ _HEAD_BYTES = 65_536
 _LOCAL_INTERVAL = 0.15
 _AWS_INTERVAL = 1.0
 
-#: The template's parameters on the local cloud: few workers, each a process of its own.
-LOCAL_PARAMETERS = {"MaxShards": "4", "ReadingsPerShard": "5000"}
+#: Enough for a worker to be worth its start, which takes half a second of a core.
+_LOCAL_READINGS_PER_SHARD = "5000"
 #: Lets a run on little data show more than one shard; examples/demo.py uses it.
 READINGS_PER_SHARD_VARIABLE = "KALMAP_READINGS_PER_SHARD"
 
@@ -150,15 +150,18 @@ def _nothing(_: str) -> None:
 
 
 def local_parameters() -> dict[str, str]:
-    """The template's parameters on the local cloud."""
-    given = os.environ.get(READINGS_PER_SHARD_VARIABLE)
-    if not given:
-        return LOCAL_PARAMETERS
+    """The template's parameters on the local cloud.
+
+    A shard's worker is a process of its own there: more of them than there are cores would
+    only wait for each other. What comes out does not depend on it.
+    """
+    given = os.environ.get(READINGS_PER_SHARD_VARIABLE, _LOCAL_READINGS_PER_SHARD)
     if not given.isdigit() or int(given) < 1:
         raise WrongUsage(
             f"{READINGS_PER_SHARD_VARIABLE} is {given!r}; it must be a whole number from 1."
         )
-    return LOCAL_PARAMETERS | {"ReadingsPerShard": given}
+    shards = min(max(os.cpu_count() or 2, 2), 4)
+    return {"MaxShards": str(shards), "ReadingsPerShard": given}
 
 
 def aws_clients() -> Clients:

@@ -11,7 +11,7 @@ import pytest
 from kalmap_cli.cloud import LocalCloud
 from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.deploy import deploy
-from kalmap_cli.run import LOCAL_PARAMETERS
+from kalmap_cli.run import local_parameters
 from tests.e2e.commands import SharedCloud
 
 
@@ -19,5 +19,5 @@ from tests.e2e.commands import SharedCloud
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCloud]:
     directory = tmp_path_factory.mktemp("shared-cloud")
     with DataDirectory(directory) as data, LocalCloud(data, idle=20.0) as cloud:
-        deploy(cloud.clients, LOCAL_PARAMETERS | {"ReadingsPerShard": "50"})
+        deploy(cloud.clients, local_parameters() | {"ReadingsPerShard": "50"})
         yield SharedCloud(cloud, directory)

@@ -132,7 +132,7 @@ def test_the_demo_tells_where_everything_is_and_leaves_nothing_running(demo):
     said = (demo.parent / "said").read_text()
     for name in ("results.jsonl", "rejected.jsonl", "summary.json"):
         assert name in said
-    assert "FilterUsers 2/2 shards" in said
+    assert "FilterUsers 2/2 shards" in said, "progress by shards"
     assert processes_of(demo.parent) == []
 
 
