@@ -33,7 +33,7 @@ from kalmap.shards import ShardInput, assemble, route
 from kalmap.summary import Totals, summarise, total
 
 #: After so many lost rounds a user fails, whose state others change again and again.
-MAX_ROUNDS = 12
+MAX_ROUNDS = 30
 _LONGEST_PAUSE = 0.2
 _TOLD = ("readings", "users", "quality", "time", "database", "hints")
 
