@@ -22,7 +22,7 @@ from kalmap.state import predict
 __all__ = ["Folded", "fold_users", "predict"]
 
 #: Readings, stored and new, filtered at once: their columns together fill about a level-2 cache.
-COHORT_READINGS = 32_768
+COHORT_READINGS = 65_536
 
 _STATUS = np.full(256, Status.REJECTED, np.uint8)
 _STATUS[Reason.NONE] = Status.ACCEPTED

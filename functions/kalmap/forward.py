@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap import tail
-from kalmap.gate import Recovery, Rules, reconsider
-from kalmap.model import Transition, measurement_variances, transition
+from kalmap.codec import ranges
+from kalmap.gate import Columns, Recovery, Rules, reconsider
+from kalmap.model import measurement_variances, transition
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
 
@@ -47,17 +48,6 @@ class Path(NamedTuple):
     """Reason, and whether the filter restarted here."""
     recovery: Recovery
     """Of each user, as it was after `snapshot` readings."""
-
-
-class Columns(NamedTuple):
-    """Packed inputs of the filter, each of shape (readings,)."""
-
-    value: F64
-    noise: F64
-    """R."""
-    reach: F64
-    """(rate limit x gap)^2 + gate x R: the part of the rate bound known beforehand."""
-    step: Transition
 
 
 def forward(
@@ -94,10 +84,10 @@ def forward(
     steps = int(lengths[VECTOR_WIDTH - 1]) if users.size >= VECTOR_WIDTH else 0
     widths = np.searchsorted(-lengths, -np.arange(steps))
     offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(widths)))
-    place = _places(counts, users, steps, offsets)
-    total = place.size
-    pull = np.empty(total, np.int64)
-    pull[place] = np.arange(total)
+    pull = _pull(counts, users, steps, widths, offsets)
+    total = pull.size
+    place = np.empty(total, np.int64)
+    place[pull] = np.arange(total)
 
     packed_gap = gap[pull]
     noise = measurement_variances(profile)[source[pull]]
@@ -147,19 +137,16 @@ def forward(
     return path._replace(recovery=noted)
 
 
-def _places(counts: I64, users: I64, steps: int, offsets: I64) -> I64:
-    """Where each reading goes: by steps for the vector part, then user after user."""
-    lane = np.empty_like(users)
-    lane[users] = np.arange(users.size)
-    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    place = offsets[np.minimum(number, steps)] + np.repeat(lane, counts)
-    late = np.flatnonzero(number >= steps)
-    if late.size:
-        rest = np.maximum(counts[users] - steps, 0)
-        first = offsets[-1] + np.cumsum(rest) - rest
-        owner = np.repeat(lane, counts)[late]
-        place[late] = first[owner] + number[late] - steps
-    return place
+def _pull(counts: I64, users: I64, steps: int, widths: I64, offsets: I64) -> I64:
+    """Which reading comes to each packed place: steps first, then the rest user after user."""
+    first = (np.cumsum(counts) - counts)[users]
+    pull = np.empty(int(counts.sum()), np.int64)
+    edges = offsets.tolist()
+    for number, width in enumerate(widths.tolist()):
+        np.add(first[:width], number, out=pull[edges[number] : edges[number + 1]])
+    longer = np.flatnonzero(counts[users] > steps)
+    pull[edges[-1] :] = ranges(first[longer] + steps, counts[users][longer] - steps)
+    return pull
 
 
 def _vector(
@@ -177,7 +164,10 @@ def _vector(
     if not widths.size:
         return
     gate = rule.gate
-    b0, b1, b2, b3, b4, b5 = np.empty((6, int(widths[0])))
+    # Rows: level, slope, p00, p01, p11 as predicted.
+    prior = np.empty((5, int(widths[0])))
+    level, b1, b2, b3, b4 = prior
+    b0, b5 = np.empty((2, int(widths[0])))
     flag0, flag1 = np.empty((2, int(widths[0])), np.bool_)
     due = np.argsort(snapshot, kind="stable")
     bounds = np.searchsorted(snapshot[due], np.arange(widths.size + 2)).tolist()
@@ -193,9 +183,9 @@ def _vector(
         predicted, nis, rate = path.predicted[here], path.nis[here], path.rate[here]
         if x.size > width:
             x, v, p00, p01, p11 = x[:width], v[:width], p00[:width], p01[:width], p11[:width]
-            b0, b1, b2, b3, b4, b5 = (
-                b0[:width], b1[:width], b2[:width], b3[:width], b4[:width], b5[:width]
-            )  # fmt: skip
+            prior = prior[:, :width]
+            level, b1, b2, b3, b4 = prior
+            b0, b5 = b0[:width], b5[:width]
             flag0, flag1 = flag0[:width], flag1[:width]
 
         # How far from the last estimate, against what the rate limit and both noises allow.
@@ -206,7 +196,8 @@ def _vector(
         np.divide(b0, b1, rate)
         # Predict: b1, b2, b3, b4 become v, p00, p01, p11.
         np.multiply(g, v, b0)
-        np.add(b0, x, predicted)
+        np.add(b0, x, level)
+        np.copyto(predicted, level)
         np.multiply(e, v, b1)
         np.multiply(g, p11, b0)
         np.add(b0, p01, b0)
@@ -220,7 +211,7 @@ def _vector(
         np.multiply(b4, e, b4)
         np.add(b4, q11, b4)
         # Gate: b0 becomes the innovation, b5 1 / S.
-        np.subtract(z, predicted, b0)
+        np.subtract(z, level, b0)
         np.add(b2, r, b5)
         np.divide(1.0, b5, b5)
         np.multiply(b0, b0, nis)
@@ -232,7 +223,7 @@ def _vector(
         np.multiply(b2, b5, a00)
         np.multiply(b3, b5, a01)
         np.multiply(a00, b0, x1)
-        np.add(x1, predicted, x1)
+        np.add(x1, level, x1)
         np.multiply(a01, b0, v1)
         np.add(v1, b1, v1)
         np.multiply(a01, b3, a11)
@@ -262,19 +253,10 @@ def _vector(
         rejected = np.flatnonzero(flag0)
         if rejected.size:
             after = path.estimate[:, here]
-            before = (predicted, b1, b2, b3, b4)
-            for column, expected in zip(after, before, strict=True):
-                column[rejected] = expected[rejected]
+            before = prior.take(rejected, axis=1)
+            after[:, rejected] = before
             marks, ready = reconsider(
-                rule,
-                recovery,
-                rejected,
-                z[rejected],
-                r[rejected],
-                predicted[rejected],
-                b2[rejected] + r[rejected],
-                rate[rejected] > 1.0,
-                Transition._make(part[here][rejected] for part in columns.step),
+                rule, recovery, columns, rejected, rejected + here.start, before, rate[rejected]
             )
             path.mark[here][rejected] = marks
             if ready.size:

@@ -36,6 +36,17 @@ class Rules(NamedTuple):
     """(ratios,) By which a value in a mistaken unit is wrong."""
 
 
+class Columns(NamedTuple):
+    """Packed inputs of the filter, each of shape (readings,)."""
+
+    value: F64
+    noise: F64
+    """R."""
+    reach: F64
+    """(rate limit x gap)^2 + gate x R: the part of the rate bound known beforehand."""
+    step: Transition
+
+
 class Recovery(NamedTuple):
     """Per user: what would be believed instead."""
 
@@ -86,33 +97,32 @@ def fits_in_another_unit(rule: Rules, value: F64, predicted: F64, variance: F64)
 def reconsider(
     rule: Rules,
     recovery: Recovery,
+    columns: Columns,
     users: I64,
-    value: F64,
-    noise: F64,
-    predicted: F64,
-    variance: F64,
-    too_fast: Bool,
-    step: Transition,
+    places: I64,
+    prior: F64,
+    rate: F64,
 ) -> tuple[U8, I64]:
     """Name each rejected reading's reason and advance its user's recovery, in place.
 
     Args:
         rule: The profile's numbers.
         recovery: Of all users; those in `users` are changed.
+        columns: The readings.
         users: (n,) Whose reading was rejected; without repetition.
-        value: (n,) The readings.
-        noise: (n,) Their variances R.
-        predicted: (n,) Levels that were predicted.
-        variance: (n,) Innovation variances S.
-        too_fast: (n,) Where the rate limit was broken.
-        step: (n,) Transitions from each user's reading before.
+        places: (n,) Where that reading is in `columns`.
+        prior: (5, n) Level, slope, p00, p01, p11 that were predicted.
+        rate: (n,) Squared distance from the last estimate over the allowed one.
 
     Returns:
         Marks (reason and restarted) of the readings, and the positions in `users` where
         the estimate is to become the candidate as it now stands; `restarted` says so.
     """
+    value, noise = columns.value[places], columns.noise[places]
+    predicted = prior[0]
+    variance = prior[2] + noise
     suspect = fits_in_another_unit(rule, value, predicted, variance)
-    mark = np.where(too_fast, np.uint8(Reason.IMPLAUSIBLE_RATE), np.uint8(Reason.OUTLIER))
+    mark = np.where(rate > 1.0, np.uint8(Reason.IMPLAUSIBLE_RATE), np.uint8(Reason.OUTLIER))
     mark[suspect] = Reason.UNIT_SUSPECT
 
     settled = recovery.support[users] >= rule.recovery
@@ -128,7 +138,7 @@ def reconsider(
             value[tracked],
             noise[tracked],
             counts[tracked],
-            Transition._make(part[tracked] for part in step),
+            Transition._make(part[places[tracked]] for part in columns.step),
         )
         anew[tracked[agrees]] = False
         agreeing[tracked[agrees]] = np.minimum(agreeing[tracked[agrees]] + 1, rule.recovery)

@@ -51,8 +51,8 @@ def quality(profile: Profile, nis: F64, rate: F64, source: U8) -> F64:
     badness = np.fmax(nis, 0.0)
     badness *= weights.fit / total / profile.gate
     badness += rate * (weights.rate / total)
-    badness += (_excess(profile) * (weights.source / total))[source]
-    badness += 1.0
+    # 1 + the mean of what is bad: the 1 comes with the source's part.
+    badness += (1.0 + _excess(profile) * (weights.source / total))[source]
     return np.divide(1.0, badness, out=badness)
 
 

@@ -8,12 +8,12 @@ from math import nan
 from typing import TYPE_CHECKING
 
 from kalmap.codec import RESTARTED
-from kalmap.gate import Recovery, Rules
+from kalmap.gate import Columns, Recovery, Rules
 from kalmap.outcome import Reason
 from kalmap.readings import F64
 
 if TYPE_CHECKING:
-    from kalmap.forward import Columns, Path
+    from kalmap.forward import Path
 
 _TOO_FAST = int(Reason.IMPLAUSIBLE_RATE)
 _OUTLIER = int(Reason.OUTLIER)
@@ -26,7 +26,7 @@ _NOTHING: _Five = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 def run(
     rule: Rules,
-    columns: "Columns",
+    columns: Columns,
     start: int,
     end: int,
     lane: int,

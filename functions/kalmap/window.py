@@ -57,37 +57,36 @@ def merge(profile: Profile, state: Decoded, new: Readings, now: int) -> Merged:
         reason[(reason == 0) & mark.exists[new.user] & absorbed] = Reason.TOO_LATE
 
     counts, user, entries, origin = _together(state, new, np.flatnonzero(reason == 0))
-    _sort(user, entries, origin, new.index)
+    entries, origin = _sort(user, entries, origin, new.index)
     stored = _first_of_key(user, entries, origin, reason)
     low, high = profile.range
-    for_range = stored & (origin >= 0)
-    for_range &= ~((entries.value >= low) & (entries.value <= high))
-    if for_range.any():
-        reason[origin[for_range]] = Reason.OUT_OF_RANGE
-        stored &= ~for_range
+    plausible = entries.value >= low
+    plausible &= entries.value <= high
+    if not plausible.all():
+        outside = np.flatnonzero(stored & ~plausible & (origin >= 0))
+        reason[origin[outside]] = Reason.OUT_OF_RANGE
+        stored[outside] = False
     if not stored.all():
         counts, user, entries, origin = _only(stored, users, user, entries, origin)
-    fresh = np.bincount(user[origin >= 0], minlength=users) > 0
-    fresh |= state.foreign & (state.failure == 0)
-    if not fresh.all():
-        counts, user, entries, origin = _only(fresh[user], users, user, entries, origin)
+    if state.counts.any():
+        fresh = np.bincount(user[origin >= 0], minlength=users) > 0
+        fresh |= state.foreign & (state.failure == 0)
+        if not fresh.all():
+            counts, user, entries, origin = _only(fresh[user], users, user, entries, origin)
     return Merged(reason, counts, entries, origin)
 
 
 def _together(state: Decoded, new: Readings, live: I64) -> tuple[I64, I64, Entries, I64]:
     """Windows and live readings in one run per user: the window first, then the new ones."""
     users = state.counts.size
-    user = new.user[live].astype(np.int64)
+    if live.size < new.time.size:
+        new = Readings._make(column[live] for column in new)
+    user = new.user.astype(np.int64)
     arrivals = np.bincount(user, minlength=users)
-    added = Entries(
-        new.time[live],
-        # + 0.0 makes -0.0 the 0.0 it equals, or bits would depend on which duplicate came first.
-        new.value[live] + 0.0,
-        new.source[live],
-        new.tag[live],
-        new.hash[live],
-        np.zeros(live.size, np.uint8),
-    )
+    # + 0.0 makes -0.0 the 0.0 it equals, or bits would depend on which duplicate came first.
+    value = new.value + 0.0
+    mark = np.zeros(live.size, np.uint8)
+    added = Entries(new.time, value, new.source, new.tag, new.hash, mark)
     if not state.counts.any():
         return arrivals, user, added, live
     counts = state.counts + arrivals
@@ -103,22 +102,26 @@ def _together(state: Decoded, new: Readings, live: I64) -> tuple[I64, I64, Entri
     return counts, np.repeat(np.arange(users), counts), merged, origin
 
 
-def _sort(user: I64, entries: Entries, origin: I64, index: I64) -> None:
-    """Put each user's readings in key order, in place; equal keys by window first, then index.
+def _sort(user: I64, entries: Entries, origin: I64, index: I64) -> tuple[Entries, I64]:
+    """Each user's readings in key order, and their origins; equal keys by window, then index.
 
     Most users' readings come in order and after their window, so only the others are moved.
     """
     time = entries.time
-    unordered = (time[1:] <= time[:-1]) & (user[1:] == user[:-1])
+    unordered = time[1:] <= time[:-1]
+    unordered &= user[1:] == user[:-1]
     if not unordered.any():
-        return
+        return entries, origin
     movable = np.zeros(int(user[-1]) + 1, np.bool_)
     movable[user[1:][unordered]] = True
     slots = np.flatnonzero(movable[user])
     rank = np.where(origin[slots] < 0, -1, index[origin[slots]])
     order = _key_order(user[slots], time[slots], entries.tag[slots], entries.hash[slots], rank)
-    for column in (*entries, origin):
-        column[slots] = column[slots[order]]
+    moved = slots[order]
+    columns: list[NDArray[Any]] = [column.copy() for column in (*entries, origin)]
+    for column in columns:
+        column[slots] = column[moved]
+    return Entries._make(columns[:-1]), columns[-1]
 
 
 def _key_order(user: I64, time: I64, tag: U8, digest: NDArray[np.uint64], rank: I64) -> I64:
