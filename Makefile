@@ -93,7 +93,7 @@ define create
 endef
 
 $(INSTALLED):
-	$(call create,$(VENV),Setting up $(VENV); this is done once and takes about 20 seconds)
+	$(call create,$(VENV),Setting up $(VENV); this is done once and takes less than a minute)
 	@$(RUN) $(PIP_INSTALL) -r requirements.lock
 	@touch $@
 
