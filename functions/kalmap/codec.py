@@ -116,6 +116,13 @@ def _no_entries() -> Entries:
     return Entries(*(np.zeros(0, kind) for kind in ("i8", "f8", "u1", "u1", "u8", "u1")))
 
 
+def sizes(bodies: Sequence[bytes | None]) -> I64:
+    """Bytes of each body; -1 for none."""
+    if bodies.count(None) == len(bodies):
+        return np.full(len(bodies), -1)
+    return np.array([-1 if body is None else len(body) for body in bodies])
+
+
 def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False) -> Decoded:
     """Read many states at once.
 
@@ -132,18 +139,16 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
     foreign = np.zeros(users, np.bool_)
     counts = np.zeros(users, np.int64)
     checkpoints = no_checkpoints(users)
-    if bodies.count(None) == users:
-        return Decoded(failure, foreign, checkpoints, counts, _no_entries())
-    sizes = np.array([-1 if body is None else len(body) for body in bodies])
-    fitting = np.isin(sizes, _LENGTHS)
-    failure[(sizes >= 0) & ~fitting] = Reason.CORRUPT_STATE
+    lengths = sizes(bodies)
+    fitting = np.isin(lengths, _LENGTHS)
+    failure[(lengths >= 0) & ~fitting] = Reason.CORRUPT_STATE
     row_of = np.flatnonzero(fitting)
     if not row_of.size:
         return Decoded(failure, foreign, checkpoints, counts, _no_entries())
 
     data = b"".join([bodies[user] for user in row_of.tolist()])  # type: ignore[misc]
     rows = np.frombuffer(data, "<u8").reshape(-1, 3)
-    lengths = sizes[row_of] // ENTRY_BYTES
+    lengths = lengths[row_of] // ENTRY_BYTES
     starts = np.cumsum(lengths) - lengths
     header = rows[starts[:, None] + np.arange(_HEADER_ROWS)].reshape(-1, _HEADER_WORDS)
     small = header[:, :1].copy().view(np.uint8)

@@ -54,6 +54,7 @@ class States(NamedTuple):
     """What became of each user; of length (users,). See fold.Folded."""
 
     bodies: list[bytes | None]
+    changed: Bool
     failure: U8
     level: F64
     slope: F64
@@ -125,6 +126,7 @@ def unchanged(failure: U8) -> States:
     users = failure.size
     return States(
         [None] * users,
+        np.zeros(users, np.bool_),
         failure,
         np.full(users, np.nan),
         np.full(users, np.nan),
@@ -274,6 +276,7 @@ def _store(
         for user, body in zip(active.tolist(), written, strict=True):
             states.bodies[user] = body
     final = path.place[ends - 1]
+    states.changed[active] = True
     states.level[active] = path.estimate[0, final]
     states.slope[active] = path.estimate[1, final]
     states.as_of[active] = entries.time[ends - 1]
@@ -301,7 +304,7 @@ def appended(parts: Sequence[States]) -> States:
             shifted = part.revisions.user + np.int32(first)
             revisions.append(part.revisions._replace(user=shifted))
         errors.update({first + user: text for user, text in part.errors.items()})
-    failure, level, slope, as_of = (
-        np.concatenate([part[column] for part in parts]) for column in range(1, 5)
+    changed, failure, level, slope, as_of = (
+        np.concatenate([part[column] for part in parts]) for column in range(1, 6)
     )
-    return States(bodies, failure, level, slope, as_of, joined(revisions), errors)
+    return States(bodies, changed, failure, level, slope, as_of, joined(revisions), errors)

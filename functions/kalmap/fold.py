@@ -99,9 +99,9 @@ def fold_users(
     if order is not None:
         readings = Readings._make(column[order] for column in readings)
     arrivals = np.bincount(readings.user, minlength=users)
-    stored = [0 if body is None else len(body) // codec.ENTRY_BYTES for body in bodies]
+    sizes = codec.sizes(bodies)
     ends = np.cumsum(arrivals)
-    weight = np.cumsum(arrivals + np.array(stored, np.int64))
+    weight = np.cumsum(arrivals + np.maximum(sizes, 0) // codec.ENTRY_BYTES)
 
     results = cohort.no_results(total)
     parts = [cohort.unchanged(np.zeros(0, np.uint8))]
@@ -126,15 +126,13 @@ def fold_users(
         back[order] = np.arange(total)
         results = results.part(back)
 
-    changed = np.array([body is not None for body in states.bodies], np.bool_)
-    was_new = np.array([body is None for body in bodies], np.bool_)
     return Folded(
         status=_STATUS[results.reason],
         **results._asdict(),
         bodies=states.bodies,
-        changed=changed,
+        changed=states.changed,
         failure=states.failure,
-        new=changed & was_new,
+        new=states.changed & (sizes < 0),
         user_level=states.level,
         user_slope=states.slope,
         as_of=states.as_of,
