@@ -36,6 +36,8 @@ class Progress(NamedTuple):
 
     event: int
     """Identifies the entry into the state; the same state may be entered again."""
+    entered: float
+    """When, in seconds since 1970, by the cloud's clock."""
     state: str
     done: int
     """Map items that ended, well or not; 0 in other states."""
@@ -140,10 +142,10 @@ def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progres
     while True:
         # Asked first: what is entered after this look is found by the next one.
         status = steps.describe_execution(executionArn=execution)["status"]
-        for event, state, is_map in _entered(steps, execution, shown.event if shown else 0):
+        for entry, is_map in _entered(steps, execution, shown.event if shown else 0):
             if shown and in_map:
                 yield _counted(steps, execution, shown, maps)
-            shown, in_map = Progress(event, state, 0, 0, 0), is_map
+            shown, in_map = entry, is_map
             maps += is_map
             yield shown
         if shown and in_map:
@@ -156,9 +158,9 @@ def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progres
         time.sleep(interval)
 
 
-def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[int, str, bool]]:
-    """States entered after the event `seen`, oldest first: event, name, whether a Map."""
-    entered: list[tuple[int, str, bool]] = []
+def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[Progress, bool]]:
+    """States entered after the event `seen`, oldest first, and whether each is a Map."""
+    entered: list[tuple[Progress, bool]] = []
     more: dict[str, str] = {}
     while True:
         page = steps.get_execution_history(
@@ -172,8 +174,9 @@ def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[int, str, 
             if event["id"] <= seen:
                 return iter(entered[::-1])
             if details := event.get("stateEnteredEventDetails"):
-                is_map = event["type"] == "MapStateEntered"
-                entered.append((event["id"], details["name"], is_map))
+                when = event["timestamp"].timestamp()
+                progress = Progress(event["id"], when, details["name"], 0, 0, 0)
+                entered.append((progress, event["type"] == "MapStateEntered"))
         if not page.get("nextToken"):
             return iter(entered[::-1])
         more = {"nextToken": page["nextToken"]}

@@ -64,13 +64,14 @@ class Screen:
         if self._states and self._states[-1].progress.event == progress.event:
             self._states[-1].progress = progress
             return
-        self._close_state()
+        self._close_state(progress.entered)
         self._states.append(_Entry(progress))
 
-    def _close_state(self) -> None:
+    def _close_state(self, left: float | None = None) -> None:
         if self._states and self._states[-1].seconds is None:
             entry = self._states[-1]
-            entry.seconds = time.monotonic() - entry.began
+            # By the cloud's clock where it tells: looking now and then is less exact.
+            entry.seconds = entry.so_far if left is None else left - entry.progress.entered
             if not self._live:
                 self._print(f"  {entry.progress.state}{entry.items()} {entry.seconds:.1f} s")
 
@@ -83,7 +84,7 @@ class Screen:
             mark: Any = Spinner("dots") if entry.seconds is None else Text("✓", "green")
             if entry.progress.failed:
                 mark = Text("✗", "red")
-            seconds = time.monotonic() - entry.began if entry.seconds is None else entry.seconds
+            seconds = entry.so_far if entry.seconds is None else entry.seconds
             table.add_row(mark, entry.progress.state, entry.items().strip(), f"{seconds:.1f} s")
         if self._note:
             table.add_row(Spinner("dots"), self._note, "", "")
@@ -97,6 +98,11 @@ class _Entry:
         self.progress = progress
         self.began = time.monotonic()
         self.seconds: float | None = None
+
+    @property
+    def so_far(self) -> float:
+        """Seconds since it was first shown."""
+        return time.monotonic() - self.began
 
     def items(self) -> str:
         """How many of a Map's items are done, as ` 3/4 shards`."""

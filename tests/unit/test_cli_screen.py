@@ -42,13 +42,14 @@ def test_a_summary_of_a_batch_that_failed_early_is_shown_as_far_as_it_goes():
 def test_without_a_terminal_each_state_is_a_line_once_it_is_left(capsys):
     with Screen(live=False) as screen:
         screen.note("Uploading 1 file")
-        screen.show(Progress(1, "PlanBatch", 0, 0, 0))
-        screen.show(Progress(4, "FilterUsers", 0, 0, 3))
-        screen.show(Progress(4, "FilterUsers", 3, 1, 3))
-        screen.show(Progress(9, "CompleteBatch", 0, 0, 0))
+        screen.show(Progress(1, 100.0, "PlanBatch", 0, 0, 0))
+        screen.show(Progress(4, 100.5, "FilterUsers", 0, 0, 3))
+        screen.show(Progress(4, 100.5, "FilterUsers", 3, 1, 3))
+        screen.show(Progress(9, 102.75, "CompleteBatch", 0, 0, 0))
     told = capsys.readouterr()
     assert told.out == ""
     lines = told.err.splitlines()
     assert lines[0] == "Uploading 1 file"
     assert [line.split()[0] for line in lines[1:]] == ["PlanBatch", "FilterUsers", "CompleteBatch"]
-    assert "3/3 shards, 1 failed" in lines[2]
+    assert lines[1].endswith(" 0.5 s")
+    assert lines[2].endswith("3/3 shards, 1 failed 2.2 s")
