@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
 DEMO = Path(".demo")
 #: The data set counts days since birth; here all chicks are born on this day.
 BORN = datetime(2025, 3, 1, 8, tzinfo=UTC)
@@ -69,7 +69,8 @@ def main() -> int:
     print("  results.jsonl   what became of every weighing, in the order of the input")
     print("  rejected.jsonl  records that could not be read, with place and reason")
     print("  summary.json    counts, times, database use")
-    print(f"The stored states: kalmap states --data-dir {DEMO / 'data'}")
+    kalmap = os.path.relpath(Path(sys.executable).with_name("kalmap"))
+    print(f"The stored states: {kalmap} states --data-dir {DEMO / 'data'}")
     return 0
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def deploy(
     *,
     template: Path = TEMPLATE,
     stack: str = STACK,
+    say: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Create or update the stack, unless this very content is deployed already.
 
@@ -53,6 +54,7 @@ def deploy(
         parameters: the template's parameters that shall differ from their defaults.
         template: a SAM template; its local paths are relative to its folder.
         stack: the stack's name.
+        say: told what is being done, where there is something to do.
 
     Returns:
         Whether anything was deployed.
@@ -74,6 +76,7 @@ def deploy(
     present = _describe(cloudformation, stack)
     if present and present["StackStatus"] in _DEPLOYED and _tag(present) == digest:
         return False
+    say("Deploying the stack")
     _upload(clients("s3"), artifacts)
     if present and present["StackStatus"] in _BEYOND_REPAIR:
         cloudformation.delete_stack(StackName=stack)

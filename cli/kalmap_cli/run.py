@@ -132,8 +132,7 @@ def target(
     with DataDirectory(data_dir, fresh=fresh) as data:
         say("Starting the local cloud")
         with LocalCloud(data) as cloud:
-            say("Deploying the stack")
-            deploy(cloud.clients, parameters)
+            deploy(cloud.clients, parameters, say=say)
             try:
                 yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
             except BotoCoreError as error:
