@@ -15,12 +15,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
+from kalmap.backoff import RetryPolicy
 from kalmap.batch import Pointer
 from kalmap.batches import BatchRecords
 from kalmap.folder import Folder, Shard
 from kalmap.objects import Objects
 from kalmap.report import Report
 from kalmap.store import StateStore
+from kalmap.table import client_config
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -31,16 +33,11 @@ Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
 logger = Logger(service="kalmap")
 metrics = Metrics(namespace="kalmap", service="kalmap")
 
-#: Left of a Lambda's time for its last writes and its report.
-_RESERVE_SECONDS = 5.0
+#: Left of a Lambda's time for a call that is under way, and for the report.
+_RESERVE_SECONDS = 10.0
+#: A batch can wait: only the Lambda's time ends the store's tries.
+_PATIENT = RetryPolicy(cap=10.0, attempts=1000)
 _IN_FLIGHT = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
-#: The store retries by its own policy, and counts.
-_ONE_ATTEMPT = Config(
-    max_pool_connections=16,
-    retries={"total_max_attempts": 1},
-    connect_timeout=3,
-    read_timeout=10,
-)
 
 
 @cache
@@ -57,7 +54,8 @@ def work_bucket() -> Objects:
 @cache
 def store() -> StateStore:
     """The table of states."""
-    return StateStore(boto3.client("dynamodb", config=_ONE_ATTEMPT), os.environ["STATES_TABLE"])
+    client = boto3.client("dynamodb", config=client_config())
+    return StateStore(client, os.environ["STATES_TABLE"], retry=_PATIENT)
 
 
 @cache

@@ -167,6 +167,11 @@ class Engine:
         assert len(chosen) == 1
         return {name: next(iter(value.values())) for name, value in chosen[0].items()}
 
+    def batches(self) -> list[str]:
+        """The ids of all batches."""
+        items = self.dynamodb.scan(TableName=self.tables["BatchesTable"])["Items"]
+        return sorted(item["batch_id"]["S"] for item in items)
+
     def summary(self, record: dict[str, Any]) -> dict[str, Any]:
         """The summary a batch's record points to."""
         body = self.s3.get_object(Bucket="work", Key=record["summary"])["Body"].read()

@@ -89,6 +89,8 @@ def sentence_of(error: Mapping[str, Any]) -> tuple[str, str]:
         return name, cause or f"{name}."
     message = str(failure.get("errorMessage") or cause)
     kind = str(failure.get("errorType") or name)
+    if kind == "Runtime.HandlerError":  # the local cloud's name for whatever was raised
+        return kind, message
     if not issubclass(getattr(errors, kind, Exception), errors.KalmapError):
         message = f"A step failed with {kind}: {message.rstrip('.')}."
     return kind, message
