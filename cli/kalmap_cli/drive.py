@@ -259,6 +259,9 @@ def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
         content: dict[str, Any] = json.loads(summary) if summary else {}
         pretty = json.dumps(content, indent=2).encode()
         written = _write(out / "summary.json", [pretty] if summary else [])
+        for name, lines in (("results.jsonl", results), ("summary.json", written)):
+            if not lines:
+                (out / name).unlink()
     except OSError as error:
         raise RunFailed(
             f"The results could not be written to {out}: {error.strerror or error}. The batch "

@@ -188,3 +188,10 @@ def test_a_gzipped_file_passes_the_checks(tmp_path):
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(LINE.encode()))
     check_input(packed)
+
+
+def test_a_wrong_number_of_readings_per_shard_is_refused_before_anything_is_started(
+    capsys, good, monkeypatch
+):
+    monkeypatch.setenv("KALMAP_READINGS_PER_SHARD", "many")
+    assert "KALMAP_READINGS_PER_SHARD is 'many'" in refused(capsys, "run", good)
