@@ -22,6 +22,7 @@ PYTEST_ARGS ?=
 checksum = $(shell { echo "$(CURDIR) $(PYTHON)"; cat $(1) 2>/dev/null; } | cksum | tr ' ' '-')
 INSTALLED := $(VENV)/installed-$(call checksum,requirements.lock)
 INSTALLED_DEV := $(VENV)/installed-dev-$(call checksum,requirements.lock requirements-dev.lock)
+INSTALLED_PEERS := $(VENV)/installed-peers-$(call checksum,requirements.lock requirements-peers.lock)
 INSTALLED_SAM := $(SAM)/installed-$(call checksum,requirements.lock requirements-sam.lock)
 KALMAP := $(VENV)/kalmap-installed-$(call checksum,requirements.lock pyproject.toml)
 ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
@@ -59,7 +60,7 @@ asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
-bench: $(KALMAP) $(INSTALLED_DEV)  ## Measure, and write docs/benchmarks.md
+bench: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_PEERS)  ## Measure, and write docs/benchmarks.md
 	@$(RUN) benchmarks/run.py
 
 # Needs uv. Universal: one file for Python 3.11 to 3.13, Linux and macOS. --fork-strategy fewest
@@ -69,6 +70,7 @@ UV_COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11
 lock:  ## Renew the lock files
 	$(UV_COMPILE) pyproject.toml --group build -o requirements.lock
 	$(UV_COMPILE) pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) --group peers -c requirements.lock -o requirements-peers.lock
 	$(UV_COMPILE) --group sam -o requirements-sam.lock
 	for name in $$(sed -n 's/==.*//p' functions/requirements.txt); do \
 		version=$$(sed -n "s/^$$name==\([^ ]*\).*/\1/p" requirements.lock); \
@@ -102,6 +104,12 @@ $(INSTALLED_DEV): | $(INSTALLED)
 	@echo "Installing what tests and checks need"
 	@$(RUN) $(PIP_INSTALL) -r requirements-dev.lock
 	@rm -f $(VENV)/installed-dev-*
+	@touch $@
+
+$(INSTALLED_PEERS): | $(INSTALLED)
+	@echo "Installing other filters, to measure against"
+	@$(RUN) $(PIP_INSTALL) --no-build-isolation -r requirements-peers.lock
+	@rm -f $(VENV)/installed-peers-*
 	@touch $@
 
 $(KALMAP): | $(INSTALLED)
