@@ -1,0 +1,155 @@
+"""Batches that nobody starts by hand: a dropped file, an event, a schedule; and their ends."""
+
+import json
+import time
+
+import pytest
+
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.deploy import STACK, deploy
+from kalmap_cli.run import local_parameters
+
+PATIENCE = 60.0
+
+
+class Stack:
+    """The deployed stack, through its services."""
+
+    def __init__(self, cloud):
+        self.client = cloud.clients
+        outputs = cloud.clients("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        self.outputs = {o["OutputKey"]: o["OutputValue"] for o in outputs["Outputs"]}
+        self.bucket = self.outputs["WorkBucket"]
+
+    def executions(self, text):
+        """Descriptions of the executions whose input holds a text."""
+        states = self.client("stepfunctions")
+        listed = states.list_executions(stateMachineArn=self.outputs["StateMachineArn"])
+        found = [
+            states.describe_execution(executionArn=e["executionArn"]) for e in listed["executions"]
+        ]
+        return [e for e in found if text in e.get("input", "")]
+
+    def ended(self, text, count=1):
+        """Wait until so many executions with a text in their input have ended."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = self.executions(text)
+            if len(found) >= count and all(e["status"] != "RUNNING" for e in found):
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"no {count} ended execution(s) with {text!r}: {found}")
+
+    def record(self, batch_id):
+        key = {"batch_id": {"S": batch_id}}
+        table = self.outputs["BatchesTable"]
+        return self.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
+
+
+@pytest.fixture
+def stack(shared):
+    return Stack(shared.cloud)
+
+
+def lines(user, days=3):
+    return "\n".join(
+        json.dumps(
+            {"user_id": user, "timestamp": f"2026-03-{day:02d}T07:00:00Z", "value": 80.0 + day / 10}
+        )
+        for day in range(1, days + 1)
+    )
+
+
+def output(execution):
+    assert execution["status"] == "SUCCEEDED", execution.get("cause")
+    return json.loads(execution["output"])
+
+
+def test_a_file_dropped_under_incoming_is_a_batch(stack):
+    stack.client("s3").put_object(
+        Bucket=stack.bucket, Key="incoming/dropped.jsonl", Body=lines("dropped")
+    )
+    [execution] = stack.ended("incoming/dropped.jsonl")
+    assert output(execution)["accepted"] == 3
+
+
+def test_a_file_put_anywhere_else_is_none(stack):
+    stack.client("s3").put_object(Bucket=stack.bucket, Key="elsewhere/x.jsonl", Body=lines("else"))
+    stack.client("s3").put_object(Bucket=stack.bucket, Key="incoming/y.jsonl", Body=lines("here"))
+    stack.ended("incoming/y.jsonl")
+    assert stack.executions("elsewhere/x.jsonl") == []
+
+
+def test_an_event_requests_a_batch_and_the_same_event_again_makes_no_second(stack):
+    key = "events/requested.jsonl"
+    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=lines("requested"))
+    entry = {
+        "Source": "kalmap",
+        "DetailType": "Batch Requested",
+        "Detail": json.dumps({"source": {"bucket": stack.bucket, "key": key}}),
+    }
+    stack.client("events").put_events(Entries=[entry, entry])
+    first, second = sorted(map(output, stack.ended(key, count=2)), key=len)
+    assert ("accepted" in first) != ("accepted" in second)
+    claimed = first if "first" in first else second
+    assert claimed["first"]["execution_arn"]
+    ran = second if claimed is first else first
+    assert ran["accepted"] == 3
+
+
+def test_a_stopped_execution_releases_its_claim_and_leaves_a_message(stack):
+    key = "events/stopped.jsonl"
+    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=lines("stopped"))
+    states = stack.client("stepfunctions")
+    given = {"source": {"bucket": stack.bucket, "key": key}}
+
+    def start():
+        return states.start_execution(
+            stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(given)
+        )["executionArn"]
+
+    arn = start()
+    deadline = time.monotonic() + PATIENCE
+    while "PlanBatch" not in str(states.get_execution_history(executionArn=arn)["events"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    states.stop_execution(executionArn=arn)
+    history = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+    [identified] = [
+        json.loads(e["stateExitedEventDetails"]["output"])
+        for e in history
+        if e.get("stateExitedEventDetails", {}).get("name") == "IdentifyBatch"
+    ]
+    batch_id = identified["batch"]["batch_id"]
+    while stack.record(batch_id)["status"]["S"] != "FAILED":
+        assert time.monotonic() < deadline, "the claim is not released"
+        time.sleep(0.1)
+    assert "Start the same batch again" in stack.record(batch_id)["reason"]["S"]
+    again = start()
+    while (found := states.describe_execution(executionArn=again))["status"] == "RUNNING":
+        time.sleep(0.1)
+    assert output(found)["accepted"] == 3
+    messages = stack.client("sqs").receive_message(
+        QueueUrl=stack.outputs["FailedBatchesQueue"], MaxNumberOfMessages=10, WaitTimeSeconds=5
+    )
+    assert any(arn in message["Body"] for message in messages["Messages"])
+
+
+def test_a_schedule_runs_what_lies_below_its_prefix(tmp_path):
+    parameters = local_parameters() | {"Schedule": "rate(1 minute)", "SchedulePrefix": "nightly/"}
+    with DataDirectory(tmp_path) as data, LocalCloud(data) as cloud:
+        deploy(cloud.clients, parameters)
+        stack = Stack(cloud)
+        stack.client("s3").put_object(
+            Bucket=stack.bucket, Key="nightly/a.jsonl", Body=lines("nightly")
+        )
+        rules = stack.client("events").list_rules()["Rules"]
+        [rule] = [r for r in rules if r.get("ScheduleExpression") == "rate(1 minute)"]
+        [target] = stack.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        assert target["Arn"] == stack.outputs["StateMachineArn"]
+        # What the rule sends at its time; waiting for the minute would test only the clock.
+        states = stack.client("stepfunctions")
+        states.start_execution(stateMachineArn=target["Arn"], input=target["Input"])
+        [execution] = stack.ended("nightly/")[:1]
+        assert output(execution)["accepted"] == 3
