@@ -10,7 +10,16 @@ class KalmapError(Exception):
 
 
 class InvalidInput(KalmapError):
-    """The execution's input is not of the form that docs and README describe."""
+    """The execution's input is not of the form that docs and README describe.
+
+    Args:
+        message: The sentence.
+        field: The field that is wrong, where the sentence is about one.
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InvalidProfile(KalmapError):
@@ -19,6 +28,18 @@ class InvalidProfile(KalmapError):
 
 class InvalidSetting(KalmapError):
     """An environment variable of a function holds a value that is not allowed."""
+
+
+class UnsupportedBody(KalmapError):
+    """An HTTP request's body has a type or an encoding that is not read."""
+
+
+class TooLarge(KalmapError):
+    """An HTTP request holds more than is answered at once; it belongs into a batch."""
+
+
+class Contradiction(KalmapError):
+    """A request contradicts another one, or the state of what it is about."""
 
 
 class InputNotFound(KalmapError):

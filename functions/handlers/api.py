@@ -1,0 +1,98 @@
+"""The HTTP API: one function behind every path of it."""
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.metrics import MetricUnit
+
+from handlers import api_batches, api_measurements, api_users
+from handlers.edge import Event, logger, metrics
+from handlers.gateway import Call, encoded, problem, refusal, resident_mb
+from handlers.states import breaker, memory, recent
+from kalmap.openapi import document
+from kalmap.wire import Health
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+app = APIGatewayRestResolver()
+for router in (api_measurements.router, api_batches.router, api_users.router):
+    app.include_router(router)
+
+
+@app.get("/health")
+def get_health() -> Response[Any]:
+    """Whether requests are answered."""
+    circuit = breaker().circuit.value
+    kept = recent()
+    return encoded(
+        Health(
+            status="ok" if circuit == "closed" else "degraded",
+            circuit=circuit,
+            cached_states=len(kept) if kept else 0,
+            memory_mb=round(resident_mb(), 1),
+        )
+    )
+
+
+@app.get("/openapi.json")
+def get_document() -> Response[Any]:
+    """The OpenAPI document; `.` is the address it was read from."""
+    return encoded(document("."))
+
+
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
+def refuse(error: Exception) -> Response[Any]:
+    """A problem instead of an answer."""
+    return refusal(Call(app.current_event, app.lambda_context), error)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
+    """Answer a request."""
+    began = time.monotonic()
+    # The gateway has routed the request by its path already, and undone its escapes where it
+    # does: the resource names the route, whatever is in the path.
+    routed = event | {"path": event["resource"]}
+    metrics.add_dimension("step", "api")
+    metrics.add_metric("Requests", MetricUnit.Count, 1)
+    answer = app.resolve(routed, context) if memory().admits() else _exhausted(routed, context)
+    used = memory().look()
+    seconds = time.monotonic() - began
+    metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
+    metrics.add_metric("Memory", MetricUnit.Megabytes, used)
+    metrics.add_metric(
+        "MemoryShare", MetricUnit.Percent, 100 * used / int(context.memory_limit_in_mb)
+    )
+    logger.info(
+        "request answered",
+        resource=event["resource"],
+        method=event["httpMethod"],
+        status=answer["statusCode"],
+        seconds=round(seconds, 4),
+        memory_mb=round(used, 1),
+    )
+    return answer
+
+
+def _exhausted(event: Event, context: "LambdaContext") -> dict[str, Any]:
+    """The answer of a container that has just freed its cache."""
+    metrics.add_metric("MemoryRelieved", MetricUnit.Count, 1)
+    logger.warning("memory limit passed: cache freed, one request turned away")
+    call = Call(app._to_proxy_event(event), context)  # noqa: SLF001 - no public way to it
+    told = problem(
+        call,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "This container had to free memory first; send the request again.",
+        retry_after=0.5,
+    )
+    return {
+        "statusCode": told.status_code,
+        "headers": told.headers | {"Content-Type": told.content_type},
+        "body": told.body,
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,58 @@
+"""GET /users/{id}: what is believed of a user now, or expected at a later time."""
+
+import os
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from handlers.gateway import Call, encoded
+from handlers.states import dynamodb
+from kalmap.batch import parse_moment
+from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.item import key, stored_item
+from kalmap.measurement import MAX_ID_BYTES
+from kalmap.profile import MAX_NAME
+from kalmap.user_view import user_view
+
+router = APIGatewayRouter()  # type: ignore[no-untyped-call]
+
+_DEFAULT_PROFILE = "body-weight"
+
+
+@router.get("/users/<user_id>")
+def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name for it
+    """A user's state, or what it is expected to be."""
+    call = Call(router.current_event, router.lambda_context)
+    user, profile = call.path("user_id"), call.query("profile") or _DEFAULT_PROFILE
+    at = _moment(call.query("at"))
+    found = None
+    # No longer id or name has a state, and the table would refuse to look for one.
+    if len(user.encode(errors="replace")) <= MAX_ID_BYTES and len(profile) <= MAX_NAME:
+        found = (
+            dynamodb()
+            .get_item(
+                TableName=os.environ["STATES_TABLE"], Key=key(user, profile), ConsistentRead=True
+            )
+            .get("Item")
+        )
+    if not found:
+        raise InputNotFound(f"There is no state of this user under the profile {profile[:60]!r}.")
+    return encoded(user_view(stored_item(found), at))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        # In a query an unescaped plus sign means a space.
+        moment = parse_moment(text.strip().replace(" ", "+"))
+    except (msgspec.ValidationError, OverflowError, ValueError):
+        moment = None
+    if moment is None or datetime.fromisoformat(text.strip().replace(" ", "+")).tzinfo is None:
+        raise InvalidInput(
+            "at must be a time with its offset, like 2026-03-01T07:12:00+01:00.", "at"
+        )
+    return moment

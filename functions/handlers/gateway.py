@@ -1,0 +1,190 @@
+"""The HTTP API's edge: what a request brings, how answers and problems leave, what is counted."""
+
+import base64
+import gzip
+import resource
+import sys
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+import boto3
+import msgspec
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handlers.edge import logger, metrics, work_bucket
+from kalmap import errors
+from kalmap.breaker import CircuitOpen
+from kalmap.table import THROTTLED
+from kalmap.wire import Problem, field_of
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_JSON = "application/json"
+#: A shorter answer gains nothing by being compressed.
+_COMPRESSED_FROM = 1024
+_BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})
+_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
+
+
+class Refusal(NamedTuple):
+    """How a kind of error is told."""
+
+    status: HTTPStatus
+    code: str
+    field: str | None = None
+
+
+_REFUSALS: Mapping[type[Exception], Refusal] = {
+    errors.InvalidInput: Refusal(HTTPStatus.BAD_REQUEST, "invalid_request"),
+    errors.InvalidProfile: Refusal(HTTPStatus.BAD_REQUEST, "invalid_profile", "profile"),
+    errors.UnknownFormat: Refusal(HTTPStatus.BAD_REQUEST, "invalid_request", "source"),
+    errors.InputNotFound: Refusal(HTTPStatus.NOT_FOUND, "not_found"),
+    errors.Contradiction: Refusal(HTTPStatus.CONFLICT, "conflict"),
+    errors.TooLarge: Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
+    errors.UnsupportedBody: Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+    errors.StoreUnavailable: Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+}
+
+
+class Call:
+    """A request, as far as the routes look at it."""
+
+    def __init__(self, event: BaseProxyEvent, context: "LambdaContext") -> None:
+        self._event = APIGatewayProxyEvent(event.raw_event)
+        self.context = context
+        self.request_id: str = self._event.request_context.request_id or context.aws_request_id
+
+    @property
+    def body(self) -> bytes:
+        """As it was sent."""
+        body = self._event.body or ""
+        if self._event.is_base64_encoded:
+            return base64.b64decode(body)
+        return body.encode(errors="replace")
+
+    def header(self, name: str) -> str:
+        """A header's value; empty where there is none."""
+        return self._event.headers.get(name) or ""
+
+    def query(self, name: str) -> str | None:
+        """A query parameter."""
+        value = (self._event.query_string_parameters or {}).get(name)
+        return None if value is None else str(value)
+
+    def path(self, name: str) -> str:
+        """A parameter in the path. The gateway gives it as it stands in the address."""
+        return unquote((self._event.path_parameters or {}).get(name) or "")
+
+    @property
+    def caller(self) -> str:
+        """Whose credentials signed the request; empty where that is not known."""
+        identity = self._event.raw_event["requestContext"].get("identity") or {}
+        return str(identity.get("userArn") or identity.get("accessKey") or "")
+
+
+def encoded(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response[Any]:
+    """An answer in JSON."""
+    return Response(status, _JSON, msgspec.json.encode(content).decode())
+
+
+def packed(content: bytes, *, accepts: str) -> Response[Any]:
+    """A JSON answer, compressed where that pays and the client takes it."""
+    if "gzip" not in accepts.lower() or len(content) < _COMPRESSED_FROM:
+        return Response(HTTPStatus.OK, _JSON, content.decode())
+    headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(HTTPStatus.OK, _JSON, gzip.compress(content, 5, mtime=0), headers)
+
+
+def problem(
+    call: Call,
+    status: HTTPStatus,
+    code: str,
+    message: str,
+    field: str | None = None,
+    retry_after: float | None = None,
+) -> Response[Any]:
+    """A problem, in the one form that all of them have."""
+    metrics.add_metric("Problems", MetricUnit.Count, 1)
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after + 0.5)))}
+    body = msgspec.json.encode(Problem(code, message, field, call.request_id)).decode()
+    return Response(status, _JSON, body, headers)
+
+
+def refusal(call: Call, error: Exception) -> Response[Any]:
+    """What a request is answered that raised an error."""
+    if isinstance(error, CircuitOpen):
+        refuse = _REFUSALS[errors.StoreUnavailable]
+        return problem(call, refuse.status, refuse.code, str(error), retry_after=error.retry_after)
+    for kind, refuse in _REFUSALS.items():
+        if isinstance(error, kind):
+            retry = 1.0 if refuse.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            field = getattr(error, "field", None) or refuse.field or field_of(str(error))
+            return problem(call, refuse.status, refuse.code, str(error), field, retry)
+    if isinstance(error, NotFoundError):
+        return problem(call, HTTPStatus.NOT_FOUND, "not_found", "There is no such path.")
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _BUSY:
+            sentence = "AWS asks for fewer requests; come again later."
+            return problem(
+                call, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", sentence, retry_after=2.0
+            )
+        if code in _FORBIDDEN:
+            return problem(
+                call,
+                HTTPStatus.BAD_REQUEST,
+                "invalid_request",
+                "kalmap may not read there. Name the bucket by the stack's parameter InputBucket, "
+                "or send the file by POST /batches/uploads.",
+                "source",
+            )
+    return _unexpected(call, error)
+
+
+def _unexpected(call: Call, error: Exception) -> Response[Any]:
+    # Messages may quote what was sent, so only kind and place are logged.
+    places = [
+        f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    cause = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    logger.error("request failed", error=type(error).__name__, cause=cause, places=places[-6:])
+    metrics.add_metric("Errors", MetricUnit.Count, 1)
+    sentence = "Something unexpected went wrong; the logs tell more under this request id."
+    if isinstance(error, BotoCoreError):
+        return problem(
+            call, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", sentence, retry_after=2.0
+        )
+    return problem(call, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", sentence)
+
+
+def presigned(key: str, seconds: int, operation: str = "get_object") -> str:
+    """An address of an object in the work bucket that works without credentials for a while."""
+    place = {"Bucket": work_bucket().bucket, "Key": key}
+    return str(_signer().generate_presigned_url(operation, Params=place, ExpiresIn=seconds))
+
+
+@cache
+def _signer() -> Any:
+    return boto3.client("s3", config=Config(signature_version="s3v4"))
+
+
+def resident_mb() -> float:
+    """Memory that the process holds now; where that cannot be read, what it held at most."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        unit = 1024 if sys.platform == "linux" else 1024 * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return pages * resource.getpagesize() / 2**20

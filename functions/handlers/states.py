@@ -1,0 +1,167 @@
+"""The stored states as the HTTP API reaches them, made once per container."""
+
+import ctypes
+import gc
+import os
+import time
+from functools import cache
+from typing import Any
+
+import boto3
+import msgspec
+
+from handlers.edge import logger, work_bucket
+from handlers.gateway import resident_mb
+from kalmap.access import States
+from kalmap.backoff import RetryPolicy
+from kalmap.breaker import CircuitBreaker
+from kalmap.cache import Cache, Key, Layers, RecentStates, SharedStates
+from kalmap.errors import KalmapError
+from kalmap.settings import Settings, read_settings
+from kalmap.store import StateStore
+from kalmap.table import client_config
+
+#: A caller waits: give up early, and leave the rest to his next try.
+_RETRY = RetryPolicy(base=0.03, cap=0.5, attempts=8)
+_ANSWER_SECONDS = 3.0
+_FREQUENT = "cache/frequent.json"
+_FREQUENT_EVERY = 300.0
+_WARMUP_SECONDS = 2.0
+
+
+@cache
+def settings() -> Settings:
+    """The container's settings, checked."""
+    return read_settings(os.environ)
+
+
+@cache
+def dynamodb() -> Any:
+    """A client that leaves retries to the store."""
+    config = client_config(parallelism=settings().batch_parallelism, timeout=_ANSWER_SECONDS)
+    return boto3.client("dynamodb", config=config)
+
+
+@cache
+def breaker() -> CircuitBreaker:
+    """The circuit breaker around the table of states."""
+    return CircuitBreaker()
+
+
+@cache
+def recent() -> RecentStates | None:
+    """The states this container keeps; None where it keeps none."""
+    given = settings()
+    return RecentStates(given.cache_size, given.cache_seconds) if given.enable_batch_cache else None
+
+
+@cache
+def states() -> States:
+    """The stored states, warmed up with those of the most frequent users."""
+    given = settings()
+    store = StateStore(
+        dynamodb(),
+        os.environ["STATES_TABLE"],
+        retry=_RETRY,
+        get_size=given.db_batch_get_size,
+        write_size=given.db_batch_write_size,
+        parallelism=per_group(),
+    )
+    found = States(store, breaker(), _cache(given))
+    _warm_up(found, given)
+    return found
+
+
+def workers() -> int:
+    """Groups of users worked on at a time; with their writes, BATCH_PARALLELISM requests."""
+    return max(1, settings().batch_parallelism // per_group())
+
+
+def per_group() -> int:
+    """Requests in flight for one group of users."""
+    return 1 if settings().batch_parallelism == 1 else 2
+
+
+def _cache(given: Settings) -> Cache | None:
+    near = recent()
+    if near is None or not given.cache_url:
+        return near
+    # Only there where a shared cache is wanted.
+    import redis  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+
+    client = redis.Redis.from_url(
+        given.cache_url, socket_timeout=0.2, socket_connect_timeout=0.5, retry=None
+    )
+    far = SharedStates(client, given.cache_seconds, given.cache_batch_size, redis.RedisError)
+    return Layers(near, far)
+
+
+def _warm_up(found: States, given: Settings) -> None:
+    if recent() is None or not given.cache_warmup_size:
+        return
+    try:
+        data = work_bucket().find(_FREQUENT)
+        keys = msgspec.json.decode(data, type=list[Key]) if data else []
+        for profile in {key.profile for key in keys}:
+            users = [key.user for key in keys[: given.cache_warmup_size] if key.profile == profile]
+            found.load(profile, users, time.monotonic() + _WARMUP_SECONDS)
+    except (KalmapError, msgspec.MsgspecError) as error:
+        # Warmth is a kindness; a container that starts cold is as right as any.
+        logger.warning("not warmed up", error=type(error).__name__)
+
+
+class _Frequent:
+    """Tells other containers now and then whom this one is asked about most."""
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + _FREQUENT_EVERY
+
+    def tell(self) -> None:
+        kept, most = recent(), settings().cache_warmup_size
+        if kept is None or not most or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _FREQUENT_EVERY
+        work_bucket().put(_FREQUENT, msgspec.json.encode(kept.frequent(most)))
+
+
+frequent = cache(_Frequent)
+
+
+class Memory:
+    """Keeps the container below BATCH_MEMORY_LIMIT_MB, well before the platform would end it."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._passed = False
+
+    def admits(self) -> bool:
+        """Whether the next request may come; if not, memory is freed, and the one after may."""
+        if not self._passed:
+            return True
+        self._passed = False
+        kept = recent()
+        if kept is not None:
+            kept.clear()
+        gc.collect()
+        _return_freed_memory()
+        return False
+
+    def look(self) -> float:
+        """Notes whether the limit was passed; gives the megabytes in use."""
+        used = resident_mb()
+        self._passed = used > self._limit
+        return used
+
+
+@cache
+def memory() -> Memory:
+    """The container's watch over its memory."""
+    return Memory(settings().batch_memory_limit_mb)
+
+
+def _return_freed_memory() -> None:
+    """The C library keeps freed memory for later; the limit counts it."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return

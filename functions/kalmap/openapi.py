@@ -1,0 +1,245 @@
+"""The HTTP API's OpenAPI document, with schemas from the very types that bodies are read with."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kalmap import wire
+from kalmap.batch import BatchInput
+from kalmap.outcome import Status
+from kalmap.results import Rejected, Result
+
+_BATCH_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_EXAMPLE = {
+    "user_id": "u-17",
+    "timestamp": "2026-03-01T07:12:00+01:00",
+    "value": 81.4,
+    "unit": "kg",
+    "source": "scale",
+    "measurement_id": "m-9",
+}
+_PROBLEMS = {
+    400: "The request is not of the form described here; `field` names what is wrong.",
+    403: "The request is not signed, or its caller may not make it.",
+    404: "There is no such thing.",
+    409: "It contradicts another request, or what it asks about has not ended yet.",
+    413: "It holds more than is answered at once: send it as a batch.",
+    415: "The body is of a type or an encoding that is not read.",
+    429: "Too many requests; Retry-After says when to come again.",
+    503: "The table or this container is overloaded; Retry-After says when to come again.",
+}
+#: What the gateway itself may answer, whatever is asked.
+_ALWAYS = (400, 403, 429, 503)
+
+
+class Operation(NamedTuple):
+    """A method of a path."""
+
+    method: str
+    path: str
+    summary: str
+    status: int
+    answer: type | None
+    body: type | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
+    problems: tuple[int, ...] = ()
+    body_required: bool = True
+
+
+class Answered(msgspec.Struct):
+    """What became of the measurements."""
+
+    results: list[Result] | None
+    """In the measurements' order; null where there are too many for an answer."""
+    results_url: str | None
+    """Where those many are, as JSONL."""
+    rejected: list[Rejected]
+    """What is wrong with those that could not be read."""
+    revisions: list[dict[str, Any]]
+    """Earlier readings about which a late one changed the decision."""
+    summary: dict[str, Any]
+    """Counts, mean quality, time per user, database requests."""
+
+
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+_LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most of a page.")
+_CURSOR = _query("cursor", {"type": "string"}, "Of the page before.")
+_BATCH = {"name": "batch_id", "in": "path", "required": True, "schema": _BATCH_ID}
+_STATUSES = [status.label for status in Status]
+
+OPERATIONS = (
+    Operation(
+        "post",
+        "/measurements",
+        "Fold measurements into their users' states, and answer at once",
+        200,
+        Answered,
+        wire.Measurements,
+        (
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+                "description": "The same key gets the same answer again, for 24 hours.",
+            },
+        ),
+        (409, 413, 415),
+    ),
+    Operation(
+        "post",
+        "/batches",
+        "Start a batch of objects in S3, or of records sent along",
+        202,
+        wire.BatchStarted,
+        BatchInput,
+        (),
+        (404, 409, 413, 415),
+    ),
+    Operation(
+        "post",
+        "/batches/uploads",
+        "Get an address for a file whose arrival starts a batch",
+        201,
+        wire.Upload,
+        wire.UploadRequest,
+        (),
+        (413, 415),
+        body_required=False,
+    ),
+    Operation(
+        "get",
+        "/batches",
+        "List the batches, the newest first",
+        200,
+        wire.BatchPage,
+        None,
+        (_LIMIT, _CURSOR),
+    ),
+    Operation(
+        "get",
+        "/batches/{batch_id}",
+        "Look at a batch: how far it is, or how it ended",
+        200,
+        wire.BatchView,
+        None,
+        (_BATCH,),
+        (404,),
+    ),
+    Operation(
+        "get",
+        "/batches/{batch_id}/results",
+        "Read the results of a batch that has ended",
+        200,
+        wire.ResultPage,
+        None,
+        (
+            _BATCH,
+            _query("status", {"type": "string", "enum": _STATUSES}, "Only of this status."),
+            _query("user", {"type": "string", "minLength": 1}, "Only of this user."),
+            _LIMIT,
+            _CURSOR,
+        ),
+        (404, 409),
+    ),
+    Operation(
+        "get",
+        "/users/{user_id}",
+        "Look at a user's state, or predict it",
+        200,
+        wire.UserView,
+        None,
+        (
+            {"name": "user_id", "in": "path", "required": True, "schema": {"type": "string"}},
+            _query(
+                "profile", {"type": "string", "minLength": 1}, "Its name; body-weight by default."
+            ),
+            _query(
+                "at",
+                {"type": "string", "format": "date-time"},
+                "A time after the newest reading: level, slope and interval are of then.",
+            ),
+        ),
+        (404, 409),
+    ),
+    Operation("get", "/health", "See whether requests are answered", 200, wire.Health),
+    Operation("get", "/openapi.json", "Read this document", 200, None),
+)
+
+
+def document(server: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document.
+
+    Args:
+        server: The API's address, with its stage.
+    """
+    kinds = {kind for one in OPERATIONS for kind in (one.body, one.answer) if kind}
+    ordered = sorted(kinds | {wire.Problem}, key=lambda kind: kind.__name__)
+    _, components = msgspec.json.schema_components(
+        ordered, ref_template="#/components/schemas/{name}"
+    )
+    components["Measurements"]["properties"]["measurements"]["examples"] = [[_EXAMPLE]]
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "kalmap",
+            "version": "1",
+            "description": "Is each reading believable, and what is the true level now?",
+        },
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "sigv4": {
+                    "type": "apiKey",
+                    "name": "Authorization",
+                    "in": "header",
+                    "description": "AWS Signature Version 4 for execute-api.",
+                }
+            },
+        },
+        "security": [{"sigv4": []}],
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    answer: Mapping[str, Any] = _refer(operation.answer) if operation.answer else {}
+    responses = {
+        str(operation.status): {
+            "description": operation.summary,
+            "content": {"application/json": {"schema": answer}},
+        }
+    }
+    for status in sorted({*_ALWAYS, *operation.problems}):
+        responses[str(status)] = {
+            "description": _PROBLEMS[status],
+            "content": {"application/json": {"schema": _refer(wire.Problem)}},
+        }
+    described: dict[str, Any] = {
+        "operationId": _name(operation),
+        "summary": operation.summary,
+        "parameters": list(operation.parameters),
+        "responses": responses,
+    }
+    if operation.body:
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": {"application/json": {"schema": _refer(operation.body)}},
+        }
+    return described
+
+
+def _name(operation: Operation) -> str:
+    words = operation.path.replace("{", "").replace("}", "").replace(".", "_").split("/")
+    return "_".join([operation.method, *filter(None, words)])
+
+
+def _refer(kind: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}

@@ -1,0 +1,162 @@
+"""Pages: of a batch's results, and of the batches; each names where the next one begins."""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from kalmap.errors import InvalidInput
+from kalmap.folder import Folder
+from kalmap.results import merge
+from kalmap.shards import shard_of
+from kalmap.wire import BatchPage, BatchView, ResultPage
+
+#: A page ends after so many lines, however few of them were asked for.
+_MOST_LINES = 50_000
+
+
+class _Place(msgspec.Struct, array_like=True, frozen=True):
+    """The last result of a page."""
+
+    shard: int = 0
+    index: int = -1
+
+
+class _Newest(msgspec.Struct, array_like=True, frozen=True):
+    """The last batch of a page."""
+
+    started_at: str
+    batch_id: str
+
+
+class _Line(msgspec.Struct):
+    index: int
+    user_id: str | None
+    status: str
+
+
+def result_page(
+    folder: Folder, *, limit: int, status: str | None, user: str | None, cursor: str | None
+) -> ResultPage:
+    """Some of an ended batch's results.
+
+    Args:
+        folder: The batch's.
+        limit: Most results of a page.
+        status: Only results of this status.
+        user: Only this user's, readable ones: a record that could not be read is nobody's.
+        cursor: Of the page before.
+
+    Returns:
+        A page; with few hits in many results it may have fewer than `limit`, or none, and
+        still not be the last.
+
+    Raises:
+        InvalidInput: The cursor is not one of ours.
+        InputNotFound: The batch ended before it had results.
+    """
+    place = _read_cursor(cursor, _Place) if cursor else _Place()
+    shards = folder.plan().shards
+    wanted: Iterable[int] = range(place.shard, shards)
+    if user is not None:
+        own = shard_of(user, shards)
+        wanted = [own] if own >= place.shard else []
+    rounds = folder.rounds()
+    decode = msgspec.json.Decoder(_Line).decode
+    found: list[msgspec.Raw] = []
+    seen = 0
+    for shard in wanted:
+        after = place.index if shard == place.shard else -1
+        for text in merge(_OneShard(folder, shard, rounds), folder.prefix):
+            line = decode(text)
+            if line.index <= after:
+                continue
+            if len(found) == limit or seen == _MOST_LINES:
+                return ResultPage(found, _cursor(_Place(shard, after)))
+            seen, after = seen + 1, line.index
+            if status in {None, line.status} and user in {None, line.user_id}:
+                found.append(msgspec.Raw(text))
+    return ResultPage(found, None)
+
+
+def batch_page(
+    records: Iterable[Mapping[str, Any]], *, limit: int, cursor: str | None
+) -> BatchPage:
+    """Some of the batches, the newest first.
+
+    Args:
+        records: All of them, as items of the table.
+        limit: Most batches of a page.
+        cursor: Of the page before.
+
+    Raises:
+        InvalidInput: The cursor is not one of ours.
+    """
+    views = sorted((batch_view(record) for record in records), key=_age, reverse=True)
+    if cursor:
+        last = _read_cursor(cursor, _Newest)
+        views = [view for view in views if _age(view) < (last.started_at, last.batch_id)]
+    page = views[:limit]
+    more = len(views) > limit
+    return BatchPage(page, _cursor(_Newest(*_age(page[-1]))) if more else None)
+
+
+def batch_view(record: Mapping[str, Any]) -> BatchView:
+    """A batch as its record has it."""
+
+    def text(name: str) -> str | None:
+        value = record.get(name, {}).get("S")
+        return None if value is None else str(value)
+
+    def number(name: str) -> int | None:
+        value = record.get(name, {}).get("N")
+        return None if value is None else int(value)
+
+    return BatchView(
+        batch_id=record["batch_id"]["S"],
+        status=text("status") or "RUNNING",
+        reason=text("reason"),
+        execution_arn=text("execution_arn"),
+        started_at=text("started_at"),
+        finished_at=text("finished_at"),
+        received=number("received"),
+        accepted=number("accepted"),
+        users=number("users"),
+        changed=number("changed"),
+    )
+
+
+class _OneShard:
+    """A batch's result files, as far as they belong to one shard."""
+
+    def __init__(self, folder: Folder, shard: int, rounds: int) -> None:
+        self._folder = folder
+        self._shard = shard
+        self._rounds = rounds
+
+    def keys(self, prefix: str) -> Iterator[str]:  # noqa: ARG002 - merge() gives the folder's own
+        for round_ in range(self._rounds):
+            stem = self._folder.results_key(round_, self._shard).removesuffix(".jsonl")
+            yield from self._folder.objects.keys(stem)
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        return self._folder.objects.lines(key)
+
+
+def _age(view: BatchView) -> tuple[str, str]:
+    return view.started_at or "", view.batch_id
+
+
+def _cursor(place: msgspec.Struct) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, kind: type[Any]) -> Any:
+    try:
+        data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.msgpack.decode(data, type=kind)
+    except (ValueError, msgspec.MsgspecError, UnicodeError) as error:
+        raise InvalidInput(
+            "The cursor is not one that a page of this list has given.", "cursor"
+        ) from error

@@ -1,0 +1,81 @@
+"""A user's state as it is shown: what is believed now, or expected at a later time."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from kalmap import codec
+from kalmap.batch import microseconds
+from kalmap.errors import InvalidInput, InvalidProfile
+from kalmap.item import StoredItem
+from kalmap.profile import Profile, builtin_profile, digest
+from kalmap.state import describe, predict
+from kalmap.wire import Interval, UserView
+
+_PROBABILITY = 0.95
+#: Half the width of a normal distribution's central 95 %, in standard deviations.
+_STANDARD_DEVIATIONS = 1.959964
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def user_view(item: StoredItem, at: datetime | None) -> UserView:
+    """A stored state in readable fields.
+
+    What takes the profile to be computed is there for built-in profiles only, since the table
+    keeps a profile's name and digest, but not the profile.
+
+    Args:
+        item: The user's item.
+        at: The time to predict for; None for the state as it is.
+
+    Raises:
+        InvalidInput: `at` lies before the newest reading, or the profile is not known here, or
+            the stored state is not sound.
+    """
+    view = UserView(
+        user_id=item.user,
+        profile=item.profile,
+        unit=None,
+        level=item.level,
+        slope=item.slope,
+        as_of=None if item.as_of is None else _iso(item.as_of),
+    )
+    profile = _profile(item)
+    if profile is None:
+        if at is not None:
+            raise InvalidInput(
+                f"Predictions are made for built-in profiles only; the state of this user under "
+                f"{item.profile} was folded with another one."
+            )
+        return view
+    stored = describe(item.state.body, profile)
+    level, level_sd, slope = stored.level, stored.level_sd, stored.slope
+    if at is not None:
+        level, level_sd, slope = predict(profile, item.state.body, microseconds(at))
+    margin = _STANDARD_DEVIATIONS * level_sd
+    return msgspec.structs.replace(
+        view,
+        unit=profile.unit,
+        level=level,
+        slope=slope,
+        as_of=_iso(stored.as_of),
+        level_sd=level_sd,
+        interval=Interval(level - margin, level + margin, _PROBABILITY),
+        readings=stored.window,
+        rejected=stored.rejected,
+        at=at,
+    )
+
+
+def _profile(item: StoredItem) -> Profile | None:
+    """The profile a state was folded under, if it comes with kalmap."""
+    try:
+        profile = builtin_profile(item.profile)
+    except InvalidProfile:
+        return None
+    return profile if codec.digest_of(item.state.body) == digest(profile) else None
+
+
+def _iso(microseconds_: int) -> str:
+    moment = _EPOCH + timedelta(microseconds=microseconds_)
+    return moment.isoformat().replace("+00:00", "Z")
