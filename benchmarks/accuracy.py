@@ -1,0 +1,201 @@
+"""How true the estimates are, on simulated body weight whose truth is known.
+
+    python benchmarks/accuracy.py [--users 2000] [--days 180] [--seed 7]
+
+Against an exponential average (0.1), a Kalman filter without gate, and the median of the last
+seven readings with its trend taken out. The profile's noises were fitted (`kalmap tune`) to
+simulated readings of another seed.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("functions", "cli")]
+
+import msgspec
+import numpy as np
+
+from kalmap.fold import Folded, fold_users
+from kalmap.outcome import Reason
+from kalmap.profile import Profile, builtin_profile
+from kalmap.readings import Readings
+from kalmap.units import ratio
+from kalmap_cli.simulate import END, SOURCES, Fault, Rates, Simulated, simulate
+
+CLEAN = Rates(outliers=0.0, unit_mistakes=0.0, slips=0.0, duplicates=0.0)
+JUMP = 8.0
+
+
+class Weighed(NamedTuple):
+    """Simulated readings, user after user in order of time, and their truth."""
+
+    readings: Readings
+    level: np.ndarray
+    fault: np.ndarray
+    noise: np.ndarray
+    """Standard deviation of the source."""
+    number: np.ndarray
+    """0-based place among the user's readings."""
+    users: int
+
+
+def weighed(profile: Profile, users: int, days: int, seed: int, rates: Rates) -> Weighed:
+    blocks = simulate(users, days, seed, rates=rates)
+    all_ = Simulated._make(np.concatenate(column) for column in zip(*blocks, strict=True))
+    order = np.lexsort((all_.time, all_.user))
+    order = order[all_.fault[order] != Fault.DUPLICATE]
+    some = Simulated._make(column[order] for column in all_)
+    code = np.array([profile.source_code(source.name) for source in SOURCES], np.uint8)
+    noise = np.array([source.noise for source in SOURCES])
+    number = np.arange(order.size) - np.searchsorted(some.user, some.user)
+    readings = Readings(
+        some.user,
+        some.time,
+        np.where(some.pounds, some.value * ratio("lb", "kg"), some.value),
+        code[some.source],
+        np.zeros(order.size, np.uint8),
+        np.arange(order.size, dtype=np.uint64),
+        np.arange(order.size),
+    )
+    return Weighed(readings, some.level, some.fault, noise[some.source], number, users)
+
+
+def folded(profile: Profile, data: Weighed) -> Folded:
+    return fold_users(profile, [None] * data.users, data.readings, END + 10**12)
+
+
+def without_gate(profile: Profile) -> Profile:
+    return msgspec.structs.replace(profile, gate=1e6, rate_limit=1e12, unit="points")
+
+
+def exponential_average(data: Weighed, weight: float = 0.1) -> np.ndarray:
+    value, level = data.readings.value, np.empty(data.readings.value.size)
+    for i, number in enumerate(data.number.tolist()):
+        level[i] = value[i] if number == 0 else level[i - 1] + weight * (value[i] - level[i - 1])
+    return level
+
+
+def median_of_seven(data: Weighed, most: int = 7) -> np.ndarray:
+    """Median of the last readings, each brought to now along their Theil-Sen slope."""
+    days = data.readings.time / 86_400e6
+    level = np.empty(days.size)
+    for size in range(1, most + 1):
+        last = np.flatnonzero(data.number >= size - 1 if size == most else data.number == size - 1)
+        window = last[:, None] - np.arange(size)
+        value, age = data.readings.value[window], days[last][:, None] - days[window]
+        slope = np.zeros(last.size)
+        if size >= 4:
+            first, second = np.triu_indices(size, 1)
+            apart = np.maximum(age[:, second] - age[:, first], 0.5)
+            slope = np.median((value[:, first] - value[:, second]) / apart, axis=1)
+        level[last] = np.median(value + slope[:, None] * age, axis=1)
+    return level
+
+
+def rmse(level: np.ndarray, data: Weighed, some: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((level[some] - data.level[some]) ** 2)))
+
+
+def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
+    """Precision and recall on each kind of fault, once a user has three readings."""
+    known = data.number >= 3
+    rejected = (result.reason > 0) & known
+    error = np.abs(data.readings.value - data.level) / data.noise
+    gross = (error > 6.0) & known
+    # Isolated: no other fault among the two readings on either side.
+    faulty = data.fault != Fault.NONE
+    alone = np.ones(faulty.size, np.bool_)
+    for apart in (1, 2):
+        alone[apart:] &= ~faulty[:-apart]
+        alone[:-apart] &= ~faulty[apart:]
+    units = (data.fault == Fault.UNIT_MISTAKE) & known & alone
+    # A value in pounds above the range's end is caught by the range and cannot be named.
+    nameable = units & (result.reason != Reason.OUT_OF_RANGE)
+    found = {
+        "gross faults": float(gross.sum()),
+        "gross precision": float((gross & rejected).sum() / rejected.sum()),
+        "gross recall": float((gross & rejected).sum() / gross.sum()),
+        "unit mix-ups, isolated": float(units.sum()),
+        "unit mix-ups caught": float((units & rejected).sum() / units.sum()),
+        "unit mix-ups named": float((result.reason[nameable] == Reason.UNIT_SUSPECT).mean()),
+        "named of all caught": float(
+            (result.reason[units] == Reason.UNIT_SUSPECT).sum() / units.sum()
+        ),
+    }
+    for kind in (Fault.OUTLIER, Fault.UNIT_MISTAKE, Fault.SLIP):
+        those = (data.fault == kind) & known
+        found[f"{kind.label} recall"] = float((those & rejected).sum() / those.sum())
+    for reason in (Reason.IMPLAUSIBLE_RATE, Reason.OUTLIER, Reason.UNIT_SUSPECT):
+        those = (result.reason == reason) & known
+        found[f"{reason.label} precision"] = float((those & faulty).sum() / those.sum())
+    return found
+
+
+def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
+    """Readings until one is believed again after every user's weight jumps in the middle."""
+    counts = np.bincount(data.readings.user, minlength=data.users)
+    long = counts[data.readings.user] >= 20
+    after = long & (data.number >= counts[data.readings.user] // 2)
+    shares = {}
+    for jump in (JUMP, -JUMP):
+        moved = data.readings._replace(value=data.readings.value + jump * after)
+        result = fold_users(profile, [None] * data.users, moved, END + 10**12)
+        near = np.abs(result.level - data.level - jump * after) < JUMP / 4.0
+        first = np.flatnonzero(after & (data.number == counts[data.readings.user] // 2))
+        # 1: the first reading after the jump was believed, and the level is the new one.
+        window = first[:, None] + np.arange(10)
+        believed = (result.reason[window] == 0) & near[window]
+        needed = np.where(believed.any(axis=1), believed.argmax(axis=1) + 1, 99)
+        sign = "+" if jump > 0 else "-"
+        shares[f"recovered within 4 readings of {sign}8 kg"] = float((needed <= 4).mean())
+        shares[f"mean readings to recover from {sign}8 kg"] = float(needed[needed < 99].mean())
+    return shares
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--days", type=int, default=180)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+    profile = builtin_profile("body-weight")
+    size = (arguments.users, arguments.days, arguments.seed)
+    faulty, clean = weighed(profile, *size, Rates()), weighed(profile, *size, CLEAN)
+    figures: dict[str, float] = {"readings": float(faulty.level.size)}
+    for label, data in (("with faults", faulty), ("clean", clean)):
+        result = folded(profile, data)
+        # The same readings for all: those whose level the fold estimates.
+        some = ~np.isnan(result.level)
+        errors = {
+            "kalmap": rmse(result.level, data, some),
+            "exponential average": rmse(exponential_average(data), data, some),
+            "filter without gate": rmse(folded(without_gate(profile), data).level, data, some),
+            "median of seven": rmse(median_of_seven(data), data, some),
+        }
+        for name, error in errors.items():
+            figures[f"{label}: RMSE {name}, kg"] = error
+        below = 1.0 - errors["kalmap"] / errors["exponential average"]
+        figures[f"{label}: RMSE below the exponential average's by"] = below
+        # A wild first reading is all a filter knows, until three others agree against it.
+        later = some & (data.number >= 3)
+        figures[f"{label}: RMSE kalmap from the fourth reading on, kg"] = rmse(
+            result.level, data, later
+        )
+        inside = np.abs(result.level - data.level) <= 1.96 * result.level_sd
+        figures[f"{label}: coverage of the 95 % interval"] = float(inside[some].mean())
+    figures["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).nis))
+    figures["clean: rejected"] = float((folded(profile, clean).reason > 0).mean())
+    figures |= faults_found(folded(profile, faulty), faulty)
+    figures |= recovery(profile, clean)
+    for name, figure in figures.items():
+        print(f"{name:50}{figure:12,.0f}" if figure > 50 else f"{name:50}{figure:12.4f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Fitting a profile's noises: maximum likelihood over many users, robust to wild readings.
+
+A filter tells, before each reading, how it expects it: N(predicted, S). The likelihood of a
+profile is the product of those densities over all readings (the prediction error decomposition;
+Harvey, Forecasting, Structural Time Series Models and the Kalman Filter, 1989, section 3.4).
+Here each is a mixture with a constant over the profile's range, so that a reading nothing could
+have expected costs a fixed amount instead of dragging the noise up.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from kalmap import gate
+from kalmap.codec import REASON_BITS, RESTARTED
+from kalmap.forward import forward
+from kalmap.model import measurement_variances
+from kalmap.profile import Profile
+from kalmap.readings import F64, I64, U8, UNKNOWN_SOURCE
+
+#: Share of readings that the mixture takes for wild.
+_WILD = 0.01
+#: A source with fewer readings than this keeps its multiplier.
+_ENOUGH = 200
+#: The search ends when no parameter is moved by more than this factor, less one.
+_PRECISION = 0.02
+_SWEEPS = 60
+#: A level noise below this share of the measurement noise is none.
+_NOTHING = 1e-3
+_NOISES = ("measurement_noise", "level_noise", "slope_noise", "slope_damping", "slope_prior")
+
+
+class Histories(NamedTuple):
+    """Readings of many users, user after user, in order of time."""
+
+    counts: I64
+    """(users,) Readings of each, at least 1."""
+    gap: F64
+    """(readings,) Days since the user's reading before; 0 for the first."""
+    value: F64
+    source: U8
+
+
+def surprise(profile: Profile, histories: Histories) -> float:
+    """Mean negative log-likelihood of a reading, in nats; lower fits better."""
+    # Rate limit and range are policy, not noise: here the gate alone decides.
+    rule = gate.rules(msgspec.structs.replace(profile, rate_limit=1e12))
+    users = histories.counts.size
+    nobody = np.zeros((5, users))
+    start = gate.Recovery(nobody, np.zeros(users, np.uint8), np.zeros(users, np.uint8))
+    with np.errstate(all="ignore"):
+        path = forward(
+            profile, rule, histories.counts, histories.gap, histories.value, histories.source,
+            np.zeros(users, np.bool_), nobody, start, histories.counts,
+        )  # fmt: skip
+        noise = measurement_variances(profile)[histories.source]
+        after, mark = path.estimate[2, path.place], path.mark[path.place]
+        accepted = (mark & REASON_BITS) == 0
+        # An update leaves p00 R / S, a rejection p00 itself: either gives S = p00 + R back.
+        variance = np.where(accepted, noise * noise / (noise - after), after + noise)
+        nis = path.nis[path.place]
+        density = np.exp(-0.5 * nis) / np.sqrt(2.0 * np.pi * variance)
+        density[(mark & RESTARTED) > 0] = 0.0
+        width = profile.range[1] - profile.range[0]
+        cost = -np.log((1.0 - _WILD) * density + _WILD / width)
+    expected = ~np.isnan(nis)
+    return float(cost[expected].mean()) if expected.any() else float("inf")
+
+
+def start_from(profile: Profile, histories: Histories) -> Profile:
+    """The profile with its noises scaled to these readings, as a start for the search.
+
+    The scale is that of the differences between readings at most three days apart, or of those
+    with the shortest gaps where there are none so close, by their median (robust).
+    """
+    inside = np.ones(histories.gap.size, np.bool_)
+    inside[np.cumsum(histories.counts) - histories.counts] = False
+    inside[0] = False
+    steps = np.diff(histories.value, prepend=histories.value[:1])
+    if not inside.any():
+        return profile
+    near = inside & (histories.gap <= max(3.0, float(np.quantile(histories.gap[inside], 0.2))))
+    # 1.4826 makes a median a standard deviation; a difference has two readings' noise.
+    scale = 1.4826 * float(np.median(np.abs(steps[near]))) / np.sqrt(2.0)
+    factor = max(scale, 1e-6) / profile.measurement_noise
+    scaled = {name: getattr(profile, name) * factor for name in _NOISES if name != "slope_damping"}
+    return msgspec.structs.replace(profile, **scaled)
+
+
+def fit(profile: Profile, histories: Histories, progress: Callable[[int, float], None]) -> Profile:
+    """Noises, damping and source multipliers under which the readings are most likely.
+
+    A compass search in the logarithms of the parameters (Kolda, Lewis and Torczon, SIAM Review
+    45, 2003): each in turn is tried a step up and down; steps grow on success and shrink on
+    failure. It needs no derivatives, and cannot leave the positive numbers. What is zero in the
+    profile stays zero.
+
+    Args:
+        profile: Where the search starts; also gives the policy.
+        histories: What to fit.
+        progress: Called after each sweep with its number and the surprise so far.
+    """
+    best, least = profile, surprise(profile, histories)
+    steps = dict.fromkeys(_parameters(profile, histories), 0.5)
+    for sweep in range(1, _SWEEPS + 1):
+        for parameter in steps:
+            for direction in (steps[parameter], -steps[parameter]):
+                trial = _scaled(best, parameter, float(np.exp(direction)))
+                cost = surprise(trial, histories)
+                if cost < least:
+                    best, least = trial, cost
+                    steps[parameter] = direction * 1.3
+                    break
+            else:
+                steps[parameter] *= 0.5
+        progress(sweep, least)
+        if max(map(abs, steps.values())) < _PRECISION:
+            break
+    return _standardised(best, histories)
+
+
+def _parameters(profile: Profile, histories: Histories) -> Iterator[str]:
+    for name in _NOISES:
+        if getattr(profile, name) > 0.0:
+            yield name
+    readings = np.bincount(histories.source, minlength=256)
+    common = int(readings.argmax())
+    # Only ratios of multipliers and the noise matter: the commonest source's stays.
+    for code, name in enumerate(profile.source_names):
+        if readings[code] >= _ENOUGH and code != common:
+            yield f"source {name}"
+    if readings[UNKNOWN_SOURCE] >= _ENOUGH and common != UNKNOWN_SOURCE:
+        yield "unknown_source"
+
+
+def _scaled(profile: Profile, parameter: str, factor: float) -> Profile:
+    """The profile with one parameter multiplied, within what a profile allows."""
+    if parameter.startswith("source "):
+        name = parameter.removeprefix("source ")
+        changed = min(max(profile.sources[name] * factor, 1e-3), 1e3)
+        return msgspec.structs.replace(profile, sources=profile.sources | {name: changed})
+    value = getattr(profile, parameter) * factor
+    low, high = (1e-3, 1e3) if parameter == "unknown_source" else (1e-9, 1e4)
+    return msgspec.structs.replace(profile, **{parameter: min(max(value, low), high)})
+
+
+def _standardised(profile: Profile, histories: Histories) -> Profile:
+    """The same noises, with the commonest known source's multiplier 1; all to four digits."""
+    readings = np.bincount(histories.source, minlength=256)[: len(profile.source_names)]
+    unit = 1.0
+    if readings.size and readings.any():
+        unit = profile.sources[profile.source_names[int(readings.argmax())]]
+    rounded = {name: float(f"{getattr(profile, name):.4g}") for name in _NOISES}
+    if profile.level_noise < _NOTHING * profile.measurement_noise:
+        rounded["level_noise"] = 0.0
+    rounded["measurement_noise"] = float(f"{profile.measurement_noise * unit:.4g}")
+    return msgspec.structs.replace(
+        profile,
+        sources={name: float(f"{value / unit:.3g}") for name, value in profile.sources.items()},
+        unknown_source=float(f"{profile.unknown_source / unit:.3g}"),
+        **rounded,
+    )

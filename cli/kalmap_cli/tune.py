@@ -1,0 +1,178 @@
+"""`kalmap tune`: noise parameters fitted to many users' readings, as a profile for `--profile`."""
+
+import argparse
+import gzip
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from kalmap.errors import InvalidProfile
+from kalmap.model import MICROSECONDS_PER_DAY
+from kalmap.profile import Profile, builtin_profile, load_profile
+from kalmap.records import csv_header, detect_format, parse
+from kalmap_cli.exits import DONE, WrongUsage
+from kalmap_cli.likelihood import Histories, fit, start_from, surprise
+from kalmap_cli.run import check_input, read_profile
+
+#: Fewer differences between readings than this tell nothing about five parameters.
+_LEAST_READINGS = 100
+#: More readings than this change the third digit, and take minutes.
+_MOST_READINGS = 200_000
+
+
+def add_command(commands: Any) -> None:
+    """Add `tune` to the command line."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "tune",
+        help="fit a profile's noises to many users' readings",
+        description="Fit a profile's noises to many users' readings, by maximum likelihood.",
+        epilog="examples:\n"
+        "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
+        "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV")
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        help="unit, range and policy come from this one: a built-in name or a file",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the new profile's name; default: the same")
+    parser.add_argument(
+        "--out", type=Path, metavar="PROFILE", help="write the profile here instead of stdout"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fit, and write the profile.
+
+    Raises:
+        WrongUsage: A file cannot be read, or holds too little to fit anything to.
+    """
+    given = read_profile(arguments.profile)
+    if arguments.name is not None:
+        _check_name(arguments.name)
+    base = builtin_profile(given) if isinstance(given, str) else load_profile(given)
+    for file in arguments.files:
+        check_input(file)
+    histories = read_histories(base, arguments.files)
+    begun = start_from(base, histories)
+    print(
+        f"{histories.value.size:,} readings of {histories.counts.size:,} users; "
+        f"surprise per reading {surprise(base, histories):.4f} with {base.name}",
+        file=sys.stderr,
+    )
+    if surprise(base, histories) < surprise(begun, histories):
+        begun = base
+    best = fit(begun, histories, _progress)
+    if arguments.name is not None:
+        best = msgspec.structs.replace(best, name=arguments.name)
+    # Once more through the validation: what is written is what a batch accepts.
+    text = msgspec.json.format(msgspec.json.encode(best), indent=2) + b"\n"
+    load_profile(text)
+    if arguments.out is None:
+        sys.stdout.buffer.write(text)
+        return DONE
+    try:
+        arguments.out.write_bytes(text)
+    except OSError as error:
+        raise WrongUsage(
+            f"{arguments.out} cannot be written: {error.strerror or error}."
+        ) from error
+    print(f"The profile is in {arguments.out}: kalmap run FILE --profile {arguments.out}",
+          file=sys.stderr)  # fmt: skip
+    return DONE
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name before the work, not after it."""
+    try:
+        load_profile(msgspec.to_builtins(builtin_profile("body-weight")) | {"name": name})
+    except InvalidProfile as error:
+        raise WrongUsage(str(error)) from error
+
+
+def _progress(sweep: int, cost: float) -> None:
+    print(f"  sweep {sweep:2}: {cost:.4f}", file=sys.stderr)
+
+
+def read_histories(profile: Profile, files: Iterable[Path]) -> Histories:
+    """Readings of files, user after user in order of time, duplicates and absurd values left out.
+
+    Raises:
+        WrongUsage: Too little is left to fit anything to.
+    """
+    names: dict[str, int] = {}
+    parts: list[tuple[np.ndarray[Any, Any], ...]] = []
+    records = unread = 0
+    for file in files:
+        parsed = _parsed(profile, file)
+        records, unread = records + parsed.records, unread + len(parsed.unread)
+        number = np.array([names.setdefault(name, len(names)) for name in parsed.users], np.int64)
+        codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
+        parts.append(
+            (
+                number[parsed.user] if number.size else np.zeros(0, np.int64),
+                parsed.time,
+                parsed.value,
+                codes[parsed.source] if codes.size else np.zeros(0, np.uint8),
+                parsed.hash,
+            )
+        )
+    user, time, value, source, digest = (
+        np.concatenate(columns) for columns in zip(*parts, strict=True)
+    )
+    low, high = profile.range
+    inside = np.flatnonzero((value >= low) & (value <= high))
+    order = inside[np.lexsort((digest[inside], time[inside], user[inside]))]
+    again = np.zeros(order.size, np.bool_)
+    again[1:] = (
+        (user[order[1:]] == user[order[:-1]])
+        & (time[order[1:]] == time[order[:-1]])
+        & (digest[order[1:]] == digest[order[:-1]])
+    )
+    order = order[~again]
+    _, owner = np.unique(user[order], return_inverse=True)
+    order = order[_some_users(owner)]
+    _, counts = np.unique(user[order], return_counts=True)
+    if order.size - counts.size < _LEAST_READINGS:
+        raise WrongUsage(
+            f"Of {records:,} records, {records - unread - inside.size:,} lie outside the range of "
+            f"profile {profile.name} ({low:g} to {high:g} {profile.unit}) and {unread:,} cannot be "
+            f"read. That leaves {order.size:,} readings of {counts.size:,} users, too few to fit "
+            f"noises to: at least {_LEAST_READINGS} are needed beyond each user's first. Give more "
+            "files, or a --profile with another range."
+        )
+    gap = np.diff(time[order], prepend=time[order[:1]]) / MICROSECONDS_PER_DAY
+    gap[np.cumsum(counts) - counts] = 0.0
+    return Histories(counts, gap, value[order], source[order])
+
+
+def _some_users(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Readings of as many users, drawn always alike, as make enough readings."""
+    if owner.size <= _MOST_READINGS:
+        return np.arange(owner.size)
+    counts = np.bincount(owner)
+    drawn = np.random.default_rng(0).permutation(counts.size)
+    taken = drawn[np.cumsum(counts[drawn]) <= _MOST_READINGS]
+    return np.flatnonzero(np.isin(owner, taken))
+
+
+def _parsed(profile: Profile, file: Path) -> Any:
+    data = file.read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError) as error:
+            raise WrongUsage(f"{file} begins like gzip but cannot be inflated: {error}.") from error
+    if detect_format(str(file), data[:65536]) == "jsonl":
+        return parse([data], columns=None, profile=profile)
+    # Blank lines may stand before the header.
+    head, _, body = data.lstrip().partition(b"\n")
+    return parse([body], columns=csv_header(head), profile=profile)
