@@ -112,5 +112,8 @@ class Objects:
             raise
 
     def _raise_if_missing(self, error: Any, key: str) -> None:
-        if error.response["Error"]["Code"] in _MISSING:
+        code = error.response["Error"]["Code"]
+        if code in _MISSING:
             raise InputNotFound(f"There is no object s3://{self.bucket}/{key}.") from error
+        if code == "InvalidRange":
+            raise InputNotFound(f"The object s3://{self.bucket}/{key} is cut off.") from error

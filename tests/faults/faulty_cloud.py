@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,9 +152,13 @@ class FaultyCloud:
             assert time.monotonic() < give_up, f"nothing was {kind}"
             time.sleep(0.01)
 
+    def waker(self) -> Callable[[], None]:
+        """What lets the calls that are held now go on, also when other faults are injected."""
+        return (self._plug / "met" / self._plan / "go").touch
+
     def let_go(self) -> None:
         """Let all calls that are held go on."""
-        (self._plug / "met" / self._plan / "go").touch()
+        self.waker()()
 
     def _count(self) -> None:
         faults.update(self.met())
@@ -172,12 +176,12 @@ class FaultyCloud:
         self.s3.put_object(Bucket=self.stack.bucket, Key=name, Body=body)
         return {"bucket": self.stack.bucket, "key": name}
 
-    def begin(self, batch: Mapping[str, Any], name: str = "") -> str:
+    def begin(self, batch: Mapping[str, Any] | str, name: str = "") -> str:
         """Start an execution; gives its ARN."""
         executions["started"] += 1
         started = self.states.start_execution(
             stateMachineArn=self.stack.state_machine,
-            input=json.dumps(batch),
+            input=batch if isinstance(batch, str) else json.dumps(batch),
             name=name or f"test-{uuid.uuid4().hex}",
         )
         return str(started["executionArn"])
@@ -202,7 +206,7 @@ class FaultyCloud:
         cause = found.get("cause", "")
         return Ran(execution, found["status"], output, cause, record, summary, results)
 
-    def run(self, batch: Mapping[str, Any], name: str = "") -> Ran:
+    def run(self, batch: Mapping[str, Any] | str, name: str = "") -> Ran:
         """Start an execution and wait for its end."""
         return self.end(self.begin(batch, name))
 
@@ -215,6 +219,21 @@ class FaultyCloud:
             for event in page["events"]
             if "stateEnteredEventDetails" in event
         ]
+
+    def failure_messages(self, execution: str) -> list[dict[str, Any]]:
+        """The messages about an execution in the queue of failed batches, taken from it."""
+        (queue,) = [
+            url for url in self.queues.list_queues()["QueueUrls"] if "FailedBatchesQueue" in url
+        ]
+        found: list[dict[str, Any]] = []
+        give_up = time.monotonic() + 10
+        while not found and time.monotonic() < give_up:
+            answer = self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+            for message in answer.get("Messages", []):
+                self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                found.append(json.loads(message["Body"]))
+            found = [body for body in found if body["detail"]["executionArn"] == execution]
+        return found
 
     # Tables.
 

@@ -5,7 +5,7 @@ import random
 
 from tests.faults.faulty_cloud import states
 
-NOW = "2026-05-01T00:00:00Z"
+NOW = "2025-05-01T00:00:00Z"
 USERS = 110
 NEW_USERS = 10
 
@@ -13,7 +13,7 @@ NEW_USERS = 10
 def reading(user, day, value, hour=7):
     return {
         "user_id": f"user-{user:03d}",
-        "timestamp": f"2026-{3 + day // 31:02d}-{1 + day % 31:02d}T{hour:02d}:00:00Z",
+        "timestamp": f"2025-{3 + day // 31:02d}-{1 + day % 31:02d}T{hour:02d}:00:00Z",
         "value": round(value, 2),
         "measurement_id": f"{user}-{day}-{hour}",
     }

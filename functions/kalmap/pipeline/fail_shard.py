@@ -17,6 +17,8 @@ from kalmap.shards import ShardInput
 from kalmap.store import StateStore
 
 ShardStep = Literal["load", "filter", "write"]
+#: What reading one of the batch's own objects raises where it is missing or cut off.
+_UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -31,7 +33,14 @@ class _Line(msgspec.Struct, gc=False):
 def fail_shard(folder: Folder, round_: int, shard: Shard, sentence: str) -> Report:
     """Record that a shard could not be loaded or filtered: all its readings are `failed`."""
     batch = folder.batch()
-    inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
+    try:
+        inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
+    except _UNREADABLE:
+        if round_:
+            raise
+        # Its readings are known by number only: they are counted, and have no result lines.
+        counts = {f"{Status.FAILED.label}/{Reason.SHARD_FAILED.label}": shard.readings}
+        return Report(step="filter", shard=shard.shard, error=sentence, readings=counts)
     outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     if inputs.unread:
@@ -64,7 +73,13 @@ def fail_write(
     if filtered is None or filtered.error:
         return report
     batch = folder.batch()
-    changes = folder.changes(round_, shard.shard)
+    try:
+        changes = folder.changes(round_, shard.shard)
+    except _UNREADABLE:
+        # What cannot be read was not written.
+        inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
+        fail_users(folder, report, shard, dict.fromkeys(inputs.users, Reason.SHARD_FAILED))
+        return report
     made: set[str] = set()
     if store is not None:
         made = store.written(

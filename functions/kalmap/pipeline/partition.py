@@ -1,8 +1,10 @@
 """PartitionMeasurements: a chunk's records parsed, checked and routed to their users' shards."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from kalmap.chunks import Chunk, inflated, owned_lines
+from kalmap.errors import KalmapError
 from kalmap.folder import Folder
 from kalmap.measurement import Unread
 from kalmap.outcome import Reason
@@ -32,11 +34,13 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     shards = folder.plan().shards
     records = lines = 0
     unread: list[Unread] = []
-    for line in _lines_of(_parts(chunk, bucket)):
-        if line and not line.isspace():
-            unread.append(Unread(records, lines + 1, Reason.SHARD_FAILED, sentence, ""))
-            records += 1
-        lines += 1
+    # What made the chunk fail may end the counting too; the sentence says so.
+    with suppress(KalmapError):
+        for line in _lines_of(_parts(chunk, bucket)):
+            if line and not line.isspace():
+                unread.append(Unread(records, lines + 1, Reason.SHARD_FAILED, sentence, ""))
+                records += 1
+            lines += 1
     parsed = parse((), columns=None, profile=folder.batch().profile)
     data, report = route(
         parsed._replace(unread=unread, records=records, lines=lines), chunk.chunk, shards

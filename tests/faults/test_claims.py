@@ -1,0 +1,166 @@
+"""Who may run a batch: repeated starts, lost answers, stops, restarts, late wakers."""
+
+import json
+import time
+
+from tests.faults.faulty_cloud import assert_accounts_for_all, states
+from tests.faults.test_end_to_end import WRITE, assert_as_quiet, rule
+from tests.faults.two_batches import SECOND, batch, jsonl
+
+
+def assert_points_to(ran, first, status):
+    """The execution has left the batch to another one, and says which."""
+    assert ran.status == "SUCCEEDED"
+    assert ran.output["first"] == {"status": status, "execution_arn": first}
+    assert ran.record == {}
+
+
+def until_released(cloud, execution):
+    """Wait until the rule on ended executions has marked the batch failed; gives the record."""
+    give_up = time.monotonic() + 60
+    while True:
+        (record,) = [r for r in cloud.records() if r["execution_arn"] == execution]
+        if record["status"] == "FAILED":
+            return record
+        assert time.monotonic() < give_up, "nobody released the claim"
+        time.sleep(0.05)
+
+
+def test_the_same_batch_started_twice_at_once_runs_once(between, quiet):
+    given = batch(between.put(jsonl(SECOND)))
+    started = [between.begin(given) for _ in range(3)]
+    ended = [between.end(execution) for execution in started]
+    (ran,) = [one for one in ended if one.record]
+    for other in ended:
+        if other is not ran:
+            assert other.output["first"]["execution_arn"] == ran.execution
+            assert between.entered(other.execution)[-1] == "BatchAlreadyClaimed"
+    assert_as_quiet(between, ran, quiet)
+
+    # And once more, when it has long ended.
+    before = between.items()
+    assert_points_to(between.run(given), ran.execution, "SUCCEEDED")
+    assert between.items() == before
+
+
+def test_an_event_that_arrives_twice_starts_one_batch(between, quiet):
+    before = len(between.records())
+    between.put(jsonl(SECOND), key="incoming/readings.jsonl")
+    give_up = time.monotonic() + 30
+    while len(between.records()) == before:
+        assert time.monotonic() < give_up, "the event starts nothing"
+        time.sleep(0.05)
+    newest = max(between.records(), key=lambda record: record["started_at"])
+    ran = between.end(newest["execution_arn"])
+    event = between.states.describe_execution(executionArn=ran.execution)["input"]
+    assert json.loads(event)["detail-type"] == "Object Created"
+    assert_points_to(between.run(event), ran.execution, "SUCCEEDED")
+    assert states(between.items()) == quiet.after
+    assert_accounts_for_all(ran, len(SECOND))
+
+
+def test_a_claim_whose_answer_was_lost_is_known_as_ones_own(between, quiet):
+    given = batch(between.put(jsonl(SECOND)))
+    first = between.run(given)
+    # As ClaimBatch leaves it when its answer does not arrive, for itself and for another.
+    claim = {"batch_id": {"S": first.record["batch_id"]}, "status": {"S": "RUNNING"}} | {
+        name: {"S": first.record[name]} for name in ("execution_arn", "prefix", "profile")
+    }
+    table = between.stack.batches_table
+    between.dynamodb.put_item(TableName=table, Item=claim | {"execution": {"S": "lost-answer"}})
+    before = between.items()
+    assert_points_to(between.run(given, name="another"), first.execution, "RUNNING")
+    ran = between.run(given, name="lost-answer")
+    assert ran.record["status"] == "SUCCEEDED"
+    assert between.items() == before
+    assert_accounts_for_all(ran, len(SECOND))
+    assert ran.summary["readings"]["accepted"] == ran.summary["users"]["changed"] == 0
+
+
+def stopped_in_the_middle(cloud, given):
+    """Stop a batch that has written some of its states, one of its workers being held."""
+    cloud.inject(rule("Write", WRITE, "held", first=3))
+    execution = cloud.begin(given)
+    cloud.until_met("held")
+    cloud.states.stop_execution(executionArn=execution, error="Tired", cause="It was stopped.")
+    record = until_released(cloud, execution)
+    assert "ended as ABORTED" in record["reason"]
+    (message,) = cloud.failure_messages(execution)
+    assert message["detail"]["status"] == "ABORTED"
+    return execution
+
+
+def test_a_batch_stopped_in_the_middle_can_be_started_again(between, quiet):
+    given = batch(between.put(jsonl(SECOND)))
+    before = states(between.items())
+    stopped = stopped_in_the_middle(between, given)
+    written = sum(state != before.get(user) for user, state in states(between.items()).items())
+    assert 0 < written < quiet.changed
+    wake = between.waker()
+    between.quiet()
+
+    ran = between.run(given)
+    assert ran.status == "SUCCEEDED"
+    assert ran.record["execution"] != stopped.rpartition(":")[2]
+    assert states(between.items()) == quiet.after
+    assert_accounts_for_all(ran, len(SECOND))
+    assert ran.summary["users"]["changed"] == quiet.changed - written
+
+    # The first one's worker wakes up at last, and finds that its versions are gone.
+    after = between.items()
+    wake()
+    time.sleep(1)
+    assert between.items() == after
+
+
+def test_a_worker_of_a_stopped_batch_that_wakes_up_during_the_next_does_no_harm(between, quiet):
+    given = batch(between.put(jsonl(SECOND)))
+    stopped_in_the_middle(between, given)
+    written = states(between.items())
+    wake = between.waker()
+    between.inject(rule("Write", WRITE, "held", last=9))
+    execution = between.begin(given)
+    between.until_met("held")
+    wake()
+    give_up = time.monotonic() + 30
+    while states(between.items()) == written:
+        assert time.monotonic() < give_up, "the worker does not wake up"
+        time.sleep(0.05)
+    between.let_go()
+    ran = between.end(execution)
+    assert ran.status == "SUCCEEDED", ran.cause
+    assert ran.summary["database"]["conflicts"] > 0
+    assert states(between.items()) == quiet.after
+    assert_accounts_for_all(ran, len(SECOND))
+
+
+def in_conflict(cloud, given):
+    """A batch held between its first round and the second, having met another batch."""
+    cloud.inject(
+        rule("Write", WRITE, "held", last=9),
+        rule("Load", "GetObject", "held", key="round-1/users/"),
+    )
+    execution = cloud.begin(given)
+    cloud.until_met("held")
+    wake = cloud.waker()
+    cloud.quiet()
+    # The other one brings some of the same readings, so that all together are still SECOND's.
+    some = [line for line in SECOND if isinstance(line, dict) and line["user_id"] < "user-030"]
+    other = cloud.run(batch(cloud.put(jsonl(some))))
+    assert other.status == "SUCCEEDED"
+    return execution, wake, other
+
+
+def test_users_who_were_changed_meanwhile_go_round_again_and_only_they(between, quiet):
+    execution, wake, other = in_conflict(between, batch(between.put(jsonl(SECOND))))
+    wake()
+    ran = between.end(execution)
+    assert ran.status == "SUCCEEDED", ran.cause
+    assert states(between.items()) == quiet.after
+    assert_accounts_for_all(ran, len(SECOND))
+    assert ran.summary["database"]["rounds"] == 1
+    assert ran.summary["database"]["conflicts"] == other.summary["users"]["changed"]
+    again = {r["user_id"] for r in other.decoded}
+    assert {r["user_id"] for r in ran.decoded if r["status"] == "duplicate"} >= again
+    total = ran.summary["readings"]["accepted"] + other.summary["readings"]["accepted"]
+    assert total == quiet.ran.summary["readings"]["accepted"]
