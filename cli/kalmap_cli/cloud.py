@@ -76,6 +76,11 @@ class LocalCloud:
         """The local cloud's process id, which is its process group's too."""
         return self._process.pid if self._process else 0
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended, by itself or by us."""
+        return self._process is not None and self._process.poll() is None
+
     def __enter__(self) -> Self:
         self._data.cloud.mkdir(parents=True, exist_ok=True)
         try:

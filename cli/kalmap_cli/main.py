@@ -26,6 +26,7 @@ examples:
   kalmap run january.csv february.csv.gz --out results --profile body-weight
   kalmap status
   kalmap states --user u-17
+  kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
 
 exit codes: 0 done, 1 the batch failed, 2 wrong usage
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_status(commands)
     _add_states(commands)
+    _add_serve(commands)
     _add_simulate(commands)
     # Fitting a profile is a module of its own; it brings its arguments along.
     if find_spec("kalmap_cli.tune"):
@@ -268,6 +270,29 @@ def _states(arguments: argparse.Namespace) -> int:
 
     path, stack = _place_with_batches(arguments)
     return states(path, stack, arguments.user, arguments.out)
+
+
+def _add_serve(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "serve",
+        "run the local cloud with its HTTP API until Ctrl-C",
+        "  kalmap serve\n  kalmap serve --data-dir .api",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="D",
+        help="where the local cloud keeps its states (default: $KALMAP_DATA_DIR or .kalmap)",
+    )
+    parser.set_defaults(command=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from kalmap_cli import data_dir  # noqa: PLC0415
+    from kalmap_cli.serve import serve  # noqa: PLC0415
+
+    return serve(arguments.data_dir or data_dir.default_path())
 
 
 def _add_simulate(commands: Any) -> None:

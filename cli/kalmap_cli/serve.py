@@ -1,0 +1,112 @@
+"""`kalmap serve`: the local cloud with its HTTP API, until Ctrl-C."""
+
+import contextlib
+import json
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.deploy import STACK, deploy
+from kalmap_cli.exits import DONE, RunFailed
+from kalmap_cli.run import local_parameters
+from kalmap_cli.screen import Screen
+
+#: In the data directory: the API's address, while it is served.
+ADDRESS = "api-url"
+#: Makes curl sign a request as AWS wants it; the local cloud takes any key.
+SIGNED = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user local:local"
+
+#: Seconds for which a worker stays warm.
+_IDLE = 900.0
+_LOOK = 0.5
+
+_GUIDE = """\
+The HTTP API is served at
+
+  {address}
+
+It stands in {file}, too. Requests are signed, as on AWS; any key will do here. In another shell:
+
+  API=$(cat {file})
+  CURL="{signed}"
+  $CURL $API/measurements -d '{{"measurements": [
+    {{"user_id": "u-17", "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
+  $CURL $API/users/u-17
+  $CURL $API/batches -d '{{"source": {{"records": [
+    {{"user_id": "u-17", "timestamp": "2026-03-02T07:10:00+01:00", "value": 81.1}}]}}}}'
+  $CURL $API/batches
+  $CURL $API/openapi.json
+
+States and batches stay in {directory}. Ctrl-C ends it."""
+
+
+def serve(data_dir: Path) -> int:
+    """Run the local cloud of a data directory until Ctrl-C.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        WrongUsage: The data directory cannot be used.
+        RunFailed: The local cloud did not start, or ended by itself.
+    """
+    file = data_dir / ADDRESS
+    with ExitStack() as stack:
+        with Screen() as screen:
+            screen.note("Starting the local cloud")
+            data = stack.enter_context(DataDirectory(data_dir))
+            cloud = stack.enter_context(LocalCloud(data, idle=_IDLE))
+            screen.note("Deploying the stack")
+            deploy(cloud.clients, local_parameters())
+            _warm_up(cloud)
+            found = address(cloud)
+        stack.callback(file.unlink, missing_ok=True)
+        file.write_text(f"{found}\n")
+        print(_guide(found, file, data_dir), flush=True)
+        # Ctrl-C is the expected end here, and no failure.
+        with contextlib.suppress(KeyboardInterrupt):
+            _wait(cloud)
+        print("Saving", file=sys.stderr, flush=True)
+    print("Stopped. States and batches are kept.", flush=True)
+    return DONE
+
+
+def address(cloud: LocalCloud) -> str:
+    """Where the local cloud serves the deployed stack's HTTP API."""
+    stacks = cloud.clients("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+    stage = outputs["ApiUrl"].rsplit("/", 1)[1]
+    return f"{cloud.endpoint}/restapis/{outputs['ApiId']}/{stage}/_user_request_"
+
+
+def _warm_up(cloud: LocalCloud) -> None:
+    """Start a worker, so that the first request finds it warm."""
+    api = _api_function(cloud)
+    request = {
+        "resource": "/health",
+        "httpMethod": "GET",
+        "headers": {},
+        "requestContext": {"requestId": "warm-up"},
+    }
+    cloud.clients("lambda").invoke(FunctionName=api, Payload=json.dumps(request).encode())
+
+
+def _api_function(cloud: LocalCloud) -> str:
+    found: dict[str, Any] = cloud.clients("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="ApiFunction"
+    )
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def _guide(found: str, file: Path, directory: Path) -> str:
+    return _GUIDE.format(address=found, file=file, signed=SIGNED, directory=directory)
+
+
+def _wait(cloud: LocalCloud) -> None:
+    while cloud.running:
+        time.sleep(_LOOK)
+    raise RunFailed(f"The local cloud has ended by itself; its log is {cloud.log}.")
