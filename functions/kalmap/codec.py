@@ -289,9 +289,7 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
         mixed += word * multiplier
     _mix(mixed)
     sums: U64 = np.add.reduceat(mixed, first)
-    of_header = np.zeros_like(sums)
-    for column, multiplier in enumerate(_MULTIPLIERS[:_HEADER_WORDS]):
-        of_header += header[:, column] * multiplier
+    of_header: U64 = header @ _MULTIPLIERS[:_HEADER_WORDS]
     _mix(of_header)
     sums += of_header
     _mix(sums)

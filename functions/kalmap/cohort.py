@@ -107,8 +107,9 @@ def fold_cohort(
         if not np.isfinite(path.estimate.sum()):
             raise ArithmeticError("the estimate left the range of floating-point numbers")
         _report(profile, new, reason, origin, path, results)
-        revisions = _revisions(active, counts, entries, origin, path)
-        states = states._replace(revisions=revisions)
+        if state.counts.any():
+            revisions = _revisions(active, counts, entries, origin, path)
+            states = states._replace(revisions=revisions)
         _store(states, mark, state, active, counts, cut, entries, path)
     else:
         results.reason[:] = reason

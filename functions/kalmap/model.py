@@ -28,9 +28,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.profile import Profile
-from kalmap.readings import F64
+from kalmap.readings import F64, I64
 
 MICROSECONDS_PER_DAY = 86_400_000_000.0
+
+#: Gaps worked on at once: their few arrays stay in a level-1 or level-2 cache.
+_BLOCK = 8192
 
 #: Longest gap, in units of 1 / damping, that the series covers.
 _SHORT = 0.25
@@ -62,61 +65,79 @@ def transition(profile: Profile, gap: F64) -> Transition:
     Returns:
         Transition of arrays (n,).
     """
+    result = Transition._make(np.empty((5, gap.size)))
+    for start in range(0, gap.size, _BLOCK):
+        here = slice(start, start + _BLOCK)
+        if profile.slope_damping == 0.0:
+            _undamped(profile, gap[here], Transition._make(part[here] for part in result))
+        else:
+            _damped(profile, gap[here], Transition._make(part[here] for part in result))
+    return result
+
+
+def _undamped(profile: Profile, gap: F64, out: Transition) -> None:
+    """The series at a = 0: psi = 1/3, and the slope keeps for ever."""
+    gain, decay, q00, q01, q11 = out
+    np.copyto(gain, gap)
+    decay.fill(1.0)
+    np.multiply(gap, profile.slope_noise * profile.slope_noise, out=q11)
+    np.multiply(q11, gap, out=q01)
+    np.multiply(q01, gap, out=q00)
+    q01 *= 0.5
+    q00 *= 1.0 / 3.0
+    q00 += gap * (profile.level_noise * profile.level_noise)
+
+
+def _damped(profile: Profile, gap: F64, out: Transition) -> None:
     damping = profile.slope_damping
     slope_variance = profile.slope_noise * profile.slope_noise
-    level_variance = profile.level_noise * profile.level_noise
-    if damping == 0.0:
-        # The series at a = 0: psi = 1/3, and the slope keeps for ever.
-        gain = gap
-        decay = np.ones_like(gap)
-        q11 = gap * slope_variance
-        q01 = q11 * gap
-        q00 = q01 * gap
-        q01 *= 0.5
-        q00 *= 1.0 / 3.0
-        q00 += gap * level_variance
-        return Transition(gain, decay, q00, q01, q11)
+    gain, decay, q00, q01, q11 = out
+    a = gap * damping
+    long = np.flatnonzero(a > _SHORT)
+    short, halvings = gap, None
+    if long.size:
+        short, halvings = _halved(gap, damping, long)
+        np.multiply(short, damping, out=a)
+    _series(_PHI, a, gain)
+    gain *= short
+    np.multiply(gain, damping, out=decay)
+    np.subtract(1.0, decay, out=decay)
+    np.multiply(gain, gain, out=q01)
+    q01 *= 0.5 * slope_variance
+    np.add(decay, 1.0, out=q11)
+    q11 *= gain
+    q11 *= 0.5 * slope_variance
+    _series(_PSI, a, q00)
+    q00 *= short
+    q00 *= short
+    q00 *= slope_variance
+    q00 += profile.level_noise * profile.level_noise
+    q00 *= short
+    if halvings is not None:
+        _double(out, halvings)
 
+
+def _halved(gap: F64, damping: float, long: I64) -> tuple[F64, I64]:
+    """Gaps halved until they are short, and how often each was."""
     short = gap.copy()
     halvings = np.zeros(gap.shape, np.int64)
-    long = np.flatnonzero(short * damping > _SHORT)
     while long.size:
         short[long] *= 0.5
         halvings[long] += 1
         long = long[short[long] * damping > _SHORT]
-
-    a = short * damping
-    gain = _series(_PHI, a)
-    gain *= short
-    decay = gain * damping
-    np.subtract(1.0, decay, out=decay)
-    q01 = gain * gain
-    q01 *= 0.5 * slope_variance
-    q11 = decay + 1.0
-    q11 *= gain
-    q11 *= 0.5 * slope_variance
-    q00 = _series(_PSI, a)
-    q00 *= short
-    q00 *= short
-    q00 *= slope_variance
-    q00 += level_variance
-    q00 *= short
-    result = Transition(gain, decay, q00, q01, q11)
-    _double(result, halvings)
-    return result
+    return short, halvings
 
 
-def _series(coefficients: tuple[float, ...], a: F64) -> F64:
-    """Horner's rule, in place."""
-    total = a * coefficients[-1]
+def _series(coefficients: tuple[float, ...], a: F64, out: F64) -> None:
+    """Horner's rule, into `out`."""
+    np.multiply(a, coefficients[-1], out=out)
     for coefficient in coefficients[-2:0:-1]:
-        total += coefficient
-        total *= a
-    total += coefficients[0]
-    return total
+        out += coefficient
+        out *= a
+    out += coefficients[0]
 
 
-def _double(t: Transition, times: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> None:
+def _double(t: Transition, times: I64) -> None:
     """Compose each transition with itself, `times` times, in place."""
     todo = np.flatnonzero(times)
     done = 0

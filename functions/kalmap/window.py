@@ -189,8 +189,12 @@ def absorbed(profile: Profile, counts: I64, time: I64) -> I64:
     """
     ends = np.cumsum(counts)
     span = round(profile.window.days * _DAY)
-    newest = np.repeat(time[ends - 1], counts)
+    first = ends - counts
+    too_many: I64 = np.maximum(counts - profile.window.readings, 0)
+    newest = time[ends - 1]
+    if not (newest - time[first] > span).any():
+        return too_many
+    newest = np.repeat(newest, counts)
     # Differences are compared, not sums: near the ends of int64 a sum could wrap.
-    old = (newest - time) > span
-    by_age: I64 = np.add.reduceat(old, ends - counts, dtype=np.int64)
-    return np.maximum(by_age, counts - profile.window.readings)
+    aged: I64 = np.add.reduceat((newest - time) > span, first, dtype=np.int64)
+    return np.maximum(too_many, aged)
