@@ -157,11 +157,6 @@ class LocalCloud:
         why = f" ({said[-1]})" if said else ""
         raise RunFailed(f"The local cloud did not start{why}; its log is {self.log}.")
 
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended though nobody stopped it."""
-        return self._process is not None and self._process.poll() is not None
-
     def stop(self) -> None:
         """Let the local cloud save its state and end, with all its workers."""
         process, self._process = self._process, None

@@ -7,8 +7,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +26,7 @@ examples:
   kalmap states --user u-17
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
+  kalmap tune readings.jsonl --out my-weight.json
 
 exit codes: 0 done, 1 the batch failed, 2 wrong usage
 """
@@ -138,9 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_states(commands)
     _add_serve(commands)
     _add_simulate(commands)
-    # Fitting a profile is a module of its own; it brings its arguments along.
-    if find_spec("kalmap_cli.tune"):
-        import_module("kalmap_cli.tune").add_command(commands)
+    _add_tune(commands)
     return parser
 
 
@@ -328,6 +325,33 @@ def _simulate(arguments: argparse.Namespace) -> int:
         arguments.users, arguments.days, arguments.seed, arguments.out, arguments.truth
     )
     return DONE
+
+
+def _add_tune(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "tune",
+        "fit a profile's noises to many users' readings, by maximum likelihood",
+        "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
+        "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV")
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        help="unit, range and policy come from this one: a built-in name or a file",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the new profile's name; default: the same")
+    parser.add_argument(
+        "--out", type=Path, metavar="PROFILE", help="write the profile here instead of stdout"
+    )
+    parser.set_defaults(command=_tune)
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.tune import run  # noqa: PLC0415
+
+    return run(arguments)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def target(
             try:
                 yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
             except BotoCoreError as error:
-                if not cloud.ended:
+                if cloud.running:
                     raise
                 raise RunFailed(
                     f"The local cloud ended unexpectedly; its log is {cloud.log}. The stored "

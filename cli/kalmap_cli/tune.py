@@ -24,31 +24,6 @@ _LEAST_READINGS = 100
 _MOST_READINGS = 200_000
 
 
-def add_command(commands: Any) -> None:
-    """Add `tune` to the command line."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "tune",
-        help="fit a profile's noises to many users' readings",
-        description="Fit a profile's noises to many users' readings, by maximum likelihood.",
-        epilog="examples:\n"
-        "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
-        "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV")
-    parser.add_argument(
-        "--profile",
-        metavar="P",
-        help="unit, range and policy come from this one: a built-in name or a file",
-    )
-    parser.add_argument("--name", metavar="NAME", help="the new profile's name; default: the same")
-    parser.add_argument(
-        "--out", type=Path, metavar="PROFILE", help="write the profile here instead of stdout"
-    )
-    parser.set_defaults(command=run)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Fit, and write the profile.
 

@@ -178,7 +178,7 @@ def test_no_command_an_unknown_one_and_an_abbreviated_option_are_wrong_usage(cap
 def test_every_command_has_help_with_examples(capsys):
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
-    for command in ("run", "status", "states", "simulate"):
+    for command in ("run", "status", "states", "serve", "simulate", "tune"):
         assert command in told
         assert main([command, "--help"]) == 0
         assert f"examples:\n  kalmap {command}" in capsys.readouterr().out
