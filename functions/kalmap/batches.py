@@ -56,17 +56,21 @@ class BatchRecords:
             ExpressionAttributeNames={"#execution": "execution"},
             ExpressionAttributeValues={":execution": {"S": attempt}},
         )
+        return [
+            item["batch_id"]["S"]
+            for page in pages
+            for item in page["Items"]
+            if self.give_up(item["batch_id"]["S"], attempt, reason, finished)
+        ]
+
+    def give_up(self, batch_id: str, attempt: str, reason: str, finished: datetime) -> bool:
+        """Mark a batch failed, if this attempt holds it and has not ended it."""
         fields = {
             "status": {"S": "FAILED"},
             "reason": {"S": reason},
             "finished_at": {"S": finished.isoformat()},
         }
-        return [
-            item["batch_id"]["S"]
-            for page in pages
-            for item in page["Items"]
-            if self._mark(item["batch_id"]["S"], attempt, fields, only="RUNNING")
-        ]
+        return self._mark(batch_id, attempt, fields, only="RUNNING")
 
     def get(self, batch_id: str) -> dict[str, Any] | None:
         """A batch's record."""

@@ -236,4 +236,5 @@ def test_no_policy_allows_everything():
     for resource in RESOURCES.values():
         policies = str(resource.get("Properties", {}).get("Policies", ""))
         assert "'Resource': '*'" not in policies
-        assert ":*'" not in policies
+        # Of executions only the name is left open, which is new each time.
+        assert ":*'" not in policies.replace("-filter-batch:*'", "")

@@ -62,14 +62,13 @@ def test_an_event_that_arrives_twice_starts_one_batch(between, quiet):
 def test_a_claim_whose_answer_was_lost_is_known_as_ones_own(between, quiet):
     given = batch(between.put(jsonl(SECOND)))
     first = between.run(given)
-    # As ClaimBatch leaves it when its answer does not arrive, for itself and for another.
+    # As ClaimBatch leaves it for itself when its answer does not arrive.
     claim = {"batch_id": {"S": first.record["batch_id"]}, "status": {"S": "RUNNING"}} | {
         name: {"S": first.record[name]} for name in ("execution_arn", "prefix", "profile")
     }
     table = between.stack.batches_table
     between.dynamodb.put_item(TableName=table, Item=claim | {"execution": {"S": "lost-answer"}})
     before = between.items()
-    assert_points_to(between.run(given, name="another"), first.execution, "RUNNING")
     ran = between.run(given, name="lost-answer")
     assert ran.record["status"] == "SUCCEEDED"
     assert between.items() == before
@@ -135,11 +134,8 @@ def test_a_worker_of_a_stopped_batch_that_wakes_up_during_the_next_does_no_harm(
 
 
 def in_conflict(cloud, given):
-    """A batch held between its first round and the second, having met another batch."""
-    cloud.inject(
-        rule("Write", WRITE, "held", last=9),
-        rule("Load", "GetObject", "held", key="round-1/users/"),
-    )
+    """A batch held at its writes, while another one has changed some of its users."""
+    cloud.inject(rule("Write", WRITE, "held", last=9))
     execution = cloud.begin(given)
     cloud.until_met("held")
     wake = cloud.waker()
@@ -164,3 +160,23 @@ def test_users_who_were_changed_meanwhile_go_round_again_and_only_they(between, 
     assert {r["user_id"] for r in ran.decoded if r["status"] == "duplicate"} >= again
     total = ran.summary["readings"]["accepted"] + other.summary["readings"]["accepted"]
     assert total == quiet.ran.summary["readings"]["accepted"]
+
+
+def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_again(between, quiet):
+    given = batch(between.put(jsonl(SECOND)))
+    execution, wake, _ = in_conflict(between, given)
+    between.inject(rule("Load", "GetObject", "held", key="round-1/users/"))
+    wake()
+    between.until_met("held")
+    between.restart()
+    # Its execution is gone, no event has told of it, and the claim is still there.
+    assert between.states.describe_execution(executionArn=execution)["status"] == "FAILED"
+    (record,) = [r for r in between.records() if r["execution_arn"] == execution]
+    assert record["status"] == "RUNNING"
+
+    between.quiet()
+    ran = between.run(given)
+    assert ran.status == "SUCCEEDED", ran.cause
+    assert ran.record["batch_id"] == record["batch_id"]
+    assert states(between.items()) == quiet.after
+    assert_accounts_for_all(ran, len(SECOND))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ from kalmap.profile import Profile, builtin_profile, digest, load_profile
 
 #: Opens another bucket than the work bucket.
 OpenBucket = Callable[[str], Objects]
+#: Whether an execution, by its ARN, is still running.
+IsRunning = Callable[[str], bool]
 
 
 def identify(
@@ -36,8 +39,11 @@ def identify(
     work: Objects,
     bucket: OpenBucket,
     records: BatchRecords,
+    is_running: IsRunning | None = None,
 ) -> Pointer:
     """Identify the batch of an execution and keep it in its folder.
+
+    A claim on the batch by an execution that has ended, of which nobody was told, is released.
 
     Args:
         event: The execution's input, or an S3 or custom event.
@@ -46,6 +52,7 @@ def identify(
         work: The work bucket.
         bucket: Opens a bucket by its name.
         records: The table of batches, to find one that is to be run again.
+        is_running: Tells of a claim whether anybody still holds it; None: they all do.
 
     Raises:
         InvalidInput: The input has not the right form.
@@ -53,10 +60,12 @@ def identify(
         InputNotFound: There is nothing at the source.
     """
     given = read_input(event)
+    now = parse_moment(started_at)
     if given.retry_of is None:
         profile = _profile(given.profile, bucket)
         objects = _input_objects(given, work, bucket)
     else:
+        _release_if_dead(given.retry_of, execution, records, is_running, now)
         before, objects = _to_run_again(given.retry_of, work, records)
         profile = before.profile
         given = msgspec.structs.replace(
@@ -66,6 +75,7 @@ def identify(
             adopt_profile=before.adopt_profile,
         )
     batch_id = identity(objects, digest(profile), given)
+    _release_if_dead(batch_id, execution, records, is_running, now)
     batch = Batch(
         batch_id=batch_id,
         attempt=execution,
@@ -74,7 +84,7 @@ def identify(
         write_mode=given.write_mode,
         limits=given.limits,
         adopt_profile=given.adopt_profile,
-        now=microseconds(given.now or parse_moment(started_at)),
+        now=microseconds(given.now or now),
         started_at=started_at,
         retry_of=given.retry_of,
     )
@@ -98,6 +108,29 @@ def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
         place = msgspec.convert(given, ProfileObject)
         return load_profile(bucket(place.bucket).get(place.key))
     return load_profile(given)
+
+
+def _release_if_dead(
+    batch_id: str,
+    execution: str,
+    records: BatchRecords,
+    is_running: IsRunning | None,
+    now: datetime,
+) -> None:
+    if is_running is None:
+        return
+    record = records.get(batch_id)
+    if record is None or record["status"]["S"] != "RUNNING":
+        return
+    holder = record["execution"]["S"]
+    if holder != execution and not is_running(record["execution_arn"]["S"]):
+        records.give_up(
+            batch_id,
+            holder,
+            "Its execution ended without a summary; some states may have been written. Start "
+            "the same batch again: what was written counts once.",
+            now,
+        )
 
 
 def _to_run_again(

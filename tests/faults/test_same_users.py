@@ -1,0 +1,118 @@
+"""Batches over the same thousand users, started at the same moment on the local cloud."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from kalmap.fold import fold_users
+from kalmap.profile import builtin_profile
+from kalmap.readings import Readings
+from kalmap.records import parse
+from tests.faults.faulty_cloud import assert_accounts_for_all, states
+from tests.faults.test_end_to_end import rule
+from tests.faults.two_batches import NOW, batch, jsonl
+
+USERS = 1000
+PROFILE = builtin_profile("body-weight")
+MOST = PROFILE.window.readings
+
+
+@pytest.fixture
+def one_shard(cloud):
+    """One shard a batch: what counts here are batches that meet, not shards."""
+    name = cloud.function("PlanFunction")
+    variables = cloud.lambdas.get_function_configuration(FunctionName=name)["Environment"]
+    settings = variables["Variables"]
+    cloud.lambdas.update_function_configuration(
+        FunctionName=name, Environment={"Variables": settings | {"READINGS_PER_SHARD": "100000"}}
+    )
+    yield cloud
+    cloud.lambdas.update_function_configuration(
+        FunctionName=name, Environment={"Variables": settings}
+    )
+
+
+def dealt(batches, each):
+    """Readings dealt out, so that every batch brings some that are late for the others."""
+    hands = [[] for _ in range(batches)]
+    for user in range(USERS):
+        for number in range(batches * each):
+            day, hour = divmod(number * 17, 24)
+            hands[number % batches].append(
+                {
+                    "user_id": f"u-{user}",
+                    "timestamp": f"2025-{3 + day // 31:02d}-{1 + day % 31:02d}T{hour:02d}:00:00Z",
+                    "value": round(70 + user % 30 + (user * 7 + number * 13) % 11 / 10, 1),
+                    "measurement_id": str(number),
+                }
+            )
+    return hands
+
+
+def run_at_once(cloud, hands):
+    """Start batches at the same moment; gives how each ended.
+
+    On few processors one would be done before the next has begun, so each waits before it
+    writes until all have loaded.
+    """
+    given = [batch(cloud.put(jsonl(hand))) for hand in hands]
+    cloud.inject(rule("Write", "GetObject", "held", key=r"\.changed$", last=len(hands)))
+    with ThreadPoolExecutor(len(given)) as pool:
+        started = list(pool.map(cloud.begin, given))
+    cloud.until_met("held", len(hands))
+    cloud.let_go()
+    ended = [cloud.end(execution) for execution in started]
+    for ran, hand in zip(ended, hands, strict=True):
+        assert ran.status == "SUCCEEDED", ran.cause
+        assert_accounts_for_all(ran, len(hand))
+    assert sum(ran.summary["database"]["conflicts"] for ran in ended) >= USERS
+    return ended
+
+
+def folded_quietly(readings):
+    """States by user of one quiet batch of these readings, by the domain alone."""
+    parsed = parse([jsonl(readings)], columns=None, profile=PROFILE)
+    codes = np.array([PROFILE.source_code(name) for name in parsed.sources], np.uint8)
+    columns = Readings(
+        user=parsed.user,
+        time=parsed.time,
+        value=parsed.value,
+        source=codes[parsed.source],
+        tag=parsed.tag,
+        hash=parsed.hash,
+        index=parsed.ordinal,
+    )
+    now = int(np.datetime64(NOW.rstrip("Z"), "us").astype(np.int64))
+    folded = fold_users(PROFILE, [None] * len(parsed.users), columns, now)
+    return dict(zip(parsed.users, folded.bodies, strict=True))
+
+
+@pytest.mark.parametrize("batches", [2, 8])
+def test_batches_at_the_same_moment_end_as_one_quiet_batch(batches, one_shard):
+    hands = dealt(batches, MOST // batches)
+    together = one_shard.run(batch(one_shard.put(jsonl(line for hand in hands for line in hand))))
+    assert together.status == "SUCCEEDED"
+    quiet = states(one_shard.items())
+    one_shard.restore({})
+    ended = run_at_once(one_shard, hands)
+    assert states(one_shard.items()) == quiet
+    for ran in ended:
+        assert set(ran.counts) <= {("accepted", None), ("rejected", "outlier")}
+        assert ran.summary["users"]["failed"] == 0
+
+
+def test_with_more_readings_than_a_window_each_has_one_result_and_none_counts_twice(one_shard):
+    hands = dealt(2, 28)
+    ended = run_at_once(one_shard, hands)
+    in_time = [
+        reading
+        for ran, hand in zip(ended, hands, strict=True)
+        for reading, line in zip(hand, ran.results, strict=True)
+        if json.loads(line)["reason"] != "too_late"
+    ]
+    assert MOST * USERS < len(in_time) < 56 * USERS
+    # One count too many or too few of any reading, and no state would be the same.
+    found = {user: state.body for user, state in states(one_shard.items()).items()}
+    assert found == folded_quietly(in_time)
