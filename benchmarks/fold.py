@@ -3,7 +3,8 @@
     python benchmarks/fold.py [--users 100000] [--repeat 5]
 
 The fold runs whole: merging, every decision, results, states to bytes. The peers do what they
-can of it: predict over the true gap, gate, update. Rates are readings per second, the best
+can of it: predict over the true gap, gate, update, and note level, deviation, slope, prediction
+and NIS of each reading. Rates are readings per second, the best
 of several runs, in processor time of one core, so that what else the machine does matters
 little. A peer that is not installed is left out, and said to be.
 """
@@ -12,6 +13,7 @@ import argparse
 import ctypes
 import importlib.util
 import json
+import math
 import os
 import platform
 import shutil
@@ -120,6 +122,8 @@ def simdkalman_primitives(profile: Profile, job: Work) -> np.ndarray:
     mean[:, 0, 0] = job.readings.value[first]
     covariance[:, 0, 0] = job.noise[first]
     covariance[:, 1, 1] = profile.slope_prior**2
+    results = np.full((5, job.gaps.size), np.nan)
+    results[:3, first] = mean[:, 0, 0], np.sqrt(covariance[:, 0, 0]), mean[:, 1, 0]
     for step in range(1, int(counts[0])):
         width = int(np.searchsorted(-counts, -step))
         at = first[:width] + step
@@ -133,9 +137,12 @@ def simdkalman_primitives(profile: Profile, job: Work) -> np.ndarray:
         value, r = job.readings.value[at], job.noise[at]
         posterior, narrowed = update(prior, spread, observe, r[:, None, None], value[:, None, None])
         innovation = value - prior[:, 0, 0]
-        outside = innovation**2 > profile.gate * (spread[:, 0, 0] + r)
+        nis = innovation**2 / (spread[:, 0, 0] + r)
+        outside = nis > profile.gate
         posterior[outside], narrowed[outside] = prior[outside], spread[outside]
         mean[:width], covariance[:width] = posterior, narrowed
+        results[0, at], results[1, at] = posterior[:, 0, 0], np.sqrt(narrowed[:, 0, 0])
+        results[2, at], results[3, at], results[4, at] = posterior[:, 1, 0], prior[:, 0, 0], nis
     level = np.empty(order.size)
     level[order] = mean[:, 0, 0]
     return level
@@ -146,6 +153,7 @@ def filterpy_objects(profile: Profile, job: Work) -> np.ndarray:
 
     parts = closed_form(profile, job.gaps)
     level = np.empty(job.counts.size)
+    results = np.full((5, job.gaps.size), np.nan)
     start = 0
     for user, count in enumerate(job.counts.tolist()):
         kalman = KalmanFilter(dim_x=2, dim_z=1)
@@ -156,9 +164,12 @@ def filterpy_objects(profile: Profile, job: Work) -> np.ndarray:
             g, e, q00, q01, q11 = (part[at] for part in parts)
             kalman.predict(F=np.array([[1.0, g], [0.0, e]]), Q=np.array([[q00, q01], [q01, q11]]))
             value, r = job.readings.value[at], job.noise[at]
-            innovation = value - kalman.x[0, 0]
-            if innovation * innovation <= profile.gate * (kalman.P[0, 0] + r):
+            predicted = kalman.x[0, 0]
+            nis = (value - predicted) ** 2 / (kalman.P[0, 0] + r)
+            if nis <= profile.gate:
                 kalman.update(value, R=r)
+            deviation = math.sqrt(kalman.P[0, 0])
+            results[:, at] = kalman.x[0, 0], deviation, kalman.x[1, 0], predicted, nis
         level[user] = kalman.x[0, 0]
         start += count
     return level
@@ -167,7 +178,7 @@ def filterpy_objects(profile: Profile, job: Work) -> np.ndarray:
 def python_loop(profile: Profile, job: Work) -> np.ndarray:
     parts = [part.tolist() for part in closed_form(profile, job.gaps)]
     value, noise, gate = job.readings.value.tolist(), job.noise.tolist(), profile.gate
-    level = []
+    level, results = [], []
     start = 0
     for count in job.counts.tolist():
         x, v, p00, p01, p11 = value[start], 0.0, noise[start], 0.0, profile.slope_prior**2
@@ -183,14 +194,17 @@ def python_loop(profile: Profile, job: Work) -> np.ndarray:
             p00 += g * (p01 + h) + q00
             p01 = e * h + q01
             p11 = e * e * p11 + q11
+            predicted = x
             innovation, s = z - x, p00 + r
-            if innovation * innovation <= gate * s:
+            nis = innovation * innovation / s
+            if nis <= gate:
                 k0, k1 = p00 / s, p01 / s
                 x += k0 * innovation
                 v += k1 * innovation
                 p11 -= k1 * p01
                 p00 *= r / s
                 p01 *= r / s
+            results.append((x, math.sqrt(p00), v, predicted, nis))
         level.append(x)
         start = end
     return np.array(level)

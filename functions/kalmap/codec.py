@@ -23,7 +23,7 @@ three 8-byte words, so that many bodies are decoded as one array of such rows.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ RESTARTED = 0x04
 TAG = 0x80
 
 _HEADER_WORDS = HEADER_BYTES // 8
+_HEADER = np.dtype((np.void, HEADER_BYTES))
 _HEADER_ROWS = HEADER_BYTES // ENTRY_BYTES
 _LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_ENTRIES + 1)
 _OFFSET_BITS = np.uint64(48)
@@ -147,16 +148,16 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
         return Decoded(failure, foreign, checkpoints, counts, _no_entries())
 
     data = b"".join([bodies[user] for user in row_of.tolist()])  # type: ignore[misc]
-    rows = np.frombuffer(data, "<u8").reshape(-1, 3)
+    words = np.frombuffer(data, "<u8")
     lengths = lengths[row_of] // ENTRY_BYTES
     starts = np.cumsum(lengths) - lengths
-    header = rows[starts[:, None] + np.arange(_HEADER_ROWS)].reshape(-1, _HEADER_WORDS)
+    header = _headers(words)[starts].view("<u8").reshape(-1, _HEADER_WORDS)
     small = header[:, :1].copy().view(np.uint8)
     checksum = header[:, 0] >> np.uint64(32)
     header[:, 0] &= np.uint64(0xFFFFFFFF)
     window = lengths - _HEADER_ROWS
-    entry_rows = ranges(starts + _HEADER_ROWS, window)
-    packed, values, hashes = (np.ascontiguousarray(word) for word in rows[entry_rows].T)
+    place = 3 * ranges(starts + _HEADER_ROWS, window)
+    packed, values, hashes = (words[place + number] for number in range(3))
     owner = np.repeat(np.arange(row_of.size), window)
 
     newest = header[:, 14].view(np.int64)
@@ -195,10 +196,9 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
     foreign[row_of] = other
     good = failure[row_of] == 0
     place = row_of[good]
-    whole: NDArray[np.generic]
-    part: NDArray[np.generic]
-    for whole, part in zip(checkpoints, found, strict=True):
-        whole[..., place] = part[..., good]
+    for field in Checkpoints._fields:
+        whole: NDArray[Any] = getattr(checkpoints, field)
+        whole[..., place] = getattr(found, field)[..., good]
     counts[place] = window[good]
     if not good.all():
         kept = good[owner]
@@ -296,6 +296,12 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
     return sums >> np.uint64(32)
 
 
+def _headers(words: U64) -> NDArray[np.void]:
+    """What would be a header at each row of a buffer: overlapping views, without a copy."""
+    rows = words.size // 3 - _HEADER_ROWS + 1
+    return np.ndarray((rows,), _HEADER, words, strides=(ENTRY_BYTES,))
+
+
 def _mix(words: U64) -> None:
     """Let high bits reach low ones, in place (a step of splitmix64; Steele et al., 2014)."""
     words ^= words >> np.uint64(30)
@@ -341,12 +347,13 @@ def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: byte
     words = (packed, entries.value.view(np.uint64), entries.hash)
     if users:
         header[:, 0] |= _checksums(header, words, ends - counts) << np.uint64(32)
-    rows = np.empty((int(row_ends[-1]) if users else 0, 3), "<u8")
-    rows[(starts[:, None] + np.arange(_HEADER_ROWS)).reshape(-1)] = header.reshape(-1, 3)
-    place = ranges(starts + _HEADER_ROWS, counts)
-    for column, word in enumerate(words):
-        rows[place, column] = word
-    data = rows.tobytes()
+    written = np.empty(3 * int(row_ends[-1]) if users else 0, "<u8")
+    if users:
+        _headers(written)[starts] = header.view(_HEADER)[:, 0]
+    place = 3 * ranges(starts + _HEADER_ROWS, counts)
+    for number, word in enumerate(words):
+        written[place + number] = word
+    data = written.tobytes()
     cuts = (row_ends * ENTRY_BYTES).tolist()
     return [data[start:end] for start, end in pairwise([0, *cuts])]
 

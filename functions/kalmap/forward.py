@@ -24,7 +24,7 @@ from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
 
 #: Users from which a step is cheaper for numpy than one by one.
-VECTOR_WIDTH = 20
+VECTOR_WIDTH = 32
 
 #: Below this R / S, p11 - p01^2 / S may have lost all its digits.
 STEADY_BELOW = 1e-9

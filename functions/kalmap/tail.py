@@ -5,7 +5,10 @@ user never shows. tests/property/test_widths.py holds the two together.
 """
 
 from math import nan
+from struct import Struct
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kalmap.codec import RESTARTED
 from kalmap.gate import Columns, Recovery, Rules
@@ -19,6 +22,8 @@ _TOO_FAST = int(Reason.IMPLAUSIBLE_RATE)
 _OUTLIER = int(Reason.OUTLIER)
 _SUSPECT = int(Reason.UNIT_SUSPECT)
 _STEADY_BELOW = 1e-9
+#: What is written of a reading: level, slope, p00, p01, p11, predicted, NIS, rate.
+_ROW = Struct("8d")
 
 _Five = tuple[float, float, float, float, float]
 _NOTHING: _Five = (0.0, 0.0, 0.0, 0.0, 0.0)
@@ -55,15 +60,16 @@ def run(
     x, v, p00, p01, p11 = before.tolist()
     candidate: _Five = tuple(recovery.candidate[:, lane].tolist())
     agreeing, support = int(recovery.agreeing[lane]), int(recovery.support[lane])
-    estimates, others, marks = [], [], []
+    numbers = bytearray(_ROW.size * (end - start))
+    write, row = _ROW.pack_into, _ROW.size
+    marks = bytearray(end - start)
     inputs = [part[here].tolist() for part in (*columns[:3], *columns.step)]
     for number, (z, r, reach, g, e, q00, q01, q11) in enumerate(zip(*inputs, strict=True), 1):
-        mark = 0
         if not known:
             known = True
             x, v, p00, p01, p11 = z, 0.0, r, 0.0, rule.slope_variance
             predicted, nis, rate = nan, nan, 0.0
-            support = min(support + 1, enough)
+            support = 1
         else:
             d = z - x
             rate = d * d / (p00 * gate + reach)
@@ -89,7 +95,8 @@ def run(
                     p11 = p11 - gain * p01
                 p00 = p00 * weight
                 p01 = new01
-                support = min(support + 1, enough)
+                if support < enough:
+                    support += 1
                 if agreeing:
                     candidate, agreeing = _NOTHING, 0
             else:
@@ -115,16 +122,16 @@ def run(
                         mark = RESTARTED
                         x, v, p00, p01, p11 = candidate
                         candidate, agreeing, support = _NOTHING, 0, enough
-        estimates.append((x, v, p00, p01, p11))
-        others.append((predicted, nis, rate))
-        marks.append(mark)
+                marks[number - 1] = mark
+        write(numbers, row * (number - 1), x, v, p00, p01, p11, predicted, nis, rate)
         if number == snapshot:
             path.recovery.candidate[:, lane] = candidate
             path.recovery.agreeing[lane] = agreeing
             path.recovery.support[lane] = support
-    path.estimate.T[here] = estimates
-    path.predicted[here], path.nis[here], path.rate[here] = zip(*others, strict=True)
-    path.mark[here] = marks
+    columns_of = np.frombuffer(numbers).reshape(-1, 8).T
+    path.estimate[:, here] = columns_of[:5]
+    path.predicted[here], path.nis[here], path.rate[here] = columns_of[5:]
+    path.mark[here] = np.frombuffer(marks, np.uint8)
 
 
 def _positive(number: float) -> float:
