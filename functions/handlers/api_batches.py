@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from handlers.edge import batch_records, bucket, now, work_bucket
 from handlers.gateway import Call, encoded, presigned
+from kalmap.batch import read_input
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.folder import Folder
 from kalmap.outcome import Status
@@ -41,6 +42,7 @@ def post_batches() -> Response[Any]:
         content_type=call.header("content-type"),
         encoding=call.header("content-encoding"),
     )
+    read_input(given)
     given = _with_records_in_the_bucket(given)
     name = uuid.uuid4().hex
     # The execution's first step does this too: here it refuses what is wrong, and gives the id.

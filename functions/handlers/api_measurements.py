@@ -126,22 +126,15 @@ def _count(told: Answer, measurements: int) -> None:
     }
     kept = recent()
     if kept is not None:
-        # Since the last request; the sum over time is what a graph shows.
-        counts["CacheHits"], counts["CacheMisses"], counts["CacheEvictions"] = _cache_news()
-        counts["CacheSize"] = len(kept)
+        use = kept.take_use()
+        counts |= {
+            "CacheHits": use.hits,
+            "CacheMisses": use.misses,
+            "CacheEvictions": use.evictions + use.expired,
+            "CacheSize": len(kept),
+        }
     for name, number in counts.items():
         metrics.add_metric(name, MetricUnit.Count, number)
-
-
-_told = {"hits": 0, "misses": 0, "evictions": 0}
-
-
-def _cache_news() -> tuple[int, int, int]:
-    kept = recent()
-    use = {} if kept is None else {name: getattr(kept.use, name) for name in _told}
-    news = tuple(use.get(name, 0) - _told[name] for name in _told)
-    _told.update(use)
-    return news
 
 
 def _once(call: Call, key: str) -> bytes:

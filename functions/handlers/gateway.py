@@ -94,6 +94,13 @@ class Call:
         return str(identity.get("userArn") or identity.get("accessKey") or "")
 
 
+class _Bytes(Response[Any]):
+    """An answer that is bytes by now, of whatever type they are."""
+
+    def is_json(self) -> bool:
+        return False
+
+
 def encoded(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response[Any]:
     """An answer in JSON."""
     return Response(status, _JSON, msgspec.json.encode(content).decode())
@@ -104,7 +111,7 @@ def packed(content: bytes, *, accepts: str) -> Response[Any]:
     if "gzip" not in accepts.lower() or len(content) < _COMPRESSED_FROM:
         return Response(HTTPStatus.OK, _JSON, content.decode())
     headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    return Response(HTTPStatus.OK, _JSON, gzip.compress(content, 5, mtime=0), headers)
+    return _Bytes(HTTPStatus.OK, _JSON, gzip.compress(content, 5, mtime=0), headers)
 
 
 def problem(

@@ -26,7 +26,7 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class CacheUse:
-    """What a cache did since it was made."""
+    """What a cache did."""
 
     hits: int = 0
     misses: int = 0
@@ -40,8 +40,6 @@ class CacheUse:
 
 class Cache(Protocol):
     """Keeps states; may forget any of them at any time."""
-
-    use: CacheUse
 
     def get(self, keys: Sequence[Key]) -> dict[Key, StoredState]:
         """The states it has."""
@@ -115,6 +113,12 @@ class RecentStates:
         """Forget all states."""
         with self._lock:
             self._entries.clear()
+
+    def take_use(self) -> CacheUse:
+        """What it did since this was last asked."""
+        with self._lock:
+            taken, self.use = self.use, CacheUse()
+        return taken
 
     def frequent(self, most: int) -> list[Key]:
         """The keys asked for most often, among those kept."""
@@ -209,7 +213,6 @@ class Layers:
     """A container's own cache above a shared one."""
 
     def __init__(self, near: RecentStates, far: SharedStates) -> None:
-        self.use = near.use
         self._near = near
         self._far = far
 

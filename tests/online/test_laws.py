@@ -107,7 +107,9 @@ def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(clien
     containers = [container(client, table) for _ in range(clients)]
     with ThreadPoolExecutor(clients) as pool:
         answers = list(
-            pool.map(lambda place: ask(containers[place % clients], parts[place]), range(len(parts)))
+            pool.map(
+                lambda place: ask(containers[place % clients], parts[place]), range(len(parts))
+            )
         )
     statuses = {result["status"] for one in answers for result in results(one)}
     assert statuses <= {"accepted", "rejected"}
@@ -119,9 +121,7 @@ def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(clien
 
 @LAWS
 @given(deliveries(), st.integers(0, 2**32))
-def test_whatever_the_table_does_a_reading_asked_until_it_is_answered_counts_once(
-    delivery, seed
-):
+def test_whatever_the_table_does_a_reading_asked_until_it_is_answered_counts_once(delivery, seed):
     history, parts = delivery
     client = new_client()
     table, whole = new_table(client), new_table(client)

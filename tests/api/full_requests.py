@@ -1,0 +1,32 @@
+"""Full requests to a fresh container, which then tells its highest memory; run as a program."""
+
+import json
+import resource
+
+import pytest
+
+from tests.api.function import Api
+from tests.online.ways import reading
+
+if __name__ == "__main__":
+    # The local cloud that this starts is a process of its own and does not count.
+    import tests.conftest  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        api = Api(monkeypatch)
+        told = [
+            api.post([reading(f"u-{user}", hour / 10) for user in range(500)])
+            if hour % 2
+            else api.post([reading(f"v-{hour}", day / 10) for day in range(500)])
+            for hour in range(8)
+        ]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        json.dumps(
+            {
+                "statuses": [one.status for one in told],
+                "results": len(told[-1].body["results"]),
+                "peak_mb": peak,
+            }
+        )
+    )

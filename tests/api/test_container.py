@@ -1,0 +1,132 @@
+"""What a container keeps: states, and as little memory as it may."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kalmap.cache import RecentStates
+from tests.online.ways import reading
+from tests.tables import ROOT
+
+
+class TestCache:
+    def test_a_container_reads_a_recent_user_no_second_time(self, api):
+        assert api.post([reading("u-1", 0)]).body["summary"]["database"]["read_units"] == 1
+        assert api.post([reading("u-1", 1)]).body["summary"]["database"]["read_units"] == 0
+
+    def test_without_the_cache_it_does(self, start):
+        api = start(ENABLE_BATCH_CACHE="false")
+        for hour in range(2):
+            told = api.post([reading("u-1", hour)])
+            assert told.body["summary"]["database"]["read_units"] == 1
+
+    def test_a_new_container_begins_with_the_most_frequent_users(self, start, monkeypatch):
+        api = start(CACHE_WARMUP_SIZE="2")
+        monkeypatch.setattr("handlers.states._FREQUENT_EVERY", 0.0)
+        for hour in range(3):
+            api.post([reading("often", hour), reading("seldom", hour) if not hour else {}])
+            api.post([reading("daily", hour)])
+        api.cold_start()
+        told = api.post([reading("often", 9), reading("daily", 9), reading("seldom", 9)])
+        assert told.body["summary"]["database"]["read_units"] == 1
+        from handlers.states import recent
+
+        assert recent().use.misses <= 3
+
+    def test_a_warm_up_that_fails_costs_no_answer(self, api):
+        for data in (b"not json", b'[["body-weight", 5]]'):
+            api.s3.put_object(Bucket=api.bucket, Key="cache/frequent.json", Body=data)
+            api.cold_start()
+            assert api.post([reading("u-1", 0)]).status == 200
+
+
+class TestMemory:
+    def test_past_the_limit_one_request_is_turned_away_and_the_next_answered(self, start, capsys):
+        api = start(BATCH_MEMORY_LIMIT_MB="64")
+        from handlers.states import recent
+
+        # Python with numpy takes more than 64 MB: every answer passes the limit.
+        assert api.post([reading("u-1", 0)]).status == 200
+        assert len(recent()) == 1
+        told = api.post([reading("u-1", 1)])
+        assert told.status == 503
+        assert told.body["code"] == "unavailable"
+        assert int(told.headers["Retry-After"]) >= 1
+        assert len(recent()) == 0
+        lines = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
+        assert "MemoryRelieved" not in lines[-2]
+        assert lines[-1]["MemoryRelieved"] == [1.0]
+
+    def test_below_it_none_is(self, start):
+        api = start(BATCH_MEMORY_LIMIT_MB="4096")
+        for hour in range(3):
+            assert api.post([reading("u-1", hour)]).status == 200
+
+    def test_a_full_request_stays_far_below_the_limit(self):
+        """A process of its own, as a container is: imports, two full requests, and no more."""
+        child = subprocess.run(
+            [sys.executable, "-m", "tests.api.full_requests"],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(("functions", "cli", "."))},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told = json.loads(child.stdout.splitlines()[-1])
+        assert told["statuses"] == [200] * 8
+        assert told["results"] == 500
+        # A budget of design.md; the specification has 512.
+        assert told["peak_mb"] < 256
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestRecentStates:
+    @pytest.fixture
+    def clock(self):
+        return Clock()
+
+    def test_the_states_unused_for_longest_make_room(self, clock):
+        kept = RecentStates(3, 100.0, clock)
+        for user in "abc":
+            kept.put({("p", user): user})
+        kept.get([("p", "a")])
+        kept.put({("p", "d"): "d"})
+        found = kept.get([("p", user) for user in "abcd"])
+        assert sorted(found.values()) == ["a", "c", "d"]
+        use = kept.take_use()
+        assert (use.hits, use.misses, use.evictions) == (4, 1, 1)
+        assert kept.take_use().hits == 0
+
+    def test_a_state_lives_as_long_as_it_is_used(self, clock):
+        kept = RecentStates(10, 10.0, clock)
+        kept.put({("p", "a"): "a", ("p", "b"): "b"})
+        for _ in range(5):
+            clock.now += 9.0
+            assert kept.get([("p", "a")])
+        assert not kept.get([("p", "b")])
+        clock.now += 10.0
+        assert not kept.get([("p", "a")])
+        assert len(kept) == 0
+        assert kept.take_use().expired == 2
+
+    def test_profiles_are_kept_apart(self, clock):
+        kept = RecentStates(10, 10.0, clock)
+        kept.put({("p", "a"): "p's"})
+        assert not kept.get([("q", "a")])
+
+    def test_what_was_dropped_is_gone(self, clock):
+        kept = RecentStates(10, 10.0, clock)
+        kept.put({("p", "a"): "a", ("p", "b"): "b"})
+        kept.drop([("p", "a"), ("p", "none")])
+        assert list(kept.get([("p", "a"), ("p", "b")]).values()) == ["b"]
+        kept.clear()
+        assert len(kept) == 0

@@ -1,0 +1,95 @@
+"""The header Idempotency-Key: one request, one answer, for 24 hours."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+from handlers import api_measurements
+from handlers.gateway import Call
+from kalmap.errors import Contradiction
+from tests.faults.injector import THROTTLED, Injector
+from tests.online.ways import reading
+
+
+def test_the_same_request_gets_the_same_answer_and_a_new_key_a_new_one(api):
+    records = [reading("u-1", 0), reading("u-1", 24)]
+    first = api.post(records, Idempotency_Key="k-1")
+    assert {r["status"] for r in first.body["results"]} == {"accepted"}
+    assert api.post(records, Idempotency_Key="k-1").raw == first.raw
+    other = api.post(records, Idempotency_Key="k-2")
+    assert {r["status"] for r in other.body["results"]} == {"duplicate"}
+
+
+def test_another_container_gives_the_answer_too(api):
+    records = [reading("u-1", 0)]
+    first = api.post(records, Idempotency_Key="k-1")
+    api.cold_start()
+    assert api.post(records, Idempotency_Key="k-1").raw == first.raw
+
+
+def test_a_key_with_another_body_is_refused(api):
+    api.post([reading("u-1", 0)], Idempotency_Key="k-1")
+    told = api.post([reading("u-1", 1)], Idempotency_Key="k-1")
+    assert told.status == 409
+    assert told.body["code"] == "conflict"
+
+
+def test_a_request_that_is_still_being_answered_is_refused_with_the_same_key(api, monkeypatch):
+    answer, begun, told = api_measurements.answer, threading.Event(), []
+
+    def slow(*arguments):
+        begun.set()
+        time.sleep(0.5)
+        return answer(*arguments)
+
+    monkeypatch.setattr(api_measurements, "answer", slow)
+    event = api.event("POST", "/measurements", {"measurements": [reading("u-1", 0)]})
+    context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 29_000)
+
+    # A function answers one request at a time: the two come to two containers.
+    def container():
+        try:
+            told.append(api_measurements._once(Call(APIGatewayProxyEvent(event), context), "k-1"))
+        except Contradiction as error:
+            told.append(error)
+
+    first, second = (threading.Thread(target=container) for _ in range(2))
+    first.start()
+    assert begun.wait(10)
+    second.start()
+    first.join()
+    second.join()
+    assert sorted(type(one).__name__ for one in told) == ["Contradiction", "bytes"]
+
+
+def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_again(
+    api, monkeypatch
+):
+    api.post([reading("u-0", 0)])
+    from handlers.states import dynamodb
+
+    records = [reading("u-0", 24), reading("u-1", 0)]
+    with Injector(dynamodb(), 1, {THROTTLED: 1.0}):
+        told = api.post(records, Idempotency_Key="k-1")
+        assert told.status == 503
+    monkeypatch.setattr("kalmap.online.MAX_ROUNDS", 1)
+    told = api.post(records, Idempotency_Key="k-1")
+    assert {r["status"] for r in told.body["results"]} == {"accepted"}
+
+
+def test_keys_that_no_header_should_carry_are_refused(api):
+    for key in ("x" * 129, "with space", "ümlaut"):
+        told = api.post([reading("u-1", 0)], Idempotency_Key=key)
+        assert told.status == 400
+
+
+def test_the_answer_to_a_full_request_fits_into_the_table(api):
+    records = [
+        reading(f"{'u' * 118}-{user}", user / 10, 80.0, measurement_id=f"{'m' * 118}-{user}")
+        for user in range(500)
+    ]
+    first = api.post(records, Idempotency_Key="k-1")
+    assert first.status == 200
+    assert api.post(records, Idempotency_Key="k-1").raw == first.raw
