@@ -34,8 +34,8 @@ class State(NamedTuple):
     """What a user's item says, without version and tokens."""
 
     body: bytes
-    level: str
-    slope: str
+    level: float
+    slope: float
     as_of: str
 
 
@@ -44,8 +44,9 @@ def states(items: Items) -> dict[str, State]:
     return {
         user: State(
             bytes(item["state"]["B"])[:-32],
-            item["level"]["N"],
-            item["slope"]["N"],
+            # DynamoDB writes a number in its own way.
+            float(item["level"]["N"]),
+            float(item["slope"]["N"]),
             item["as_of"]["S"],
         )
         for user, item in items.items()

@@ -3,16 +3,13 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
-from kalmap.fold import fold_users
 from kalmap.profile import builtin_profile
-from kalmap.readings import Readings
-from kalmap.records import parse
+from tests.faults.domain_alone import folded
 from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.test_end_to_end import rule
-from tests.faults.two_batches import NOW, batch, jsonl
+from tests.faults.two_batches import batch, jsonl
 
 USERS = 1000
 PROFILE = builtin_profile("body-weight")
@@ -71,24 +68,6 @@ def run_at_once(cloud, hands):
     return ended
 
 
-def folded_quietly(readings):
-    """States by user of one quiet batch of these readings, by the domain alone."""
-    parsed = parse([jsonl(readings)], columns=None, profile=PROFILE)
-    codes = np.array([PROFILE.source_code(name) for name in parsed.sources], np.uint8)
-    columns = Readings(
-        user=parsed.user,
-        time=parsed.time,
-        value=parsed.value,
-        source=codes[parsed.source],
-        tag=parsed.tag,
-        hash=parsed.hash,
-        index=parsed.ordinal,
-    )
-    now = int(np.datetime64(NOW.rstrip("Z"), "us").astype(np.int64))
-    folded = fold_users(PROFILE, [None] * len(parsed.users), columns, now)
-    return dict(zip(parsed.users, folded.bodies, strict=True))
-
-
 @pytest.mark.parametrize("batches", [2, 8])
 def test_batches_at_the_same_moment_end_as_one_quiet_batch(batches, one_shard):
     hands = dealt(batches, MOST // batches)
@@ -115,4 +94,4 @@ def test_with_more_readings_than_a_window_each_has_one_result_and_none_counts_tw
     assert MOST * USERS < len(in_time) < 56 * USERS
     # One count too many or too few of any reading, and no state would be the same.
     found = {user: state.body for user, state in states(one_shard.items()).items()}
-    assert found == folded_quietly(in_time)
+    assert found == folded(PROFILE, in_time)

@@ -1,0 +1,52 @@
+"""The other two ways to write, under faults, in the workers of a whole batch."""
+
+from tests.faults.faulty_cloud import assert_accounts_for_all, states
+from tests.faults.test_end_to_end import assert_as_quiet, rule
+from tests.faults.two_batches import SECOND, batch, jsonl
+
+
+def test_transactions_under_faults_end_as_the_quiet_run(between, quiet):
+    write = "TransactWriteItems"
+    between.inject(
+        rule("Write", write, "throttled"),
+        rule("Write", write, "cut after", first=2),
+        rule("Write", write, "500 after", first=3),
+        rule("Write", write, "killed after", first=4),
+    )
+    ran = between.run(batch(between.put(jsonl(SECOND)), write_mode="transactional"))
+    assert between.met().total() == 4
+    assert_as_quiet(between, ran, quiet)
+    assert ran.summary["write_mode"] == "transactional"
+
+
+def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, quiet):
+    given = batch(between.put(jsonl(SECOND)), write_mode="overwrite")
+    alone = between.run(given)
+    assert alone.status == "SUCCEEDED"
+    overwritten = states(between.items())
+    between.restore(quiet.before)
+    between.inject(
+        rule("Write", "BatchWriteItem", "half left undone", last=6),
+        rule("Write", "BatchWriteItem", "cut after", first=7),
+        rule("Write", "BatchWriteItem", "killed after", first=8),
+    )
+    # Under another key: the batch would be claimed already.
+    ran = between.run(given | {"source": between.put(jsonl(SECOND))})
+    assert ran.status == "SUCCEEDED"
+    assert between.met()["half left undone"] == 6
+    assert states(between.items()) == overwritten
+    assert ran.results == alone.results
+    assert_accounts_for_all(ran, len(SECOND))
+    assert ran.summary["users"] == alone.summary["users"]
+    assert ran.summary["database"]["throttles"] > 0
+
+
+def test_a_rehearsal_under_faults_touches_nothing(between, quiet):
+    between.inject(
+        rule("Load", "BatchGetItem", "half left undone", last=2),
+        rule("Filter", "PutObject", "killed after"),
+    )
+    ran = between.run(batch(between.put(jsonl(SECOND)), write_mode="none"))
+    assert (ran.status, ran.summary["status"]) == ("SUCCEEDED", "rehearsed")
+    assert ran.results == quiet.ran.results
+    assert between.items() == quiet.before
