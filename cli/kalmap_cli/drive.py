@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap.objects import Objects
-from kalmap.results import merge, rejected
+from kalmap.results import kept, merge, rejected
 from kalmap_cli.cloud import Clients
 from kalmap_cli.exits import RunFailed, WrongUsage
 
@@ -64,6 +64,10 @@ class Fetched(NamedTuple):
     rejected: Path | None
     rejected_lines: int
     summary: Path | None
+    failed: Path | None
+    """The measurements that failed, to be run again."""
+    revisions: Path | None
+    """What this batch's late readings changed about earlier ones."""
     content: dict[str, Any]
     """Of the summary."""
 
@@ -112,13 +116,17 @@ def upload(clients: Clients, stack: Stack, files: Sequence[Path]) -> str:
     return prefix
 
 
-def start(clients: Clients, stack: Stack, prefix: str, profile: str | Mapping[str, Any]) -> str:
-    """Start a batch of everything below a prefix of the work bucket.
+def start(clients: Clients, stack: Stack, batch: Mapping[str, Any]) -> str:
+    """Start a batch.
+
+    Args:
+        clients: of the cloud to run it on.
+        stack: the deployed stack.
+        batch: the execution's input.
 
     Returns:
         The execution's ARN.
     """
-    batch = {"source": {"bucket": stack.bucket, "prefix": prefix}, "profile": profile}
     started = clients("stepfunctions").start_execution(
         stateMachineArn=stack.state_machine,
         name=f"run-{uuid.uuid4().hex}",
@@ -259,7 +267,14 @@ def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
         content: dict[str, Any] = json.loads(summary) if summary else {}
         pretty = json.dumps(content, indent=2).encode()
         written = _write(out / "summary.json", [pretty] if summary else [])
-        for name, lines in (("results.jsonl", results), ("summary.json", written)):
+        failed = _write(out / "failed.jsonl", kept(objects, prefix, "failed"))
+        revisions = _write(out / "revisions.jsonl", kept(objects, prefix, "revisions"))
+        for name, lines in (
+            ("results.jsonl", results),
+            ("summary.json", written),
+            ("failed.jsonl", failed),
+            ("revisions.jsonl", revisions),
+        ):
             if not lines:
                 (out / name).unlink()
     except OSError as error:
@@ -272,6 +287,8 @@ def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
         rejected=out / "rejected.jsonl",
         rejected_lines=refused,
         summary=out / "summary.json" if written else None,
+        failed=out / "failed.jsonl" if failed else None,
+        revisions=out / "revisions.jsonl" if revisions else None,
         content=content,
     )
 

@@ -23,6 +23,7 @@ examples:
   kalmap run weights.jsonl
   kalmap run january.csv february.csv.gz --out results --profile body-weight
   kalmap status
+  kalmap retry 3f9a
   kalmap states --user u-17
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_status(commands)
+    _add_retry(commands)
     _add_states(commands)
     _add_serve(commands)
     _add_simulate(commands)
@@ -200,13 +202,7 @@ def _add_run(commands: Any) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV, gzipped or not"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("kalmap-out"),
-        metavar="DIR",
-        help="gets results.jsonl, rejected.jsonl and summary.json (default: kalmap-out)",
-    )
+    _add_out(parser)
     parser.add_argument(
         "--profile", metavar="P", help="a built-in profile's name or a file (default: body-weight)"
     )
@@ -247,6 +243,37 @@ def _status(arguments: argparse.Namespace) -> int:
 
     path, stack = _place_with_batches(arguments)
     return status(path, stack, arguments.batch)
+
+
+def _add_retry(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "retry",
+        "run again what failed of a batch",
+        "  kalmap retry 3f9a\n  kalmap retry 3f9a --out again --stack kalmap",
+    )
+    parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
+    _add_out(parser)
+    _add_place(parser)
+    parser.set_defaults(command=_retry)
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.retry import retry  # noqa: PLC0415
+
+    path, stack = _place_with_batches(arguments)
+    return retry(arguments.batch, arguments.out, path, stack)
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("kalmap-out"),
+        metavar="DIR",
+        help="gets results.jsonl, rejected.jsonl and summary.json, and where there is something "
+        "to tell, failed.jsonl and revisions.jsonl (default: kalmap-out)",
+    )
 
 
 def _add_states(commands: Any) -> None:

@@ -65,24 +65,27 @@ def run(
     chosen = read_profile(profile)
     check_output(out)
     with Screen() as screen, target(screen, data_dir, stack, fresh=fresh) as place:
-        fetched, ended = _run_batch(screen, place, files, chosen, out)
+        screen.note(f"Uploading {len(files)} file{'s' if len(files) > 1 else ''}")
+        prefix = drive.upload(place.clients, place.stack, files)
+        source = {"bucket": place.stack.bucket, "prefix": prefix}
+        batch = {"source": source, "profile": chosen}
+        fetched, ended = follow(screen, place, batch, out)
         screen.note("Saving" if stack is None else "Done")
-    _report(fetched)
-    if not ended.succeeded:
-        raise RunFailed(f"The batch failed: {ended.reason}")
-    return DONE
+    return report(fetched, ended)
 
 
-def _run_batch(
-    screen: Screen,
-    place: Target,
-    files: Sequence[Path],
-    profile: str | Mapping[str, Any],
-    out: Path,
+def follow(
+    screen: Screen, place: Target, batch: Mapping[str, Any], out: Path
 ) -> tuple[drive.Fetched | None, drive.Ended]:
-    screen.note(f"Uploading {len(files)} file{'s' if len(files) > 1 else ''}")
-    prefix = drive.upload(place.clients, place.stack, files)
-    execution = drive.start(place.clients, place.stack, prefix, profile)
+    """Start a batch, show its progress to its end, and fetch what came out.
+
+    Args:
+        screen: shows the progress.
+        place: where to run it.
+        batch: the execution's input.
+        out: the output directory.
+    """
+    execution = drive.start(place.clients, place.stack, batch)
     try:
         for progress in drive.watch(place.clients, execution, place.interval):
             screen.show(progress)
@@ -97,15 +100,34 @@ def _run_batch(
     return drive.fetch(place.clients, place.stack, ended.prefix, out), ended
 
 
-def _report(fetched: drive.Fetched | None) -> None:
-    if fetched is None:
-        return
+def report(fetched: drive.Fetched | None, ended: drive.Ended) -> int:
+    """Print the summary and where everything is.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RunFailed: The batch failed.
+    """
+    if fetched is not None:
+        _print_fetched(fetched)
+    if not ended.succeeded:
+        raise RunFailed(f"The batch failed: {ended.reason}")
+    return DONE
+
+
+def _print_fetched(fetched: drive.Fetched) -> None:
     if fetched.content:
         print_summary(fetched.content)
     lines = fetched.rejected_lines
     print(f"results   {fetched.results or 'none'}")
     print(f"rejected  {fetched.rejected} ({lines:,} line{'' if lines == 1 else 's'})")
     print(f"summary   {fetched.summary or 'none'}")
+    if fetched.revisions:
+        print(f"revised   {fetched.revisions}: earlier readings judged anew")
+    if fetched.failed:
+        batch = fetched.content.get("batch_id", "BATCH")
+        print(f"failed    {fetched.failed}; `kalmap retry {batch[:12]}` runs them again")
     sys.stdout.flush()
 
 

@@ -24,18 +24,26 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
         WrongUsage: There is no such batch.
     """
     with target(None, data_dir, stack) as place:
-        batches = [_with_fate(place, item) for item in _batches(place)]
         if batch is None:
-            _print_batches(batches)
-            return DONE
-        matching = [item for item in batches if str(item["batch_id"]).startswith(batch)]
-        if len(matching) != 1:
-            raise WrongUsage(
-                f"{'Several batches begin' if matching else 'There is no batch that begins'} "
-                f"with {batch}. `kalmap status` lists them."
-            )
-        _print_batch(place, matching[0])
+            _print_batches([_with_fate(place, item) for item in _batches(place)])
+        else:
+            _print_batch(place, _with_fate(place, find_batch(place, batch)))
     return DONE
+
+
+def find_batch(place: Target, beginning: str) -> dict[str, Any]:
+    """The record of the one batch whose id begins so.
+
+    Raises:
+        WrongUsage: There is none, or there are several.
+    """
+    matching = [item for item in _batches(place) if str(item["batch_id"]).startswith(beginning)]
+    if len(matching) != 1:
+        raise WrongUsage(
+            f"{'Several batches begin' if matching else 'There is no batch that begins'} "
+            f"with {beginning}. `kalmap status` lists them."
+        )
+    return matching[0]
 
 
 def _batches(place: Target) -> list[dict[str, Any]]:

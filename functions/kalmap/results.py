@@ -300,6 +300,18 @@ def rejected(objects: Bucket, prefix: str) -> Iterator[bytes]:
         yield line
 
 
+def kept(objects: Bucket, prefix: str, kind: str) -> Iterator[bytes]:
+    """A batch's lines of one kind, shard after shard.
+
+    Args:
+        objects: The work bucket.
+        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+        kind: `failed`, the measurements that failed, to be run again; or `revisions`.
+    """
+    for key in objects.keys(f"{prefix}/{kind}/"):
+        yield from objects.lines(key)
+
+
 def status_counts(outcomes: Outcomes, unread: Sequence[UnreadRecord]) -> dict[str, Any]:
     """Readings by status, and by status and reason."""
     counts: dict[str, int] = {}

@@ -78,4 +78,8 @@ class SharedCloud(NamedTuple):
 
     def run(self, *arguments: object, cwd: Path) -> Outcome:
         """`kalmap run … --stack` on it."""
-        return kalmap("run", *arguments, "--stack", STACK, cwd=cwd, **self.variables)
+        return self.kalmap("run", *arguments, cwd=cwd)
+
+    def kalmap(self, *arguments: object, cwd: Path) -> Outcome:
+        """A `kalmap` command with `--stack` on it."""
+        return kalmap(*arguments, "--stack", STACK, cwd=cwd, **self.variables)

@@ -1,0 +1,49 @@
+"""What failed is kept with its readings, and `kalmap retry` runs exactly that again."""
+
+import json
+
+from tests.e2e.test_events import Stack, lines
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_user_whose_state_is_corrupt_fails_alone_and_is_run_again_once_it_is_mended(
+    shared, tmp_path
+):
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    first.write_text(lines("sound", days=2) + "\n" + lines("broken", days=2))
+    second.write_text(lines("sound", days=4) + "\n" + lines("broken", days=4))
+    assert shared.run(first, cwd=tmp_path).code == 0
+    stack = Stack(shared.cloud)
+    table, dynamodb = stack.outputs["StatesTable"], stack.client("dynamodb")
+    key = {"user_id": {"S": "broken"}, "profile": {"S": "body-weight"}}
+    sound = dynamodb.get_item(TableName=table, Key=key)["Item"]
+    dynamodb.put_item(TableName=table, Item=sound | {"state": {"B": b"garbage"}})
+
+    ran = shared.run(second, "--out", "out", cwd=tmp_path)
+    assert ran.code == 0
+    assert "kalmap retry" in ran.out
+    failed = read(tmp_path / "out" / "failed.jsonl")
+    assert [line["user_id"] for line in failed] == ["broken"] * 4
+    results = read(tmp_path / "out" / "results.jsonl")
+    assert [r["reason"] for r in results if r["status"] == "failed"] == ["corrupt_state"] * 4
+    assert dynamodb.get_item(TableName=table, Key=key)["Item"]["state"]["B"] == b"garbage"
+
+    dynamodb.put_item(TableName=table, Item=sound)
+    batch = json.loads((tmp_path / "out" / "summary.json").read_text())["batch_id"]
+    again = shared.kalmap("retry", batch[:16], "--out", "again", cwd=tmp_path)
+    assert again.code == 0, again.err
+    results = read(tmp_path / "again" / "results.jsonl")
+    assert [r["status"] for r in results] == ["duplicate"] * 2 + ["accepted"] * 2
+    assert not (tmp_path / "again" / "failed.jsonl").exists()
+
+    nothing = shared.kalmap("retry", batch[:16], "--out", "again", cwd=tmp_path)
+    assert nothing.code == 1
+
+
+def test_a_batch_that_nobody_ran_cannot_be_run_again(shared, tmp_path):
+    found = shared.kalmap("retry", "zzz", cwd=tmp_path)
+    assert found.code == 2
+    assert "There is no batch that begins with zzz" in found.err
