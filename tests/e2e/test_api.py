@@ -1,0 +1,218 @@
+"""The HTTP API end to end: gateway, function, state machine, table, bucket."""
+
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import jsonschema
+import pytest
+import urllib3
+
+from kalmap.openapi import OPERATIONS, document
+from kalmap.store import StateStore
+from tests.e2e.signed import Client
+from tests.online.ways import reading
+
+DOCUMENT = document(".")
+
+
+@pytest.fixture(scope="module")
+def api(shared):
+    return Client(shared.cloud)
+
+
+@pytest.fixture
+def user():
+    """A name nobody else uses in this stack."""
+    return f"u-{uuid.uuid4().hex[:8]}"
+
+
+def is_as_described(told, method, path):
+    """The answer has a status and a form that the OpenAPI document gives it."""
+    described = DOCUMENT["paths"][path][method]["responses"][str(told.status)]
+    schema = described["content"]["application/json"]["schema"]
+    whole = json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
+    defs = json.loads(
+        json.dumps(DOCUMENT["components"]["schemas"]).replace("#/components/schemas/", "#/$defs/")
+    )
+    jsonschema.validate(told.body, whole | {"$defs": defs})
+    return True
+
+
+def ended(api, batch_id):
+    """The batch once it has ended, and every status and phase seen on the way."""
+    seen = []
+    for _ in range(600):
+        told = api.get(f"/batches/{batch_id}")
+        assert is_as_described(told, "get", "/batches/{batch_id}")
+        seen.append((told.body["status"], (told.body["progress"] or {}).get("phase")))
+        if told.body["status"] not in {"STARTING", "RUNNING"}:
+            return told.body, seen
+        time.sleep(0.05)
+    raise AssertionError(seen[-1])
+
+
+def fetched(url):
+    return urllib3.request("GET", url, retries=False).data
+
+
+def test_a_request_is_answered_at_once_and_its_state_shown(api, user):
+    told = api.post("/measurements", {"measurements": [reading(user, 0), {"user_id": user}]})
+    assert told.status == 200
+    assert is_as_described(told, "post", "/measurements")
+    assert [r["status"] for r in told.body["results"]] == ["accepted", "invalid"]
+    told = api.get(f"/users/{user}")
+    assert is_as_described(told, "get", "/users/{user_id}")
+    assert told.body["readings"] == 1
+    later = api.get(f"/users/{user}", at="2026-06-01T00:00:00+02:00").body
+    assert later["level_sd"] > told.body["level_sd"]
+
+
+def test_nobody_is_answered_without_a_signature(api):
+    for operation in OPERATIONS:
+        path = operation.path.replace("{batch_id}", "0" * 32).replace("{user_id}", "u")
+        told = urllib3.request(operation.method.upper(), api.address + path, retries=False)
+        assert told.status == 403
+
+
+def test_a_compressed_answer_is_asked_for_by_its_header(api, user):
+    body = {"measurements": [reading(user, day) for day in range(20)]}
+    # The client inflates what comes compressed, and says what came.
+    told = api.post("/measurements", body, Accept_Encoding="gzip", Accept="*/*")
+    assert told.headers["Content-Encoding"] == "gzip"
+    assert len(told.body["results"]) == 20
+
+
+def test_a_batch_is_started_watched_and_read(api, user):
+    records = [reading(f"{user}-{n % 7}", n) for n in range(120)] + [{"user_id": user}]
+    started = api.post("/batches", {"source": {"records": records}})
+    assert started.status == 202
+    assert is_as_described(started, "post", "/batches")
+    batch_id = started.body["batch_id"]
+    assert started.body["status_url"] == f"/batches/{batch_id}"
+    early = api.get(f"/batches/{batch_id}/results")
+    assert early.status == 409
+    batch, seen = ended(api, batch_id)
+    assert batch["status"] == "SUCCEEDED"
+    assert batch["summary"]["readings"]["received"] == batch["received"] == 121
+    assert {phase for _, phase in seen} - {None} <= {
+        "planning", "partitioning", "loading", "filtering", "writing", "completing"
+    }  # fmt: skip
+    assert len({phase for _, phase in seen}) > 2
+    # Every result once, by pages of any size, and by the links.
+    for limit in (1000, 50):
+        results, cursor = [], None
+        while True:
+            query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+            page = api.get(f"/batches/{batch_id}/results", **query)
+            assert is_as_described(page, "get", "/batches/{batch_id}/results")
+            results += page.body["results"]
+            cursor = page.body["cursor"]
+            if not cursor:
+                break
+        assert sorted(r["index"] for r in results) == list(range(121))
+    lines = b"".join(fetched(link) for link in batch["links"]["results"]).splitlines()
+    by_index = sorted(results, key=lambda r: r["index"])
+    assert sorted(map(json.loads, lines), key=lambda r: r["index"]) == by_index
+    assert json.loads(fetched(batch["links"]["summary"])) == batch["summary"]
+    assert len(b"".join(map(fetched, batch["links"]["rejected"])).splitlines()) == 1
+    # Some of them.
+    invalid = api.get(f"/batches/{batch_id}/results", status="invalid").body["results"]
+    assert [r["index"] for r in invalid] == [120]
+    of_one = api.get(f"/batches/{batch_id}/results", user=f"{user}-3").body
+    assert [r["index"] for r in of_one["results"]] == list(range(3, 120, 7))
+    assert of_one["cursor"] is None
+    # Started again, it is the same batch, which has run.
+    again = api.post("/batches", {"source": {"records": records}})
+    assert again.body["batch_id"] == batch_id
+    assert again.body["status"] == "SUCCEEDED"
+    listed = api.get("/batches", limit="1000")
+    assert is_as_described(listed, "get", "/batches")
+    assert batch_id in [one["batch_id"] for one in listed.body["batches"]]
+
+
+def test_a_file_put_to_the_address_that_was_given_starts_a_batch(api, user):
+    given = api.post("/batches/uploads", {"name": "weights.jsonl"})
+    assert given.status == 201
+    assert is_as_described(given, "post", "/batches/uploads")
+    before = {one["batch_id"] for one in api.get("/batches", limit="1000").body["batches"]}
+    line = json.dumps(reading(user, 0)).encode()
+    assert urllib3.request("PUT", given.body["url"], body=line, retries=False).status == 200
+    for _ in range(200):
+        page = api.get("/batches", limit="1000").body["batches"]
+        if new := [one for one in page if one["batch_id"] not in before]:
+            break
+        time.sleep(0.05)
+    batch, _ = ended(api, new[0]["batch_id"])
+    assert batch["status"] == "SUCCEEDED"
+    assert api.get(f"/users/{user}").body["readings"] == 1
+
+
+def test_batches_come_in_pages_the_newest_first(api, user):
+    for day in range(3):
+        source = {"records": [reading(user, 24 * day)]}
+        ended(api, api.post("/batches", {"source": source}).body["batch_id"])
+    whole = api.get("/batches", limit="1000").body["batches"]
+    assert [one["started_at"] for one in whole] == sorted(
+        (one["started_at"] for one in whole), reverse=True
+    )
+    paged, cursor = [], None
+    while True:
+        page = api.get("/batches", limit="2", **({"cursor": cursor} if cursor else {})).body
+        paged += page["batches"]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    assert [one["batch_id"] for one in paged] == [one["batch_id"] for one in whole]
+
+
+def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(api, shared, user):
+    users = [f"{user}-{n}" for n in range(4)]
+    # At most a window's worth for each user, so that none can come too late.
+    parts = [[reading(u, 24 * (3 * c + n), 80 + n / 10) for u in users for n in range(3)]
+             for c in range(6)]  # fmt: skip
+    started = api.post("/batches", {"source": {"records": parts[0]}}).body
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(
+            pool.map(lambda part: api.post("/measurements", {"measurements": part}), parts[1:])
+        )
+    assert {r["status"] for told in answers for r in told.body["results"]} == {"accepted"}
+    batch, _ = ended(api, started["batch_id"])
+    assert batch["accepted"] == 12
+    whole = [r | {"user_id": f"{r['user_id']}-whole"} for part in parts for r in part]
+    assert api.post("/measurements", {"measurements": whole}).status == 200
+    outputs = shared.cloud.clients("cloudformation").describe_stacks(StackName="kalmap")
+    [table] = [o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]
+               if o["OutputKey"] == "StatesTable"]  # fmt: skip
+    store = StateStore(shared.cloud.clients("dynamodb"), table)
+    found = store.load("body-weight", users + [f"{u}-whole" for u in users]).states
+    for one in users:
+        assert found[one].body == found[f"{one}-whole"].body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/measurements", {"measurements": [{}] * 501}, 413),
+        ("POST", "/measurements", {"measurement": []}, 400),
+        ("POST", "/measurements", b"user_id,value", 400),
+        ("POST", "/batches", {"source": {"bucket": "no-such-bucket", "key": "k"}}, 404),
+        ("GET", "/users/nobody-at-all", None, 404),
+        ("GET", f"/batches/{'0' * 32}", None, 404),
+        ("GET", "/batches?limit=0", None, 400),
+    ],
+)
+def test_problems_have_the_form_that_the_document_describes(api, method, path, body, status):
+    told = api.call(method, path, body)
+    assert told.status == status
+    route = path.split("?")[0]
+    route = "/batches/{batch_id}" if route.startswith("/batches/0") else route
+    route = "/users/{user_id}" if route.startswith("/users") else route
+    assert is_as_described(told, method.lower(), route)
+
+
+def test_the_document_is_served_and_sound(api):
+    told = api.get("/openapi.json")
+    assert told.body == json.loads(json.dumps(DOCUMENT))
+    assert is_as_described(api.get("/health"), "get", "/health")
