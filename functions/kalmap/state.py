@@ -63,9 +63,10 @@ def settle(profile: Profile, bodies: Sequence[bytes]) -> Settled:
         )
     rule = gate.rules(profile)
     everyone = np.arange(len(bodies))
-    path = cohort.filtered(
-        profile, rule, state, everyone, state.counts, state.entries, state.counts
-    )
+    with np.errstate(all="ignore"):
+        path = cohort.filtered(
+            profile, rule, state, everyone, state.counts, state.entries, state.counts
+        )
     ends = np.cumsum(state.counts) - 1
     return Settled(
         path.estimate[:, path.place[ends]], state.entries.time[ends], path.recovery, state

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
-from kalmap.profile import Profile, Window, builtin_profile
+from kalmap.profile import Profile, Window, builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE, Readings
 
 SECOND = 1_000_000
@@ -61,6 +61,28 @@ def profiles(draw: st.DrawFn) -> Profile:
             readings=draw(st.sampled_from([1, 2, 3, 4, 24])),
             days=draw(st.sampled_from([1e-6, 1.0, 8.0, 60.0, 3000.0])),
         ),
+    )
+
+
+_TINY_AND_HUGE = st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 1e3, 1e9])
+
+
+@st.composite
+def extreme_profiles(draw: st.DrawFn) -> Profile:
+    """Noises, damping and gates at the ends of what a profile allows."""
+    base = msgspec.structs.asdict(builtin_profile("body-weight"))
+    return load_profile(
+        base
+        | {
+            "level_noise": draw(_TINY_AND_HUGE),
+            "slope_noise": draw(_TINY_AND_HUGE),
+            "slope_prior": draw(_TINY_AND_HUGE),
+            "slope_damping": draw(st.sampled_from([0.0, 1e-9, 0.02, 1.0, 1e4])),
+            "measurement_noise": draw(st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9])),
+            "gate": draw(st.sampled_from([1.0, 16.0, 1e6])),
+            "range": (-1e12, 1e12),
+            "window": {"readings": 24, "days": 3000.0},
+        }
     )
 
 

@@ -8,35 +8,24 @@ from hypothesis import strategies as st
 
 from kalmap import codec
 from kalmap.fold import fold_users
-from kalmap.profile import builtin_profile, digest, load_profile
+from kalmap.profile import builtin_profile, digest
 from kalmap.state import predict, settle
-from tests.property.histories import DAY, NOW, START, Reading, columns, histories, profiles
-
-TINY_AND_HUGE = st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 1e3, 1e9])
+from tests.property.histories import (
+    DAY,
+    NOW,
+    START,
+    Reading,
+    columns,
+    extreme_profiles,
+    histories,
+    profiles,
+)
 
 
 def _semi_definite(numbers: np.ndarray) -> bool:
     _, _, p00, p01, p11 = numbers
     sound = np.isfinite(numbers).all() and (p00 > 0.0).all() and (p11 >= 0.0).all()
     return bool(sound and (p01 * p01 <= p00 * p11 * (1.0 + 1e-9)).all())
-
-
-@st.composite
-def extreme_profiles(draw: st.DrawFn):
-    base = msgspec.structs.asdict(builtin_profile("body-weight"))
-    return load_profile(
-        base
-        | {
-            "level_noise": draw(TINY_AND_HUGE),
-            "slope_noise": draw(TINY_AND_HUGE),
-            "slope_prior": draw(TINY_AND_HUGE),
-            "slope_damping": draw(st.sampled_from([0.0, 1e-9, 0.02, 1.0, 1e4])),
-            "measurement_noise": draw(st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9])),
-            "gate": draw(st.sampled_from([1.0, 16.0, 1e6])),
-            "range": (-1e12, 1e12),
-            "window": {"readings": 24, "days": 3000.0},
-        }
-    )
 
 
 @settings(max_examples=150, deadline=None)

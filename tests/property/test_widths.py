@@ -7,13 +7,22 @@ from hypothesis import strategies as st
 
 from kalmap import fold, forward
 from kalmap.profile import builtin_profile
-from tests.property.histories import DAY, NOW, START, Reading, columns, histories, profiles
+from tests.property.histories import (
+    DAY,
+    NOW,
+    START,
+    Reading,
+    columns,
+    extreme_profiles,
+    histories,
+    profiles,
+)
 from tests.property.test_batches import same
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    profiles(),
+    st.one_of(profiles(), extreme_profiles()),
     st.lists(histories(most=40), min_size=1, max_size=12),
     st.sampled_from([1, 2, 3, 7, 20]),
 )

@@ -11,6 +11,7 @@ from kalmap.model import measurement_variances, transition
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, load_profile
 from kalmap.quality import components
+from kalmap.state import describe
 from tests.property.histories import DAY, SECOND, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
@@ -99,6 +100,21 @@ def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
         Reason.TOO_LATE, Reason.TOO_LATE, Reason.NONE, Reason.NONE, Reason.NONE, Reason.TOO_LATE,
         Reason.DUPLICATE,
     ]  # fmt: skip
+
+
+def test_the_window_keeps_what_is_exactly_as_old_as_it_may_be():
+    span = round(PROFILE.window.days) * DAY
+    for age, kept in ((span, 2), (span + 1, 1)):
+        history = [Reading(START, 0, 1, 80.0, SCALE), Reading(START + age, 0, 1, 80.0, SCALE)]
+        assert describe(fold(history).bodies[0], PROFILE).window == kept
+
+
+def test_a_negative_zero_is_zero():
+    profile = msgspec.structs.replace(PROFILE, range=(-10.0, 10.0))
+    one, other = Reading(START, 1, 1, -0.0, SCALE), Reading(START, 1, 1, 0.0, SCALE)
+    results = [fold(batch, profile=profile) for batch in ([one, other], [other, one])]
+    assert results[0].bodies == results[1].bodies
+    assert [result.reason.tolist() for result in results] == [[0, Reason.DUPLICATE]] * 2
 
 
 def test_a_late_reading_revises_what_was_decided_after_it():
