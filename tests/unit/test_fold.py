@@ -104,8 +104,8 @@ def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
 
 def test_the_window_keeps_what_is_exactly_as_old_as_it_may_be():
     span = round(PROFILE.window.days) * DAY
-    for age, kept in ((span, 2), (span + 1, 1)):
-        history = [Reading(START, 0, 1, 80.0, SCALE), Reading(START + age, 0, 1, 80.0, SCALE)]
+    for times, kept in (((0, span), 2), ((0, span + 1), 1), ((0, 1, span + 1), 2)):
+        history = [Reading(START + time, 0, 1, 80.0, SCALE) for time in times]
         assert describe(fold(history).bodies[0], PROFILE).window == kept
 
 
