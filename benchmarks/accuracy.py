@@ -155,17 +155,28 @@ def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
     return shares
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--users", type=int, default=2000)
-    parser.add_argument("--days", type=int, default=180)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="also write the figures here")
-    arguments = parser.parse_args()
+#: What the figures must be, as (lowest, highest).
+BOUNDS = {
+    "with faults: RMSE below the exponential average's by": (0.25, 1.0),
+    "clean: RMSE below the exponential average's by": (0.25, 1.0),
+    "with faults: coverage of the 95 % interval": (0.93, 0.97),
+    "clean: coverage of the 95 % interval": (0.93, 0.97),
+    "clean: mean NIS": (0.9, 1.1),
+    "gross precision": (0.98, 1.0),
+    "gross recall": (0.97, 1.0),
+    "unit mix-ups caught": (0.99, 1.0),
+    "unit mix-ups named": (0.95, 1.0),
+    "recovered within 4 readings of +8 kg": (0.95, 1.0),
+    "recovered within 4 readings of -8 kg": (0.95, 1.0),
+}
+
+
+def figures(users: int, days: int, seed: int) -> dict[str, float]:
+    """Every figure, by name."""
     profile = builtin_profile("body-weight")
-    size = (arguments.users, arguments.days, arguments.seed)
-    faulty, clean = weighed(profile, *size, Rates()), weighed(profile, *size, CLEAN)
-    figures: dict[str, float] = {"readings": float(faulty.level.size)}
+    faulty = weighed(profile, users, days, seed, Rates())
+    clean = weighed(profile, users, days, seed, CLEAN)
+    found: dict[str, float] = {"readings": float(faulty.level.size)}
     for label, data in (("with faults", faulty), ("clean", clean)):
         result = folded(profile, data)
         # The same readings for all: those whose level the fold estimates.
@@ -177,24 +188,45 @@ def main() -> None:
             "median of seven": rmse(median_of_seven(data), data, some),
         }
         for name, error in errors.items():
-            figures[f"{label}: RMSE {name}, kg"] = error
+            found[f"{label}: RMSE {name}, kg"] = error
         below = 1.0 - errors["kalmap"] / errors["exponential average"]
-        figures[f"{label}: RMSE below the exponential average's by"] = below
+        found[f"{label}: RMSE below the exponential average's by"] = below
         # A wild first reading is all a filter knows, until three others agree against it.
         later = some & (data.number >= 3)
-        figures[f"{label}: RMSE kalmap from the fourth reading on, kg"] = rmse(
+        found[f"{label}: RMSE kalmap from the fourth reading on, kg"] = rmse(
             result.level, data, later
         )
+        found[f"{label}: RMSE median from the fourth reading on, kg"] = rmse(
+            median_of_seven(data), data, later
+        )
         inside = np.abs(result.level - data.level) <= 1.96 * result.level_sd
-        figures[f"{label}: coverage of the 95 % interval"] = float(inside[some].mean())
-    figures["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).nis))
-    figures["clean: rejected"] = float((folded(profile, clean).reason > 0).mean())
-    figures |= faults_found(folded(profile, faulty), faulty)
-    figures |= recovery(profile, clean)
-    for name, figure in figures.items():
-        print(f"{name:50}{figure:12,.0f}" if figure > 50 else f"{name:50}{figure:12.4f}")
+        found[f"{label}: coverage of the 95 % interval"] = float(inside[some].mean())
+    found["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).nis))
+    found["clean: rejected"] = float((folded(profile, clean).reason > 0).mean())
+    found |= faults_found(folded(profile, faulty), faulty)
+    return found | recovery(profile, clean)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--days", type=int, default=180)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+    found = figures(arguments.users, arguments.days, arguments.seed)
+    missed = []
+    for name, figure in found.items():
+        shown = f"{figure:12,.0f}" if figure > 50 else f"{figure:12.4f}"
+        low, high = BOUNDS.get(name, (figure, figure))
+        bound = f"   must be {low:g} to {high:g}" if name in BOUNDS else ""
+        print(f"{name:60}{shown}{bound}")
+        if not low <= figure <= high:
+            missed.append(name)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    if missed:
+        raise SystemExit(f"Out of bounds: {', '.join(missed)}.")
 
 
 if __name__ == "__main__":
