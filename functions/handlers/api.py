@@ -62,6 +62,7 @@ def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
     answer = app.resolve(routed, context) if memory().admits() else _exhausted(routed, context)
     used = memory().look()
     seconds = time.monotonic() - began
+    answer["multiValueHeaders"]["Server-Timing"] = [f"function;dur={1000 * seconds:.1f}"]
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
     metrics.add_metric("Memory", MetricUnit.Megabytes, used)
     metrics.add_metric(
@@ -92,7 +93,10 @@ def _exhausted(event: Event, context: "LambdaContext") -> dict[str, Any]:
     )
     return {
         "statusCode": told.status_code,
-        "headers": told.headers | {"Content-Type": told.content_type},
+        "multiValueHeaders": {
+            name: [value]
+            for name, value in (told.headers | {"Content-Type": told.content_type}).items()
+        },
         "body": told.body,
         "isBase64Encoded": False,
     }

@@ -57,21 +57,32 @@ class Cache(Protocol):
 class RecentStates:
     """The states used last, in this process. Safe to use from several threads.
 
+    A state that was dropped is one that others write too, so that keeping it would cost a lost
+    write each time; for a while it is not kept again.
+
     Args:
         size: States kept at most.
         seconds: Time without use after which a state is forgotten.
+        shun: Seconds for which a dropped state is not kept.
         clock: Seconds that only go forward.
     """
 
     def __init__(
-        self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        size: int,
+        seconds: float,
+        shun: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.use = CacheUse()
         self._size = size
         self._seconds = seconds
+        self._shun = shun
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._shunned: OrderedDict[Key, float] = OrderedDict()
+        """Until when; in the order of time."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -95,7 +106,11 @@ class RecentStates:
         """Keep states; those unused for longest make room for them."""
         now = self._clock()
         with self._lock:
+            while self._shunned and next(iter(self._shunned.values())) <= now:
+                self._shunned.popitem(last=False)
             for key, state in states.items():
+                if key in self._shunned:
+                    continue
                 entry = self._entries.setdefault(key, _Entry(state, now))
                 entry.state, entry.used = state, now
                 self._entries.move_to_end(key)
@@ -104,15 +119,21 @@ class RecentStates:
                 self.use.evictions += 1
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget states."""
+        """Forget states, and shun them."""
+        until = self._clock() + self._shun
         with self._lock:
             for key in keys:
                 self._entries.pop(key, None)
+                self._shunned[key] = until
+                self._shunned.move_to_end(key)
+            while len(self._shunned) > self._size:
+                self._shunned.popitem(last=False)
 
     def clear(self) -> None:
         """Forget all states."""
         with self._lock:
             self._entries.clear()
+            self._shunned.clear()
 
     def take_use(self) -> CacheUse:
         """What it did since this was last asked."""

@@ -34,7 +34,8 @@ from kalmap.summary import Totals, summarise, total
 
 #: After so many lost rounds a user fails, whose state others change again and again.
 MAX_ROUNDS = 30
-_LONGEST_PAUSE = 0.2
+#: A loser holds the winner's state and may go on at once; only who loses again and again waits.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.02
 _TOLD = ("readings", "users", "quality", "time", "database", "hints")
 
 
@@ -324,7 +325,7 @@ class _Group:
     def _pause(self, round_: int) -> bool:
         """Let the others finish; False where no time is left."""
         left = self._deadline - time.monotonic()
-        pause = random.uniform(0.0, min(_LONGEST_PAUSE, 0.005 * 2**round_))  # noqa: S311
+        pause = random.uniform(0.0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**round_))  # noqa: S311
         if pause >= left:
             return False
         time.sleep(pause)

@@ -95,7 +95,7 @@ class TestRecentStates:
         return Clock()
 
     def test_the_states_unused_for_longest_make_room(self, clock):
-        kept = RecentStates(3, 100.0, clock)
+        kept = RecentStates(3, 100.0, shun=5.0, clock=clock)
         for user in "abc":
             kept.put({("p", user): user})
         kept.get([("p", "a")])
@@ -107,7 +107,7 @@ class TestRecentStates:
         assert kept.take_use().hits == 0
 
     def test_a_state_lives_as_long_as_it_is_used(self, clock):
-        kept = RecentStates(10, 10.0, clock)
+        kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
         kept.put({("p", "a"): "a", ("p", "b"): "b"})
         for _ in range(5):
             clock.now += 9.0
@@ -119,14 +119,19 @@ class TestRecentStates:
         assert kept.take_use().expired == 2
 
     def test_profiles_are_kept_apart(self, clock):
-        kept = RecentStates(10, 10.0, clock)
+        kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
         kept.put({("p", "a"): "p's"})
         assert not kept.get([("q", "a")])
 
-    def test_what_was_dropped_is_gone(self, clock):
-        kept = RecentStates(10, 10.0, clock)
+    def test_what_was_dropped_is_gone_and_not_kept_again_for_a_while(self, clock):
+        kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
         kept.put({("p", "a"): "a", ("p", "b"): "b"})
         kept.drop([("p", "a"), ("p", "none")])
         assert list(kept.get([("p", "a"), ("p", "b")]).values()) == ["b"]
+        kept.put({("p", "a"): "a"})
+        assert not kept.get([("p", "a")])
+        clock.now += 5.0
+        kept.put({("p", "a"): "a"})
+        assert kept.get([("p", "a")])
         kept.clear()
         assert len(kept) == 0
