@@ -60,7 +60,7 @@ def by_filterpy(series):
     kalman.H = np.array([[1.0, 0.0]])
     kalman.x, kalman.P = mean[:, None].copy(), covariance.copy()
     path = [(kalman.x[:, 0].copy(), kalman.P.copy())]
-    for (f, q), value, keep in zip(steps, values[1:], kept[1:]):
+    for (f, q), value, keep in zip(steps, values[1:], kept[1:], strict=True):
         kalman.predict(F=f, Q=q)
         if keep:
             kalman.update(value, R=noise)
@@ -76,7 +76,7 @@ def by_pykalman(series):
         observation_covariance=np.array([[noise]]),
     )
     state, path = (mean, covariance), [(mean, covariance)]
-    for (f, q), value, keep in zip(steps, values[1:], kept[1:]):
+    for (f, q), value, keep in zip(steps, values[1:], kept[1:], strict=True):
         observation = np.ma.masked_all(1) if not keep else np.ma.array([value])
         state = kalman.filter_update(
             *state, observation, transition_matrix=f, transition_covariance=q,
@@ -88,7 +88,6 @@ def by_pykalman(series):
 
 def by_statsmodels(series):
     steps, values, kept, noise, (mean, covariance) = prepared(series)
-    count = len(values)
     kalman = StatsKalman(k_endog=1, k_states=2)
     kalman.bind(np.where(kept, values, np.nan)[1:])
     kalman["design"] = np.array([[1.0, 0.0]])
@@ -102,10 +101,8 @@ def by_statsmodels(series):
     kalman.initialize_known(f @ mean, f @ covariance @ f.T + q)
     kalman.tolerance = 0.0
     result = kalman.filter()
-    path = [(mean, covariance)]
-    for i in range(count - 1):
-        path.append((result.filtered_state[:, i], result.filtered_state_cov[:, :, i]))
-    return path
+    after = zip(result.filtered_state.T, result.filtered_state_cov.T, strict=True)
+    return [(mean, covariance), *after]
 
 
 def columns(path):
