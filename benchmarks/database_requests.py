@@ -17,11 +17,11 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 
-from kalmap.item import key, stored_state, values, version_token  # noqa: E402
-from kalmap.profile import builtin_profile  # noqa: E402
-from kalmap.store import DatabaseUse, StateStore  # noqa: E402
-from tests.faults.batch_run import kalmap_fold  # noqa: E402
-from tests.local_dynamodb import new_client, new_table  # noqa: E402
+from kalmap.item import key, stored_state, values, version_token
+from kalmap.profile import builtin_profile
+from kalmap.store import DatabaseUse, StateStore
+from tests.faults.batch_run import kalmap_fold
+from tests.local_dynamodb import new_client, new_table
 
 USERS = [f"u{place:04}" for place in range(100)]
 #: On-demand, us-east-1, dollars a unit.
