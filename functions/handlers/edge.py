@@ -69,6 +69,20 @@ def _s3() -> Any:
     return boto3.client("s3", config=_IN_FLIGHT)
 
 
+def is_running(execution: str) -> bool:
+    """Whether the execution of an ARN is running."""
+    states = _states()
+    try:
+        return bool(states.describe_execution(executionArn=execution)["status"] == "RUNNING")
+    except states.exceptions.ExecutionDoesNotExist:
+        return False
+
+
+@cache
+def _states() -> Any:
+    return boto3.client("stepfunctions", config=_IN_FLIGHT)
+
+
 def now() -> datetime:
     """The time, for records of what happened; no decision about a reading looks at it."""
     return datetime.now(UTC)

@@ -1,11 +1,8 @@
 """IdentifyBatch."""
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
-from handlers.edge import Event, batch_records, bucket, encode, logger, work_bucket
+from handlers.edge import Event, batch_records, bucket, encode, is_running, logger, work_bucket
 from kalmap.pipeline.identify import identify
 
 if TYPE_CHECKING:
@@ -22,19 +19,6 @@ def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:  # noqa: 
         work=work_bucket(),
         bucket=bucket,
         records=batch_records(),
-        is_running=_is_running,
+        is_running=is_running,
     )
     return encode(pointer)
-
-
-def _is_running(execution: str) -> bool:
-    states = _states()
-    try:
-        return bool(states.describe_execution(executionArn=execution)["status"] == "RUNNING")
-    except states.exceptions.ExecutionDoesNotExist:
-        return False
-
-
-@cache
-def _states() -> Any:
-    return boto3.client("stepfunctions")

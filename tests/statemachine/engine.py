@@ -200,7 +200,7 @@ class Engine:
 
 def _forget_clients() -> None:
     edge = importlib.import_module("handlers.edge")
-    for cached in (edge.bucket, edge.store, edge.batch_records, edge._s3):
+    for cached in (edge.bucket, edge.store, edge.batch_records, edge._s3, edge._states):
         cached.cache_clear()
 
 

@@ -60,6 +60,9 @@ def needed(engine: Engine, operation: str, request: dict[str, Any]) -> Iterator[
     if operation in {"GetObject", "HeadObject", "PutObject", "ListObjectsV2"}:
         yield from _of_s3(operation, request)
         return
+    if operation == "DescribeExecution":
+        yield "states:DescribeExecution", "filter-batch"
+        return
     tables = {name: logical_id for logical_id, name in engine.tables.items()}
     if operation == "BatchExecuteStatement":
         for statement in request["Statements"]:
@@ -121,6 +124,8 @@ def _where(resource: Any, condition: Any) -> list[str]:
         prefixes = condition.get("StringLike", {}).get("s3:prefix", "*")
         return [_folder(prefixes)] if name == "WorkBucket" else [name]
     text = resource["Fn::Sub"]
+    if ":execution:" in text:
+        return [text.rsplit("${AWS::StackName}-")[-1].split(":")[0]]
     if text.startswith("${WorkBucket.Arn}/"):
         return [_folder(text.removeprefix("${WorkBucket.Arn}/"))]
     return [text.replace("${", "").replace(".Arn}", "")]

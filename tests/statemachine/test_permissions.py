@@ -32,6 +32,17 @@ def used():
         item = {"key": dropped["key"], "version-id": version}
         event = {"source": "aws.s3", "detail": {"bucket": {"name": "work"}, "object": item}}
         assert engine.run(event)["status"] == "SUCCEEDED"
+        again = engine.put("in/again.jsonl", readings(days=4))
+        batch_id = engine.run(batch(again))["output"]["batch_id"]
+        orphan = engine.record(batch_id) | {
+            "status": "RUNNING",
+            "execution_arn": f"{engine.machine.replace('stateMachine', 'execution')}:gone",
+        }
+        engine.dynamodb.put_item(
+            TableName=engine.tables["BatchesTable"],
+            Item={name: {"S": str(value)} for name, value in orphan.items()},
+        )
+        assert engine.run(batch(again))["output"]["received"] == 32
         moved = []
 
         def conflict(function, event, number):
