@@ -223,7 +223,8 @@ def _identified(steps: Any, execution: str) -> dict[str, Any]:
         for event in page["events"]:
             details = event.get("stateExitedEventDetails")
             if details and details["name"] == _FIRST_STATE:
-                batch: dict[str, Any] = json.loads(details["output"])["batch"]
+                # Where it failed, its output is the error that was caught.
+                batch: dict[str, Any] = json.loads(details["output"]).get("batch", {})
                 return batch
     return {}
 

