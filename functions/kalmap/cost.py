@@ -5,10 +5,7 @@ DynamoDB on demand, S3 Standard requests, Step Functions STANDARD. The free tier
 data transfer are left out.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kalmap.summary import Totals
+from kalmap.totals import Totals
 
 _LAMBDA_GB_SECOND = 0.0000133334
 _LAMBDA_REQUEST = 0.20e-6
@@ -21,7 +18,7 @@ _TRANSITION = 0.025e-3
 _TRANSITIONS_PER_INVOCATION = 3
 
 
-def estimate(totals: "Totals") -> float:
+def estimate(totals: Totals) -> float:
     """US dollars for the use that the totals hold."""
     return (
         totals.gb_seconds * _LAMBDA_GB_SECOND

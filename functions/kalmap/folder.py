@@ -14,7 +14,7 @@ from kalmap.objects import Objects
 from kalmap.profile import Profile
 from kalmap.report import Report
 from kalmap.shards import SLICE_PLACE, PartitionReport, ShardInput, assemble
-from kalmap.summary import Totals
+from kalmap.totals import Totals
 
 _READS_IN_FLIGHT = 16
 T = TypeVar("T")

@@ -30,7 +30,8 @@ from kalmap.records import Parsed
 from kalmap.report import Report
 from kalmap.results import Outcomes, failed_outcomes, status_counts
 from kalmap.shards import ShardInput, assemble, route
-from kalmap.summary import Totals, summarise, total
+from kalmap.summary import summarise
+from kalmap.totals import Totals, total
 
 #: After so many lost rounds a user fails, whose state others change again and again.
 MAX_ROUNDS = 30

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalmap.batch import Limits
+from kalmap.commit_gate import closed_gate, failed_commit
 from kalmap.pipeline.complete import sentence_of
 from kalmap.report import Report
-from kalmap.summary import Totals, closed_gate, failed_commit, hints, sum_of, summarise, total
+from kalmap.summary import hints, summarise
 from kalmap.table import DatabaseUse
+from kalmap.totals import Totals, sum_of, total
 
 _COUNTS = st.dictionaries(
     st.sampled_from(["accepted/", "rejected/outlier", "invalid/malformed", "failed/conflict"]),

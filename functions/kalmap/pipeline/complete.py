@@ -10,7 +10,8 @@ from kalmap import errors
 from kalmap.batch import Batch
 from kalmap.batches import BatchRecords
 from kalmap.folder import Folder
-from kalmap.summary import Totals, sum_of, summarise, total
+from kalmap.summary import summarise
+from kalmap.totals import Totals, sum_of, total
 
 
 class Completed(NamedTuple):
