@@ -7,7 +7,7 @@ import numpy as np
 
 from kalmap import codec, gate, window
 from kalmap.codec import Checkpoints, Decoded, Entries, ranges
-from kalmap.forward import Path, forward
+from kalmap.forward import Path, Scratch, forward
 from kalmap.model import MICROSECONDS_PER_DAY
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
@@ -77,6 +77,7 @@ def fold_cohort(
     new: Readings,
     now: int,
     results: Results,
+    scratch: Scratch,
     *,
     adopt_profile: bool,
 ) -> States:
@@ -90,6 +91,7 @@ def fold_cohort(
         new: Readings, user after user, within a user in any order.
         now: The batch's time, microseconds since 1970 UTC.
         results: Written, in the readings' order.
+        scratch: Memory that cohorts have in common.
         adopt_profile: Go on with states folded under another profile of this name.
 
     Raises:
@@ -102,7 +104,7 @@ def fold_cohort(
     if active.size:
         counts = counts[active]
         cut = window.absorbed(profile, counts, entries.time)
-        path = filtered(profile, rule, state, active, counts, entries, cut)
+        path = filtered(profile, rule, state, active, counts, entries, cut, scratch)
         # One NaN or infinity among the estimates makes their sum one too.
         if not np.isfinite(path.estimate.sum()):
             raise ArithmeticError("the estimate left the range of floating-point numbers")
@@ -153,6 +155,7 @@ def filtered(
     counts: I64,
     entries: Entries,
     snapshot: I64,
+    scratch: Scratch | None = None,
 ) -> Path:
     """Run the filter over the readings of the active users, each from his checkpoint.
 
@@ -164,6 +167,7 @@ def filtered(
         counts: (active,) How many.
         entries: Their readings.
         snapshot: (active,) After how many readings to note the recovery.
+        scratch: Memory for the path.
     """
     start = state.checkpoints
     exists = start.exists[active]
@@ -179,6 +183,7 @@ def filtered(
     return forward(
         profile, rule, counts, gap, entries.value, entries.source, exists, estimate, recovery,
         snapshot,
+        scratch,
     )  # fmt: skip
 
 
@@ -186,10 +191,10 @@ def _report(
     profile: Profile, new: Readings, reason: U8, origin: I64, path: Path, results: Results
 ) -> None:
     """Write estimates and decisions of the new readings, in their order."""
-    if origin.size == reason.size and not reason.any():
-        place = np.empty_like(origin)
-        place[origin] = path.place
-        unfolded = None
+    unfolded = None
+    if origin.size == reason.size and (origin == np.arange(origin.size)).all():
+        # All were stored, and came in key order to users without a window: the usual backfill.
+        place = path.place
     else:
         arrived = np.flatnonzero(origin >= 0)
         place = np.zeros(reason.size, np.int64)

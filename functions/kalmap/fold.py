@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap import codec, cohort, gate
+from kalmap.forward import Scratch
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I32, I64, U8, Bool, Readings
@@ -21,8 +22,9 @@ from kalmap.state import predict
 
 __all__ = ["Folded", "fold_users", "predict"]
 
-#: Readings, stored and new, filtered at once: their columns together fill about a level-2 cache.
-COHORT_READINGS = 65_536
+#: Readings, stored and new, filtered at once: enough that numpy's own cost of a step is small
+#: beside the step, few enough for a level-3 cache.
+COHORT_READINGS = 131_072
 
 _STATUS = np.full(256, Status.REJECTED, np.uint8)
 _STATUS[Reason.NONE] = Status.ACCEPTED
@@ -105,7 +107,7 @@ def fold_users(
 
     results = cohort.no_results(total)
     parts = [cohort.unchanged(np.zeros(0, np.uint8))]
-    rule, mark = gate.rules(profile), digest(profile)
+    rule, mark, scratch = gate.rules(profile), digest(profile), Scratch()
     first = 0
     while first < users:
         done = int(weight[first - 1]) if first else 0
@@ -116,7 +118,15 @@ def fold_users(
         room = results.part(some)
         parts.append(
             _guarded(
-                profile, rule, mark, bodies[first:last], new, now, room, adopt_profile=adopt_profile
+                profile,
+                rule,
+                mark,
+                bodies[first:last],
+                new,
+                now,
+                room,
+                scratch,
+                adopt_profile=adopt_profile,
             )
         )
         first = last
@@ -160,6 +170,7 @@ def _guarded(
     new: Readings,
     now: int,
     results: cohort.Results,
+    scratch: Scratch,
     *,
     adopt_profile: bool,
 ) -> cohort.States:
@@ -167,7 +178,7 @@ def _guarded(
     try:
         with np.errstate(all="ignore"):
             return cohort.fold_cohort(
-                profile, rule, mark, bodies, new, now, results, adopt_profile=adopt_profile
+                profile, rule, mark, bodies, new, now, results, scratch, adopt_profile=adopt_profile
             )
     except Exception as error:  # noqa: BLE001  the boundary that isolates a user
         if len(bodies) == 1:
@@ -183,7 +194,9 @@ def _guarded(
     )
     return cohort.appended(
         [
-            _guarded(profile, rule, mark, half, some, now, room, adopt_profile=adopt_profile)
+            _guarded(
+                profile, rule, mark, half, some, now, room, scratch, adopt_profile=adopt_profile
+            )
             for half, some, room in halves
         ]
     )

@@ -50,6 +50,23 @@ class Path(NamedTuple):
     """Of each user, as it was after `snapshot` readings."""
 
 
+class Scratch:
+    """Memory for packed columns, kept from cohort to cohort.
+
+    Arrays of this size would otherwise go back to the operating system each time, and come
+    back page by page: a tenth of the fold's time.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0)
+
+    def rows(self, rows: int, size: int) -> F64:
+        """An array (rows, size) of any content; overwrites the one given out before."""
+        if self._memory.size < rows * size:
+            self._memory = np.empty(rows * size)
+        return self._memory[: rows * size].reshape(rows, size)
+
+
 def forward(
     profile: Profile,
     rule: Rules,
@@ -61,6 +78,7 @@ def forward(
     estimate: F64,
     recovery: Recovery,
     snapshot: I64,
+    scratch: Scratch | None = None,
 ) -> Path:
     """Filter every user's readings, in the order given.
 
@@ -75,6 +93,7 @@ def forward(
         estimate: (5, users) Where each starts from.
         recovery: The same; not changed.
         snapshot: (users,) After how many readings to note the recovery's state.
+        scratch: Memory for the path, which is then valid until its next use.
 
     Returns:
         The whole path.
@@ -84,25 +103,28 @@ def forward(
     steps = int(lengths[VECTOR_WIDTH - 1]) if users.size >= VECTOR_WIDTH else 0
     widths = np.searchsorted(-lengths, -np.arange(steps))
     offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(widths)))
-    pull = _pull(counts, users, steps, widths, offsets)
-    total = pull.size
-    place = np.empty(total, np.int64)
+    total = value.size
+    memory = (scratch or Scratch()).rows(19, total)
+    pull, place = memory[17].view(np.int64), memory[18].view(np.int64)
+    _pull(counts, users, steps, widths, offsets, pull)
     place[pull] = np.arange(total)
 
-    packed_gap = gap[pull]
-    noise = measurement_variances(profile)[source[pull]]
-    reach = packed_gap * rule.rate_limit
+    # mode="clip" spares numpy a buffer; nothing is outside.
+    packed_gap = gap.take(pull, out=memory[0], mode="clip")
+    packed_value = value.take(pull, out=memory[1], mode="clip")
+    noise = measurement_variances(profile).take(source[pull], out=memory[2], mode="clip")
+    reach = np.multiply(packed_gap, rule.rate_limit, out=memory[3])
     reach *= reach
     reach += noise * rule.gate
-    columns = Columns(value[pull], noise, reach, transition(profile, packed_gap))
+    columns = Columns(packed_value, noise, reach, transition(profile, packed_gap, memory[4:9]))
     at = Recovery(recovery.candidate[:, users], recovery.agreeing[users], recovery.support[users])
     noted = Recovery._make(part.copy() for part in at)
     path = Path(
         place,
-        np.empty((5, total)),
-        np.empty(total),
-        np.empty(total),
-        np.empty(total),
+        memory[9:14],
+        memory[14],
+        memory[15],
+        memory[16],
         np.zeros(total, np.uint8),
         noted,
     )
@@ -137,16 +159,14 @@ def forward(
     return path._replace(recovery=noted)
 
 
-def _pull(counts: I64, users: I64, steps: int, widths: I64, offsets: I64) -> I64:
+def _pull(counts: I64, users: I64, steps: int, widths: I64, offsets: I64, pull: I64) -> None:
     """Which reading comes to each packed place: steps first, then the rest user after user."""
     first = (np.cumsum(counts) - counts)[users]
-    pull = np.empty(int(counts.sum()), np.int64)
     edges = offsets.tolist()
     for number, width in enumerate(widths.tolist()):
         np.add(first[:width], number, out=pull[edges[number] : edges[number + 1]])
     longer = np.flatnonzero(counts[users] > steps)
     pull[edges[-1] :] = ranges(first[longer] + steps, counts[users][longer] - steps)
-    return pull
 
 
 def _vector(

@@ -55,17 +55,18 @@ class Transition(NamedTuple):
     q11: F64
 
 
-def transition(profile: Profile, gap: F64) -> Transition:
+def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition:
     """Exact discretisation of the profile's model.
 
     Args:
         profile: Gives damping and noises.
         gap: Days, >= 0; shape (n,).
+        out: Where to write, (5, n).
 
     Returns:
         Transition of arrays (n,).
     """
-    result = Transition._make(np.empty((5, gap.size)))
+    result = Transition._make(np.empty((5, gap.size)) if out is None else out)
     for start in range(0, gap.size, _BLOCK):
         here = slice(start, start + _BLOCK)
         if profile.slope_damping == 0.0:

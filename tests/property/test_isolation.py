@@ -142,10 +142,10 @@ def test_a_state_of_another_profile_fails_unless_adopted():
 def test_a_user_whose_filter_raises_fails_alone(monkeypatch):
     real = forward.transition
 
-    def cannot_bear_one_gap(profile, gap):
+    def cannot_bear_one_gap(profile, gap, out):
         if (gap == 3.0).any():
             raise FloatingPointError("three days")
-        return real(profile, gap)
+        return real(profile, gap, out)
 
     monkeypatch.setattr(forward, "transition", cannot_bear_one_gap)
     readings = columns(
@@ -163,8 +163,8 @@ def test_a_user_whose_filter_raises_fails_alone(monkeypatch):
 def test_an_estimate_that_overflows_fails_its_user_alone(monkeypatch):
     real = forward.transition
 
-    def explodes_after_three_days(profile, gap):
-        step = real(profile, gap)
+    def explodes_after_three_days(profile, gap, out):
+        step = real(profile, gap, out)
         step.q00[gap == 3.0] = np.inf
         return step
 
