@@ -15,7 +15,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 SAM := $(VENV)/sam-cli
 ASL := tests/contract/asl
-PYTEST_ARGS ?=
+# Two cores are enough for all; a file stays on one, since many share what is slow to start.
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
 
 # A moved checkout or another Python makes the installed scripts point nowhere: hence both are part
 # of the checksum.
