@@ -1,15 +1,24 @@
+import sys
+
 import pytest
 
-from tests.faults import faulty_cloud
-from tests.faults.faulty_cloud import FaultyCloud
+from tests.faults.faulty_cloud import FaultyCloud, executions, faults
 from tests.faults.two_batches import Quiet
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory):
+def running(tmp_path_factory, pytestconfig):
+    """A local cloud for the session, which ends by saying what was run and injected."""
     cloud = FaultyCloud(tmp_path_factory.mktemp("faulty"))
     yield cloud
     cloud.stop()
+    kinds = ", ".join(f"{number} {kind}" for kind, number in faults.most_common())
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        # Not stdout, which has no terminal where tests run side by side.
+        sys.stderr.write(
+            f"\nEnd to end under faults: {executions.total()} executions, {faults.total()} faults "
+            f"injected ({kinds or 'none'}).\n"
+        )
 
 
 @pytest.fixture
@@ -32,12 +41,3 @@ def between(cloud, quiet):
     """The cloud after the first of the two batches."""
     cloud.restore(quiet.before)
     return cloud
-
-
-def pytest_terminal_summary(terminalreporter):
-    if faulty_cloud.executions:
-        kinds = ", ".join(f"{n} {kind}" for kind, n in faulty_cloud.faults.most_common())
-        terminalreporter.write_line(
-            f"End to end under faults: {faulty_cloud.executions['started']} executions, "
-            f"{faulty_cloud.faults.total()} faults injected ({kinds})."
-        )

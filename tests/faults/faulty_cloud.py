@@ -89,10 +89,11 @@ class FaultyCloud:
         self._data = directory / "data"
         self._plan = ""
         self._open = ExitStack()
-        self.start()
+        self._start()
+        deploy(self.cloud.clients, PARAMETERS)
+        self._look_around()
 
-    def start(self) -> None:
-        """Start the cloud, with what it held when it was stopped."""
+    def _start(self) -> None:
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._plug), before)))
         try:
@@ -103,7 +104,8 @@ class FaultyCloud:
                 del os.environ["PYTHONPATH"]
             else:
                 os.environ["PYTHONPATH"] = before
-        deploy(self.cloud.clients, PARAMETERS)
+
+    def _look_around(self) -> None:
         self.stack = find_stack(self.cloud.clients, STACK)
         clients = self.cloud.clients
         self.s3, self.dynamodb, self.states = map(clients, ("s3", "dynamodb", "stepfunctions"))
@@ -118,9 +120,10 @@ class FaultyCloud:
         self._open.close()
 
     def restart(self) -> None:
-        """Stop the cloud and start it again."""
+        """Stop the cloud and start it again, with what it held."""
         self.stop()
-        self.start()
+        self._start()
+        self._look_around()
 
     # Faults.
 
@@ -195,7 +198,7 @@ class FaultyCloud:
             if found["status"] != "RUNNING":
                 break
             assert time.monotonic() < give_up, "the execution does not end"
-            time.sleep(0.03)
+            time.sleep(0.1)
         name = found["name"]
         record = next((r for r in self.records() if r["execution"] == name), {})
         summary, results = {}, []
