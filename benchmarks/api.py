@@ -23,11 +23,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("functions", "cli", ".")]
 
-from kalmap_cli.cloud import LocalCloud  # noqa: E402
-from kalmap_cli.data_dir import DataDirectory  # noqa: E402
-from kalmap_cli.deploy import deploy  # noqa: E402
-from kalmap_cli.run import local_parameters  # noqa: E402
-from tests.e2e.signed import Client  # noqa: E402
+from kalmap_cli.cloud import LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.deploy import deploy
+from kalmap_cli.run import local_parameters
+from tests.e2e.signed import Client
 
 REQUESTS = int(os.environ.get("KALMAP_API_REQUESTS", "150"))
 UNTHROTTLED = {"ApiRequestsPerSecond": "100000", "ApiBurst": "100000"}

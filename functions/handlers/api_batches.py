@@ -61,9 +61,10 @@ def post_batches() -> Response[Any]:
         told = BatchStarted(known.batch_id, known.status, arn, status_url)
         return encoded(told, HTTPStatus.ACCEPTED)
     batch = Folder.of(work_bucket(), pointer).batch()
-    if "key" in given["source"] and batch.objects[0].version_id:
+    source = given.get("source") or {}
+    if source.get("key") and batch.objects[0].version_id:
         # An object replaced in this moment would be another batch.
-        given["source"] |= {"version_id": batch.objects[0].version_id}
+        source["version_id"] = batch.objects[0].version_id
     started = _step_functions().start_execution(
         stateMachineArn=os.environ["STATE_MACHINE"],
         name=name,
@@ -150,10 +151,8 @@ def _step_functions() -> Any:
 def _with_records_in_the_bucket(given: dict[str, Any]) -> dict[str, Any]:
     """Records sent along become an object: an execution's input has room for 256 KB only."""
     source = given.get("source")
-    if not isinstance(source, dict):
-        return given
-    records = source.get("records")
-    if not isinstance(records, list) or not records:
+    records = source.get("records") if source else None
+    if source is None or not records:
         return given
     data = msgspec.json.Encoder().encode_lines(records)
     # Written once, so that the same records have the same version and are the same batch.

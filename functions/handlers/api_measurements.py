@@ -47,7 +47,7 @@ def post_measurements() -> Response[Any]:
     """Fold measurements into their users' states."""
     call = Call(router.current_event, router.lambda_context)
     key = call.header("idempotency-key")
-    body = _once(call, key) if key else _answered(call)[0]
+    body = _once(call, key) if call.carries("idempotency-key") else _answered(call)[0]
     accepts = call.header("accept-encoding") if settings().enable_streaming else ""
     return packed(body, accepts=accepts)
 
@@ -139,7 +139,7 @@ def _count(told: Answer, measurements: int) -> None:
 
 def _once(call: Call, key: str) -> bytes:
     """The answer to a request that carries an idempotency key: the first one's, for 24 hours."""
-    if len(key) > _KEY_BYTES or not key.isascii() or not key.isprintable() or " " in key:
+    if not 1 <= len(key) <= _KEY_BYTES or not key.isascii() or not key.isprintable() or " " in key:
         raise InvalidInput(
             f"The header Idempotency-Key must be 1 to {_KEY_BYTES} printable ASCII characters "
             "without spaces."

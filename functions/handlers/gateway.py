@@ -20,7 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from handlers.edge import logger, metrics, work_bucket
 from kalmap import errors
@@ -35,6 +35,8 @@ _JSON = "application/json"
 #: A shorter answer gains nothing by being compressed.
 _COMPRESSED_FROM = 1024
 _BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})
+#: Of S3; whatever else refuses them, a caller has named the bucket and the key.
+_READS = frozenset({"HeadObject", "GetObject", "ListObjectsV2"})
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
@@ -77,6 +79,10 @@ class Call:
     def header(self, name: str) -> str:
         """A header's value; empty where there is none."""
         return self._event.headers.get(name) or ""
+
+    def carries(self, name: str) -> bool:
+        """Whether there is such a header, empty or not."""
+        return self._event.headers.get(name) is not None
 
     def query(self, name: str) -> str | None:
         """A query parameter."""
@@ -157,6 +163,12 @@ def refusal(call: Call, error: Exception) -> Response[Any]:
                 "or send the file by POST /batches/uploads.",
                 "source",
             )
+        if error.operation_name in _READS:
+            sentence = f"What the request names cannot be read ({code})."
+            return problem(call, HTTPStatus.BAD_REQUEST, "invalid_request", sentence, "source")
+    if isinstance(error, ParamValidationError):
+        sentence = "The request names something that AWS takes for no name."
+        return problem(call, HTTPStatus.BAD_REQUEST, "invalid_request", sentence)
     return _unexpected(call, error)
 
 

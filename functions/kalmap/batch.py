@@ -1,6 +1,7 @@
 """A batch: the execution's input in one form, and the identity that makes it run once."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +16,8 @@ WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 #: Rounds of reloading users whose state another batch changed meanwhile.
 MAX_CONFLICT_ROUNDS = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BATCH_ID = re.compile(r"[0-9a-f]{32}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _INPUT_HELP = (
     'Give for example {"source": {"bucket": "b", "key": "k"}}; README and docs show every field.'
 )
@@ -133,7 +136,11 @@ def _from_s3_event(detail: Mapping[str, Any]) -> BatchInput:
 
 def _check(batch_input: BatchInput) -> None:
     source = batch_input.source
+    if batch_input.now is not None and batch_input.now.tzinfo is None:
+        raise InvalidInput("now needs an offset from UTC, for example 2026-03-01T07:12:00Z.", "now")
     if batch_input.retry_of is not None:
+        if not _BATCH_ID.fullmatch(batch_input.retry_of):
+            raise InvalidInput("retry_of is not a batch's id: 32 hexadecimal digits.", "retry_of")
         if batch_input != BatchInput(retry_of=batch_input.retry_of, now=batch_input.now):
             raise InvalidInput(
                 "A batch with retry_of takes its readings, profile and options from the batch it "
@@ -150,11 +157,15 @@ def _check(batch_input: BatchInput) -> None:
         )
     if given != ["records"] and not source.bucket:
         raise InvalidInput(f"The batch's source has a {given[0]} but no bucket. {_INPUT_HELP}")
+    if source.bucket is not None and not _BUCKET.fullmatch(source.bucket):
+        raise InvalidInput("source.bucket is not a bucket's name.", "source.bucket")
+    if source.key is not None and not 0 < len(source.key.encode(errors="replace")) <= 1024:
+        raise InvalidInput("source.key must have 1 to 1,024 bytes.", "source.key")
+    if source.version_id == "":
+        raise InvalidInput("source.version_id is empty; leave it out.", "source.version_id")
     for name in ("failed_shards", "unusable"):
         if not 0.0 <= getattr(batch_input.limits, name) <= 1.0:
             raise InvalidInput(f"limits.{name} is a share and must lie between 0 and 1.")
-    if batch_input.now is not None and batch_input.now.tzinfo is None:
-        raise InvalidInput("now needs an offset from UTC, for example 2026-03-01T07:12:00Z.")
 
 
 def identity(objects: Sequence[InputObject], profile_digest: bytes, given: BatchInput) -> str:

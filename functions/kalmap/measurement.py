@@ -90,7 +90,20 @@ def json_record(line: bytes) -> dict[str, object]:
         raise Unreadable(Reason.MALFORMED, f"The line is not JSON{place}.") from error
     if not isinstance(record, dict):
         raise Unreadable(Reason.MALFORMED, "The line is JSON but not an object with fields.")
+    # Escapes can spell half a surrogate pair, which is no character and has no UTF-8.
+    if "\\u" in text and any(_is_no_text(value) for value in record.values()):
+        raise Unreadable(Reason.MALFORMED, "The line holds half a surrogate pair.")
     return record
+
+
+def _is_no_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def measurement_of(record: dict[str, object]) -> Measurement:

@@ -111,12 +111,15 @@ def inflate_head(name: str, head: bytes) -> bytes:
 
 
 def csv_header(line: bytes) -> list[str]:
-    """The column names of a CSV header line; empty where it is not text."""
+    """The column names of a CSV header line; empty where it is none."""
     try:
         text = _strip_bom(line).decode()
     except UnicodeDecodeError:
         return []
-    row = next(csv.reader([text.rstrip("\r\n")]), [])
+    try:
+        row = next(csv.reader([text.rstrip("\r\n")]), [])
+    except csv.Error:
+        return []
     return [name.strip().lower() for name in row]
 
 
@@ -210,7 +213,8 @@ class _Reader:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
             else:
-                columns = self._to_columns(measurements, range(len(measurements)))
+                if _is_text(block) and _is_a_line_each(block, len(measurements)):
+                    columns = self._to_columns(measurements, range(len(measurements)))
         records = len(columns.ordinal) if columns else 0
         if columns is None:
             good, places, bad, records = self._read_line_by_line(block)
@@ -348,6 +352,31 @@ class _Reader:
         if not math.isfinite(measurement.value * ratio):
             raise Unreadable(Reason.BAD_VALUE, "value is not finite.", record)
         return measurement
+
+
+def _is_text(block: bytes) -> bool:
+    """Whether a block is UTF-8 throughout; the decoder looks at the fields it knows only."""
+    if block.isascii():
+        return True
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_a_line_each(block: bytes, objects: int) -> bool:
+    """Whether the objects that a block was decoded to stand one on each line.
+
+    The decoder takes several on a line, one over several lines, and blank lines, too; a record's
+    place in its file, and so its meaning, must not depend on what else is in the block.
+    """
+    # Between two braces no line end can be inside of an object, so that each of these lines
+    # holds at least one.
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    begins = block.startswith(b"{") + block.count(b"\n{")
+    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
+    return lines == begins == ends == objects
 
 
 def _may_hold_a_long_line(block: bytes) -> bool:

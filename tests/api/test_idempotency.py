@@ -80,7 +80,7 @@ def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_
 
 
 def test_keys_that_no_header_should_carry_are_refused(api):
-    for key in ("x" * 129, "with space", "ümlaut"):
+    for key in ("", "x" * 129, "with space", "ümlaut"):
         told = api.post([reading("u-1", 0)], Idempotency_Key=key)
         assert told.status == 400
 

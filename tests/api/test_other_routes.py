@@ -131,6 +131,11 @@ class TestProblems:
             {"records": []},
             {"records": 5},
             {"records": [5]},
+            {"bucket": "", "key": "k"},
+            {"bucket": "b/c", "key": "k"},
+            {"bucket": "bucket", "key": ""},
+            {"bucket": "bucket", "key": "k" * 1025},
+            {"bucket": "bucket", "key": "k", "version_id": ""},
             5,
         ],
         ids=str,
@@ -138,6 +143,12 @@ class TestProblems:
     def test_a_batch_without_a_sound_source_is_refused(self, api, source):
         told = api.call("POST", "/batches", {"source": source})
         assert is_problem(told, 400, "invalid_request", told.body["field"])
+
+    @pytest.mark.parametrize("retry_of", ["", "x", "0" * 33])
+    def test_what_is_no_batchs_id_cannot_be_run_again(self, api, retry_of):
+        told = api.call("POST", "/batches", {"retry_of": retry_of})
+        assert is_problem(told, 400, "invalid_request", "retry_of")
+        assert is_problem(api.call("POST", "/batches", {"retry_of": "0" * 32}), 404, "not_found")
 
     def test_a_batch_of_nothing_is_not_found(self, api):
         for source in (

@@ -1,0 +1,57 @@
+"""Odd lines that fuzzing found: each means the same alone and among others, and none raises."""
+
+import json
+
+import pytest
+
+from kalmap.outcome import Reason
+from kalmap.profile import builtin_profile
+from kalmap.records import csv_header, parse
+from kalmap.results import encode, encode_rejected, failed_outcomes
+from kalmap.shards import assemble, route
+
+PROFILE = builtin_profile("body-weight")
+SOUND = json.dumps({"user_id": "u", "timestamp": "2026-03-01T00:00:00Z", "value": 80}).encode()
+
+
+def read(*lines: bytes):
+    return parse([b"\n".join(lines)], columns=None, profile=PROFILE)
+
+
+@pytest.mark.parametrize("field", ["user_id", "timestamp", "unit", "source", "measurement_id", "x"])
+def test_half_a_surrogate_pair_is_malformed_wherever_it_stands(field):
+    record = json.loads(SOUND) | {field: "\ud800"}
+    parsed = read(json.dumps(record).encode(), SOUND)
+    assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
+    slices, _ = route(parsed, 0, 1)
+    shard = assemble([(0, 0, 0, slices)], PROFILE)
+    assert encode(shard, failed_outcomes(1, Reason.TIMED_OUT)).count(b"\n") == 2
+    assert encode_rejected(shard.unread, ["f"])
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    record = json.dumps(json.loads(SOUND) | {"user_id": "\U0001f469"}).encode()
+    assert b"\\ud83d" in record
+    assert read(record).users == ["\U0001f469"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_two_objects_on_a_line_are_one_malformed_record(end):
+    for lines in ([SOUND + SOUND], [SOUND + b" " + SOUND, b""], [SOUND, SOUND + SOUND, b"", SOUND]):
+        parsed = parse([(end or b"\n").join(lines) + end], columns=None, profile=PROFILE)
+        assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
+        assert parsed.records == sum(bool(line) for line in lines)
+
+
+def test_an_object_over_two_lines_is_two_malformed_records():
+    parsed = read(*SOUND.replace(b', "value"', b',\n"value"').split(b"\n"))
+    assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED] * 2
+
+
+def test_what_is_not_utf_8_is_malformed_in_a_field_that_nobody_reads():
+    parsed = read(SOUND.replace(b'"value"', b'"x\xae": 1, "value"'))
+    assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
+
+
+def test_a_line_that_csv_cannot_read_is_no_header():
+    assert csv_header(b"user_id,times\rtamp,value") == []
