@@ -11,6 +11,7 @@ the S3 `key`, the `kind` of fault, and which of the matching calls meet it: from
 to the `last`, one in `every`.
 """
 
+import fcntl
 import io
 import json
 import os
@@ -32,30 +33,29 @@ def fault_of(function, operation, request):
         return None
     met = HERE / "met" / plan["name"]
     met.mkdir(parents=True, exist_ok=True)
+    # One call at a time, so that two rules for the same calls count them in the same order.
+    with (met / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return due(plan["rules"], met, function, operation, request)
+
+
+def due(rules, met, function, operation, request):
     chosen = None
-    for place, rule in enumerate(plan["rules"]):
+    for place, rule in enumerate(rules):
         if not (
             re.search(rule["function"], function)
             and re.fullmatch(rule["operation"], operation)
             and re.search(rule.get("key", ""), str(request.get("Key", "")))
         ):
             continue
-        number = next(n for n in count(1) if created(met / f"{place}.{n}"))
+        number = next(n for n in count(1) if not (met / f"{place}.{n}").exists())
+        (met / f"{place}.{number}").touch()
         first = rule.get("first", 1)
-        due = first <= number <= rule.get("last", first)
-        if chosen is None and due and (number - first) % rule.get("every", 1) == 0:
-            created(met / f"{place}.{number}.{rule['kind']}")
+        in_turn = first <= number <= rule.get("last", first)
+        if chosen is None and in_turn and (number - first) % rule.get("every", 1) == 0:
+            (met / f"{place}.{number}.{rule['kind']}").touch()
             chosen = rule | {"go": met / "go"}
     return chosen
-
-
-def created(path):
-    """Whether this process, and no other, has made a file."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return False
-    return True
 
 
 def with_faults(real):
