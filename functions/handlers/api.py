@@ -63,6 +63,7 @@ def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
     used = memory().look()
     seconds = time.monotonic() - began
     answer["multiValueHeaders"]["Server-Timing"] = [f"function;dur={1000 * seconds:.1f}"]
+    metrics.add_metric("Errors", MetricUnit.Count, int(answer["statusCode"] >= 500))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
     metrics.add_metric("Memory", MetricUnit.Megabytes, used)
     metrics.add_metric(

@@ -179,7 +179,6 @@ def _unexpected(call: Call, error: Exception) -> Response[Any]:
     ]
     cause = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     logger.error("request failed", error=type(error).__name__, cause=cause, places=places[-6:])
-    metrics.add_metric("Errors", MetricUnit.Count, 1)
     sentence = "Something unexpected went wrong; the logs tell more under this request id."
     if isinstance(error, BotoCoreError):
         return problem(

@@ -32,6 +32,7 @@ from kalmap.readings import F64, I32, I64, U8, U64
 
 Format = Literal["jsonl", "csv"]
 
+_LINE_END, _RETURN, _OPENS, _CLOSES = b"\n\r{}"
 _BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 512 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -371,12 +372,19 @@ def _is_a_line_each(block: bytes, objects: int) -> bool:
     The decoder takes several on a line, one over several lines, and blank lines, too; a record's
     place in its file, and so its meaning, must not depend on what else is in the block.
     """
-    # Between two braces no line end can be inside of an object, so that each of these lines
-    # holds at least one.
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    begins = block.startswith(b"{") + block.count(b"\n{")
-    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
-    return lines == begins == ends == objects
+    # A line end between two braces cannot be inside of an object. Where all are, each line holds
+    # at least one object; where there are as many lines as objects, each holds one.
+    if not block.startswith(b"{"):
+        return False
+    text = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(text == _LINE_END)
+    if len(ends) == 0 or ends[-1] != len(text) - 1:
+        ends = np.append(ends, len(text))
+    if len(ends) != objects:
+        return False
+    last = text[ends - 1]
+    last = np.where(last == _RETURN, text[ends - 2], last)
+    return bool((last == _CLOSES).all() and (text[ends[:-1] + 1] == _OPENS).all())
 
 
 def _may_hold_a_long_line(block: bytes) -> bool:

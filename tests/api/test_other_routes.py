@@ -273,8 +273,9 @@ def test_the_metrics_that_alarms_look_at_are_counted(api, capsys):
         for metric in alarm.get("Metrics", [])
         if metric.get("MetricStat", {}).get("Metric", {}).get("Namespace") == "kalmap"
     } | {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == "kalmap"}
-    seldom = {"Errors", "Problems", "MemoryRelieved"}
-    assert named - seldom <= set(counted)
+    assert named == {"Duration", "MemoryShare", "Errors", "TimedOut"}
+    assert named <= set(counted)
+    assert counted["Errors"] == [0.0]
 
 
 def test_a_prediction_at_the_newest_reading_is_the_state(api):

@@ -178,4 +178,6 @@ def fuzz(blocks: int) -> int:
 
 if __name__ == "__main__":
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    sys.stdout.write(f"{fuzz(-(-wanted // LINES_PER_BLOCK)):,} records, none raised.\n")
+    blocks = -(-wanted // LINES_PER_BLOCK)
+    records = fuzz(blocks)
+    sys.stdout.write(f"{blocks * LINES_PER_BLOCK:,} lines, {records:,} records, none raised.\n")
