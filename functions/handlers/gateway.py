@@ -154,7 +154,7 @@ def refusal(call: Call, error: Exception) -> Response[Any]:
             return problem(
                 call, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", sentence, retry_after=2.0
             )
-        if code in _FORBIDDEN:
+        if code in _FORBIDDEN and error.operation_name in _READS:
             return problem(
                 call,
                 HTTPStatus.BAD_REQUEST,

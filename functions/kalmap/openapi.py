@@ -182,6 +182,7 @@ def document(server: str) -> dict[str, Any]:
         ordered, ref_template="#/components/schemas/{name}"
     )
     components["Measurements"]["properties"]["measurements"]["examples"] = [[_EXAMPLE]]
+    components["BatchInput"]["examples"] = [{"source": {"records": [_EXAMPLE]}}]
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)

@@ -3,7 +3,6 @@ import io
 import pytest
 
 from handlers.edge import logger
-
 from tests.api.function import Api
 
 

@@ -97,4 +97,4 @@ def count(said: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 900))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1200))
