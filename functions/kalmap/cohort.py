@@ -170,20 +170,17 @@ def filtered(
         scratch: Memory for the path.
     """
     start = state.checkpoints
-    exists = start.exists[active]
+    if active.size < state.counts.size:
+        start = Checkpoints._make(part[..., active] for part in start)
     first = np.cumsum(counts) - counts
     gap = np.empty(entries.time.size)
     np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
-    gap[first] = np.where(exists, entries.time[first] - start.time[active], 0)
+    gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
     gap /= MICROSECONDS_PER_DAY
-    recovery = gate.Recovery(
-        start.candidate[:, active], start.agreeing[active], start.support[active]
-    )
-    estimate = start.estimate[:, active]
+    recovery = gate.Recovery(start.candidate, start.agreeing, start.support)
     return forward(
-        profile, rule, counts, gap, entries.value, entries.source, exists, estimate, recovery,
-        snapshot,
-        scratch,
+        profile, rule, counts, gap, entries.value, entries.source, start.exists, start.estimate,
+        recovery, snapshot, scratch,
     )  # fmt: skip
 
 
@@ -256,7 +253,10 @@ def _store(
 ) -> None:
     """Move the checkpoints, cut the windows, and write the new states into `states`."""
     ends = np.cumsum(counts)
-    start = Checkpoints._make(part[..., active] for part in state.checkpoints)
+    everyone = active.size == state.counts.size
+    start = state.checkpoints
+    if not everyone:
+        start = Checkpoints._make(part[..., active] for part in start)
     mark_of = path.mark[path.place]
     moved = np.flatnonzero(cut)
     if moved.size:
@@ -276,7 +276,7 @@ def _store(
     )
     written = codec.encode(checkpoints, counts - cut, window, mark)
     # Each of these users has a reading stored that was not, or another digest: a new state.
-    if active.size == len(states.bodies):
+    if everyone:
         states.bodies[:] = written
     else:
         for user, body in zip(active.tolist(), written, strict=True):

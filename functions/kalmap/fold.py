@@ -136,8 +136,12 @@ def fold_users(
         back[order] = np.arange(total)
         results = results.part(back)
 
+    # Most reasons are 0 or a rejection's: the table is for the few others.
+    status = np.minimum(results.reason, np.uint8(Status.REJECTED))
+    others = np.flatnonzero(results.reason >= Reason.DUPLICATE)
+    status[others] = _STATUS[results.reason[others]]
     return Folded(
-        status=_STATUS[results.reason],
+        status=status,
         **results._asdict(),
         bodies=states.bodies,
         changed=states.changed,

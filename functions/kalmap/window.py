@@ -46,8 +46,11 @@ def merge(profile: Profile, state: Decoded, new: Readings, now: int) -> Merged:
     users = state.counts.size
     tolerance = round(profile.future_tolerance * _MICROSECONDS)
     reason = np.zeros(new.time.size, np.uint8)
-    reason[state.failure[new.user] > 0] = Reason.USER_FAILED
-    reason[(reason == 0) & (new.time > now + tolerance)] = Reason.IN_FUTURE
+    if state.failure.any():
+        reason[state.failure[new.user] > 0] = Reason.USER_FAILED
+    future = new.time > now + tolerance
+    if future.any():
+        reason[future & (reason == 0)] = Reason.IN_FUTURE
     if state.checkpoints.exists.any():
         mark = state.checkpoints
         absorbed = ~key_above(
