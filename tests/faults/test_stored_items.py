@@ -116,6 +116,7 @@ def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, quiet):
     assert ran.status == "SUCCEEDED"
     assert_accounts_for_all(ran, len(SECOND) + 5)
     assert ran.summary["readings"]["failed"] == {}
+    assert ran.summary["adopt_profile"] is True
     after = states(between.items())
     expected = folded(BUILTIN, many[40:], {user: before}, adopt_profile=True)
     assert after[user].body == expected[user]

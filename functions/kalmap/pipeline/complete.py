@@ -107,6 +107,7 @@ def _summary(
             "attempt": batch.attempt,
             "profile": batch.profile.name,
             "write_mode": batch.write_mode,
+            "adopt_profile": batch.adopt_profile,
             "now": batch.now_iso,
             "retry_of": batch.retry_of,
         },
