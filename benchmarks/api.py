@@ -114,7 +114,7 @@ def run(api: Client, load: Load) -> list[Outcome]:
     ready = threading.Barrier(load.clients)
 
     def warm(_: int) -> None:
-        for _ in range(3):
+        for _ in range(10):
             ready.wait()
             ask(api, load)
 

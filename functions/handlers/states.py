@@ -52,7 +52,10 @@ def breaker() -> CircuitBreaker:
 def recent() -> RecentStates | None:
     """The states this container keeps; None where it keeps none."""
     given = settings()
-    return RecentStates(given.cache_size, given.cache_seconds) if given.enable_batch_cache else None
+    if not given.enable_batch_cache:
+        return None
+    # A lost write costs five times the read that a kept state saves: once is enough.
+    return RecentStates(given.cache_size, given.cache_seconds, shun=given.cache_seconds)
 
 
 @cache
