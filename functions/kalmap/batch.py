@@ -17,7 +17,7 @@ WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 MAX_CONFLICT_ROUNDS = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH_ID = re.compile(r"[0-9a-f]{32}")
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _INPUT_HELP = (
     'Give for example {"source": {"bucket": "b", "key": "k"}}; README and docs show every field.'
 )
