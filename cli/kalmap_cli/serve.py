@@ -20,8 +20,10 @@ ADDRESS = "api-url"
 #: Makes curl sign a request as AWS wants it; the local cloud takes any key.
 SIGNED = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user local:local"
 
-#: Seconds for which a worker stays warm.
-_IDLE = 900.0
+#: Seconds after which a worker with nothing to do is ended; a batch's leave soon, and the API's
+#: is given something to do before that.
+_IDLE = 30.0
+_STIR = 10.0
 _LOOK = 0.5
 
 _GUIDE = """\
@@ -84,7 +86,7 @@ def address(cloud: LocalCloud) -> str:
 
 
 def _warm_up(cloud: LocalCloud) -> None:
-    """Start a worker, so that the first request finds it warm."""
+    """Start a worker, or keep the one there is, so that a request finds it warm."""
     api = _api_function(cloud)
     request = {
         "resource": "/health",
@@ -107,6 +109,10 @@ def _guide(found: str, file: Path, directory: Path) -> str:
 
 
 def _wait(cloud: LocalCloud) -> None:
+    stirred = time.monotonic()
     while cloud.running:
         time.sleep(_LOOK)
+        if time.monotonic() - stirred > _STIR:
+            _warm_up(cloud)
+            stirred = time.monotonic()
     raise RunFailed(f"The local cloud has ended by itself; its log is {cloud.log}.")

@@ -216,3 +216,26 @@ def test_the_document_is_served_and_sound(api):
     told = api.get("/openapi.json")
     assert told.body == json.loads(json.dumps(DOCUMENT))
     assert is_as_described(api.get("/health"), "get", "/health")
+
+
+def test_more_requests_than_the_stages_settings_allow_are_turned_away(api, shared):
+    gateway = shared.cloud.clients("apigateway")
+    api_id = api.address.split("/restapis/")[1].split("/")[0]
+
+    def set_to(rate, burst):
+        gateway.update_stage(
+            restApiId=api_id,
+            stageName="v1",
+            patchOperations=[
+                {"op": "replace", "path": f"/*/*/throttling/{name}Limit", "value": str(value)}
+                for name, value in (("rate", rate), ("burst", burst))
+            ],
+        )
+
+    deployed = gateway.get_stage(restApiId=api_id, stageName="v1")["methodSettings"]["*/*"]
+    assert (deployed["throttlingRateLimit"], deployed["throttlingBurstLimit"]) == (100, 200)
+    set_to(0.01, 3)
+    try:
+        assert 429 in [api.get("/health").status for _ in range(6)]
+    finally:
+        set_to(100, 200)
