@@ -85,7 +85,9 @@ def test_a_compressed_answer_is_asked_for_by_its_header(api, user):
 
 
 def test_a_batch_is_started_watched_and_read(api, user):
-    records = [reading(f"{user}-{n % 7}", n) for n in range(120)] + [{"user_id": user}]
+    # More than an execution's input could hold.
+    records = [reading(f"{user}-{n % 7}", n) for n in range(3500)] + [{"user_id": user}]
+    assert len(json.dumps(records)) > 262_144
     started = api.post("/batches", {"source": {"records": records}})
     assert started.status == 202
     assert is_as_described(started, "post", "/batches")
@@ -95,13 +97,13 @@ def test_a_batch_is_started_watched_and_read(api, user):
     assert early.status == 409
     batch, seen = ended(api, batch_id)
     assert batch["status"] == "SUCCEEDED"
-    assert batch["summary"]["readings"]["received"] == batch["received"] == 121
+    assert batch["summary"]["readings"]["received"] == batch["received"] == 3501
     assert {phase for _, phase in seen} - {None} <= {
         "planning", "partitioning", "loading", "filtering", "writing", "completing"
     }  # fmt: skip
     assert len({phase for _, phase in seen}) > 2
     # Every result once, by pages of any size, and by the links.
-    for limit in (1000, 50):
+    for limit in (1000, 700):
         results, cursor = [], None
         while True:
             query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
@@ -111,7 +113,7 @@ def test_a_batch_is_started_watched_and_read(api, user):
             cursor = page.body["cursor"]
             if not cursor:
                 break
-        assert sorted(r["index"] for r in results) == list(range(121))
+        assert sorted(r["index"] for r in results) == list(range(3501))
     lines = b"".join(fetched(link) for link in batch["links"]["results"]).splitlines()
     by_index = sorted(results, key=lambda r: r["index"])
     assert sorted(map(json.loads, lines), key=lambda r: r["index"]) == by_index
@@ -119,9 +121,9 @@ def test_a_batch_is_started_watched_and_read(api, user):
     assert len(b"".join(map(fetched, batch["links"]["rejected"])).splitlines()) == 1
     # Some of them.
     invalid = api.get(f"/batches/{batch_id}/results", status="invalid").body["results"]
-    assert [r["index"] for r in invalid] == [120]
-    of_one = api.get(f"/batches/{batch_id}/results", user=f"{user}-3").body
-    assert [r["index"] for r in of_one["results"]] == list(range(3, 120, 7))
+    assert [r["index"] for r in invalid] == [3500]
+    of_one = api.get(f"/batches/{batch_id}/results", user=f"{user}-3", limit="1000").body
+    assert [r["index"] for r in of_one["results"]] == list(range(3, 3500, 7))
     assert of_one["cursor"] is None
     # Started again, it is the same batch, which has run.
     again = api.post("/batches", {"source": {"records": records}})
