@@ -126,6 +126,7 @@ def get_results(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's 
     status = call.query("status")
     if status is not None and status not in _STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(_STATUSES)}.", "status")
+    user = call.name("user")
     record, prefix = _batch(call)
     if record is None or batch_view(record).status == "RUNNING":
         raise Contradiction("The batch has not ended yet; its results can be read when it has.")
@@ -137,7 +138,7 @@ def get_results(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's 
             folder,
             limit=_limit(call),
             status=status,
-            user=call.query("user"),
+            user=user,
             cursor=call.query("cursor"),
         )
     )

@@ -26,7 +26,7 @@ _DEFAULT_PROFILE = "body-weight"
 def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name for it
     """A user's state, or what it is expected to be."""
     call = Call(router.current_event, router.lambda_context)
-    user, profile = call.path("user_id"), call.query("profile") or _DEFAULT_PROFILE
+    user, profile = call.path("user_id"), call.name("profile") or _DEFAULT_PROFILE
     at = _moment(call.query("at"))
     found = None
     # No longer id or name has a state, and the table would refuse to look for one.

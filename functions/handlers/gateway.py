@@ -89,6 +89,17 @@ class Call:
         value = (self._event.query_string_parameters or {}).get(name)
         return None if value is None else str(value)
 
+    def name(self, name: str) -> str | None:
+        """A query parameter that names something.
+
+        Raises:
+            InvalidInput: It is there and empty.
+        """
+        value = self.query(name)
+        if value == "":
+            raise errors.InvalidInput(f"{name} is empty; leave it out.", name)
+        return value
+
     def path(self, name: str) -> str:
         """A parameter in the path. The gateway gives it as it stands in the address."""
         return unquote((self._event.path_parameters or {}).get(name) or "")

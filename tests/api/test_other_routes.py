@@ -59,6 +59,13 @@ class TestUsers:
             told = api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}, query={"at": at})
             assert is_problem(told, 400, "invalid_request", told.body["field"])
 
+    def test_an_empty_name_is_refused(self, api):
+        path = {"user_id": "u-1", "batch_id": "0" * 32}
+        told = api.call("GET", "/users/{user_id}", path=path, query={"profile": ""})
+        assert is_problem(told, 400, "invalid_request", "profile")
+        told = api.call("GET", "/batches/{batch_id}/results", path=path, query={"user": ""})
+        assert is_problem(told, 400, "invalid_request", "user")
+
     def test_an_unknown_user_is_not_found(self, api):
         for user in ("nobody", "x" * 500, "%00", "\u00fc" * 200):
             told = api.call("GET", "/users/{user_id}", path={"user_id": user})
