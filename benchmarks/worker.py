@@ -14,6 +14,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+
 from kalmap.fold import fold_users
 from kalmap.profile import builtin_profile
 from kalmap.records import parse
