@@ -21,9 +21,8 @@ What does not exist is zero, so equal states are equal bytes. Everything is a mu
 three 8-byte words, so that many bodies are decoded as one array of such rows.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ HEADER_BYTES = 120
 ENTRY_BYTES = 24
 MAX_ENTRIES = 24
 
-#: Users encoded at once: their bytes stay in a level-2 cache until they are cut up.
+#: Users encoded at once: what is worked out of their readings stays in a level-2 cache.
 _BLOCK = 4096
 
 #: Bits of an entry's last byte.
@@ -287,9 +286,9 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
         words: The entries' three words, each (entries,).
         first: (users,) Position of each user's first entry.
     """
-    mixed = words[0] * _MULTIPLIERS[0]
+    mixed, product = words[0] * _MULTIPLIERS[0], np.empty_like(words[0])
     for word, multiplier in zip(words[1:], _MULTIPLIERS[1:3], strict=True):
-        mixed += word * multiplier
+        mixed += np.multiply(word, multiplier, out=product)
     _mix(mixed)
     sums: U64 = np.add.reduceat(mixed, first)
     of_header: U64 = header @ _MULTIPLIERS[:_HEADER_WORDS]
@@ -311,7 +310,67 @@ def _mix(words: U64) -> None:
     words *= np.uint64(0xBF58476D1CE4E5B9)
 
 
-def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: bytes) -> list[bytes]:
+class Bodies(Sequence[bytes | None]):
+    """States of users in one buffer: a body is cut out of it only where it is asked for.
+
+    To the fold, which makes many and looks at none, an object for each would be a sixth of its
+    time. A slice is a view, also to write to.
+    """
+
+    def __init__(self, words: U64, starts: I64, rows: I64) -> None:
+        self.words = words
+        """The buffer, in rows of three words, with gaps between bodies."""
+        self.starts = starts
+        """(users,) First row of each body."""
+        self.rows = rows
+        """(users,) Its length; 0 for None."""
+
+    def __len__(self) -> int:
+        return self.rows.size
+
+    @overload
+    def __getitem__(self, user: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, user: slice) -> "Bodies": ...
+    def __getitem__(self, user: int | slice) -> "bytes | Bodies | None":
+        if isinstance(user, slice):
+            return Bodies(self.words, self.starts[user], self.rows[user])
+        start, rows = int(self.starts[user]), int(self.rows[user])
+        return self.words[3 * start : 3 * (start + rows)].tobytes() if rows else None
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        data = self.words.view(np.uint8).data
+        starts = (ENTRY_BYTES * self.starts).tolist()
+        ends = (ENTRY_BYTES * (self.starts + self.rows)).tolist()
+        for start, end in zip(starts, ends, strict=True):
+            yield bytes(data[start:end]) if end > start else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def room(most: I64) -> Bodies:
+    """Room for bodies, all None as yet.
+
+    Args:
+        most: (users,) Window readings that each may get.
+    """
+    rows = most + _HEADER_ROWS
+    ends = np.cumsum(rows)
+    total = int(ends[-1]) if ends.size else 0
+    return Bodies(np.empty(3 * total, "<u8"), ends - rows, np.zeros_like(rows))
+
+
+def encode(
+    checkpoints: Checkpoints,
+    counts: I64,
+    entries: Entries,
+    digest: bytes,
+    out: Bodies | None = None,
+    users: I64 | None = None,
+) -> Bodies:
     """Write many states at once; the inverse of `decode`.
 
     Args:
@@ -319,30 +378,36 @@ def encode(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: byte
         counts: (users,) Window readings of each, 1 to MAX_ENTRIES.
         entries: All windows, user after user in key order.
         digest: Of the profile they were folded under.
+        out: Where to write; of these users, unless `users` says which.
+        users: (users,) Positions in `out`.
 
     Returns:
         A body for each user.
     """
-    bodies: list[bytes] = []
+    bodies = room(counts) if out is None else out
+    starts = bodies.starts if users is None else bodies.starts[users]
     ends = np.cumsum(counts)
     for first in range(0, counts.size, _BLOCK):
-        users = slice(first, first + _BLOCK)
-        here = slice(int(ends[first] - counts[first]), int(ends[users][-1]))
-        bodies += _encoded(
-            Checkpoints._make(column[..., users] for column in checkpoints),
-            counts[users],
+        some = slice(first, first + _BLOCK)
+        here = slice(int(ends[first] - counts[first]), int(ends[some][-1]))
+        _write(
+            Checkpoints._make(column[..., some] for column in checkpoints),
+            counts[some],
             Entries._make(column[here] for column in entries),
             digest,
+            bodies.words,
+            starts[some],
         )
+    bodies.rows[slice(None) if users is None else users] = counts + _HEADER_ROWS
     return bodies
 
 
-def _encoded(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: bytes) -> list[bytes]:
+def _write(
+    checkpoints: Checkpoints, counts: I64, entries: Entries, digest: bytes, out: U64, starts: I64
+) -> None:
+    """Write bodies into a buffer, each from its row of `starts` on."""
     users = counts.size
     ends = np.cumsum(counts)
-    lengths = counts + _HEADER_ROWS
-    row_ends = np.cumsum(lengths)
-    starts = row_ends - lengths
     newest = entries.time[ends - 1]
 
     small = np.zeros((users, 8), np.uint8)
@@ -355,23 +420,26 @@ def _encoded(checkpoints: Checkpoints, counts: I64, entries: Entries, digest: by
     header[:, 1] = np.frombuffer(digest, "<u8")[0]
     header[:, 2] = checkpoints.time.view(np.uint64)
     header[:, 3] = checkpoints.hash
-    header[:, 4:9] = checkpoints.estimate.T.copy().view(np.uint64)
-    header[:, 9:14] = checkpoints.candidate.T.copy().view(np.uint64)
+    header[:, 4:9] = checkpoints.estimate.view(np.uint64).T
+    header[:, 9:14] = checkpoints.candidate.view(np.uint64).T
     header[:, 14] = newest.view(np.uint64)
 
-    packed = (np.repeat(newest, counts) - entries.time).view(np.uint64)
-    packed |= entries.source.astype(np.uint64) << _OFFSET_BITS
-    packed |= (entries.mark | (entries.tag << np.uint8(7))).astype(np.uint64) << np.uint64(56)
-    words = (packed, entries.value.view(np.uint64), entries.hash)
+    packed = np.repeat(newest, counts)
+    packed -= entries.time
+    last_byte = entries.tag << np.uint8(7)
+    last_byte |= entries.mark
+    top = last_byte.astype(np.uint64)
+    top <<= np.uint64(8)
+    top |= entries.source
+    top <<= _OFFSET_BITS
+    top |= packed.view(np.uint64)
+    words = (top, entries.value.view(np.uint64), entries.hash)
     header[:, 0] |= _checksums(header, words, ends - counts) << np.uint64(32)
-    written = np.empty(3 * int(row_ends[-1]), "<u8")
-    _headers(written)[starts] = header.view(_HEADER)[:, 0]
-    place = 3 * ranges(starts + _HEADER_ROWS, counts)
+    _headers(out)[starts] = header.view(_HEADER)[:, 0]
+    place = ranges(starts + _HEADER_ROWS, counts)
+    place *= 3
     for number, word in enumerate(words):
-        written[place + number] = word
-    data = written.tobytes()
-    cuts = (row_ends * ENTRY_BYTES).tolist()
-    return [data[start:end] for start, end in pairwise([0, *cuts])]
+        out[number:][place] = word
 
 
 def digest_of(body: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap import codec, gate, window
-from kalmap.codec import Checkpoints, Decoded, Entries, ranges
+from kalmap.codec import Bodies, Checkpoints, Decoded, Entries, ranges
 from kalmap.forward import Path, Scratch, forward
 from kalmap.model import MICROSECONDS_PER_DAY
 from kalmap.outcome import Reason, Status
@@ -53,7 +53,6 @@ class Results(NamedTuple):
 class States(NamedTuple):
     """What became of each user; of length (users,). See fold.Folded."""
 
-    bodies: list[bytes | None]
     changed: Bool
     failure: U8
     level: F64
@@ -77,6 +76,7 @@ def fold_cohort(
     new: Readings,
     now: int,
     results: Results,
+    written: Bodies,
     scratch: Scratch,
     *,
     adopt_profile: bool,
@@ -91,6 +91,7 @@ def fold_cohort(
         new: Readings, user after user, within a user in any order.
         now: The batch's time, microseconds since 1970 UTC.
         results: Written, in the readings' order.
+        written: The new states; written where there is one.
         scratch: Memory that cohorts have in common.
         adopt_profile: Go on with states folded under another profile of this name.
 
@@ -112,7 +113,7 @@ def fold_cohort(
         if state.counts.any():
             revisions = _revisions(active, counts, entries, origin, path)
             states = states._replace(revisions=revisions)
-        _store(states, mark, state, active, counts, cut, entries, path)
+        _store(states, written, mark, state, active, counts, cut, entries, path)
     else:
         results.reason[:] = reason
         results.restarted[:] = False
@@ -128,7 +129,6 @@ def unchanged(failure: U8) -> States:
     """States nobody has changed yet."""
     users = failure.size
     return States(
-        [None] * users,
         np.zeros(users, np.bool_),
         failure,
         np.full(users, np.nan),
@@ -243,6 +243,7 @@ def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, path: Pa
 
 def _store(
     states: States,
+    written: Bodies,
     mark: bytes,
     state: Decoded,
     active: I64,
@@ -251,7 +252,7 @@ def _store(
     entries: Entries,
     path: Path,
 ) -> None:
-    """Move the checkpoints, cut the windows, and write the new states into `states`."""
+    """Move the checkpoints, cut the windows, and write the new states."""
     ends = np.cumsum(counts)
     everyone = active.size == state.counts.size
     start = state.checkpoints
@@ -274,13 +275,9 @@ def _store(
     checkpoints = start._replace(
         candidate=recovery.candidate, agreeing=recovery.agreeing, support=recovery.support
     )
-    written = codec.encode(checkpoints, counts - cut, window, mark)
     # Each of these users has a reading stored that was not, or another digest: a new state.
-    if everyone:
-        states.bodies[:] = written
-    else:
-        for user, body in zip(active.tolist(), written, strict=True):
-            states.bodies[user] = body
+    whom = None if everyone else active
+    codec.encode(checkpoints, counts - cut, window, mark, written, whom)
     final = path.place[ends - 1]
     states.changed[active] = True
     states.level[active] = path.estimate[0, final]
@@ -288,12 +285,13 @@ def _store(
     states.as_of[active] = entries.time[ends - 1]
 
 
-def failed(error: Exception, results: Results) -> States:
+def failed(error: Exception, results: Results, written: Bodies) -> States:
     """The state of the one user whose fold raised, and his results."""
     results.reason[:] = Reason.USER_FAILED
     results.restarted[:] = False
     for column in results[2:]:
         column[:] = np.nan
+    written.rows[:] = 0
     states = unchanged(np.full(1, Reason.USER_FAILED, np.uint8))
     states.errors[0] = f"{type(error).__name__}: {error}"
     return states
@@ -301,16 +299,15 @@ def failed(error: Exception, results: Results) -> States:
 
 def appended(parts: Sequence[States]) -> States:
     """The states of several cohorts, one after the other, as one."""
-    bodies: list[bytes | None] = []
+    first = 0
     revisions, errors = [], {}
     for part in parts:
-        first = len(bodies)
-        bodies += part.bodies
         if part.revisions.user.size:
             shifted = part.revisions.user + np.int32(first)
             revisions.append(part.revisions._replace(user=shifted))
         errors.update({first + user: text for user, text in part.errors.items()})
+        first += part.changed.size
     changed, failure, level, slope, as_of = (
-        np.concatenate([part[column] for part in parts]) for column in range(1, 6)
+        np.concatenate([part[column] for part in parts]) for column in range(5)
     )
-    return States(bodies, changed, failure, level, slope, as_of, joined(revisions), errors)
+    return States(changed, failure, level, slope, as_of, joined(revisions), errors)

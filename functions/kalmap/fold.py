@@ -54,8 +54,8 @@ class Folded(NamedTuple):
     """Squared distance from the last estimate over the allowed one, for quality.components."""
     restarted: Bool
     """The reading completed a recovery: the filter started again at its level."""
-    bodies: list[bytes | None]
-    """(users,) The new state; None where unchanged or failed."""
+    bodies: codec.Bodies
+    """(users,) The new state; None where unchanged or failed. Cut out when it is asked for."""
     changed: Bool
     failure: U8
     """(users,) Reason, or 0."""
@@ -106,6 +106,8 @@ def fold_users(
     weight = np.cumsum(arrivals + np.maximum(sizes, 0) // codec.ENTRY_BYTES)
 
     results = cohort.no_results(total)
+    stored = np.maximum(sizes - codec.HEADER_BYTES, 0) // codec.ENTRY_BYTES
+    written = codec.room(np.minimum(stored + arrivals, profile.window.readings))
     parts = [cohort.unchanged(np.zeros(0, np.uint8))]
     rule, mark, scratch = gate.rules(profile), digest(profile), Scratch()
     first = 0
@@ -115,7 +117,6 @@ def fold_users(
         some = slice(int(ends[first - 1]) if first else 0, int(ends[last - 1]))
         new = Readings._make(column[some] for column in readings)
         new = new._replace(user=new.user - np.int32(first))
-        room = results.part(some)
         parts.append(
             _guarded(
                 profile,
@@ -124,7 +125,8 @@ def fold_users(
                 bodies[first:last],
                 new,
                 now,
-                room,
+                results.part(some),
+                written[first:last],
                 scratch,
                 adopt_profile=adopt_profile,
             )
@@ -143,7 +145,7 @@ def fold_users(
     return Folded(
         status=status,
         **results._asdict(),
-        bodies=states.bodies,
+        bodies=written,
         changed=states.changed,
         failure=states.failure,
         new=states.changed & (sizes < 0),
@@ -174,6 +176,7 @@ def _guarded(
     new: Readings,
     now: int,
     results: cohort.Results,
+    written: codec.Bodies,
     scratch: Scratch,
     *,
     adopt_profile: bool,
@@ -182,25 +185,43 @@ def _guarded(
     try:
         with np.errstate(all="ignore"):
             return cohort.fold_cohort(
-                profile, rule, mark, bodies, new, now, results, scratch, adopt_profile=adopt_profile
+                profile,
+                rule,
+                mark,
+                bodies,
+                new,
+                now,
+                results,
+                written,
+                scratch,
+                adopt_profile=adopt_profile,
             )
     except Exception as error:  # noqa: BLE001  the boundary that isolates a user
         if len(bodies) == 1:
-            return cohort.failed(error, results)
+            return cohort.failed(error, results, written)
     middle = len(bodies) // 2
     split = int(np.searchsorted(new.user, middle))
     low = Readings._make(column[:split] for column in new)
     high = Readings._make(column[split:] for column in new)
     high = high._replace(user=high.user - np.int32(middle))
     halves = (
-        (bodies[:middle], low, results.part(slice(None, split))),
-        (bodies[middle:], high, results.part(slice(split, None))),
+        (bodies[:middle], low, results.part(slice(None, split)), written[:middle]),
+        (bodies[middle:], high, results.part(slice(split, None)), written[middle:]),
     )
     return cohort.appended(
         [
             _guarded(
-                profile, rule, mark, half, some, now, room, scratch, adopt_profile=adopt_profile
+                profile,
+                rule,
+                mark,
+                half,
+                some,
+                now,
+                room,
+                states,
+                scratch,
+                adopt_profile=adopt_profile,
             )
-            for half, some, room in halves
+            for half, some, room, states in halves
         ]
     )
