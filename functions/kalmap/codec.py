@@ -35,7 +35,7 @@ HEADER_BYTES = 120
 ENTRY_BYTES = 24
 MAX_ENTRIES = 24
 
-#: Users encoded at once: what is worked out of their readings stays in a level-2 cache.
+#: Users encoded, or cut, at once: what is worked out of their readings stays in a level-2 cache.
 _BLOCK = 4096
 
 #: Bits of an entry's last byte.
@@ -339,11 +339,18 @@ class Bodies(Sequence[bytes | None]):
         return self.words[3 * start : 3 * (start + rows)].tobytes() if rows else None
 
     def __iter__(self) -> Iterator[bytes | None]:
-        data = self.words.view(np.uint8).data
-        starts = (ENTRY_BYTES * self.starts).tolist()
-        ends = (ENTRY_BYTES * (self.starts + self.rows)).tolist()
-        for start, end in zip(starts, ends, strict=True):
-            yield bytes(data[start:end]) if end > start else None
+        for first in range(0, len(self), _BLOCK):
+            starts = self.starts[first : first + _BLOCK]
+            ends = starts + self.rows[first : first + _BLOCK]
+            low = int(starts.min())
+            data = self.words[3 * low : 3 * int(ends.max())].tobytes()
+            cuts = zip(
+                (ENTRY_BYTES * (starts - low)).tolist(),
+                (ENTRY_BYTES * (ends - low)).tolist(),
+                strict=True,
+            )
+            for start, end in cuts:
+                yield data[start:end] if end > start else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

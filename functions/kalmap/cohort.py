@@ -109,11 +109,12 @@ def fold_cohort(
         # One NaN or infinity among the estimates makes their sum one too.
         if not np.isfinite(path.estimate.sum()):
             raise ArithmeticError("the estimate left the range of floating-point numbers")
-        _report(profile, new, reason, origin, path, results)
+        decided = path.mark.take(path.place, mode="clip")
+        _report(profile, new, reason, origin, path, decided, results)
         if state.counts.any():
-            revisions = _revisions(active, counts, entries, origin, path)
+            revisions = _revisions(active, counts, entries, origin, decided)
             states = states._replace(revisions=revisions)
-        _store(states, written, mark, state, active, counts, cut, entries, path)
+        _store(states, written, mark, state, active, counts, cut, entries, path, decided)
     else:
         results.reason[:] = reason
         results.restarted[:] = False
@@ -185,17 +186,25 @@ def filtered(
 
 
 def _report(
-    profile: Profile, new: Readings, reason: U8, origin: I64, path: Path, results: Results
+    profile: Profile,
+    new: Readings,
+    reason: U8,
+    origin: I64,
+    path: Path,
+    decided: U8,
+    results: Results,
 ) -> None:
     """Write estimates and decisions of the new readings, in their order."""
     unfolded = None
     if origin.size == reason.size and (origin == np.arange(origin.size)).all():
         # All were stored, and came in key order to users without a window: the usual backfill.
-        place = path.place
+        place, mark = path.place, decided
     else:
         arrived = np.flatnonzero(origin >= 0)
         place = np.zeros(reason.size, np.int64)
         place[origin[arrived]] = path.place[arrived]
+        mark = np.zeros(reason.size, np.uint8)
+        mark[origin[arrived]] = decided[arrived]
         unfolded = np.flatnonzero(reason)
     # mode="clip" spares numpy a buffer; no place is outside.
     for column, source in (
@@ -210,19 +219,17 @@ def _report(
     np.sqrt(results.level_sd, out=results.level_sd)
     np.subtract(new.value, results.predicted, out=results.innovation)
     results.quality[:] = quality(profile, results.nis, results.rate, new.source)
-    mark = path.mark[place]
     if unfolded is not None:
         for column in results[2:]:
             column[unfolded] = np.nan
-        mark[unfolded] = 0
     np.bitwise_or(reason, mark & _REASON, out=results.reason)
     np.greater(mark & np.uint8(codec.RESTARTED), 0, out=results.restarted)
 
 
-def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, path: Path) -> Revisions:
+def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, decided: U8) -> Revisions:
     """Stored readings whose decision is another now."""
     old = entries.mark & _REASON
-    now = path.mark[path.place] & _REASON
+    now = decided & _REASON
     other = np.flatnonzero((origin < 0) & (old != now))
     if not other.size:
         return joined([])
@@ -251,6 +258,7 @@ def _store(
     cut: I64,
     entries: Entries,
     path: Path,
+    decided: U8,
 ) -> None:
     """Move the checkpoints, cut the windows, and write the new states."""
     ends = np.cumsum(counts)
@@ -258,7 +266,6 @@ def _store(
     start = state.checkpoints
     if not everyone:
         start = Checkpoints._make(part[..., active] for part in start)
-    mark_of = path.mark[path.place]
     moved = np.flatnonzero(cut)
     if moved.size:
         last = (ends - counts + cut - 1)[moved]
@@ -268,9 +275,9 @@ def _store(
         start.hash[moved] = entries.hash[last]
         start.estimate[:, moved] = path.estimate[:, path.place[last]]
         kept = ranges(ends - counts + cut, counts - cut)
-        window = Entries._make(column[kept] for column in entries._replace(mark=mark_of))
+        window = Entries._make(column[kept] for column in entries._replace(mark=decided))
     else:
-        window = entries._replace(mark=mark_of)
+        window = entries._replace(mark=decided)
     recovery = path.recovery
     checkpoints = start._replace(
         candidate=recovery.candidate, agreeing=recovery.agreeing, support=recovery.support
