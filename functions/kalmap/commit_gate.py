@@ -22,6 +22,8 @@ def closed_gate(totals: Totals, limits: Limits) -> str | None:
             f"{len(shards)} of {totals.shards} shards failed, more than the limit of "
             f"{limits.failed_shards:.0%}. {shards[0].error}"
         )
+    if totals.users and totals.failed_users >= totals.users and not shards:
+        return _nobody(totals)
     unusable = sum(n for name, n in totals.readings.items() if name.startswith(_UNUSABLE))
     if totals.records >= _UNUSABLE_FROM and unusable > limits.unusable * totals.records:
         return (
@@ -30,6 +32,18 @@ def closed_gate(totals: Totals, limits: Limits) -> str | None:
             "results say which; check unit, columns and clock, or raise limits.unusable."
         )
     return None
+
+
+def _nobody(totals: Totals) -> str:
+    reasons = [name for name in totals.readings if name.startswith("failed/")]
+    names = ", ".join(sorted(name.removeprefix("failed/") for name in reasons))
+    advice = ""
+    if "failed/profile_changed" in reasons:
+        advice = (
+            " The profile is not the one under whose name the states were stored: run with "
+            "adopt_profile, or give the new profile a name of its own."
+        )
+    return f"All {totals.users:,} users failed ({names}), so there is nothing to commit.{advice}"
 
 
 def failed_commit(totals: Totals, limits: Limits) -> str | None:

@@ -1,7 +1,6 @@
 """Full requests to a fresh container, which then tells its highest memory; run as a program."""
 
 import json
-import resource
 import sys
 
 import pytest
@@ -12,6 +11,7 @@ from tests.online.ways import reading
 if __name__ == "__main__":
     # The local cloud that this starts is a process of its own and does not count.
     import tests.conftest  # noqa: F401
+    from handlers.edge import peak_memory_mb
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         api = Api(monkeypatch)
@@ -21,7 +21,7 @@ if __name__ == "__main__":
             else api.post([reading(f"v-{hour}", day / 10) for day in range(500)])
             for hour in range(8)
         ]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_memory_mb()
     sys.stdout.write(
         json.dumps(
             {

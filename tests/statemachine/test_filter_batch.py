@@ -381,6 +381,21 @@ def test_inline_records_are_one_batch_however_often_they_are_sent(engine):
     assert "first" in engine.run(given)["output"]
 
 
+def test_a_batch_in_which_every_user_fails_is_no_success(engine):
+    engine.run(batch({"records": readings(days=2)}))
+    builtin = ROOT / "functions" / "kalmap" / "profiles" / "body-weight.json"
+    changed = json.loads(builtin.read_text()) | {"gate": 9.0}
+    given = batch({"records": readings(days=4)}, profile=changed)
+    before = engine.stored()
+    ended = engine.run(given)
+    assert ended["status"] == "FAILED"
+    assert "All 8 users failed (profile_changed)" in ended["cause"]
+    assert "adopt_profile" in ended["cause"]
+    assert engine.stored() == before
+    ended = engine.run(given | {"adopt_profile": True})
+    assert ended["output"]["accepted"] == 16
+
+
 def test_an_s3_event_starts_the_batch_of_its_object(engine):
     source = engine.put("incoming/a.jsonl", readings(users=2, days=2))
     event = {
@@ -446,8 +461,9 @@ def test_a_retry_of_a_failed_batch_runs_all_its_readings(engine):
 @pytest.mark.parametrize(
     ("given", "word"),
     [
-        ({"retry_of": "nothing"}, "no batch nothing"),
-        ({"retry_of": "b", "profile": "body-weight", "write_mode": "none"}, "leave out"),
+        ({"retry_of": "nothing"}, "hexadecimal"),
+        ({"retry_of": "0" * 32}, "no batch 000"),
+        ({"retry_of": "0" * 32, "profile": "body-weight", "write_mode": "none"}, "leave out"),
     ],
 )
 def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, given, word):

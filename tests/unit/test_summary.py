@@ -85,6 +85,15 @@ def test_failed_shards_are_counted_against_the_limit():
     assert failed_commit(total(late), Limits(failed_shards=0.25)) is None
 
 
+def test_the_gate_closes_where_every_user_failed_and_not_where_one_did_not():
+    readings = {"failed/corrupt_state": 3}
+    assert "All 2 users failed (corrupt_state)" in (
+        closed_gate(total([filtered(users=2, failed_users=2, readings=readings)]), Limits()) or ""
+    )
+    assert closed_gate(total([filtered(users=2, failed_users=1)]), Limits()) is None
+    assert closed_gate(total([filtered(users=0)]), Limits()) is None
+
+
 def test_a_failed_chunk_closes_the_gate_whatever_the_limits():
     reports = [Report(step="partition", error="It broke."), filtered()]
     assert "It broke." in (closed_gate(total(reports), Limits(1.0, 1.0)) or "")
