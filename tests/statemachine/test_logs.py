@@ -1,0 +1,70 @@
+"""Logs and metrics of the pipeline: what happened and how much, never who or what value."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from handlers.edge import logger
+from tests.statemachine.test_filter_batch import always, batch, other_writer
+
+SECRET_USER = "someone-private"
+SECRET_VALUE = 81.73519
+
+
+def readings(days, start=1):
+    return [
+        {
+            "user_id": f"{SECRET_USER}-{user}",
+            "timestamp": f"2026-03-{start + day:02d}T07:00:00Z",
+            "value": SECRET_VALUE + user,
+            "measurement_id": f"{SECRET_USER}-m-{user}-{day}",
+        }
+        for day in range(days)
+        for user in range(6)
+    ]
+
+
+@pytest.fixture
+def log():
+    """Everything that would be logged on AWS, as it would be."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logger.registered_formatter)
+    level = logger.log_level
+    logger.setLevel("INFO")
+    logger.addHandler(handler)
+    yield written
+    logger.setLevel(level)
+    logging.getLogger("kalmap").removeHandler(handler)
+
+
+def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, no_waiting, capsys):
+    broken = [json.dumps(line) for line in readings(3)] + [
+        f'{{"user_id": "{SECRET_USER}", "value": {SECRET_VALUE}',
+        f"{SECRET_USER} broken",
+    ]
+    engine.run(batch(engine.put("in/a.jsonl", "\n".join(broken).encode())))
+    moved = []
+
+    def conflict(function, event, number):
+        if function == "WriteFunction" and not moved:
+            moved.append(True)
+            other_writer(engine, [f"{SECRET_USER}-1"])
+
+    engine.fault = conflict
+    engine.run(batch(engine.put("in/b.jsonl", readings(4))))
+    for step in ("Partition", "Filter", "Write"):
+        engine.fault = always(f"{step}Function")
+        engine.run(batch(engine.put(f"in/{step}.jsonl", readings(6))))
+    engine.fault = None
+    changed = engine.run(batch(engine.put("in/c.jsonl", readings(7)), adopt_profile=True))
+    assert changed["status"] == "SUCCEEDED"
+    told = capsys.readouterr()
+    lines = (log.getvalue() + told.out + told.err).splitlines()
+    assert sum('"step done"' in line for line in lines) > 30
+    assert any('"_aws"' in line for line in lines)
+    for line in lines:
+        assert SECRET_USER not in line
+        assert str(SECRET_VALUE) not in line
