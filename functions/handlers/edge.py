@@ -15,12 +15,12 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
-from kalmap.backoff import RetryPolicy
 from kalmap.batch import Pointer
 from kalmap.batches import BatchRecords
 from kalmap.folder import Folder, Shard
 from kalmap.objects import Objects
 from kalmap.report import Report
+from kalmap.settings import read_retry
 from kalmap.store import StateStore
 from kalmap.table import client_config
 
@@ -35,8 +35,6 @@ metrics = Metrics(namespace="kalmap", service="kalmap")
 
 #: Left of a Lambda's time for a call that is under way, and for the report.
 _RESERVE_SECONDS = 10.0
-#: A batch can wait: only the Lambda's time ends the store's tries.
-_PATIENT = RetryPolicy(cap=10.0, attempts=1000)
 _IN_FLIGHT = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
 
 
@@ -55,7 +53,7 @@ def work_bucket() -> Objects:
 def store() -> StateStore:
     """The table of states."""
     client = boto3.client("dynamodb", config=client_config())
-    return StateStore(client, os.environ["STATES_TABLE"], retry=_PATIENT)
+    return StateStore(client, os.environ["STATES_TABLE"], retry=read_retry(os.environ))
 
 
 @cache

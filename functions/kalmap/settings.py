@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from kalmap.backoff import RetryPolicy
 from kalmap.errors import InvalidSetting
 
 
@@ -39,7 +40,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether answers are compressed for who accepts it, and large ones given by link."""
 
 
+class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a batch's steps try the table again, by variables of these names in capitals."""
+
+    retry_base_seconds: float = 0.05
+    """Upper end of the first pause; it doubles with each try."""
+    retry_cap_seconds: float = 10.0
+    """Upper end of every pause."""
+    retry_attempts: int = 1000
+    """Tries in a row without progress; a batch can wait, so a Lambda's time ends them first."""
+    retry_jitter: bool = True
+    """Draw each pause between nothing and its upper end."""
+
+
 _BOUNDS: dict[str, tuple[float, float]] = {
+    "retry_base_seconds": (0.001, 60),
+    "retry_cap_seconds": (0.001, 300),
+    "retry_attempts": (1, 10_000),
     "batch_max_size": (1, 10_000),
     "batch_parallelism": (1, 100),
     "batch_timeout_seconds": (0.1, 900),
@@ -52,21 +69,44 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "db_batch_write_size": (1, 25),
 }
 _SWITCHES = {"true": True, "false": False, "1": True, "0": False}
-_KINDS = {name: type(value) for name, value in msgspec.structs.asdict(Settings()).items()}
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that the environment gives; defaults where it gives none.
+    """The synchronous path's settings from the environment; defaults where it gives none.
 
     Raises:
         InvalidSetting: A sentence naming the variable, the value given and what is allowed.
     """
+    return Settings(**_given(Settings(), environment))
+
+
+def read_retry(environment: Mapping[str, str]) -> RetryPolicy:
+    """The retry policy of a batch's steps from the environment.
+
+    Raises:
+        InvalidSetting: A sentence naming the variable, the value given and what is allowed.
+    """
+    given = RetrySettings(**_given(RetrySettings(), environment))
+    if given.retry_base_seconds > given.retry_cap_seconds:
+        raise InvalidSetting(
+            f"The setting RETRY_BASE_SECONDS is {given.retry_base_seconds:g}; it must be at most "
+            f"RETRY_CAP_SECONDS, {given.retry_cap_seconds:g}."
+        )
+    return RetryPolicy(
+        base=given.retry_base_seconds,
+        cap=given.retry_cap_seconds,
+        attempts=given.retry_attempts,
+        jitter=given.retry_jitter,
+    )
+
+
+def _given(defaults: msgspec.Struct, environment: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
-    for name, kind in _KINDS.items():
+    for name, default in msgspec.structs.asdict(defaults).items():
         text = environment.get(name.upper(), "").strip()
         if text:
-            given[name] = _value(name, kind, text)
-    return Settings(**given)
+            given[name] = _value(name, type(default), text)
+    return given
 
 
 def _value(name: str, kind: type, text: str) -> bool | float | str:
