@@ -186,7 +186,7 @@ def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, s
     [
         ("a", GOOD_LINE, "jsonl"),
         ("a", b"garbage\n" + GOOD_LINE, "jsonl"),
-        ("a", gzip.compress(GOOD_LINE), "jsonl"),
+        ("a", gzip.compress(GOOD_LINE, mtime=0), "jsonl"),
         ("a", b"\n\nValue,Timestamp,User_ID,more\n", "csv"),
     ],
 )
