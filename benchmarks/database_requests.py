@@ -17,9 +17,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 
-from kalmap.item import key, stored_state, values, version_token
 from kalmap.profile import builtin_profile
-from kalmap.store import DatabaseUse, StateStore
+from kalmap.store.item import key, stored_state, values, version_token
+from kalmap.store.states import DatabaseUse, StateStore
 from tests.faults.batch_run import kalmap_fold
 from tests.local_dynamodb import new_client, new_table
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from kalmap.fold import fold_users
 from kalmap.profile import builtin_profile
-from kalmap.records import parse
-from kalmap.results import Outcomes, encode
-from kalmap.shards import assemble, route
+from kalmap.records.parse import parse
+from kalmap.records.shards import assemble, route
+from kalmap.results.lines import Outcomes, encode
 
 PROFILE = builtin_profile("body-weight")
 REPEATS = 5

@@ -13,7 +13,7 @@ import urllib.request
 
 import boto3
 
-from kalmap.table import client_config
+from kalmap.store.table import client_config
 from tests.tables import create_tables
 
 SECONDS_TO_START = 60

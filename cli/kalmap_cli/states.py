@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from kalmap.item import StoredItem, stored_item
-from kalmap.store import StateStore
+from kalmap.store.item import StoredItem, stored_item
+from kalmap.store.states import StateStore
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.run import Target, target
 

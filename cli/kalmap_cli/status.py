@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from kalmap.objects import Objects
+from kalmap.store.objects import Objects
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.run import Target, target
 from kalmap_cli.screen import print_summary

@@ -11,8 +11,8 @@ from handlers import api_batches, api_measurements, api_users
 from handlers.edge import Event, logger, metrics
 from handlers.gateway import Call, encoded, problem, refusal, resident_mb
 from handlers.states import breaker, memory, recent
-from kalmap.openapi import document
-from kalmap.wire import Health
+from kalmap.api.openapi import document
+from kalmap.api.wire import Health
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

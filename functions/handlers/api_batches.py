@@ -15,14 +15,14 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from handlers.edge import batch_records, bucket, now, work_bucket
 from handlers.gateway import Call, encoded, presigned
-from kalmap.batch import read_input
+from kalmap.api.pages import batch_page, batch_view, result_page
+from kalmap.api.progress import progress
+from kalmap.api.wire import BatchStarted, BatchView, Links, Upload, UploadRequest, read_body
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import read_input
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
-from kalmap.folder import Folder
 from kalmap.outcome import Status
-from kalmap.pages import batch_page, batch_view, result_page
 from kalmap.pipeline.identify import identify
-from kalmap.progress import progress
-from kalmap.wire import BatchStarted, BatchView, Links, Upload, UploadRequest, read_body
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

@@ -16,12 +16,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from handlers.edge import metrics, now, work_bucket
 from handlers.gateway import Call, packed, presigned
 from handlers.states import frequent, recent, settings, states, workers
-from kalmap.batch import microseconds
+from kalmap.api.online import Answer, Pace, Request, answer
+from kalmap.api.wire import Measurements, lines_of, read_body
+from kalmap.batch.identity import microseconds
 from kalmap.errors import Contradiction, InvalidInput, TooLarge
-from kalmap.online import Answer, Pace, Request, answer
 from kalmap.profile import Profile, builtin_profile, load_profile
-from kalmap.records import parse
-from kalmap.wire import Measurements, lines_of, read_body
+from kalmap.records.parse import parse
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

@@ -10,12 +10,12 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from handlers.gateway import Call, encoded
 from handlers.states import dynamodb
-from kalmap.batch import parse_moment
+from kalmap.api.user_view import user_view
+from kalmap.batch.identity import parse_moment
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.item import key, stored_item
-from kalmap.measurement import MAX_ID_BYTES
 from kalmap.profile import MAX_NAME
-from kalmap.user_view import user_view
+from kalmap.records.measurement import MAX_ID_BYTES
+from kalmap.store.item import key, stored_item
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

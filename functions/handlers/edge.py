@@ -15,14 +15,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
-from kalmap.batch import Pointer
-from kalmap.batches import BatchRecords
-from kalmap.folder import Folder, Shard
-from kalmap.objects import Objects
-from kalmap.report import Report
+from kalmap.batch.claims import BatchRecords
+from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.identity import Pointer
+from kalmap.results.report import Report
 from kalmap.settings import read_retry
-from kalmap.store import StateStore
-from kalmap.table import client_config
+from kalmap.store.objects import Objects
+from kalmap.store.states import StateStore
+from kalmap.store.table import client_config
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -3,11 +3,11 @@
 import msgspec
 
 from handlers.edge import Task, bucket, step, store
-from kalmap.chunks import Chunk
+from kalmap.batch.chunks import Chunk
 from kalmap.pipeline.complete import sentence_of
 from kalmap.pipeline.fail_shard import fail_shard, fail_write
 from kalmap.pipeline.partition import fail_chunk
-from kalmap.report import Report
+from kalmap.results.report import Report
 
 
 @step("fail_shard")

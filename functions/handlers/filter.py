@@ -2,7 +2,7 @@
 
 from handlers.edge import Task, step
 from kalmap.pipeline.filter import filter_users
-from kalmap.report import Report
+from kalmap.results.report import Report
 
 
 @step("filter")

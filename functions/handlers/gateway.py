@@ -24,9 +24,9 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from handlers.edge import logger, metrics, work_bucket
 from kalmap import errors
-from kalmap.breaker import CircuitOpen
-from kalmap.table import THROTTLED
-from kalmap.wire import Problem, field_of
+from kalmap.api.wire import Problem, field_of
+from kalmap.store.breaker import CircuitOpen
+from kalmap.store.table import THROTTLED
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -2,7 +2,7 @@
 
 from handlers.edge import Task, step, store
 from kalmap.pipeline.load import load
-from kalmap.report import Report
+from kalmap.results.report import Report
 
 
 @step("load")

@@ -3,9 +3,9 @@
 import msgspec
 
 from handlers.edge import Task, bucket, step
-from kalmap.chunks import Chunk
+from kalmap.batch.chunks import Chunk
 from kalmap.pipeline.partition import partition
-from kalmap.report import Report
+from kalmap.results.report import Report
 
 
 @step("partition")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from handlers.edge import Event, batch_records, bucket, encode, logger, now
-from kalmap.batch import Pointer
-from kalmap.folder import Folder
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import Pointer
 from kalmap.pipeline.complete import Failed, record_failure, sentence_of
 
 if TYPE_CHECKING:

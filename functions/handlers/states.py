@@ -12,14 +12,14 @@ import msgspec
 
 from handlers.edge import logger, work_bucket
 from handlers.gateway import resident_mb
-from kalmap.access import States
-from kalmap.backoff import RetryPolicy
-from kalmap.breaker import CircuitBreaker
-from kalmap.cache import Cache, Key, Layers, RecentStates, SharedStates
+from kalmap.api.access import States
+from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates
 from kalmap.errors import KalmapError
 from kalmap.settings import Settings, read_settings
-from kalmap.store import StateStore
-from kalmap.table import client_config
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.breaker import CircuitBreaker
+from kalmap.store.states import StateStore
+from kalmap.store.table import client_config
 
 #: A caller waits: give up early, and leave the rest to his next try.
 _RETRY = RetryPolicy(base=0.03, cap=0.5, attempts=8)

@@ -2,7 +2,7 @@
 
 from handlers.edge import Task, step, store
 from kalmap.pipeline.write import write
-from kalmap.report import Report
+from kalmap.results.report import Report
 
 
 @step("write")

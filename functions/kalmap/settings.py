@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from kalmap.backoff import RetryPolicy
 from kalmap.errors import InvalidSetting
+from kalmap.store.backoff import RetryPolicy
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kalmap.cache import RecentStates
+from kalmap.api.cache import RecentStates
 from tests.online.ways import reading
 from tests.tables import ROOT
 

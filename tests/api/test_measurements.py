@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kalmap.online import MAX_ROUNDS
+from kalmap.api.online import MAX_ROUNDS
 from tests.faults.injector import THROTTLED, Injector
 from tests.online.ways import reading
 
@@ -190,7 +190,7 @@ class TestTheTableIsInTrouble:
 
 def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monkeypatch):
     from handlers.states import states
-    from kalmap.store import StateStore
+    from kalmap.store.states import StateStore
 
     api.post([reading("u-1", 0)])
     write = StateStore.write
@@ -201,7 +201,7 @@ def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monke
         return told._replace(written=[], conflicts=rival)
 
     monkeypatch.setattr(StateStore, "write", beaten)
-    monkeypatch.setattr("kalmap.online.MAX_ROUNDS", 3)
+    monkeypatch.setattr("kalmap.api.online.MAX_ROUNDS", 3)
     told = api.post([reading("u-1", 24), reading("u-2", 0)])
     assert [r["reason"] for r in told.body["results"]] == ["conflict", "conflict"]
     assert MAX_ROUNDS >= 10

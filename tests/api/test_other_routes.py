@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from kalmap.openapi import OPERATIONS
+from kalmap.api.openapi import OPERATIONS
 from kalmap.settings import Settings
 from kalmap_cli.deploy import read_template
 from tests.api.function import declared_settings

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import urllib3
 
-from kalmap.openapi import OPERATIONS, document
-from kalmap.store import StateStore
+from kalmap.api.openapi import OPERATIONS, document
+from kalmap.store.states import StateStore
 from tests.e2e.signed import Client
 from tests.online.ways import reading
 

@@ -14,7 +14,7 @@ from kalmap.errors import StoreUnavailable
 from kalmap.fold import fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
-from kalmap.store import Change, StateStore, StoredState
+from kalmap.store.states import Change, StateStore, StoredState
 from tests.faults.injector import Killed
 
 States = Mapping[str, StoredState]

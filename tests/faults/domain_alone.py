@@ -4,7 +4,7 @@ import numpy as np
 
 from kalmap.fold import fold_users
 from kalmap.readings import Readings
-from kalmap.records import parse
+from kalmap.records.parse import parse
 from tests.faults.two_batches import NOW, jsonl
 
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap.objects import Objects
-from kalmap.results import merge
+from kalmap.results.lines import merge
+from kalmap.store.objects import Objects
 from kalmap_cli.cloud import LocalCloud
 from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.deploy import STACK, deploy

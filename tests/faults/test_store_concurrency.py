@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kalmap.item import version_token
 from kalmap.profile import MAX_WINDOW_READINGS, builtin_profile
-from kalmap.store import StateStore
+from kalmap.store.item import version_token
+from kalmap.store.states import StateStore
 from tests.faults.batch_run import kalmap_fold, run_batch
 from tests.local_dynamodb import new_client, new_table
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
-from kalmap.backoff import RetryPolicy
 from kalmap.profile import builtin_profile
-from kalmap.store import StateStore
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.states import StateStore
 from tests.faults import injector
 from tests.faults.batch_run import Fold, kalmap_fold, run_batch, tally, union
 from tests.faults.injector import Injector

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from kalmap.openapi import document
+from kalmap.api.openapi import document
 from kalmap_cli.cloud import LocalCloud
 from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.deploy import deploy

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kalmap.errors import UnknownFormat
-from kalmap.measurement import MAX_ID_BYTES
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records import Parsed, csv_header, detect_format, parse
-from kalmap.results import encode, encode_rejected, failed_outcomes
-from kalmap.shards import assemble, route
+from kalmap.records.measurement import MAX_ID_BYTES
+from kalmap.records.parse import Parsed, csv_header, detect_format, parse
+from kalmap.records.shards import assemble, route
+from kalmap.results.lines import encode, encode_rejected, failed_outcomes
 
 LINES_PER_BLOCK = 500
 PROFILE = builtin_profile("body-weight")

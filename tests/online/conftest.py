@@ -1,7 +1,7 @@
 import boto3
 import pytest
 
-from kalmap.objects import Objects
+from kalmap.store.objects import Objects
 from tests.local_dynamodb import endpoint, new_client, new_table
 
 

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from kalmap.access import States
-from kalmap.breaker import CircuitBreaker
-from kalmap.cache import Key, Layers, RecentStates, SharedStates
-from kalmap.item import StoredState
+from kalmap.api.access import States
+from kalmap.api.cache import Key, Layers, RecentStates, SharedStates
+from kalmap.store.breaker import CircuitBreaker
+from kalmap.store.item import StoredState
 from tests.local_dynamodb import new_table
 from tests.online.ways import ask, container, reading, store_of, stored
 

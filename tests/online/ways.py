@@ -10,14 +10,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from kalmap.access import States
-from kalmap.backoff import RetryPolicy
-from kalmap.batch import microseconds, parse_moment
-from kalmap.breaker import CircuitBreaker
-from kalmap.cache import RecentStates
-from kalmap.chunks import Chunk
-from kalmap.folder import Folder
-from kalmap.online import Answer, Pace, Request, answer
+from kalmap.api.access import States
+from kalmap.api.cache import RecentStates
+from kalmap.api.online import Answer, Pace, Request, answer
+from kalmap.batch.chunks import Chunk
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import microseconds, parse_moment
 from kalmap.pipeline.filter import filter_users
 from kalmap.pipeline.identify import identify
 from kalmap.pipeline.load import load
@@ -26,8 +24,10 @@ from kalmap.pipeline.plan import plan
 from kalmap.pipeline.plan_shards import plan_shards
 from kalmap.pipeline.write import write
 from kalmap.profile import builtin_profile
-from kalmap.records import parse_objects
-from kalmap.store import StateStore
+from kalmap.records.parse import parse_objects
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.breaker import CircuitBreaker
+from kalmap.store.states import StateStore
 
 PROFILE = builtin_profile("body-weight")
 NOW = "2026-03-01T00:00:00Z"

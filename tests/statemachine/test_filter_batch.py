@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from kalmap.backoff import RetryPolicy
-from kalmap.store import Change, StateStore
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.states import Change, StateStore
 from tests.statemachine.engine import Throttled
 from tests.tables import ROOT
 

@@ -1,7 +1,7 @@
 import pytest
 
-from kalmap.backoff import RetryPolicy
-from kalmap.store import StateStore
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.states import StateStore
 from tests.local_dynamodb import new_client, new_table
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.backoff import RetryPolicy
+from kalmap.store.backoff import RetryPolicy
 
 
 class Time:

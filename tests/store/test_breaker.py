@@ -2,9 +2,9 @@ import socket
 
 import pytest
 
-from kalmap.breaker import Circuit, CircuitBreaker, CircuitOpen
 from kalmap.errors import StoreUnavailable
-from kalmap.store import Change, DatabaseUse, Loaded, StateStore, Written
+from kalmap.store.breaker import Circuit, CircuitBreaker, CircuitOpen
+from kalmap.store.states import Change, DatabaseUse, Loaded, StateStore, Written
 from tests.faults.injector import THROTTLED, Injector
 from tests.local_dynamodb import new_client
 

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from kalmap.backoff import RetryPolicy
 from kalmap.errors import StoreUnavailable
-from kalmap.store import Change, StateStore
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.states import Change, StateStore
 from tests.local_dynamodb import endpoint, new_client
 from tests.store.wire import answering_server, cutting_proxy, deaf_server
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.item import Change, StoredState, key, stored_item, stored_state, values, version_token
+from kalmap.store.item import (
+    Change,
+    StoredState,
+    key,
+    stored_item,
+    stored_state,
+    values,
+    version_token,
+)
 
 U64 = st.integers(1, 2**64 - 1)
 BODIES = st.binary(max_size=700)

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from kalmap.measurement import MAX_ID_BYTES
 from kalmap.profile import MAX_NAME, MAX_WINDOW_READINGS, builtin_profile
-from kalmap.store import Change
+from kalmap.records.measurement import MAX_ID_BYTES
+from kalmap.store.states import Change
 from tests.faults.batch_run import kalmap_fold
 
 USER = "\N{SNOWMAN}" * (MAX_ID_BYTES // 3) + "u" * (MAX_ID_BYTES % 3)

@@ -1,9 +1,9 @@
 import pytest
 
-from kalmap.backoff import RetryPolicy
 from kalmap.errors import StoreUnavailable
-from kalmap.item import key
-from kalmap.store import Change, StateStore
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.item import key
+from kalmap.store.states import Change, StateStore
 from tests.faults.injector import PARTIAL, THROTTLED, Injector
 from tests.local_dynamodb import new_table
 from tests.store.wire import sent_by

@@ -3,7 +3,7 @@
 import pytest
 
 from kalmap.profile import builtin_profile
-from kalmap.store import Change, DatabaseUse
+from kalmap.store.states import Change, DatabaseUse
 from tests.faults.batch_run import kalmap_fold
 from tests.faults.injector import PARTIAL, THROTTLED, Injector
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from kalmap.backoff import RetryPolicy
-from kalmap.item import key
-from kalmap.store import Change, StateStore
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.item import key
+from kalmap.store.states import Change, StateStore
 from tests.faults.injector import (
     CUT,
     KILLED_AFTER,

@@ -8,10 +8,10 @@ import boto3
 import moto
 import pytest
 
-from kalmap.backoff import RetryPolicy
-from kalmap.item import key
-from kalmap.store import Change, StateStore
-from kalmap.table import client_config
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.item import key
+from kalmap.store.states import Change, StateStore
+from kalmap.store.table import client_config
 from tests.faults.injector import CUT, LATE_500, PARTIAL, SLOW, THROTTLED, Injector
 from tests.local_dynamodb import new_client, new_table
 from tests.store.wire import sent_by

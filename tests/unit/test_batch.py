@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from kalmap.batch import BatchInput, InputObject, Limits, Source, identity, read_input
+from kalmap.batch.identity import BatchInput, InputObject, Limits, Source, identity, read_input
 from kalmap.errors import InvalidInput
 
 GIVEN = {"source": {"bucket": "b", "key": "k"}}

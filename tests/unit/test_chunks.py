@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.chunks import MAX_GZIP_BYTES, SourceObject, cut, inflated, owned_lines
+from kalmap.batch.chunks import MAX_GZIP_BYTES, SourceObject, cut, inflated, owned_lines
 from kalmap.errors import InvalidInput
-from kalmap.measurement import MAX_LINE_BYTES
+from kalmap.records.measurement import MAX_LINE_BYTES
 
 
 def source(size, body_start=0, gzipped=False):

@@ -6,9 +6,9 @@ import pytest
 
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records import csv_header, parse
-from kalmap.results import encode, encode_rejected, failed_outcomes
-from kalmap.shards import assemble, route
+from kalmap.records.parse import csv_header, parse
+from kalmap.records.shards import assemble, route
+from kalmap.results.lines import encode, encode_rejected, failed_outcomes
 
 PROFILE = builtin_profile("body-weight")
 SOUND = json.dumps({"user_id": "u", "timestamp": "2026-03-01T00:00:00Z", "value": 80}).encode()

@@ -10,12 +10,13 @@ import pytest
 import yaml
 from msgspec import UNSET
 
-from kalmap import chunks, measurement
-from kalmap.batch import read_input
-from kalmap.measurement import json_record, measurement_of
+from kalmap.batch import chunks
+from kalmap.batch.identity import read_input
 from kalmap.outcome import Reason, Status
 from kalmap.profile import builtin_profile, load_profile
-from kalmap.results import Result
+from kalmap.records import measurement
+from kalmap.records.measurement import json_record, measurement_of
+from kalmap.results.lines import Result
 from tests.readme import KALMAP, ROOT, TEXT, blocks, commands
 
 

@@ -7,12 +7,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap import results
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records import parse
-from kalmap.results import encode, failed_outcomes, iso_timestamps
-from kalmap.shards import SLICE_PLACE, assemble, route, shard_of, slice_places
+from kalmap.records.parse import parse
+from kalmap.records.shards import SLICE_PLACE, assemble, route, shard_of, slice_places
+from kalmap.results.lines import encode, encode_measurements, failed_outcomes, iso_timestamps, merge
 
 PROFILE = builtin_profile("body-weight")
 _RECORD = st.fixed_dictionaries(
@@ -126,7 +125,7 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
             lines = encode(shard, outcomes, rows)
             objects[f"b/round-{round_}/results/{number:06d}{suffix}.jsonl"] = lines
             expected |= dict.fromkeys(shard.readings.index[rows].tolist(), reason.label)
-    merged = [json.loads(line) for line in results.merge(Bucket(objects), "b")]
+    merged = [json.loads(line) for line in merge(Bucket(objects), "b")]
     assert [line["index"] for line in merged] == list(range(sum(map(len, chunks))))
     for line in merged:
         if line["status"] == "invalid":
@@ -162,7 +161,7 @@ def test_measurements_written_for_a_retry_have_the_same_keys():
         {"user_id": "b", "timestamp": "2026-03-01T07:00:00Z", "value": 1, "measurement_id": "m"},
     ]
     [shard] = sharded([chunk], 1)
-    lines = results.encode_measurements(shard, np.arange(3), PROFILE)
+    lines = encode_measurements(shard, np.arange(3), PROFILE)
     [again] = [
         assemble(
             [(0, 0, 0, route(parse([lines], columns=None, profile=PROFILE), 0, 1)[0])], PROFILE

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kalmap.profile import builtin_profile
-from kalmap.records import parse
+from kalmap.records.parse import parse
 from kalmap_cli.exits import WrongUsage
 from kalmap_cli.simulate import (
     END,

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.batch import Limits
-from kalmap.commit_gate import closed_gate, failed_commit
+from kalmap.batch.commit_gate import closed_gate, failed_commit
+from kalmap.batch.identity import Limits
 from kalmap.pipeline.complete import sentence_of
-from kalmap.report import Report
-from kalmap.summary import hints, summarise
-from kalmap.table import DatabaseUse
-from kalmap.totals import Totals, sum_of, total
+from kalmap.results.report import Report
+from kalmap.results.summary import hints, summarise
+from kalmap.results.totals import Totals, sum_of, total
+from kalmap.store.table import DatabaseUse
 
 _COUNTS = st.dictionaries(
     st.sampled_from(["accepted/", "rejected/outlier", "invalid/malformed", "failed/conflict"]),

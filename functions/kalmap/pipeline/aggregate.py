@@ -3,12 +3,12 @@
 import random
 from typing import NamedTuple
 
-from kalmap.batch import MAX_CONFLICT_ROUNDS
-from kalmap.commit_gate import closed_gate, failed_commit
-from kalmap.folder import Folder, Shard
+from kalmap.batch.commit_gate import closed_gate, failed_commit
+from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
 from kalmap.pipeline.fail_shard import fail_shard, fail_write
-from kalmap.report import Report
-from kalmap.totals import sum_of, total
+from kalmap.results.report import Report
+from kalmap.results.totals import sum_of, total
 
 _LOST = "The shard's worker was lost and left no report."
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kalmap import errors
-from kalmap.batch import Batch
-from kalmap.batches import BatchRecords
-from kalmap.folder import Folder
-from kalmap.summary import summarise
-from kalmap.totals import Totals, sum_of, total
+from kalmap.batch.claims import BatchRecords
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import Batch
+from kalmap.results.summary import summarise
+from kalmap.results.totals import Totals, sum_of, total
 
 
 class Completed(NamedTuple):

@@ -7,14 +7,20 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from kalmap import results
+from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputNotFound
-from kalmap.folder import Folder, Shard
 from kalmap.outcome import Reason, Status
-from kalmap.report import Report
-from kalmap.results import encode, encode_measurements, failed_outcomes, status_counts
-from kalmap.shards import ShardInput
-from kalmap.store import StateStore
+from kalmap.records.shards import ShardInput
+from kalmap.results.lines import (
+    Outcomes,
+    encode,
+    encode_measurements,
+    encode_rejected,
+    failed_outcomes,
+    status_counts,
+)
+from kalmap.results.report import Report
+from kalmap.store.states import StateStore
 
 ShardStep = Literal["load", "filter", "write"]
 #: What reading one of the batch's own objects raises where it is missing or cut off.
@@ -44,7 +50,7 @@ def fail_shard(folder: Folder, round_: int, shard: Shard, sentence: str) -> Repo
     outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     if inputs.unread:
-        lines = results.encode_rejected(inputs.unread, folder.plan().files)
+        lines = encode_rejected(inputs.unread, folder.plan().files)
         folder.save_named("rejected", round_, shard.shard, lines)
     rows = np.arange(len(inputs.ids))
     folder.save_named(
@@ -128,7 +134,7 @@ def fail_users(folder: Folder, report: Report, shard: Shard, reasons: Mapping[st
     report.readings = status_counts(outcomes, [])
 
 
-def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> results.Outcomes:
+def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Outcomes:
     outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
     reason_of_user = np.array([reasons[name] for name in inputs.users], np.uint8)
     return outcomes._replace(reason=reason_of_user[inputs.readings.user])

@@ -4,15 +4,21 @@ import math
 
 import numpy as np
 
-from kalmap import results
-from kalmap.batch import Batch
+from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.identity import Batch
 from kalmap.changes import changes
 from kalmap.fold import Folded, fold_users
-from kalmap.folder import Folder, Shard
 from kalmap.outcome import Status
-from kalmap.report import Report
-from kalmap.results import Outcomes
-from kalmap.shards import ShardInput
+from kalmap.records.shards import ShardInput
+from kalmap.results.lines import (
+    Outcomes,
+    encode,
+    encode_measurements,
+    encode_rejected,
+    encode_revisions,
+    status_counts,
+)
+from kalmap.results.report import Report
 
 
 def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
@@ -37,14 +43,14 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     outcomes = Outcomes(*(getattr(folded, name) for name in Outcomes._fields))
     changed = changes(inputs.users, folded, states)
     folder.save_changes(round_, shard.shard, changed)
-    folder.objects.put(folder.results_key(round_, shard.shard), results.encode(inputs, outcomes))
+    folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     _save_lines(folder, batch, round_, shard.shard, inputs, folded)
     accepted = folded.status == Status.ACCEPTED
     return Report(
         step="filter",
         round=round_,
         shard=shard.shard,
-        readings=results.status_counts(outcomes, inputs.unread),
+        readings=status_counts(outcomes, inputs.unread),
         users=len(inputs.users),
         new_users=sum(name not in states for name in inputs.users),
         failed_users=int(np.count_nonzero(folded.failure)),
@@ -59,11 +65,9 @@ def _save_lines(
     folder: Folder, batch: Batch, round_: int, shard: int, inputs: ShardInput, folded: Folded
 ) -> None:
     if inputs.unread:
-        rejected = results.encode_rejected(inputs.unread, folder.plan().files)
+        rejected = encode_rejected(inputs.unread, folder.plan().files)
         folder.save_named("rejected", round_, shard, rejected)
     failed = np.flatnonzero(folded.status == Status.FAILED)
-    folder.save_named(
-        "failed", round_, shard, results.encode_measurements(inputs, failed, batch.profile)
-    )
-    revisions = results.encode_revisions(inputs.users, folded.revisions)
+    folder.save_named("failed", round_, shard, encode_measurements(inputs, failed, batch.profile))
+    revisions = encode_revisions(inputs.users, folded.revisions)
     folder.save_named("revisions", round_, shard, revisions)

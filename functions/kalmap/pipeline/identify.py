@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
-from kalmap.batch import (
+from kalmap.batch.claims import BatchRecords
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import (
     Batch,
     BatchInput,
     InputObject,
@@ -19,11 +21,9 @@ from kalmap.batch import (
     parse_moment,
     read_input,
 )
-from kalmap.batches import BatchRecords
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.folder import Folder
-from kalmap.objects import Objects
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
+from kalmap.store.objects import Objects
 
 #: Opens another bucket than the work bucket.
 OpenBucket = Callable[[str], Objects]

@@ -1,8 +1,8 @@
 """LoadStates: the stored states of a shard's users, as a snapshot for FilterUsers."""
 
-from kalmap.folder import Folder, Shard
-from kalmap.report import Report
-from kalmap.store import StateStore
+from kalmap.batch.folder import Folder, Shard
+from kalmap.results.report import Report
+from kalmap.store.states import StateStore
 
 
 def load(

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from kalmap.chunks import Chunk, inflated, owned_lines
+from kalmap.batch.chunks import Chunk, inflated, owned_lines
+from kalmap.batch.folder import Folder
 from kalmap.errors import KalmapError
-from kalmap.folder import Folder
-from kalmap.measurement import Unread
 from kalmap.outcome import Reason
 from kalmap.pipeline.identify import OpenBucket
-from kalmap.records import parse
-from kalmap.report import Report
-from kalmap.shards import PartitionReport, route
+from kalmap.records.measurement import Unread
+from kalmap.records.parse import parse
+from kalmap.records.shards import PartitionReport, route
+from kalmap.results.report import Report
 
 
 def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionReport:

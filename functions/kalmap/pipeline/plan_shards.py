@@ -5,11 +5,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kalmap.chunks import Chunk
+from kalmap.batch.chunks import Chunk
+from kalmap.batch.folder import Folder
 from kalmap.errors import ChunkFailed, InputNotFound
-from kalmap.folder import Folder
 from kalmap.pipeline.partition import lose_chunk
-from kalmap.shards import slice_places
+from kalmap.records.shards import slice_places
 
 
 class Partitioned(NamedTuple):

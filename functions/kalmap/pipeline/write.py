@@ -1,11 +1,11 @@
 """WriteStates: the bulk conditional write of a shard's changed states."""
 
-from kalmap.batch import MAX_CONFLICT_ROUNDS
-from kalmap.folder import Folder, Shard
+from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
 from kalmap.outcome import Reason
 from kalmap.pipeline.fail_shard import fail_users
-from kalmap.report import Report
-from kalmap.store import StateStore
+from kalmap.results.report import Report
+from kalmap.store.states import StateStore
 
 
 def write(

@@ -9,8 +9,8 @@ from botocore.exceptions import ChecksumError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from kalmap.backoff import Retry
 from kalmap.errors import StoreUnavailable
+from kalmap.store.backoff import Retry
 
 #: Codes of a whole answer, or of one statement or action in it, that ask for less at a time.
 THROTTLED = frozenset(

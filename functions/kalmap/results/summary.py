@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from kalmap.cost import estimate
-from kalmap.totals import Totals
+from kalmap.results.cost import estimate
+from kalmap.results.totals import Totals
 
 
 def summarise(

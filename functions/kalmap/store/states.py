@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from kalmap.backoff import Retry, RetryPolicy
 from kalmap.errors import StoreUnavailable
-from kalmap.item import (
+from kalmap.store.backoff import Retry, RetryPolicy
+from kalmap.store.item import (
     Change,
     StoredItem,
     StoredState,
@@ -21,8 +21,8 @@ from kalmap.item import (
     stored_state,
     version_token,
 )
-from kalmap.table import DatabaseUse, DynamoDB, Table, units
-from kalmap.write_modes import (
+from kalmap.store.table import DatabaseUse, DynamoDB, Table, units
+from kalmap.store.write_modes import (
     Send,
     Verdict,
     Work,

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from kalmap.api.wire import BatchPage, BatchView, ResultPage
+from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
-from kalmap.folder import Folder
-from kalmap.results import merge
-from kalmap.shards import shard_of
-from kalmap.wire import BatchPage, BatchView, ResultPage
+from kalmap.records.shards import shard_of
+from kalmap.results.lines import merge
 
 #: A page ends after so many lines, however few of them were asked for.
 _MOST_LINES = 50_000

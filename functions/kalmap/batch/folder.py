@@ -7,14 +7,14 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from kalmap.batch import Batch, Pointer
-from kalmap.chunks import Chunk
-from kalmap.item import Change, StoredState
-from kalmap.objects import Objects
+from kalmap.batch.chunks import Chunk
+from kalmap.batch.identity import Batch, Pointer
 from kalmap.profile import Profile
-from kalmap.report import Report
-from kalmap.shards import SLICE_PLACE, PartitionReport, ShardInput, assemble
-from kalmap.totals import Totals
+from kalmap.records.shards import SLICE_PLACE, PartitionReport, ShardInput, assemble
+from kalmap.results.report import Report
+from kalmap.results.totals import Totals
+from kalmap.store.item import Change, StoredState
+from kalmap.store.objects import Objects
 
 _READS_IN_FLIGHT = 16
 T = TypeVar("T")

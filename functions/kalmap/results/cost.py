@@ -5,7 +5,7 @@ DynamoDB on demand, S3 Standard requests, Step Functions STANDARD. The free tier
 data transfer are left out.
 """
 
-from kalmap.totals import Totals
+from kalmap.results.totals import Totals
 
 _LAMBDA_GB_SECOND = 0.0000133334
 _LAMBDA_REQUEST = 0.20e-6

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kalmap import codec
-from kalmap.batch import microseconds
+from kalmap.api.wire import Interval, UserView
+from kalmap.batch.identity import microseconds
 from kalmap.errors import InvalidInput, InvalidProfile
-from kalmap.item import StoredItem
 from kalmap.profile import Profile, builtin_profile, digest
 from kalmap.state import describe, predict
-from kalmap.wire import Interval, UserView
+from kalmap.store.item import StoredItem
 
 _PROBABILITY = 0.95
 #: Half the width of a normal distribution's central 95 %, in standard deviations.

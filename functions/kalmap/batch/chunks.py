@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from kalmap.errors import InvalidInput
-from kalmap.measurement import MAX_LINE_BYTES
+from kalmap.records.measurement import MAX_LINE_BYTES
 
 #: A gzipped object cannot be cut, so it must fit into one worker.
 MAX_GZIP_BYTES = 64 * 1024 * 1024

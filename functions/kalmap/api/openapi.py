@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kalmap import wire
-from kalmap.batch import BatchInput
+from kalmap.api import wire
+from kalmap.batch.identity import BatchInput
 from kalmap.outcome import Status
-from kalmap.results import Rejected, Result
+from kalmap.results.lines import Rejected, Result
 
 _BATCH_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _EXAMPLE = {

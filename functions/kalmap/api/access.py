@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from kalmap.breaker import CircuitBreaker
-from kalmap.cache import Cache, Key
+from kalmap.api.cache import Cache, Key
 from kalmap.errors import StoreUnavailable
-from kalmap.item import Change, StoredState, state_after, version_token
-from kalmap.store import Loaded, Written
+from kalmap.store.breaker import CircuitBreaker
+from kalmap.store.item import Change, StoredState, state_after, version_token
+from kalmap.store.states import Loaded, Written
 
 
 class Store(Protocol):

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from kalmap.backoff import Retry
-from kalmap.item import Change, StoredState, key, stored_state, values
-from kalmap.table import THROTTLED, TRANSIENT, DatabaseUse, Table, units
+from kalmap.store.backoff import Retry
+from kalmap.store.item import Change, StoredState, key, stored_state, values
+from kalmap.store.table import THROTTLED, TRANSIENT, DatabaseUse, Table, units
 
 
 class Verdict(Enum):

@@ -1,7 +1,7 @@
 """The commit gate: whether what a round computed may be written, and whether it was."""
 
-from kalmap.batch import Limits
-from kalmap.totals import Totals
+from kalmap.batch.identity import Limits
+from kalmap.results.totals import Totals
 
 #: Below this many readings the share of unusable ones says too little to stop a batch.
 _UNUSABLE_FROM = 100

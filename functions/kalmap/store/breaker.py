@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TypeVar
 
 from kalmap.errors import StoreUnavailable
-from kalmap.store import Loaded, Written
+from kalmap.store.states import Loaded, Written
 
 Result = TypeVar("Result", Loaded, Written)
 

@@ -1,7 +1,7 @@
 """How far a running batch is, seen from what its steps have put into its folder."""
 
-from kalmap.folder import Folder
-from kalmap.wire import Progress
+from kalmap.api.wire import Progress
+from kalmap.batch.folder import Folder
 
 
 def progress(folder: Folder) -> Progress:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from kalmap.report import Report
-from kalmap.table import DatabaseUse
+from kalmap.results.report import Report
+from kalmap.store.table import DatabaseUse
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from kalmap.cohort import Revisions
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
-from kalmap.shards import ShardInput, UnreadRecord
+from kalmap.records.shards import ShardInput, UnreadRecord
 
 _LINES_PER_BLOCK = 8192
 _STATUS_LABELS = {int(status): status.label for status in Status}

@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap.measurement import Unread
 from kalmap.profile import Profile
 from kalmap.readings import I64, Readings
-from kalmap.records import Parsed
+from kalmap.records.measurement import Unread
+from kalmap.records.parse import Parsed
 
 #: Where a shard's slice lies in a chunk's partition, and what to add to its ordinals and lines.
 SLICE_PLACE = np.dtype(

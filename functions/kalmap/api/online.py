@@ -16,22 +16,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap import results
-from kalmap.access import States
+from kalmap.api.access import States
 from kalmap.changes import changes
 from kalmap.cohort import Revisions, joined
 from kalmap.errors import StoreUnavailable
 from kalmap.fold import Folded, fold_users
-from kalmap.item import StoredState
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I32, Bool, Readings
-from kalmap.records import Parsed
-from kalmap.report import Report
-from kalmap.results import Outcomes, failed_outcomes, status_counts
-from kalmap.shards import ShardInput, assemble, route
-from kalmap.summary import summarise
-from kalmap.totals import Totals, total
+from kalmap.records.parse import Parsed
+from kalmap.records.shards import ShardInput, assemble, route
+from kalmap.results.lines import (
+    Outcomes,
+    encode,
+    encode_rejected,
+    encode_revisions,
+    failed_outcomes,
+    status_counts,
+)
+from kalmap.results.report import Report
+from kalmap.results.summary import summarise
+from kalmap.results.totals import Totals, total
+from kalmap.store.item import StoredState
 
 #: After so many lost rounds a user fails, whose state others change again and again.
 MAX_ROUNDS = 30
@@ -105,9 +111,9 @@ def answer(request: Request, states: States, pace: Pace) -> Answer:
     parsing = Report(step="partition", records=request.measurements.records, readings=unread)
     totals = total([parsing, *(group.report for group in groups)])
     return Answer(
-        results=results.encode(shard, outcomes),
-        rejected=results.encode_rejected(shard.unread, ["measurements"]),
-        revisions=results.encode_revisions(
+        results=encode(shard, outcomes),
+        rejected=encode_rejected(shard.unread, ["measurements"]),
+        revisions=encode_revisions(
             shard.users, joined([part for group in groups for part in group.revisions])
         ),
         summary=_summary(totals, max((group.rounds for group in groups), default=0), began),

@@ -13,7 +13,10 @@ import numpy as np
 
 from kalmap import units
 from kalmap.errors import UnknownFormat
-from kalmap.measurement import (
+from kalmap.outcome import Reason
+from kalmap.profile import Profile
+from kalmap.readings import F64, I32, I64, U8, U64
+from kalmap.records.measurement import (
     MAX_ID_BYTES,
     MAX_LINE_BYTES,
     OPTIONAL_FIELDS,
@@ -26,9 +29,6 @@ from kalmap.measurement import (
     measurement_of,
     unread,
 )
-from kalmap.outcome import Reason
-from kalmap.profile import Profile
-from kalmap.readings import F64, I32, I64, U8, U64
 
 Format = Literal["jsonl", "csv"]
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from kalmap.table import DatabaseUse
+from kalmap.store.table import DatabaseUse
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -1,0 +1,1 @@
+"""From decisions to answers: result lines, and the steps' reports summed to a summary."""

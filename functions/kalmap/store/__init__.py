@@ -1,0 +1,1 @@
+"""What is kept outside: users' states in the table, objects in S3; all that talks to AWS."""
