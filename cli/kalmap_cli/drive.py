@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from kalmap.results.lines import kept, merge, rejected
+from kalmap.results.merge import kept, merge, rejected
 from kalmap.store.objects import Objects
 from kalmap_cli.cloud import Clients
 from kalmap_cli.exits import RunFailed, WrongUsage

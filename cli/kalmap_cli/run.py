@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError
 
 from kalmap.errors import InvalidProfile, UnknownFormat
 from kalmap.profile import Profile, builtin_profile, load_profile
-from kalmap.records.parse import detect_format
+from kalmap.records.formats import detect_format
 from kalmap_cli import drive
 from kalmap_cli.cloud import Clients, LocalCloud
 from kalmap_cli.data_dir import DataDirectory

@@ -13,7 +13,8 @@ import numpy as np
 from kalmap.errors import InvalidProfile
 from kalmap.model import MICROSECONDS_PER_DAY
 from kalmap.profile import Profile, builtin_profile, load_profile
-from kalmap.records.parse import csv_header, detect_format, parse
+from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.parse import parse
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
 from kalmap_cli.run import check_input, read_profile

@@ -10,7 +10,8 @@ import numpy as np
 from kalmap.fold import fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
-from kalmap.records.parse import detect_format, parse
+from kalmap.records.formats import detect_format
+from kalmap.records.parse import parse
 
 #: 2027-01-15: after every reading of the tests.
 NOW = 1_800_000_000_000_000

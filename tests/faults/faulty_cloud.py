@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap.results.lines import merge
+from kalmap.results.merge import merge
 from kalmap.store.objects import Objects
 from kalmap_cli.cloud import LocalCloud
 from kalmap_cli.data_dir import DataDirectory

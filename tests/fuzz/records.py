@@ -21,7 +21,8 @@ from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.measurement import MAX_ID_BYTES
-from kalmap.records.parse import Parsed, csv_header, detect_format, parse
+from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.lines import encode, encode_rejected, failed_outcomes
 

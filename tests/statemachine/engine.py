@@ -179,7 +179,7 @@ class Engine:
 
     def results(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """All result lines of a batch, in input order."""
-        from kalmap.results.lines import merge
+        from kalmap.results.merge import merge
         from kalmap.store.objects import Objects
 
         return [json.loads(line) for line in merge(Objects(self.s3, "work"), record["prefix"])]

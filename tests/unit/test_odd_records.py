@@ -6,7 +6,8 @@ import pytest
 
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records.parse import csv_header, parse
+from kalmap.records.formats import csv_header
+from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.lines import encode, encode_rejected, failed_outcomes
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records.parse import csv_header, detect_format, parse
+from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.parse import parse
 
 PROFILE = builtin_profile("body-weight")
 GOOD = {"user_id": "u", "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}

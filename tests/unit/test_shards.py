@@ -11,7 +11,8 @@ from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.parse import parse
 from kalmap.records.shards import SLICE_PLACE, assemble, route, shard_of, slice_places
-from kalmap.results.lines import encode, encode_measurements, failed_outcomes, iso_timestamps, merge
+from kalmap.results.lines import encode, encode_measurements, failed_outcomes, iso_timestamps
+from kalmap.results.merge import merge
 
 PROFILE = builtin_profile("body-weight")
 _RECORD = st.fixed_dictionaries(

@@ -10,7 +10,7 @@ from kalmap.api.wire import BatchPage, BatchView, ResultPage
 from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
 from kalmap.records.shards import shard_of
-from kalmap.results.lines import merge
+from kalmap.results.merge import merge
 
 #: A page ends after so many lines, however few of them were asked for.
 _MOST_LINES = 50_000

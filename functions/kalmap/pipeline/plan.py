@@ -7,8 +7,8 @@ from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.errors import InputNotFound
 from kalmap.pipeline.identify import OpenBucket
+from kalmap.records.formats import csv_header, detect_format, inflate_head
 from kalmap.records.measurement import MAX_LINE_BYTES
-from kalmap.records.parse import csv_header, detect_format, inflate_head
 
 CHUNK_BYTES = 16 * 1024 * 1024
 #: Lambda, Step Functions and S3 all work well up to here.

@@ -1,21 +1,19 @@
-"""Records: JSONL and CSV bytes in, columns of valid readings and the unreadable ones out."""
+"""Whole lines of JSONL or CSV in, columns of valid readings and the unreadable ones out."""
 
-import csv
 import hashlib
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from kalmap import units
-from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
+from kalmap.records.formats import BOM
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
     MAX_LINE_BYTES,
@@ -30,10 +28,7 @@ from kalmap.records.measurement import (
     unread,
 )
 
-Format = Literal["jsonl", "csv"]
-
 _LINE_END, _RETURN, _OPENS, _CLOSES = b"\n\r{}"
-_BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 512 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Below this many seconds from 1970 a float64 of seconds still tells microseconds apart.
@@ -68,62 +63,6 @@ _decoder = msgspec.json.Decoder(Measurement)
 _encoder = msgspec.json.Encoder()
 
 
-def detect_format(name: str, head: bytes) -> Format:
-    """Tell JSONL from CSV.
-
-    Args:
-        name: The object's or file's name; used in the sentence only.
-        head: The first bytes of the content, gzipped or not; 64 KB are enough.
-
-    Raises:
-        UnknownFormat: It is neither, or a CSV header lacks a required column.
-    """
-    text = _strip_bom(inflate_head(name, head))
-    lines = [line for line in text.splitlines()[:50] if line.strip()]
-    if any(line.lstrip().startswith(b"{") for line in lines):
-        return "jsonl"
-    header = csv_header(lines[0]) if lines else []
-    missing = [field for field in REQUIRED_FIELDS if field not in header]
-    if not missing:
-        return "csv"
-    if len(missing) < len(REQUIRED_FIELDS):
-        raise UnknownFormat(
-            f"{name}: the CSV header lacks the column {' and '.join(missing)}. It needs "
-            f"{', '.join(REQUIRED_FIELDS)} and may have {', '.join(OPTIONAL_FIELDS)}."
-        )
-    raise UnknownFormat(
-        f"{name} is neither JSONL (one JSON object a line) nor CSV with the header "
-        f"{','.join(REQUIRED_FIELDS)}. Give it one of these forms, gzipped or not."
-    )
-
-
-def inflate_head(name: str, head: bytes) -> bytes:
-    """The first bytes of a content that may be gzipped.
-
-    Raises:
-        UnknownFormat: It begins like gzip but is not.
-    """
-    if not head.startswith(b"\x1f\x8b"):
-        return head
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, 4 * MAX_LINE_BYTES)
-    except zlib.error as error:
-        raise UnknownFormat(f"{name} begins like gzip but cannot be inflated: {error}.") from error
-
-
-def csv_header(line: bytes) -> list[str]:
-    """The column names of a CSV header line; empty where it is none."""
-    try:
-        text = _strip_bom(line).decode()
-    except UnicodeDecodeError:
-        return []
-    try:
-        row = next(csv.reader([text.rstrip("\r\n")]), [])
-    except csv.Error:
-        return []
-    return [name.strip().lower() for name in row]
-
-
 def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Profile) -> Parsed:
     """Read whole lines of JSONL, or of CSV without its header.
 
@@ -146,10 +85,6 @@ def parse_objects(records: Iterable[object], profile: Profile) -> Parsed:
     return parse([_encoder.encode_lines(records)], columns=None, profile=profile)
 
 
-def _strip_bom(data: bytes) -> bytes:
-    return data.removeprefix(_BOM)
-
-
 def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Cut into blocks of whole lines, so that few objects are alive at once."""
     rest = b""
@@ -157,10 +92,10 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     for part in parts:
         data = rest + part
         if first:
-            if _BOM.startswith(data):  # it may go on in the next part
+            if BOM.startswith(data):  # it may go on in the next part
                 rest = data
                 continue
-            data = _strip_bom(data)
+            data = data.removeprefix(BOM)
             first = False
         start = 0
         while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
@@ -170,7 +105,7 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
             start = end
         # What is longer than any line that is read need not be kept to be refused.
         rest = data[start:][: MAX_LINE_BYTES + 1]
-    if rest and rest != _BOM:
+    if rest and rest != BOM:
         yield rest
 
 

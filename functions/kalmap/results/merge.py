@@ -1,0 +1,70 @@
+"""A batch's lines, merged from the shards' files into the input's order."""
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+_RESULTS_KEY = re.compile(r"/round-(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
+
+
+class Bucket(Protocol):
+    """The part of the S3 adapter that merging needs."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys below a prefix, sorted."""
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """An object's lines."""
+
+
+def merge(objects: Bucket, prefix: str) -> Iterator[bytes]:
+    """A batch's result lines in the input's order, each index once.
+
+    A user's results are those of its highest round; a line of a `.failed` file stands above
+    the same round's.
+
+    Args:
+        objects: The work bucket.
+        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+    """
+    streams = []
+    for key in objects.keys(f"{prefix}/round-"):
+        if match := _RESULTS_KEY.search(key):
+            rank = -(2 * int(match[1]) + bool(match[2]))
+            streams.append(_ranked(objects.lines(key), rank))
+    last = -1
+    for index, _, line in heapq.merge(*streams):
+        if index != last:
+            yield line
+        last = index
+
+
+def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes]]:
+    for line in lines:
+        if line:
+            yield int(line[len(b'{"index":') : line.index(b",")]), rank, line
+
+
+def rejected(objects: Bucket, prefix: str) -> Iterator[bytes]:
+    """A batch's rejected lines in the input's order.
+
+    Args:
+        objects: The work bucket.
+        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+    """
+    streams = [_ranked(objects.lines(key), 0) for key in objects.keys(f"{prefix}/rejected/")]
+    for _, _, line in heapq.merge(*streams):
+        yield line
+
+
+def kept(objects: Bucket, prefix: str, kind: str) -> Iterator[bytes]:
+    """A batch's lines of one kind, shard after shard.
+
+    Args:
+        objects: The work bucket.
+        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+        kind: `failed`, the measurements that failed, to be run again; or `revisions`.
+    """
+    for key in objects.keys(f"{prefix}/{kind}/"):
+        yield from objects.lines(key)
