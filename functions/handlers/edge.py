@@ -15,11 +15,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
-from kalmap.batch.claims import BatchRecords
+from handlers.settings import read_retry
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
 from kalmap.results.report import Report
-from kalmap.settings import read_retry
+from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
 from kalmap.store.states import StateStore
 from kalmap.store.table import client_config

@@ -12,10 +12,10 @@ import msgspec
 
 from handlers.edge import logger, work_bucket
 from handlers.gateway import resident_mb
+from handlers.settings import Settings, read_settings
 from kalmap.api.access import States
 from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates
 from kalmap.errors import KalmapError
-from kalmap.settings import Settings, read_settings
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.states import StateStore

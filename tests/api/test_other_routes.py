@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from handlers.settings import Settings
 from kalmap.api.openapi import OPERATIONS
-from kalmap.settings import Settings
 from kalmap_cli.deploy import read_template
 from tests.api.function import declared_settings
 from tests.online.ways import reading
@@ -243,8 +243,8 @@ def test_every_setting_is_a_parameter_with_the_same_default():
     ],
 )
 def test_a_setting_out_of_its_range_is_named(name, value):
+    from handlers.settings import read_settings
     from kalmap.errors import InvalidSetting
-    from kalmap.settings import read_settings
 
     with pytest.raises(InvalidSetting, match=name):
         read_settings({name: value})

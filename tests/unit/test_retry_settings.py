@@ -2,8 +2,8 @@
 
 import pytest
 
+from handlers.settings import read_retry
 from kalmap.errors import InvalidSetting
-from kalmap.settings import read_retry
 from kalmap_cli.deploy import read_template
 from tests.tables import TEMPLATE
 

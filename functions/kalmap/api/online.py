@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.api.access import States
-from kalmap.changes import changes
 from kalmap.cohort import Revisions, joined
 from kalmap.errors import StoreUnavailable
 from kalmap.fold import Folded, fold_users
@@ -26,6 +25,7 @@ from kalmap.profile import Profile
 from kalmap.readings import I32, Bool, Readings
 from kalmap.records.parse import Parsed
 from kalmap.records.shards import ShardInput, assemble, route
+from kalmap.results.changes import changes
 from kalmap.results.lines import (
     Outcomes,
     encode,

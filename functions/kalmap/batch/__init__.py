@@ -1,1 +1,1 @@
-"""A batch: its identity, the claim on it, its input's chunks and its folder in the work bucket."""
+"""A batch: its identity, its input's chunks, its folder in the work bucket, its commit gate."""

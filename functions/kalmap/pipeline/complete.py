@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kalmap import errors
-from kalmap.batch.claims import BatchRecords
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import Batch
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, sum_of, total
+from kalmap.store.batches import BatchRecords
 
 
 class Completed(NamedTuple):
@@ -42,7 +42,7 @@ def complete(folder: Folder, records: BatchRecords, round_: int, finished: datet
     status = "rehearsed" if batch.write_mode == "none" else "succeeded"
     summary = _summary(batch, totals, status, None, round_, finished)
     key = folder.save_summary(summary)
-    records.finish(batch, "SUCCEEDED", None, key, summary, finished)
+    records.finish(batch.batch_id, batch.attempt, "SUCCEEDED", None, key, summary, finished)
     readings = summary["readings"]
     return Completed(
         batch_id=batch.batch_id,
@@ -70,7 +70,7 @@ def record_failure(
         reason += " No state was changed."
     summary = _summary(batch, totals, "failed", reason, max(rounds - 1, 0), finished)
     key = folder.save_summary(summary)
-    records.finish(batch, "FAILED", reason, key, summary, finished)
+    records.finish(batch.batch_id, batch.attempt, "FAILED", reason, key, summary, finished)
     return Failed(error, reason, batch.batch_id)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from kalmap.batch.claims import BatchRecords
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import (
     Batch,
@@ -23,6 +22,7 @@ from kalmap.batch.identity import (
 )
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
+from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
 
 #: Opens another bucket than the work bucket.

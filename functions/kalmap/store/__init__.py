@@ -1,1 +1,1 @@
-"""What is kept outside: users' states in the table, objects in S3; all that talks to AWS."""
+"""What is kept outside: states and batches in tables, objects in S3; all that talks to AWS."""

@@ -1,4 +1,4 @@
-"""The synchronous path's settings, from environment variables that bear their names."""
+"""Settings, from environment variables that bear their names."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kalmap.batch.identity import Batch
-
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
@@ -19,7 +17,8 @@ class BatchRecords:
 
     def finish(
         self,
-        batch: Batch,
+        batch_id: str,
+        attempt: str,
         status: str,
         reason: str | None,
         summary_key: str,
@@ -29,8 +28,8 @@ class BatchRecords:
         """Mark a batch as ended, if this attempt still holds the claim."""
         readings, users = summary["readings"], summary["users"]
         return self._mark(
-            batch.batch_id,
-            batch.attempt,
+            batch_id,
+            attempt,
             {
                 "status": {"S": status},
                 "reason": {"S": reason} if reason else {"NULL": True},
