@@ -14,6 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 SAM := $(VENV)/sam-cli
+FUZZ := $(VENV)/fuzz
 ASL := tests/contract/asl
 # Two cores are enough for all; a file stays on one, since many share what is slow to start.
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
@@ -25,13 +26,14 @@ INSTALLED := $(VENV)/installed-$(call checksum,requirements.lock)
 INSTALLED_DEV := $(VENV)/installed-dev-$(call checksum,requirements.lock requirements-dev.lock)
 INSTALLED_PEERS := $(VENV)/installed-peers-$(call checksum,requirements.lock requirements-peers.lock)
 INSTALLED_SAM := $(SAM)/installed-$(call checksum,requirements.lock requirements-sam.lock)
+INSTALLED_FUZZ := $(FUZZ)/installed-$(call checksum,requirements.lock requirements-fuzz.lock)
 KALMAP := $(VENV)/kalmap-installed-$(call checksum,requirements.lock pyproject.toml)
 ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
 
 # The locks are complete: nothing is left for pip to resolve.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: help demo test check lint types template asl bench setup lock clean
+.PHONY: help demo test check lint types template asl fuzz bench setup lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +63,10 @@ asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
+fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 5,000 requests
+	@$(RUN) -m tests.fuzz.records
+	@SCHEMATHESIS=$(FUZZ)/bin/schemathesis $(RUN) -m tests.fuzz.api
+
 bench: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_PEERS)  ## Measure, and write docs/benchmarks.md
 	@$(RUN) benchmarks/run.py
 
@@ -73,6 +79,7 @@ lock:  ## Renew the lock files
 	$(UV_COMPILE) pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group peers -c requirements.lock -o requirements-peers.lock
 	$(UV_COMPILE) --group sam -o requirements-sam.lock
+	$(UV_COMPILE) --group fuzz -o requirements-fuzz.lock
 	for name in $$(sed -n 's/==.*//p' functions/requirements.txt); do \
 		version=$$(sed -n "s/^$$name==\([^ ]*\).*/\1/p" requirements.lock); \
 		sed -i.old "s/^$$name==.*/$$name==$$version/" functions/requirements.txt; done
@@ -121,6 +128,11 @@ $(KALMAP): | $(INSTALLED)
 $(INSTALLED_SAM): | $(INSTALLED)
 	$(call create,$(SAM),Installing the SAM command line into $(SAM))
 	@$(SAM)/bin/python $(PIP_INSTALL) -r requirements-sam.lock
+	@touch $@
+
+$(INSTALLED_FUZZ): | $(INSTALLED)
+	$(call create,$(FUZZ),Installing the program that makes requests into $(FUZZ))
+	@$(FUZZ)/bin/python $(PIP_INSTALL) -r requirements-fuzz.lock
 	@touch $@
 
 $(ASL_INSTALLED): $(ASL)/package-lock.json

@@ -18,6 +18,7 @@ LOCKS = {
     "requirements-dev.lock": RUN + GROUPS["build"] + DEV,
     "requirements-peers.lock": GROUPS["peers"],
     "requirements-sam.lock": GROUPS["sam"],
+    "requirements-fuzz.lock": GROUPS["fuzz"],
 }
 
 

@@ -1,19 +1,24 @@
 """Fuzz the HTTP API on the local cloud with schemathesis, from its own OpenAPI document.
 
-    python tests/fuzz/api.py [EXAMPLES]
+    python -m tests.fuzz.api [--examples N] [--seed S]
 
 At least 5,000 requests, sound ones and broken ones, and none may be answered by a 5xx, by a
-status or a form that the document does not give, or by accepting what it forbids. Not part of
-the test run: it takes minutes, and needs the program schemathesis (`pip install schemathesis`).
+status or a form that the document does not give, or by accepting what it forbids. `make fuzz`
+runs it; the program is looked for as $SCHEMATHESIS, then on the path.
 """
 
+import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,9 +27,10 @@ from kalmap_cli.cloud import LocalCloud
 from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.deploy import deploy
 from kalmap_cli.run import local_parameters
-from kalmap_cli.serve import address
+from tests.e2e.signed import Client
 
 LEAST_REQUESTS = 5000
+EXAMPLES = 900
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -33,61 +39,101 @@ CHECKS = (
     "negative_data_rejection",
 )
 UNTHROTTLED = {"ApiRequestsPerSecond": "100000", "ApiBurst": "100000"}
+USER = "u-17"
+RECORDS = [
+    {"user_id": USER, "timestamp": "2026-03-01T07:12:00Z", "value": 81.4},
+    {"user_id": USER, "timestamp": "2026-03-02T07:12:00Z", "value": 81.1},
+    {"user_id": USER, "timestamp": "2026-03-03T07:12:00Z", "value": "heavy"},
+]
 
 
-def main(examples: int) -> int:
-    program = os.environ.get("SCHEMATHESIS") or shutil.which("schemathesis")
-    if program is None:
-        sys.stdout.write("There is no program schemathesis: pip install schemathesis.\n")
-        return 2
+def main(program: str, examples: int, seed: int) -> int:
+    print(f"The API, by schemathesis with seed {seed}", flush=True)
+    began = time.monotonic()
     with (
-        tempfile.TemporaryDirectory() as folder,
-        DataDirectory(Path(folder) / "data") as data,
+        tempfile.TemporaryDirectory() as name,
+        DataDirectory(Path(name) / "data") as data,
         LocalCloud(data, idle=600.0) as cloud,
     ):
         deploy(cloud.clients, local_parameters() | UNTHROTTLED)
-        base = address(cloud)
-        # Each sound request to start a batch starts one: those are fewer.
-        parts = (
-            ("--exclude-path", "/batches", examples),
-            ("--include-path", "/batches", max(20, examples // 20)),
-        )
-        requests, code = 0, 0
-        for option, path, number in parts:
-            done, said = fuzz(program, base, Path(folder), option, path, number)
-            requests += count(said)
-            code = code or done
-    sys.stdout.write(f"{requests:,} requests (at least {LEAST_REQUESTS:,} wanted).\n")
-    return code or int(requests < LEAST_REQUESTS)
+        client = Client(cloud)
+        described = describe(client.address, a_batch(client))
+        file = Path(name) / "openapi.json"
+        file.write_bytes(msgspec.json.encode(described))
+        requests, failed = 0, []
+        for called, operation in operations(described):
+            # Each sound request to start a batch starts one: those are fewer.
+            number = max(20, examples // 20) if called == "POST /batches" else examples
+            done = fuzz(program, client.address, file, operation["operationId"], number, seed)
+            sent = count(done.stdout)
+            requests += sent
+            print(f"  {called:32} {sent:6,} requests", flush=True)
+            if done.returncode:
+                failed.append(called)
+                print(done.stdout, flush=True)
+    seconds = time.monotonic() - began
+    print(
+        f"{requests:,} requests in {seconds:.0f} s (at least {LEAST_REQUESTS:,} wanted): ", end=""
+    )
+    if failed:
+        print(f"problems with {', '.join(failed)}, told above.")
+    elif requests < LEAST_REQUESTS:
+        print("too few.")
+    else:
+        print("no 5xx, and every answer as openapi.json says.")
+    return int(bool(failed) or requests < LEAST_REQUESTS)
+
+
+def a_batch(client: Client) -> str:
+    """The id of a batch that has run, and left a state and results."""
+    batch: str = client.post("/batches", {"source": {"records": RECORDS}}).body["batch_id"]
+    deadline = time.monotonic() + 60
+    while client.get(f"/batches/{batch}").body["status"] in {"STARTING", "RUNNING"}:
+        if time.monotonic() > deadline:
+            raise SystemExit("The batch that requests are to ask about did not end in a minute.")
+        time.sleep(0.2)
+    return batch
+
+
+def describe(address: str, batch: str) -> dict[str, Any]:
+    """The API's document, in which what there is to be found stands first among all ids."""
+    described: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document(address)))
+    known = {"batch_id": batch, "user_id": USER}
+    for _, operation in operations(described):
+        for parameter in operation["parameters"]:
+            if one := known.get(parameter["name"]):
+                parameter["schema"] = {"anyOf": [{"const": one}, parameter["schema"]]}
+    return described
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The document's operations, each with its method and path."""
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
 
 
 def fuzz(
-    program: str, base: str, folder: Path, option: str, path: str, examples: int
-) -> tuple[int, str]:
-    """Run schemathesis on some paths; gives its exit code and what it said."""
-    described = folder / "openapi.json"
-    described.write_bytes(msgspec.json.encode(document(base)))
-    child = subprocess.Popen(
+    program: str, address: str, described: Path, operation_id: str, examples: int, seed: int
+) -> subprocess.CompletedProcess[str]:
+    """Run schemathesis on one operation."""
+    return subprocess.run(
         [
-            program, "run", str(described), "--url", base, option, path,
+            program, "run", str(described), "--url", address,
+            "--include-operation-id", operation_id,
             "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
-            "--max-examples", str(examples), "--no-shrink", "--no-color",
+            "--max-examples", str(examples), "--seed", str(seed), "--no-shrink", "--no-color",
             "--generation-with-security-parameters", "false",
             "--generation-database", "none", "--continue-on-failure",
             # The local cloud looks for a signature, and not at it.
             "--header", "Authorization: AWS4-HMAC-SHA256 Credential=local",
         ],
-        cwd=folder,
+        cwd=described.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )  # fmt: skip
-    said = []
-    for line in child.stdout or ():
-        sys.stdout.write(line)
-        sys.stdout.flush()
-        said.append(line)
-    return child.wait(), "".join(said)
 
 
 def count(said: str) -> int:
@@ -97,4 +143,11 @@ def count(said: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1200))
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.api")
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="most of an operation")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    arguments = parser.parse_args()
+    found = os.environ.get("SCHEMATHESIS") or shutil.which("schemathesis")
+    if found is None:
+        sys.exit("There is no program schemathesis; `make fuzz` installs it.")
+    sys.exit(main(found, arguments.examples, arguments.seed))

@@ -1,18 +1,22 @@
 """Fuzz the record parser: a million broken and odd lines, none of which may raise.
 
-    python tests/fuzz/records.py [LINES]
+    python -m tests.fuzz.records [--lines N] [--seed S]
 
 Every line is a record exactly once, valid or with a reason; a line means the same alone as
 among others; what is valid is finite and named. Hypothesis draws the blocks, and each block
-makes its lines from its seed, by breaking and mixing sound ones. Not part of the test run.
+makes its lines from its seed, by breaking and mixing sound ones. `make fuzz` runs it.
 """
 
+import argparse
 import contextlib
 import json
 import random
 import sys
+import time
+import traceback
 from collections.abc import Callable
 
+import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -20,12 +24,13 @@ from hypothesis import strategies as st
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.lines import encode, encode_rejected, failed_outcomes
 
+LINES = 1_000_000
 LINES_PER_BLOCK = 500
 PROFILE = builtin_profile("body-weight")
 SOUND = {
@@ -146,14 +151,23 @@ def sound(parsed: Parsed) -> None:
         assert unread.detail.endswith(".")
 
 
-def fuzz(blocks: int) -> int:
-    """Check blocks that Hypothesis draws; gives the number of records."""
-    records = 0
+def fuzz(
+    blocks: int, *, seed: int, tell: Callable[[int], None] = lambda _: None
+) -> tuple[int, int]:
+    """Check blocks that Hypothesis draws; gives the numbers of lines and of records.
+
+    Args:
+        blocks: How many, each of `LINES_PER_BLOCK` lines.
+        seed: The same seed makes the same lines.
+        tell: Called with the number of lines checked so far.
+    """
+    checked = records = 0
     makers: dict[str, tuple[Callable[[random.Random], bytes], tuple[str, ...] | None]] = {
         "jsonl": (json_line, None),
         "csv": (csv_line, COLUMNS),
     }
 
+    @hypothesis.seed(seed)
     @settings(
         max_examples=blocks,
         deadline=None,
@@ -162,23 +176,47 @@ def fuzz(blocks: int) -> int:
         suppress_health_check=list(HealthCheck),
     )
     @given(st.sampled_from(sorted(makers)), st.integers(0, 2**64 - 1))
-    def run(kind: str, seed: int) -> None:
-        nonlocal records
+    def run(kind: str, block: int) -> None:
+        nonlocal checked, records
         make, columns = makers[kind]
-        chance = random.Random(seed)
+        chance = random.Random(block)
         lines = [broken(make(chance), chance) for _ in range(LINES_PER_BLOCK)]
         records += check(lines, columns)
         head = b"\n".join(lines[: chance.randrange(4)])
         with contextlib.suppress(UnknownFormat):
             detect_format("a file", chance.choice((b"", b"\x1f\x8b", b"\xef\xbb\xbf")) + head)
         csv_header(lines[0])
+        checked += len(lines)
+        tell(checked)
 
     run()
-    return records
+    return checked, records
+
+
+def main(lines: int, seed: int) -> int:
+    print(f"The record parser, with seed {seed}", flush=True)
+    began = time.monotonic()
+    every = 100_000
+
+    def tell(checked: int) -> None:
+        if checked % every < LINES_PER_BLOCK:
+            print(f"  {checked:9,} lines {time.monotonic() - began:6.0f} s", flush=True)
+
+    blocks = -(-lines // LINES_PER_BLOCK)
+    try:
+        checked, records = fuzz(blocks, seed=seed, tell=tell)
+    except Exception:  # noqa: BLE001 - whatever it raised is what is looked for
+        traceback.print_exc()
+        print(f"The record parser failed. Again: python -m tests.fuzz.records --seed {seed}")
+        return 1
+    seconds = time.monotonic() - began
+    print(f"{checked:,} lines, {records:,} records in {seconds:.0f} s: none raised.")
+    return int(checked < lines)
 
 
 if __name__ == "__main__":
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    blocks = -(-wanted // LINES_PER_BLOCK)
-    records = fuzz(blocks)
-    sys.stdout.write(f"{blocks * LINES_PER_BLOCK:,} lines, {records:,} records, none raised.\n")
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.records")
+    parser.add_argument("--lines", type=int, default=LINES)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.lines, arguments.seed))

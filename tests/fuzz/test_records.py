@@ -1,0 +1,25 @@
+"""A small part of `make fuzz`, always the same, in every test run."""
+
+import pytest
+
+from tests.fuzz import records
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_broken_and_odd_lines_are_each_a_record_once_and_raise_nothing(seed):
+    checked, read = records.fuzz(10, seed=seed)
+    assert checked >= 5000
+    # Blank lines are none.
+    assert 0.9 * checked < read <= checked
+
+
+def test_a_parser_that_loses_a_record_is_found(monkeypatch):
+    parse = records.parse
+
+    def losing(parts, **more):
+        parsed = parse(parts, **more)
+        return parsed._replace(unread=parsed.unread[:-1])
+
+    monkeypatch.setattr(records, "parse", losing)
+    with pytest.raises(AssertionError):
+        records.fuzz(2, seed=1)
