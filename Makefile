@@ -11,6 +11,8 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first Python that is new enough; else python3, so that the message below can name its version.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c "$(IS_NEW_ENOUGH)" 2>/dev/null && echo $$p && exit; done; echo python3)
+# Looked for once, not at each mention.
+PYTHON := $(PYTHON)
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 SAM := $(VENV)/sam-cli

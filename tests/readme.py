@@ -1,4 +1,4 @@
-"""What README.md shows: its fenced blocks by language."""
+"""What README.md shows: its fenced blocks by language, and its commands by what runs them."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 KALMAP = ".venv/bin/kalmap"
+SERVE = f"{KALMAP} serve\n"
 
 
 def blocks(language: str) -> list[str]:
@@ -14,5 +15,18 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Every command of every shell block, split into words."""
-    return [line.split() for block in blocks("sh") for line in block.splitlines() if line]
+    """Every command of one line, split into words: what stands before the API is served."""
+    return [
+        line.split()
+        for block in blocks("sh")
+        if block not in api_blocks()
+        for line in block.splitlines()
+        if line
+    ]
+
+
+def api_blocks() -> list[str]:
+    """What is pasted into another shell while the API is served."""
+    shown = blocks("sh")
+    behind = shown[shown.index(SERVE) + 1 :]
+    return behind[: next(place for place, block in enumerate(behind) if block.startswith("sam"))]

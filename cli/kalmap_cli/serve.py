@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import sys
 import time
 from contextlib import ExitStack
@@ -11,14 +12,14 @@ from typing import Any
 from kalmap_cli.cloud import LocalCloud
 from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.deploy import STACK, deploy
+from kalmap_cli.drive import find_stack
 from kalmap_cli.exits import DONE, RunFailed
 from kalmap_cli.run import local_parameters
 from kalmap_cli.screen import Screen
 
-#: In the data directory: the API's address, while it is served.
+#: In the data directory, while it is served: the API's address, and the bucket's name.
 ADDRESS = "api-url"
-#: Makes curl sign a request as AWS wants it; the local cloud takes any key.
-SIGNED = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user local:local"
+BUCKET = "bucket"
 
 #: Seconds after which a worker with nothing to do is ended; a batch's leave soon, and the API's
 #: is given something to do before that.
@@ -31,19 +32,18 @@ The HTTP API is served at
 
   {address}
 
-It stands in {file}, too. Requests are signed, as on AWS; any key will do here. In another shell:
+Requests are signed, as on AWS; any key will do here. In another shell, in the
+same folder:
 
-  API=$(cat {file})
-  CURL="{signed}"
-  $CURL $API/measurements -d '{{"measurements": [
-    {{"user_id": "u-17", "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
-  $CURL $API/users/u-17
-  $CURL $API/batches -d '{{"source": {{"records": [
-    {{"user_id": "u-17", "timestamp": "2026-03-02T07:10:00+01:00", "value": 81.1}}]}}}}'
-  $CURL $API/batches
-  $CURL $API/openapi.json
+  api() {{ curl -sS -w '\\n' --user local:local \\
+    --aws-sigv4 aws:amz:us-east-1:execute-api "$(cat {file})$@"; }}
+  api /measurements -d '{{"measurements": [{{"user_id": "u-17",
+    "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
+  api /users/u-17
+  api /openapi.json
 
-States and batches stay in {directory}. Ctrl-C ends it."""
+README.md has a line for each entry. States and batches stay in {directory}.
+Ctrl-C ends it."""
 
 
 def serve(data_dir: Path) -> int:
@@ -56,7 +56,6 @@ def serve(data_dir: Path) -> int:
         WrongUsage: The data directory cannot be used.
         RunFailed: The local cloud did not start, or ended by itself.
     """
-    file = data_dir / ADDRESS
     with ExitStack() as stack:
         with Screen() as screen:
             screen.note("Starting the local cloud")
@@ -66,9 +65,12 @@ def serve(data_dir: Path) -> int:
             deploy(cloud.clients, local_parameters())
             _warm_up(cloud)
             found = address(cloud)
-        stack.callback(file.unlink, missing_ok=True)
-        file.write_text(f"{found}\n")
-        print(_guide(found, file, data_dir), flush=True)
+            bucket = find_stack(cloud.clients, STACK).bucket
+        # The address last: whoever waits for it finds the bucket's name too.
+        for name, content in ((BUCKET, bucket), (ADDRESS, found)):
+            stack.callback((data_dir / name).unlink, missing_ok=True)
+            (data_dir / name).write_text(f"{content}\n")
+        print(_guide(found, data_dir), flush=True)
         # Ctrl-C is the expected end here, and no failure.
         with contextlib.suppress(KeyboardInterrupt):
             _wait(cloud)
@@ -104,8 +106,9 @@ def _api_function(cloud: LocalCloud) -> str:
     return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
 
-def _guide(found: str, file: Path, directory: Path) -> str:
-    return _GUIDE.format(address=found, file=file, signed=SIGNED, directory=directory)
+def _guide(found: str, directory: Path) -> str:
+    file = shlex.quote(str(directory / ADDRESS))
+    return _GUIDE.format(address=found, file=file, directory=directory)
 
 
 def _wait(cloud: LocalCloud) -> None:

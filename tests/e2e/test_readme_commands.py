@@ -1,27 +1,146 @@
-"""The commands that README.md shows, run in their order as they stand there."""
+"""The commands that README.md shows, run by a shell in their order as they stand there."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from tests.e2e.commands import SharedCloud, kalmap
-from tests.readme import KALMAP, commands
+import pytest
+
+from tests.e2e.commands import SharedCloud, environment
+from tests.readme import KALMAP, SERVE, api_blocks, blocks
+
+#: Printed between blocks, to tell their answers from each other.
+BETWEEN = "next block"
 
 
-def test_the_readmes_commands_work_in_their_order(tmp_path: Path, shared: SharedCloud) -> None:
-    shown = [words[1:] for words in commands() if words[0] == KALMAP]
-    assert [words[0] for words in shown] == ["simulate", "run", "status", "states", "run"]
-    for words in shown:
-        cloud = shared.variables if "--stack" in words else {}
-        outcome = kalmap(*words, cwd=tmp_path, **cloud)
-        assert outcome.code == 0, outcome.err
-    received = len((tmp_path / "readings.jsonl").read_bytes().splitlines())
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A folder in which the programs that `make setup` installs are where they are then."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name, arguments in (("python", ""), ("kalmap", " -m kalmap_cli.main")):
+        program = folder / ".venv" / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n')
+        program.chmod(0o755)
+    return folder
+
+
+def shell(folder: Path, script: str, **more: str) -> str:
+    """Run a script as it stands; gives what it printed."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment(**more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: SharedCloud) -> None:
+    shown = [
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith(KALMAP) and line != SERVE.strip()
+    ]
+    assert [line.split()[1] for line in shown] == ["simulate", "run", "status", "states", "run"]
+    told = {}
+    for line in shown:
+        told[line.split()[1]] = shell(
+            checkout, line, **(shared.variables if "--stack" in line else {})
+        )
+    received = len((checkout / "readings.jsonl").read_bytes().splitlines())
     assert received > 0
-    assert len((tmp_path / "truth.jsonl").read_bytes().splitlines()) == received
-    results = (tmp_path / "results" / "results.jsonl").read_bytes().splitlines()
+    assert f"{received:,}" in told["status"]
+    assert len((checkout / "truth.jsonl").read_bytes().splitlines()) == received
+    results = (checkout / "results" / "results.jsonl").read_bytes().splitlines()
     assert [json.loads(line)["index"] for line in results] == list(range(received))
-    assert (tmp_path / "states.jsonl").read_bytes().count(b'"user_id"') > 0
-    assert {file.name for file in (tmp_path / "results").iterdir()} == {
+    assert (checkout / "states.jsonl").read_bytes().count(b'"user_id"') > 0
+    assert {file.name for file in (checkout / "results").iterdir()} == {
         "results.jsonl",
         "rejected.jsonl",
         "summary.json",
     }
+
+
+@pytest.fixture
+def served(checkout: Path):
+    """The folder while its API is served, by the line that README.md shows."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {SERVE}"],
+        cwd=checkout,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (checkout / ".kalmap" / "api-url").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield checkout
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def values(printed: str) -> list[list[Any]]:
+    """The JSON values, one a line, of a script's blocks."""
+    found: list[list[Any]] = [[]]
+    for line in printed.splitlines():
+        if json.loads(line) == BETWEEN:
+            found.append([])
+        else:
+            found[-1].append(json.loads(line))
+    return found
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+def test_the_readmes_requests_are_answered_in_their_order(served: Path) -> None:
+    between = f"echo '{json.dumps(BETWEEN)}'\n"
+    health, users, batch, batches = values(shell(served, between.join(api_blocks())))
+
+    assert [told["status"] for told in health] == ["ok"]
+
+    answer, now, later = users
+    assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "invalid"]
+    assert [one["reason"] for one in answer["rejected"]] == ["bad_value"]
+    assert now["level"] == answer["results"][1]["level"]
+    assert (now["readings"], now["at"]) == (2, None)
+    assert later["at"] == "2026-04-01T00:00:00Z"
+    assert later["level_sd"] > now["level_sd"]
+
+    *running, ended, page = batch
+    assert {told["status"] for told in running} <= {"STARTING", "RUNNING"}
+    assert (ended["status"], ended["received"], ended["accepted"]) == ("SUCCEEDED", 1, 1)
+    [result] = page["results"]
+    assert (result["user_id"], result["value"]) == ("u-17", 80.9)
+
+    started, listed = batches
+    assert started["status"] == "STARTING"
+    assert ended["batch_id"] in {told["batch_id"] for told in listed["batches"]}
+    # The last line once more, until all have ended.
+    last = f"{api_blocks()[0]}{between}{api_blocks()[-1].splitlines()[-1]}"
+    deadline = time.monotonic() + 60
+    while {told["status"] for told in listed["batches"]} != {"SUCCEEDED"} or (
+        started["batch_id"] not in {told["batch_id"] for told in listed["batches"]}
+    ):
+        assert time.monotonic() < deadline
+        _, [listed] = values(shell(served, last))
+    newest = listed["batches"][:3]
+    assert [told["received"] for told in newest] == [1, 1, 1]
+    # The last two hold the same reading, which is accepted once and then a duplicate.
+    assert sum(told["accepted"] for told in newest) == 2

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from msgspec import UNSET
 
+from kalmap.api.openapi import OPERATIONS
 from kalmap.batch import chunks
 from kalmap.batch.identity import read_input
 from kalmap.outcome import Reason, Status
@@ -17,7 +18,7 @@ from kalmap.profile import builtin_profile, load_profile
 from kalmap.records import measurement
 from kalmap.records.measurement import json_record, measurement_of
 from kalmap.results.lines import Result
-from tests.readme import KALMAP, ROOT, TEXT, blocks, commands
+from tests.readme import KALMAP, ROOT, TEXT, api_blocks, blocks, commands
 
 
 def test_every_block_is_of_a_language_that_these_tests_know() -> None:
@@ -28,6 +29,18 @@ def test_every_block_is_of_a_language_that_these_tests_know() -> None:
 
 def test_every_command_is_of_a_kind_that_some_test_runs() -> None:
     assert {words[0] for words in commands()} == {"make", "sam", KALMAP}
+
+
+def test_every_entry_of_the_api_is_called() -> None:
+    """tests/e2e/test_readme_commands.py runs these lines."""
+    shown = "\n".join(api_blocks())
+    for operation in OPERATIONS:
+        path = re.sub(r"\\{\w+\\}", r"[^/\\s\"?]+", re.escape(operation.path))
+        call = rf'api "?{path}"?\s+-' if operation.body else rf'api "?{path}(\?\S+)?"?$'
+        if operation.path == "/openapi.json":
+            assert "`api /openapi.json`" in TEXT
+        else:
+            assert re.search(call, shown, re.MULTILINE), f"{operation.method} {operation.path}"
 
 
 def test_make_knows_every_target_shown() -> None:
