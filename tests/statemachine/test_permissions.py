@@ -4,7 +4,7 @@ import pytest
 
 from tests.statemachine.engine import deployed
 from tests.statemachine.permissions import allowed, recorded
-from tests.statemachine.test_filter_batch import always, batch, other_writer, readings
+from tests.statemachine.batches import always, batch, other_writer, readings
 
 #: Called by the API, or by the platform, and not by this state machine.
 OTHERS_TEST_THEM = {"ApiFunction"}

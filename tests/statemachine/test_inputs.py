@@ -1,0 +1,81 @@
+"""The state machine's inputs: their forms, and the sentences for wrong ones."""
+
+import json
+
+import pytest
+
+from tests.statemachine.batches import (
+    batch,
+    readings,
+)
+from tests.tables import ROOT
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"source": {}}, "key, prefix and records"),
+        ({}, "source"),
+        ({"source": {"bucket": "work", "key": "nothing"}}, "no object"),
+        ({"source": {"bucket": "work", "prefix": "nothing/"}}, "nothing to read"),
+        ({"source": {"records": []}}, "empty"),
+        ({"source": {"records": [{}]}, "profile": "brain-weight"}, "body-weight"),
+        ({"source": {"records": [{}]}, "profile": {"name": "x"}}, "unit"),
+        ({"source": {"records": [{}]}, "limits": {"unusable": 2}}, "limits.unusable"),
+        ({"source": {"records": [{}]}, "write_mode": "fast"}, "write_mode"),
+    ],
+)
+def test_a_wrong_input_fails_at_once_with_a_sentence(engine, given, word):
+    ended = engine.run(given)
+    assert (ended["status"], ended["error"]) == ("FAILED", "BatchFailed")
+    assert word in ended["cause"]
+    assert engine.calls["IdentifyFunction"] == 1
+    assert engine.entered(ended["executionArn"])[-1] == "BatchFailed"
+
+
+def test_what_is_neither_jsonl_nor_csv_fails_with_a_sentence(engine):
+    ended = engine.run(batch(engine.put("in/cat.png", b"\x89PNG\r\n\x1a\n")))
+    assert "in/cat.png is neither JSONL" in ended["cause"]
+    assert engine.record()["status"] == "FAILED"
+
+
+def test_inline_records_are_one_batch_however_often_they_are_sent(engine):
+    given = batch({"records": readings(users=2, days=2)})
+    assert engine.run(given)["output"]["accepted"] == 4
+    assert "first" in engine.run(given)["output"]
+
+
+def test_an_s3_event_starts_the_batch_of_its_object(engine):
+    source = engine.put("incoming/a.jsonl", readings(users=2, days=2))
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "work"}, "object": {"key": source["key"]}},
+    }
+    assert engine.run(event)["output"]["accepted"] == 4
+
+
+def test_a_profile_may_lie_in_s3(engine):
+    builtin = ROOT / "functions" / "kalmap" / "profiles" / "body-weight.json"
+    profile = json.loads(builtin.read_text()) | {"name": "mine"}
+    engine.s3.put_object(Bucket="work", Key="profiles/mine.json", Body=json.dumps(profile))
+    ended = engine.run(
+        batch(
+            {"records": readings(users=2, days=2)},
+            profile={"bucket": "work", "key": "profiles/mine.json"},
+        )
+    )
+    assert ended["status"] == "SUCCEEDED"
+    assert engine.record()["profile"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"retry_of": "nothing"}, "hexadecimal"),
+        ({"retry_of": "0" * 32}, "no batch 000"),
+        ({"retry_of": "0" * 32, "profile": "body-weight", "write_mode": "none"}, "leave out"),
+    ],
+)
+def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, given, word):
+    assert word in engine.run(given)["cause"]
