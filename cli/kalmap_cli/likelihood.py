@@ -19,6 +19,7 @@ from kalmap.forward import forward
 from kalmap.model import measurement_variances
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, UNKNOWN_SOURCE
+from kalmap.recovery import Recovery
 
 #: Share of readings that the mixture takes for wild.
 _WILD = 0.01
@@ -49,7 +50,7 @@ def surprise(profile: Profile, histories: Histories) -> float:
     rule = gate.rules(msgspec.structs.replace(profile, rate_limit=1e12))
     users = histories.counts.size
     nobody = np.zeros((5, users))
-    start = gate.Recovery(nobody, np.zeros(users, np.uint8), np.zeros(users, np.uint8))
+    start = Recovery(nobody, np.zeros(users, np.uint8), np.zeros(users, np.uint8))
     with np.errstate(all="ignore"):
         path = forward(
             profile, rule, histories.counts, histories.gap, histories.value, histories.source,

@@ -375,6 +375,7 @@ def encode(
     counts: I64,
     entries: Entries,
     digest: bytes,
+    first: I64 | None = None,
     out: Bodies | None = None,
     users: I64 | None = None,
 ) -> Bodies:
@@ -385,6 +386,7 @@ def encode(
         counts: (users,) Window readings of each, 1 to MAX_ENTRIES.
         entries: All windows, user after user in key order.
         digest: Of the profile they were folded under.
+        first: (users,) Where in `entries` each window begins; one after the other if not given.
         out: Where to write; of these users, unless `users` says which.
         users: (users,) Positions in `out`.
 
@@ -393,10 +395,14 @@ def encode(
     """
     bodies = room(counts) if out is None else out
     starts = bodies.starts if users is None else bodies.starts[users]
-    ends = np.cumsum(counts)
-    for first in range(0, counts.size, _BLOCK):
-        some = slice(first, first + _BLOCK)
-        here = slice(int(ends[first] - counts[first]), int(ends[some][-1]))
+    if first is None:
+        first = np.cumsum(counts) - counts
+    for start in range(0, counts.size, _BLOCK):
+        some = slice(start, start + _BLOCK)
+        begin, end = int(first[start]), int(first[some][-1] + counts[some][-1])
+        here: slice | I64 = slice(begin, end)
+        if end - begin > int(counts[some].sum()):
+            here = ranges(first[some], counts[some])
         _write(
             Checkpoints._make(column[..., some] for column in checkpoints),
             counts[some],

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap import codec, gate, window
-from kalmap.codec import Bodies, Checkpoints, Decoded, Entries, ranges
+from kalmap.codec import Bodies, Checkpoints, Decoded, Entries
 from kalmap.forward import Path, Scratch, forward
 from kalmap.model import MICROSECONDS_PER_DAY
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.quality import quality
 from kalmap.readings import F64, I32, I64, U8, U64, Bool, Readings
+from kalmap.recovery import Recovery
 
 _REASON = np.uint8(codec.REASON_BITS)
 
@@ -74,6 +75,7 @@ def fold_cohort(
     mark: bytes,
     bodies: Sequence[bytes | None],
     new: Readings,
+    arrivals: I64,
     now: int,
     results: Results,
     written: Bodies,
@@ -89,6 +91,7 @@ def fold_cohort(
         mark: The profile's digest.
         bodies: Stored state of each user; None for a new one.
         new: Readings, user after user, within a user in any order.
+        arrivals: (users,) How many of each.
         now: The batch's time, microseconds since 1970 UTC.
         results: Written, in the readings' order.
         written: The new states; written where there is one.
@@ -99,7 +102,8 @@ def fold_cohort(
         ArithmeticError: Some user's estimate is not finite.
     """
     state = codec.decode(bodies, mark, adopt=adopt_profile)
-    reason, counts, entries, origin = window.merge(profile, state, new, now)
+    merged = window.merge(profile, state, new, arrivals, now)
+    reason, counts, entries, origin, _ = merged
     states = unchanged(state.failure)
     active = np.flatnonzero(counts)
     if active.size:
@@ -110,7 +114,7 @@ def fold_cohort(
         if not np.isfinite(path.estimate.sum()):
             raise ArithmeticError("the estimate left the range of floating-point numbers")
         decided = path.mark.take(path.place, mode="clip")
-        _report(profile, new, reason, origin, path, decided, results)
+        _report(profile, new, merged, path, decided, results)
         if state.counts.any():
             revisions = _revisions(active, counts, entries, origin, decided)
             states = states._replace(revisions=revisions)
@@ -178,7 +182,7 @@ def filtered(
     np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
     gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
     gap /= MICROSECONDS_PER_DAY
-    recovery = gate.Recovery(start.candidate, start.agreeing, start.support)
+    recovery = Recovery(start.candidate, start.agreeing, start.support)
     return forward(
         profile, rule, counts, gap, entries.value, entries.source, start.exists, start.estimate,
         recovery, snapshot, scratch,
@@ -188,16 +192,15 @@ def filtered(
 def _report(
     profile: Profile,
     new: Readings,
-    reason: U8,
-    origin: I64,
+    merged: window.Merged,
     path: Path,
     decided: U8,
     results: Results,
 ) -> None:
     """Write estimates and decisions of the new readings, in their order."""
+    reason, origin = merged.reason, merged.origin
     unfolded = None
-    if origin.size == reason.size and (origin == np.arange(origin.size)).all():
-        # All were stored, and came in key order to users without a window: the usual backfill.
+    if merged.plain:
         place, mark = path.place, decided
     else:
         arrived = np.flatnonzero(origin >= 0)
@@ -218,7 +221,7 @@ def _report(
         np.take(source, place, out=column, mode="clip")
     np.sqrt(results.level_sd, out=results.level_sd)
     np.subtract(new.value, results.predicted, out=results.innovation)
-    results.quality[:] = quality(profile, results.nis, results.rate, new.source)
+    quality(profile, results.nis, results.rate, new.source, results.quality)
     if unfolded is not None:
         for column in results[2:]:
             column[unfolded] = np.nan
@@ -274,17 +277,16 @@ def _store(
         start.tag[moved] = entries.tag[last]
         start.hash[moved] = entries.hash[last]
         start.estimate[:, moved] = path.estimate[:, path.place[last]]
-        kept = ranges(ends - counts + cut, counts - cut)
-        window = Entries._make(column[kept] for column in entries._replace(mark=decided))
-    else:
-        window = entries._replace(mark=decided)
     recovery = path.recovery
     checkpoints = start._replace(
         candidate=recovery.candidate, agreeing=recovery.agreeing, support=recovery.support
     )
     # Each of these users has a reading stored that was not, or another digest: a new state.
     whom = None if everyone else active
-    codec.encode(checkpoints, counts - cut, window, mark, written, whom)
+    kept = counts - cut
+    codec.encode(
+        checkpoints, kept, entries._replace(mark=decided), mark, ends - kept, written, whom
+    )
     final = path.place[ends - 1]
     states.changed[active] = True
     states.level[active] = path.estimate[0, final]

@@ -124,6 +124,7 @@ def fold_users(
                 mark,
                 bodies[first:last],
                 new,
+                arrivals[first:last],
                 now,
                 results.part(some),
                 written[first:last],
@@ -174,6 +175,7 @@ def _guarded(
     mark: bytes,
     bodies: Sequence[bytes | None],
     new: Readings,
+    arrivals: I64,
     now: int,
     results: cohort.Results,
     written: codec.Bodies,
@@ -190,6 +192,7 @@ def _guarded(
                 mark,
                 bodies,
                 new,
+                arrivals,
                 now,
                 results,
                 written,
@@ -205,8 +208,8 @@ def _guarded(
     high = Readings._make(column[split:] for column in new)
     high = high._replace(user=high.user - np.int32(middle))
     halves = (
-        (bodies[:middle], low, results.part(slice(None, split)), written[:middle]),
-        (bodies[middle:], high, results.part(slice(split, None)), written[middle:]),
+        (slice(None, middle), low, results.part(slice(None, split))),
+        (slice(middle, None), high, results.part(slice(split, None))),
     )
     return cohort.appended(
         [
@@ -214,14 +217,15 @@ def _guarded(
                 profile,
                 rule,
                 mark,
-                half,
+                bodies[half],
                 some,
+                arrivals[half],
                 now,
                 room,
-                states,
+                written[half],
                 scratch,
                 adopt_profile=adopt_profile,
             )
-            for half, some, room, states in halves
+            for half, some, room in halves
         ]
     )

@@ -18,10 +18,11 @@ import numpy as np
 
 from kalmap import tail
 from kalmap.codec import ranges
-from kalmap.gate import Columns, Recovery, Rules, reconsider
+from kalmap.gate import Columns, Rules
 from kalmap.model import measurement_variances, transition
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
+from kalmap.recovery import Recovery, Rejections
 
 #: Users from which a step is cheaper for numpy than one by one.
 VECTOR_WIDTH = 32
@@ -98,7 +99,7 @@ def forward(
     Returns:
         The whole path.
     """
-    users = np.argsort(-counts, kind="stable")
+    users = _longest_first(counts)
     lengths = counts[users]
     steps = int(lengths[VECTOR_WIDTH - 1]) if users.size >= VECTOR_WIDTH else 0
     widths = np.searchsorted(-lengths, -np.arange(steps))
@@ -117,8 +118,8 @@ def forward(
     reach *= reach
     reach += noise * rule.gate
     columns = Columns(packed_value, noise, reach, transition(profile, packed_gap, memory[4:9]))
-    at = Recovery(recovery.candidate[:, users], recovery.agreeing[users], recovery.support[users])
-    noted = Recovery._make(part.copy() for part in at)
+    at, noted = recovery.of(users), recovery.of(users)
+    longer = int(np.count_nonzero(lengths > steps))
     path = Path(
         place,
         memory[9:14],
@@ -129,10 +130,19 @@ def forward(
         noted,
     )
     _vector(
-        rule, columns, widths, offsets, exists[users], estimate[:, users], at, snapshot[users], path
+        rule,
+        columns,
+        widths,
+        offsets,
+        longer,
+        exists[users],
+        estimate[:, users] if exists.any() else estimate,
+        at,
+        snapshot[users],
+        path,
     )
     start = int(offsets[-1])
-    for lane in range(int(np.count_nonzero(lengths > steps))):
+    for lane in range(longer):
         end = start + int(lengths[lane]) - steps
         if steps:
             before = path.estimate[:, offsets[steps - 1] + lane]
@@ -155,8 +165,15 @@ def forward(
         start = end
     back = np.empty_like(users)
     back[users] = np.arange(users.size)
-    noted = Recovery(noted.candidate[:, back], noted.agreeing[back], noted.support[back])
-    return path._replace(recovery=noted)
+    return path._replace(recovery=noted.of(back))
+
+
+def _longest_first(counts: I64) -> I64:
+    """Users by their number of readings, descending; equal ones in their order."""
+    most = int(counts.max(initial=0))
+    # numpy sorts 16-bit integers by radix, in linear time.
+    fewer = (most - counts).astype(np.uint16 if most < 1 << 16 else np.int64)
+    return np.argsort(fewer, kind="stable")
 
 
 def _pull(counts: I64, users: I64, steps: int, widths: I64, offsets: I64, pull: I64) -> None:
@@ -174,6 +191,7 @@ def _vector(
     columns: Columns,
     widths: I64,
     offsets: I64,
+    longer: int,
     exists: Bool,
     estimate: F64,
     recovery: Recovery,
@@ -184,9 +202,9 @@ def _vector(
     if not widths.size:
         return
     gate = rule.gate
-    # Rows: level, slope, p00, p01, p11 as predicted.
-    prior = np.empty((5, int(widths[0])))
-    level, b1, b2, b3, b4 = prior
+    # Rows: slope, p00, p01, p11 as predicted; the level is a result.
+    prior = np.empty((4, int(widths[0])))
+    b1, b2, b3, b4 = prior
     b0, b5 = np.empty((2, int(widths[0])))
     flag0, flag1 = np.empty((2, int(widths[0])), np.bool_)
     due = np.argsort(snapshot, kind="stable")
@@ -194,17 +212,19 @@ def _vector(
     x, v, p00, p01, p11 = estimate
     edges = offsets.tolist()
     support_limit = np.uint8(rule.recovery)
-    restless = bool(recovery.agreeing.any())
+    rejections = Rejections(
+        rule, columns, offsets, path.estimate, path.rate, path.mark, recovery, path.recovery
+    )
     for number, width in enumerate(widths.tolist()):
         here = slice(edges[number], edges[number + 1])
         z, r, reach = columns.value[here], columns.noise[here], columns.reach[here]
         g, e, q00, q01, q11 = (part[here] for part in columns.step)
         x1, v1, a00, a01, a11 = path.estimate[:, here]
-        predicted, nis, rate = path.predicted[here], path.nis[here], path.rate[here]
+        level, nis, rate = path.predicted[here], path.nis[here], path.rate[here]
         if x.size > width:
             x, v, p00, p01, p11 = x[:width], v[:width], p00[:width], p01[:width], p11[:width]
             prior = prior[:, :width]
-            level, b1, b2, b3, b4 = prior
+            b1, b2, b3, b4 = prior
             b0, b5 = b0[:width], b5[:width]
             flag0, flag1 = flag0[:width], flag1[:width]
 
@@ -217,7 +237,6 @@ def _vector(
         # Predict: b1, b2, b3, b4 become v, p00, p01, p11.
         np.multiply(g, v, b0)
         np.add(b0, x, level)
-        np.copyto(predicted, level)
         np.multiply(e, v, b1)
         np.multiply(g, p11, b0)
         np.add(b0, p01, b0)
@@ -262,41 +281,22 @@ def _vector(
             v1[new] = a01[new] = 0.0
             a00[new] = r[new]
             a11[new] = rule.slope_variance
-            predicted[new] = nis[new] = np.nan
+            level[new] = nis[new] = np.nan
             rate[new] = 0.0
         np.logical_not(flag0, flag1)
         support = recovery.support[:width]
         np.add(support, flag1.view(np.uint8), support)
         np.minimum(support, support_limit, out=support)
-        if restless:
-            _forget(recovery, np.flatnonzero(flag1 & (recovery.agreeing[:width] > 0)))
         rejected = np.flatnonzero(flag0)
         if rejected.size:
-            after = path.estimate[:, here]
-            before = prior.take(rejected, axis=1)
-            after[:, rejected] = before
-            marks, ready = reconsider(
-                rule, recovery, columns, rejected, rejected + here.start, before, rate[rejected]
-            )
-            path.mark[here][rejected] = marks
-            if ready.size:
-                restarted = rejected[ready]
-                after[:, restarted] = recovery.candidate[:, restarted]
-                recovery.support[restarted] = rule.recovery
-                _forget(recovery, restarted)
-            restless = True
+            x1[rejected] = level[rejected]
+            path.estimate[1:, here][:, rejected] = prior.take(rejected, axis=1)
+        rejections.step(number, rejected)
         noted = due[bounds[number + 1] : bounds[number + 2]]
         if noted.size:
-            path.recovery.candidate[:, noted] = recovery.candidate[:, noted]
-            path.recovery.agreeing[noted] = recovery.agreeing[noted]
-            path.recovery.support[noted] = recovery.support[noted]
+            rejections.note(number, noted)
         x, v, p00, p01, p11 = x1, v1, a00, a01, a11
-
-
-def _forget(recovery: Recovery, users: I64) -> None:
-    """Drop these users' candidates."""
-    recovery.candidate[:, users] = 0.0
-    recovery.agreeing[users] = 0
+    rejections.finish(longer)
 
 
 def _steady(users: I64, p00: F64, p01: F64, p11: F64, new01: F64, new11: F64) -> None:

@@ -16,10 +16,16 @@ Applied Stochastic Differential Equations, 2019, section 6.2):
     Q00 = level_noise^2 h + slope_noise^2 h^3 psi(a)
     psi(a) = (a - u - u^2 / 2) / a^3
 
-No exp is called. For a <= 1/4 both u / a and psi are their power series; a longer gap is halved
-until it is short and then doubled by the composition rule F(2h) = F F, Q(2h) = F Q F' + Q, whose
-terms are all positive. So nothing cancels at any gap, damping 0 is no special case, and the
-bits are those of +, - and * alone: the same on every processor and at every array width.
+No exp is called. For a <= 1/4 one power series gives both u / a and psi:
+
+    chi(a) = (u - a + a^2 / 2) / a^3 = 1/3! - a/4! + a^2/5! - ...
+    u / a  = 1 + a (a chi - 1/2)
+    psi(a) = (1/2 - a chi) (1 + u / a) / 2 - chi
+
+A longer gap is halved until it is short and then doubled by the composition rule F(2h) = F F,
+Q(2h) = F Q F' + Q, whose terms are all positive. So nothing cancels at any gap, damping 0 is no
+special case, and the bits are those of +, - and * alone: the same on every processor and at
+every array width.
 """
 
 from math import factorial
@@ -38,9 +44,7 @@ _BLOCK = 8192
 #: Longest gap, in units of 1 / damping, that the series covers.
 _SHORT = 0.25
 #: The first term left out is about 1e-17 of the sum at a = 1/4.
-_TERMS = 12
-_PHI = tuple((-1.0) ** k / factorial(k + 1) for k in range(_TERMS))
-_PSI = tuple((-1.0) ** k * (2.0 - 2.0 ** (k - 1)) / factorial(k) for k in range(3, 3 + _TERMS + 2))
+_CHI = tuple((-1.0) ** k / factorial(k + 3) for k in range(11))
 
 
 class Transition(NamedTuple):
@@ -99,7 +103,20 @@ def _damped(profile: Profile, gap: F64, out: Transition) -> None:
     if long.size:
         short, halvings = _halved(gap, damping, long)
         np.multiply(short, damping, out=a)
-    _series(_PHI, a, gain)
+    # chi in q11, a chi - 1/2 in q00, and u / a in gain.
+    np.multiply(a, _CHI[-1], out=q11)
+    for coefficient in _CHI[-2:0:-1]:
+        q11 += coefficient
+        q11 *= a
+    q11 += _CHI[0]
+    np.multiply(q11, a, out=q00)
+    q00 -= 0.5
+    np.multiply(q00, a, out=gain)
+    gain += 1.0
+    np.add(gain, 1.0, out=decay)
+    q00 *= decay
+    q00 *= -0.5
+    q00 -= q11
     gain *= short
     np.multiply(gain, damping, out=decay)
     np.subtract(1.0, decay, out=decay)
@@ -108,7 +125,6 @@ def _damped(profile: Profile, gap: F64, out: Transition) -> None:
     np.add(decay, 1.0, out=q11)
     q11 *= gain
     q11 *= 0.5 * slope_variance
-    _series(_PSI, a, q00)
     q00 *= short
     q00 *= short
     q00 *= slope_variance
@@ -127,15 +143,6 @@ def _halved(gap: F64, damping: float, long: I64) -> tuple[F64, I64]:
         halvings[long] += 1
         long = long[short[long] * damping > _SHORT]
     return short, halvings
-
-
-def _series(coefficients: tuple[float, ...], a: F64, out: F64) -> None:
-    """Horner's rule, into `out`."""
-    np.multiply(a, coefficients[-1], out=out)
-    for coefficient in coefficients[-2:0:-1]:
-        out += coefficient
-        out *= a
-    out += coefficients[0]
 
 
 def _double(t: Transition, times: I64) -> None:

@@ -34,7 +34,7 @@ def _excess(profile: Profile) -> F64:
     return excess
 
 
-def quality(profile: Profile, nis: F64, rate: F64, source: U8) -> F64:
+def quality(profile: Profile, nis: F64, rate: F64, source: U8, out: F64 | None = None) -> F64:
     """Quality of each reading.
 
     Args:
@@ -42,17 +42,18 @@ def quality(profile: Profile, nis: F64, rate: F64, source: U8) -> F64:
         nis: Normalised innovation squared; NaN for a user's first reading, which fits.
         rate: Squared distance over the allowed one, as in `forward.Path`.
         source: Source codes.
+        out: Where to write.
 
     Returns:
         Values in [0, 1], of the inputs' shape.
     """
     weights = profile.quality
     total = weights.fit + weights.rate + weights.source
-    badness = np.fmax(nis, 0.0)
+    badness = np.fmax(nis, 0.0, out=out)
     badness *= weights.fit / total / profile.gate
     badness += rate * (weights.rate / total)
     # 1 + the mean of what is bad: the 1 comes with the source's part.
-    badness += (1.0 + _excess(profile) * (weights.source / total))[source]
+    badness += (1.0 + _excess(profile) * (weights.source / total)).take(source, mode="clip")
     return np.divide(1.0, badness, out=badness)
 
 

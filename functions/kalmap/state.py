@@ -12,6 +12,7 @@ from kalmap.errors import InvalidInput
 from kalmap.model import MICROSECONDS_PER_DAY, transition
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I64
+from kalmap.recovery import Recovery
 
 
 class StateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class Settled(NamedTuple):
     estimate: F64
     """Level, slope, p00, p01, p11."""
     as_of: I64
-    recovery: gate.Recovery
+    recovery: Recovery
     state: Decoded
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kalmap.codec import RESTARTED
-from kalmap.gate import Columns, Recovery, Rules
+from kalmap.gate import Columns, Rules
 from kalmap.outcome import Reason
 from kalmap.readings import F64
+from kalmap.recovery import Recovery
 
 if TYPE_CHECKING:
     from kalmap.forward import Path

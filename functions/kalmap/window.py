@@ -29,15 +29,18 @@ class Merged(NamedTuple):
     """Those readings, user after user in key order; marks are the stored ones, 0 for new."""
     origin: I64
     """(entries,) Position among the new readings; -1 for a stored one."""
+    plain: bool
+    """The entries are the new readings, all and as they came: the usual backfill."""
 
 
-def merge(profile: Profile, state: Decoded, new: Readings, now: int) -> Merged:
+def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: int) -> Merged:
     """Bring new readings and stored windows together.
 
     Args:
         profile: Gives the plausible range and the tolerance for the future.
         state: Of the users that `new.user` counts.
         new: Readings, user after user, within a user in any order.
+        arrivals: (users,) How many of each.
         now: The batch's time, microseconds since 1970 UTC.
 
     Returns:
@@ -59,9 +62,18 @@ def merge(profile: Profile, state: Decoded, new: Readings, now: int) -> Merged:
         )
         reason[(reason == 0) & mark.exists[new.user] & absorbed] = Reason.TOO_LATE
 
-    counts, user, entries, origin = _together(state, new, np.flatnonzero(reason == 0))
-    entries, origin = _sort(user, entries, origin, new.index)
-    stored = _first_of_key(user, entries, origin, reason)
+    everything = live = np.arange(reason.size)
+    if reason.any():
+        live = np.flatnonzero(reason == 0)
+        arrivals = np.bincount(new.user[live], minlength=users)
+    counts, user, entries, origin = _together(state, new, live, arrivals)
+    unordered = entries.time[1:] <= entries.time[:-1]
+    unordered &= user[1:] == user[:-1]
+    if unordered.any():
+        entries, origin = _sort(unordered, user, entries, origin, new.index)
+        stored = _first_of_key(user, entries, origin, reason)
+    else:
+        stored = np.ones(user.size, np.bool_)
     low, high = profile.range
     plausible = entries.value >= low
     plausible &= entries.value <= high
@@ -76,16 +88,17 @@ def merge(profile: Profile, state: Decoded, new: Readings, now: int) -> Merged:
         fresh |= state.foreign & (state.failure == 0)
         if not fresh.all():
             counts, user, entries, origin = _only(fresh[user], users, user, entries, origin)
-    return Merged(reason, counts, entries, origin)
+    return Merged(reason, counts, entries, origin, origin is everything)
 
 
-def _together(state: Decoded, new: Readings, live: I64) -> tuple[I64, I64, Entries, I64]:
+def _together(
+    state: Decoded, new: Readings, live: I64, arrivals: I64
+) -> tuple[I64, I64, Entries, I64]:
     """Windows and live readings in one run per user: the window first, then the new ones."""
     users = state.counts.size
     if live.size < new.time.size:
         new = Readings._make(column[live] for column in new)
     user = new.user.astype(np.int64)
-    arrivals = np.bincount(user, minlength=users)
     # + 0.0 makes -0.0 the 0.0 it equals, or bits would depend on which duplicate came first.
     value = new.value + 0.0
     mark = np.zeros(live.size, np.uint8)
@@ -105,16 +118,21 @@ def _together(state: Decoded, new: Readings, live: I64) -> tuple[I64, I64, Entri
     return counts, np.repeat(np.arange(users), counts), merged, origin
 
 
-def _sort(user: I64, entries: Entries, origin: I64, index: I64) -> tuple[Entries, I64]:
+def _sort(
+    unordered: Bool, user: I64, entries: Entries, origin: I64, index: I64
+) -> tuple[Entries, I64]:
     """Each user's readings in key order, and their origins; equal keys by window, then index.
 
     Most users' readings come in order and after their window, so only the others are moved.
+
+    Args:
+        unordered: (entries - 1,) Whether the next entry is the same user's and not later.
+        user: (entries,) Whose they are, ascending.
+        entries: Windows, and after each the new readings.
+        origin: Where they came from.
+        index: Rank of the new readings.
     """
     time = entries.time
-    unordered = time[1:] <= time[:-1]
-    unordered &= user[1:] == user[:-1]
-    if not unordered.any():
-        return entries, origin
     movable = np.zeros(int(user[-1]) + 1, np.bool_)
     movable[user[1:][unordered]] = True
     slots = np.flatnonzero(movable[user])
@@ -157,8 +175,6 @@ def _first_of_key(user: I64, entries: Entries, origin: I64, reason: U8) -> Bool:
     """Which entries are the first of their key; the others' reasons are set."""
     first = np.ones(user.size, np.bool_)
     ties = (entries.time[1:] == entries.time[:-1]) & (user[1:] == user[:-1])
-    if not ties.any():
-        return first
     ties &= (entries.tag[1:] == entries.tag[:-1]) & (entries.hash[1:] == entries.hash[:-1])
     first[1:] = ~ties
     again = np.flatnonzero(~first)
