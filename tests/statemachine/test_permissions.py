@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.statemachine.batches import always, batch, other_writer, readings
 from tests.statemachine.engine import deployed
 from tests.statemachine.permissions import allowed, recorded
-from tests.statemachine.batches import always, batch, other_writer, readings
 
 #: Called by the API, or by the platform, and not by this state machine.
 OTHERS_TEST_THEM = {"ApiFunction"}
