@@ -40,7 +40,6 @@ same folder:
   api /measurements -d '{{"measurements": [{{"user_id": "u-17",
     "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
   api /users/u-17
-  api /openapi.json
 
 README.md has a line for each entry. States and batches stay in {directory}.
 Ctrl-C ends it."""

@@ -44,10 +44,9 @@ def test_the_lines_that_it_shows_work_as_they_stand(served):
         check=True,
         timeout=60,
     ).stdout.splitlines()
-    answer, user, document = map(json.loads, told)
+    answer, user = map(json.loads, told)
     assert [one["status"] for one in answer["results"]] == ["accepted"]
     assert user["level"] == 81.4
-    assert document["openapi"].startswith("3.")
 
 
 def test_ctrl_c_ends_it_and_what_it_stored_is_kept(served):

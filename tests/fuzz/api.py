@@ -147,7 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="most of an operation")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
-    found = os.environ.get("SCHEMATHESIS") or shutil.which("schemathesis")
+    found = shutil.which(os.environ.get("SCHEMATHESIS", "schemathesis"))
     if found is None:
         sys.exit("There is no program schemathesis; `make fuzz` installs it.")
-    sys.exit(main(found, arguments.examples, arguments.seed))
+    sys.exit(main(str(Path(found).absolute()), arguments.examples, arguments.seed))
