@@ -100,7 +100,8 @@ def served(checkout: Path):
 
 def answers(printed: str) -> list[Any]:
     """The API's answers among what a script printed."""
-    return [json.loads(one) for one in re.findall(r"^\{$.*?^\}$", printed, re.MULTILINE | re.DOTALL)]
+    found = re.findall(r"^\{$.*?^\}$", printed, re.MULTILINE | re.DOTALL)
+    return [json.loads(one) for one in found]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
