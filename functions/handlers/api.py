@@ -8,8 +8,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 
 from handlers import api_batches, api_measurements, api_users
-from handlers.edge import Event, logger, metrics
-from handlers.gateway import Call, encoded, problem, refusal, resident_mb
+from handlers.edge import Event, logger, metrics, resident_mb
+from handlers.gateway import Call, encoded, problem, refusal
 from handlers.states import breaker, memory, recent
 from kalmap.api.openapi import document
 from kalmap.api.wire import Health

@@ -137,11 +137,20 @@ def step(name: str) -> Callable[[Callable[[Task], Any]], Handler]:
 
 def peak_memory_mb() -> float:
     """The most memory this process has held at a time."""
+    # Unlike getrusage's figure, this one forgets the process that started this one.
+    return _memory_mb("VmHWM")
+
+
+def resident_mb() -> float:
+    """Memory that the process holds now; where that cannot be read, what it held at most."""
+    return _memory_mb("VmRSS")
+
+
+def _memory_mb(field: str) -> float:
     try:
         with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
-            # Unlike getrusage's figure, this one forgets the process that started this one.
-            [peak] = [line.split()[1] for line in status if line.startswith("VmHWM")]
-        return int(peak) / 1024
+            [kilobytes] = [line.split()[1] for line in status if line.startswith(field)]
+        return int(kilobytes) / 1024
     except (OSError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: bytes
 

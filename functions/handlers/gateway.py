@@ -2,13 +2,10 @@
 
 import base64
 import gzip
-import resource
-import sys
 import traceback
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -207,13 +204,3 @@ def presigned(key: str, seconds: int, operation: str = "get_object") -> str:
 @cache
 def _signer() -> Any:
     return boto3.client("s3", config=Config(signature_version="s3v4"))
-
-
-def resident_mb() -> float:
-    """Memory that the process holds now; where that cannot be read, what it held at most."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        unit = 1024 if sys.platform == "linux" else 1024 * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return pages * resource.getpagesize() / 2**20

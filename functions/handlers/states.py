@@ -10,8 +10,7 @@ from typing import Any
 import boto3
 import msgspec
 
-from handlers.edge import logger, work_bucket
-from handlers.gateway import resident_mb
+from handlers.edge import logger, resident_mb, work_bucket
 from handlers.settings import Settings, read_settings
 from kalmap.api.access import States
 from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates

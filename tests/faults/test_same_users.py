@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.faults.domain_alone import folded
+from tests.domain_alone import folded
 from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.test_end_to_end import rule
 from tests.faults.two_batches import batch, jsonl
@@ -98,4 +98,4 @@ def test_with_more_readings_than_a_window_each_has_one_result_and_none_counts_tw
     assert MOST * USERS < len(in_time) < 56 * USERS
     # One count too many or too few of any reading, and no state would be the same.
     found = {user: state.body for user, state in states(one_shard.items()).items()}
-    assert found == folded(PROFILE, in_time)
+    assert found == folded(PROFILE, jsonl(in_time))

@@ -7,7 +7,7 @@ import pytest
 from kalmap.codec import FORMAT
 from kalmap.profile import builtin_profile, digest, load_profile
 from kalmap.state import describe
-from tests.faults.domain_alone import folded
+from tests.domain_alone import folded
 from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.two_batches import FIRST, SECOND, batch, jsonl, reading
 from tests.tables import ROOT
@@ -118,7 +118,7 @@ def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, quiet):
     assert ran.summary["readings"]["failed"] == {}
     assert ran.summary["adopt_profile"] is True
     after = states(between.items())
-    expected = folded(BUILTIN, many[40:], {user: before}, adopt_profile=True)
+    expected = folded(BUILTIN, jsonl(many[40:]), {user: before}, adopt_profile=True)
     assert after[user].body == expected[user]
     assert describe(after[user].body, BUILTIN).profile_digest == digest(BUILTIN).hex()
     # Nobody else's profile had changed, so nothing else of theirs is another.

@@ -1,0 +1,40 @@
+"""What states must be, by the domain alone: no cloud, no store, no shards, no state machine."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kalmap.fold import fold_users
+from kalmap.profile import Profile
+from kalmap.readings import Readings
+from kalmap.records.parse import parse
+
+#: 2027-01-15: after every reading of the tests.
+NOW = 1_800_000_000_000_000
+
+
+def folded(
+    profile: Profile,
+    content: bytes,
+    before: Mapping[str, bytes] | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    adopt_profile: bool = False,
+) -> dict[str, bytes]:
+    """States by user after one batch of a file's content, from earlier states by user."""
+    states = dict(before or {})
+    parsed = parse([content], columns=columns, profile=profile)
+    codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
+    readings = Readings(
+        user=parsed.user,
+        time=parsed.time,
+        value=parsed.value,
+        source=codes[parsed.source],
+        tag=parsed.tag,
+        hash=parsed.hash,
+        index=parsed.ordinal,
+    )
+    stored = [states.get(user) for user in parsed.users]
+    done = fold_users(profile, stored, readings, NOW, adopt_profile=adopt_profile)
+    bodies = zip(parsed.users, done.bodies, strict=True)
+    return states | {user: body for user, body in bodies if body is not None}
