@@ -116,7 +116,8 @@ class DataDirectory:
                         raise WrongUsage(
                             f"The data directory {self.path} is in use by another kalmap command"
                             f"{f' (process {holder})' if holder else ''}. Wait until it has ended, "
-                            f"or name another directory with --data-dir."
+                            f"end it with Ctrl-C if it is `kalmap serve`, or name another "
+                            f"directory with --data-dir."
                         ) from None
                     time.sleep(0.1)
                 else:

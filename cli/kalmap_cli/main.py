@@ -29,7 +29,7 @@ examples:
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
   kalmap tune readings.jsonl --out my-weight.json
 
-exit codes: 0 done, 1 the batch failed, 2 wrong usage
+exit codes: 0 done, 1 the batch failed, 2 wrong usage, 130 interrupted
 """
 
 
@@ -62,7 +62,7 @@ def _main(argv: Sequence[str] | None) -> int:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except SystemExit as end:
-        # argparse has printed its own sentence, or the help that was asked for.
+        # argparse has printed the help that was asked for.
         return end.code if isinstance(end.code, int) else WRONG_USAGE
     except WrongUsage as error:
         return _complain(error, WRONG_USAGE)
@@ -103,8 +103,8 @@ def _unexpected(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, NoCredentialsError | NoRegionError):
         return _complain(
-            f"AWS cannot be asked: {_as_sentence(error)} Set them up with `aws configure`, or run "
-            f"without --stack on the local cloud.",
+            f"AWS cannot be asked: {_as_sentence(error)} Set region and credentials with "
+            f"`aws configure`, or run without --stack on the local cloud.",
             WRONG_USAGE,
         )
     if isinstance(error, EndpointConnectionError):
@@ -118,15 +118,25 @@ def _unexpected(error: Exception) -> int:
     )
 
 
-def _as_sentence(error: Exception) -> str:
+def _as_sentence(error: Exception | str) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if text.endswith(".") else f"{text}."
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with a sentence, as the commands themselves do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise WrongUsage(
+            f"{_as_sentence(message[:1].upper() + message[1:])} `{self.prog} --help` has examples."
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kalmap",
-        description="Is each reading believable, and what is the true level now? One Kalman "
+        description="Is each reading believable, and what is the true level now? One Kalman\n"
         "filter per user, over batches of any size, on AWS or on this machine.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -325,8 +335,7 @@ def _add_simulate(commands: Any) -> None:
         "simulate",
         "make up realistic body-weight readings, with their truth",
         "  kalmap simulate --users 50 --days 90 --seed 1 --out readings.jsonl\n"
-        "  kalmap simulate --users 1000 --days 30 --seed 7 --out readings.csv "
-        "--truth truth.jsonl",
+        "  kalmap simulate --users 1000 --days 30 --seed 7 --out r.csv --truth t.jsonl",
     )
     for name, what in (
         ("users", "number of users"),

@@ -20,7 +20,7 @@ from kalmap_cli.cloud import Clients, LocalCloud
 from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.deploy import STACK, deploy
 from kalmap_cli.exits import DONE, RunFailed, WrongUsage
-from kalmap_cli.screen import Screen, print_summary
+from kalmap_cli.screen import ID_SHOWN, Screen, print_summary
 
 _HEAD_BYTES = 65_536
 #: Seconds between two looks at a batch. AWS limits how often its API may be asked.
@@ -127,7 +127,7 @@ def _print_fetched(fetched: drive.Fetched) -> None:
         print(f"revised   {fetched.revisions}: earlier readings judged anew")
     if fetched.failed:
         batch = fetched.content.get("batch_id", "BATCH")
-        print(f"failed    {fetched.failed}; `kalmap retry {batch[:12]}` runs them again")
+        print(f"failed    {fetched.failed}; `kalmap retry {batch[:ID_SHOWN]}` runs them again")
     sys.stdout.flush()
 
 

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from kalmap_cli.drive import Progress
 
+#: Letters of a batch's id: enough to tell it from others, and what `kalmap retry` takes.
+ID_SHOWN = 12
 _KINDS = ("rejected", "invalid", "failed")
 
 

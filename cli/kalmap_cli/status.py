@@ -12,7 +12,7 @@ from rich.console import Console
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.run import Target, target
-from kalmap_cli.screen import print_summary
+from kalmap_cli.screen import ID_SHOWN, print_summary
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 
@@ -81,7 +81,7 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
     rows: list[tuple[str, ...]] = [_COLUMNS]
     rows += [
         (
-            str(item["batch_id"]),
+            str(item["batch_id"])[:ID_SHOWN],
             str(item.get("status", "")).lower(),
             str(item.get("started_at", ""))[:19].replace("T", " "),
             *(_figure(item, name) for name in ("received", "accepted", "users")),

@@ -156,8 +156,9 @@ def test_status_lists_the_batches_and_shows_one(demo, repeated):
     batch = json.loads((repeated / "summary.json").read_text())["batch_id"]
     rows = [line for line in listed.out.splitlines() if "succeeded" in line]
     assert len(rows) == 4
-    assert rows[0].startswith(batch)
-    one = kalmap("status", batch[:8], "--data-dir", demo / "data", cwd=demo)
+    assert rows[0].startswith(f"{batch[:12]} ")
+    assert all(len(row) <= 80 for row in rows), "a terminal's width, where there is no reason"
+    one = kalmap("status", rows[0].split()[0], "--data-dir", demo / "data", cwd=demo)
     assert one.code == 0
     assert batch in one.out
     assert "duplicate" in one.out

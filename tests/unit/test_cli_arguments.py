@@ -169,19 +169,29 @@ def test_the_data_directory_comes_from_the_environment_where_no_option_names_one
 
 
 def test_no_command_an_unknown_one_and_an_abbreviated_option_are_wrong_usage(capsys, good):
-    assert main([]) == 2
-    assert main(["frobnicate"]) == 2
-    assert main(["run", good, "--prof", "x"]) == 2
-    assert "Traceback" not in capsys.readouterr().err
+    for arguments, word in (
+        ([], "COMMAND"),
+        (["frobnicate"], "'frobnicate'"),
+        (["run", good, "--prof", "x"], "--prof"),
+        (["simulate", "--users", "many"], "'many'"),
+    ):
+        sentence = refused(capsys, *arguments)
+        assert sentence.startswith("kalmap: ")
+        assert word in sentence
+        assert sentence.endswith("--help` has examples.\n")
 
 
-def test_every_command_has_help_with_examples(capsys):
+def test_every_command_has_help_with_examples_that_fits_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
-    for command in ("run", "status", "states", "serve", "simulate", "tune"):
-        assert command in told
+    assert all(len(line) <= 80 for line in told.splitlines())
+    for command in ("run", "status", "retry", "states", "serve", "simulate", "tune"):
+        assert f"  kalmap {command}" in told
         assert main([command, "--help"]) == 0
-        assert f"examples:\n  kalmap {command}" in capsys.readouterr().out
+        own = capsys.readouterr().out
+        assert f"examples:\n  kalmap {command}" in own
+        assert all(len(line) <= 80 for line in own.splitlines())
 
 
 def test_a_gzipped_file_passes_the_checks(tmp_path):
