@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("fu
 import msgspec
 import numpy as np
 
-from kalmap.fold import Folded, fold_users
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason
 from kalmap.profile import Profile, builtin_profile
 from kalmap.readings import Readings

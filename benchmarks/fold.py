@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "functions"))
 
 import numpy as np
 
-from kalmap.fold import fold_users
-from kalmap.model import MICROSECONDS_PER_DAY, measurement_variances
+from kalmap.filter.fold import fold_users
+from kalmap.filter.model import MICROSECONDS_PER_DAY, measurement_variances
 from kalmap.profile import Profile, builtin_profile
 from kalmap.readings import Readings
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.fold import fold_users
+from kalmap.filter.fold import fold_users
 from kalmap.profile import builtin_profile
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kalmap.fold import fold_users
+from kalmap.filter.fold import fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
 from kalmap.records.parse import parse

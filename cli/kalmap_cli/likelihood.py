@@ -13,13 +13,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kalmap import gate
-from kalmap.codec import REASON_BITS, RESTARTED
-from kalmap.forward import forward
-from kalmap.model import measurement_variances
+from kalmap.filter import gate
+from kalmap.filter.columns import REASON_BITS, RESTARTED, Recovery
+from kalmap.filter.forward import forward
+from kalmap.filter.model import measurement_variances
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, UNKNOWN_SOURCE
-from kalmap.recovery import Recovery
 
 #: Share of readings that the mixture takes for wild.
 _WILD = 0.01

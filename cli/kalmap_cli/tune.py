@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from kalmap.errors import InvalidProfile
-from kalmap.model import MICROSECONDS_PER_DAY
+from kalmap.filter.model import MICROSECONDS_PER_DAY
 from kalmap.profile import Profile, builtin_profile, load_profile
 from kalmap.records.formats import csv_header, detect_format
 from kalmap.records.parse import parse

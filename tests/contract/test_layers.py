@@ -10,12 +10,13 @@ LIBRARY = ROOT / "functions" / "kalmap"
 #: What each folder may import besides its own modules and the library's root, "".
 LOWER = {
     "": set(),
+    "filter": set(),
     "records": set(),
     "store": set(),
-    "results": {"records", "store"},
+    "results": {"filter", "records", "store"},
     "batch": {"records", "results", "store"},
-    "pipeline": {"batch", "records", "results", "store"},
-    "api": {"batch", "records", "results", "store"},
+    "pipeline": {"batch", "filter", "records", "results", "store"},
+    "api": {"batch", "filter", "records", "results", "store"},
 }
 AWS = {"boto3", "botocore", "aws_lambda_powertools", "handlers"}
 OUTSIDE = {"os", "random", "time", "socket", "subprocess", "urllib"}

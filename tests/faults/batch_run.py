@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kalmap.errors import StoreUnavailable
-from kalmap.fold import fold_users
+from kalmap.filter.fold import fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
 from kalmap.store.states import Change, StateStore, StoredState

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from kalmap.codec import FORMAT
+from kalmap.filter.codec import FORMAT
+from kalmap.filter.state import describe
 from kalmap.profile import builtin_profile, digest, load_profile
-from kalmap.state import describe
 from tests.domain_alone import folded
 from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.two_batches import FIRST, SECOND, batch, jsonl, reading

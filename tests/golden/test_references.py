@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from kalmap.fold import fold_users
+from kalmap.filter.fold import fold_users
+from kalmap.filter.state import settle
 from kalmap.profile import builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE
-from kalmap.state import settle
 from tests.property.histories import DAY, START, Reading, columns
 
 REFERENCES = json.loads(Path(__file__).with_name("references.json").read_bytes())

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalmap.fold import Folded, fold_users
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, builtin_profile
 from tests.property.histories import NOW, Reading, cases, columns, histories, profiles

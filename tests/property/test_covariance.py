@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalmap import codec
-from kalmap.fold import fold_users
+from kalmap.filter import codec
+from kalmap.filter.fold import fold_users
+from kalmap.filter.state import predict, settle
 from kalmap.profile import builtin_profile, digest
-from kalmap.state import predict, settle
 from tests.property.histories import (
     DAY,
     NOW,

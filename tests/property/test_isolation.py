@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalmap import codec, forward
 from kalmap.errors import InvalidInput
-from kalmap.fold import fold_users
+from kalmap.filter import codec, forward
+from kalmap.filter.fold import fold_users
+from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, digest
-from kalmap.state import describe
 from tests.property.histories import DAY, NOW, START, Reading, columns, histories
 from tests.property.test_batches import same
 

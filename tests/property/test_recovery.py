@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kalmap.fold import Folded, fold_users
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.units import mix_ups

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalmap import fold, forward
+from kalmap.filter import fold, forward
 from kalmap.profile import builtin_profile
 from tests.property.histories import (
     DAY,

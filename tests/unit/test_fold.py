@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from kalmap.fold import fold_users
-from kalmap.model import measurement_variances, transition
+from kalmap.filter.fold import fold_users
+from kalmap.filter.model import measurement_variances, transition
+from kalmap.filter.quality import components
+from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, load_profile
-from kalmap.quality import components
-from kalmap.state import describe
 from tests.property.histories import DAY, SECOND, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from kalmap.model import measurement_variances, transition
+from kalmap.filter.model import measurement_variances, transition
 from kalmap.profile import builtin_profile
 from kalmap.readings import UNKNOWN_SOURCE
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from kalmap import codec
 from kalmap.errors import InvalidInput
-from kalmap.fold import fold_users, predict
+from kalmap.filter import codec
+from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES
+from kalmap.filter.fold import fold_users, predict
+from kalmap.filter.state import describe
 from kalmap.profile import MAX_NAME, builtin_profile, digest
-from kalmap.state import describe
 from tests.property.histories import DAY, NOW, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
@@ -25,7 +26,7 @@ def _body(history):
 
 def test_the_largest_item_stays_within_one_write_unit():
     body = _body(_history(100))
-    assert len(body) == codec.HEADER_BYTES + 24 * codec.ENTRY_BYTES
+    assert len(body) == HEADER_BYTES + 24 * ENTRY_BYTES
     # DynamoDB counts names and values; a number takes a byte per two digits and one or two more.
     names = len("user_idprofileversionlevelslopeas_ofstate")
     numbers = 12 + 2 * 13

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kalmap.window import _key_order
+from kalmap.filter.window import _key_order
 
 
 @pytest.mark.parametrize("span", [0, 1, 10**6, 2**50, 2**62])

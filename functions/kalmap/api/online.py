@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.api.access import States
-from kalmap.cohort import Revisions, joined
 from kalmap.errors import StoreUnavailable
-from kalmap.fold import Folded, fold_users
+from kalmap.filter.cohort import Revisions, joined
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I32, Bool, Readings

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from kalmap import codec
 from kalmap.api.wire import Interval, UserView
 from kalmap.batch.identity import microseconds
 from kalmap.errors import InvalidInput, InvalidProfile
+from kalmap.filter import codec
+from kalmap.filter.state import describe, predict
 from kalmap.profile import Profile, builtin_profile, digest
-from kalmap.state import describe, predict
 from kalmap.store.item import StoredItem
 
 _PROBABILITY = 0.95

@@ -6,7 +6,7 @@ import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Batch
-from kalmap.fold import Folded, fold_users
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Status
 from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kalmap.fold import Folded
+from kalmap.filter.fold import Folded
 from kalmap.store.item import Change, StoredState
 
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap.cohort import Revisions
+from kalmap.filter.cohort import Revisions
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool

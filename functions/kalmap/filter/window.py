@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap.codec import Decoded, Entries, key_above, ranges
+from kalmap.filter.columns import Decoded, Entries, key_above, ranges
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import I64, U8, Bool, Readings

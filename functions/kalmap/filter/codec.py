@@ -21,31 +21,35 @@ What does not exist is zero, so equal states are equal bytes. Everything is a mu
 three 8-byte words, so that many bodies are decoded as one array of such rows.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES, HEADER_ROWS, Bodies, room, sizes
+from kalmap.filter.columns import (
+    REASON_BITS,
+    RESTARTED,
+    Checkpoints,
+    Decoded,
+    Entries,
+    key_above,
+    no_checkpoints,
+    no_entries,
+    ranges,
+)
 from kalmap.outcome import Reason
-from kalmap.readings import F64, I64, U8, U64, Bool
+from kalmap.readings import I64, U8, U64, Bool
 
 FORMAT = 1
-HEADER_BYTES = 120
-ENTRY_BYTES = 24
 MAX_ENTRIES = 24
 
-#: Users encoded, or cut, at once: what is worked out of their readings stays in a level-2 cache.
+#: Users encoded at once: what is worked out of their readings stays in a level-2 cache.
 _BLOCK = 4096
-
-#: Bits of an entry's last byte.
-REASON_BITS = 0x03
-RESTARTED = 0x04
-TAG = 0x80
 
 _HEADER_WORDS = HEADER_BYTES // 8
 _HEADER = np.dtype((np.void, HEADER_BYTES))
-_HEADER_ROWS = HEADER_BYTES // ENTRY_BYTES
 _LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_ENTRIES + 1)
 _OFFSET_BITS = np.uint64(48)
 _OFFSET = np.uint64((1 << 48) - 1)
@@ -56,74 +60,6 @@ _MULTIPLIERS = np.arange(1, 32, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C
 
 #: Beyond this no profile lets an estimate or a reading be; below it no square overflows.
 _HUGE = 1e15
-
-
-class Checkpoints(NamedTuple):
-    """What each user's filter was after the last reading absorbed; arrays of shape (users,)."""
-
-    exists: Bool
-    time: I64
-    """Microseconds: as-of time, and the first part of the last key absorbed."""
-    tag: U8
-    hash: U64
-    estimate: F64
-    """(5, users): level, slope, p00, p01, p11; zeros where none exists."""
-    candidate: F64
-    """(5, users): the same of the recovery candidate; zeros where there is none."""
-    agreeing: U8
-    """Rejected readings that agree on the candidate."""
-    support: U8
-    """Accepted readings since the filter (re)started, saturated."""
-
-
-class Entries(NamedTuple):
-    """Window readings of all users, user after user in key order; arrays of shape (entries,)."""
-
-    time: I64
-    value: F64
-    source: U8
-    tag: U8
-    hash: U64
-    mark: U8
-    """REASON_BITS and RESTARTED of what was decided last."""
-
-
-class Decoded(NamedTuple):
-    """The states of some users as columns."""
-
-    failure: U8
-    """(users,) Reason.CORRUPT_STATE, PROFILE_CHANGED, or 0."""
-    foreign: Bool
-    """(users,) The state was folded under another profile (and adopted, if no failure)."""
-    checkpoints: Checkpoints
-    counts: I64
-    """(users,) Window readings; 0 for new and failed users."""
-    entries: Entries
-
-
-def no_checkpoints(users: int) -> Checkpoints:
-    """Checkpoints of users without a state."""
-    return Checkpoints(
-        np.zeros(users, np.bool_),
-        np.zeros(users, np.int64),
-        np.zeros(users, np.uint8),
-        np.zeros(users, np.uint64),
-        np.zeros((5, users)),
-        np.zeros((5, users)),
-        np.zeros(users, np.uint8),
-        np.zeros(users, np.uint8),
-    )
-
-
-def _no_entries() -> Entries:
-    return Entries(*(np.zeros(0, kind) for kind in ("i8", "f8", "u1", "u1", "u8", "u1")))
-
-
-def sizes(bodies: Sequence[bytes | None]) -> I64:
-    """Bytes of each body; -1 for none."""
-    if bodies.count(None) == len(bodies):
-        return np.full(len(bodies), -1)
-    return np.array([-1 if body is None else len(body) for body in bodies])
 
 
 def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False) -> Decoded:
@@ -147,7 +83,7 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
     failure[(lengths >= 0) & ~fitting] = Reason.CORRUPT_STATE
     row_of = np.flatnonzero(fitting)
     if not row_of.size:
-        return Decoded(failure, foreign, checkpoints, counts, _no_entries())
+        return Decoded(failure, foreign, checkpoints, counts, no_entries())
 
     data = b"".join([bodies[user] for user in row_of.tolist()])  # type: ignore[misc]
     words = np.frombuffer(data, "<u8")
@@ -157,8 +93,8 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
     small = header[:, :1].copy().view(np.uint8)
     checksum = header[:, 0] >> np.uint64(32)
     header[:, 0] &= np.uint64(0xFFFFFFFF)
-    window = lengths - _HEADER_ROWS
-    place = 3 * ranges(starts + _HEADER_ROWS, window)
+    window = lengths - HEADER_ROWS
+    place = 3 * ranges(starts + HEADER_ROWS, window)
     packed, values, hashes = (words[place + number] for number in range(3))
     owner = np.repeat(np.arange(row_of.size), window)
 
@@ -252,29 +188,6 @@ def _sound_windows(
     return ~np.logical_or.reduceat(bad, first)
 
 
-Key = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint64]]
-
-
-def key_above(keys: tuple[NDArray, ...], others: tuple[NDArray, ...]) -> Bool:  # type: ignore[type-arg]
-    """Elementwise keys > others, as (time, tag, hash)."""
-    time, tag, digest = keys
-    other_time, other_tag, other_digest = others
-    above = time > other_time
-    tie = time == other_time
-    if tie.any():
-        higher = (tag > other_tag) | ((tag == other_tag) & (digest > other_digest))
-        above |= tie & higher
-    return above
-
-
-def ranges(starts: I64, lengths: I64) -> I64:
-    """Concatenation of arange(start, start + length) for each pair."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if ends.size else 0
-    positions: I64 = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-    return positions
-
-
 def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
     """Checksum of each body, u32 in u64.
 
@@ -300,7 +213,7 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
 
 def _headers(words: U64) -> NDArray[np.void]:
     """What would be a header at each row of a buffer: overlapping views, without a copy."""
-    rows = words.size // 3 - _HEADER_ROWS + 1
+    rows = words.size // 3 - HEADER_ROWS + 1
     return np.ndarray((rows,), _HEADER, words, strides=(ENTRY_BYTES,))
 
 
@@ -308,66 +221,6 @@ def _mix(words: U64) -> None:
     """Let high bits reach low ones, in place (a step of splitmix64; Steele et al., 2014)."""
     words ^= words >> np.uint64(30)
     words *= np.uint64(0xBF58476D1CE4E5B9)
-
-
-class Bodies(Sequence[bytes | None]):
-    """States of users in one buffer: a body is cut out of it only where it is asked for.
-
-    To the fold, which makes many and looks at none, an object for each would be a sixth of its
-    time. A slice is a view, also to write to.
-    """
-
-    def __init__(self, words: U64, starts: I64, rows: I64) -> None:
-        self.words = words
-        """The buffer, in rows of three words, with gaps between bodies."""
-        self.starts = starts
-        """(users,) First row of each body."""
-        self.rows = rows
-        """(users,) Its length; 0 for None."""
-
-    def __len__(self) -> int:
-        return self.rows.size
-
-    @overload
-    def __getitem__(self, user: int) -> bytes | None: ...
-    @overload
-    def __getitem__(self, user: slice) -> "Bodies": ...
-    def __getitem__(self, user: int | slice) -> "bytes | Bodies | None":
-        if isinstance(user, slice):
-            return Bodies(self.words, self.starts[user], self.rows[user])
-        start, rows = int(self.starts[user]), int(self.rows[user])
-        return self.words[3 * start : 3 * (start + rows)].tobytes() if rows else None
-
-    def __iter__(self) -> Iterator[bytes | None]:
-        for first in range(0, len(self), _BLOCK):
-            starts = self.starts[first : first + _BLOCK]
-            ends = starts + self.rows[first : first + _BLOCK]
-            low = int(starts.min())
-            data = self.words[3 * low : 3 * int(ends.max())].tobytes()
-            cuts = zip(
-                (ENTRY_BYTES * (starts - low)).tolist(),
-                (ENTRY_BYTES * (ends - low)).tolist(),
-                strict=True,
-            )
-            for start, end in cuts:
-                yield data[start:end] if end > start else None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def room(most: I64) -> Bodies:
-    """Room for bodies, all None as yet.
-
-    Args:
-        most: (users,) Window readings that each may get.
-    """
-    rows = most + _HEADER_ROWS
-    ends = np.cumsum(rows)
-    total = int(ends[-1]) if ends.size else 0
-    return Bodies(np.empty(3 * total, "<u8"), ends - rows, np.zeros_like(rows))
 
 
 def encode(
@@ -411,7 +264,7 @@ def encode(
             bodies.words,
             starts[some],
         )
-    bodies.rows[slice(None) if users is None else users] = counts + _HEADER_ROWS
+    bodies.rows[slice(None) if users is None else users] = counts + HEADER_ROWS
     return bodies
 
 
@@ -449,7 +302,7 @@ def _write(
     words = (top, entries.value.view(np.uint64), entries.hash)
     header[:, 0] |= _checksums(header, words, ends - counts) << np.uint64(32)
     _headers(out)[starts] = header.view(_HEADER)[:, 0]
-    place = ranges(starts + _HEADER_ROWS, counts)
+    place = ranges(starts + HEADER_ROWS, counts)
     place *= 3
     for number, word in enumerate(words):
         out[number:][place] = word

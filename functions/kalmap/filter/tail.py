@@ -6,23 +6,18 @@ user never shows. tests/property/test_widths.py holds the two together.
 
 from math import nan
 from struct import Struct
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kalmap.codec import RESTARTED
-from kalmap.gate import Columns, Rules
+from kalmap.filter.columns import RESTARTED, Recovery
+from kalmap.filter.gate import Rules
+from kalmap.filter.path import STEADY_BELOW, Inputs, Path
 from kalmap.outcome import Reason
 from kalmap.readings import F64
-from kalmap.recovery import Recovery
-
-if TYPE_CHECKING:
-    from kalmap.forward import Path
 
 _TOO_FAST = int(Reason.IMPLAUSIBLE_RATE)
 _OUTLIER = int(Reason.OUTLIER)
 _SUSPECT = int(Reason.UNIT_SUSPECT)
-_STEADY_BELOW = 1e-9
 #: What is written of a reading: level, slope, p00, p01, p11, predicted, NIS, rate.
 _ROW = Struct("8d")
 
@@ -32,7 +27,7 @@ _NOTHING: _Five = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 def run(
     rule: Rules,
-    columns: Columns,
+    inputs: Inputs,
     start: int,
     end: int,
     lane: int,
@@ -40,13 +35,13 @@ def run(
     before: F64,
     recovery: Recovery,
     snapshot: int,
-    path: "Path",
+    path: Path,
 ) -> None:
-    """Filter one user's readings from `start` to `end` of the packed columns, into `path`.
+    """Filter one user's readings from `start` to `end` packed, into `path`.
 
     Args:
         rule: The profile's numbers.
-        columns: Packed inputs.
+        inputs: Packed.
         start: First packed reading of the user.
         end: After the last.
         lane: The user's place in `recovery`.
@@ -64,8 +59,8 @@ def run(
     numbers = bytearray(_ROW.size * (end - start))
     write, row = _ROW.pack_into, _ROW.size
     marks = bytearray(end - start)
-    inputs = [part[here].tolist() for part in (*columns[:3], *columns.step)]
-    for number, (z, r, reach, g, e, q00, q01, q11) in enumerate(zip(*inputs, strict=True), 1):
+    rows = [part[here].tolist() for part in (*inputs[:3], *inputs.step)]
+    for number, (z, r, reach, g, e, q00, q01, q11) in enumerate(zip(*rows, strict=True), 1):
         if not known:
             known = True
             x, v, p00, p01, p11 = z, 0.0, r, 0.0, rule.slope_variance
@@ -89,7 +84,7 @@ def run(
                 v = gain * d + v
                 weight = r * inverse
                 new01 = p01 * weight
-                if weight < _STEADY_BELOW:
+                if weight < STEADY_BELOW:
                     ratio = p01 / p00
                     p11 = _positive(p11 - ratio * p01) + ratio * new01
                 else:
@@ -129,9 +124,9 @@ def run(
             path.recovery.candidate[:, lane] = candidate
             path.recovery.agreeing[lane] = agreeing
             path.recovery.support[lane] = support
-    columns_of = np.frombuffer(numbers).reshape(-1, 8).T
-    path.estimate[:, here] = columns_of[:5]
-    path.predicted[here], path.nis[here], path.rate[here] = columns_of[5:]
+    columns = np.frombuffer(numbers).reshape(-1, 8).T
+    path.estimate[:, here] = columns[:5]
+    path.predicted[here], path.nis[here], path.rate[here] = columns[5:]
     path.mark[here] = np.frombuffer(marks, np.uint8)
 
 

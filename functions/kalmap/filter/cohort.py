@@ -5,17 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap import codec, gate, window
-from kalmap.codec import Bodies, Checkpoints, Decoded, Entries
-from kalmap.forward import Path, Scratch, forward
-from kalmap.model import MICROSECONDS_PER_DAY
+from kalmap.filter import codec, gate, window
+from kalmap.filter.bodies import Bodies
+from kalmap.filter.columns import REASON_BITS, RESTARTED, Checkpoints, Decoded, Entries, Recovery
+from kalmap.filter.forward import Scratch, forward
+from kalmap.filter.model import MICROSECONDS_PER_DAY
+from kalmap.filter.path import Path
+from kalmap.filter.quality import quality
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
-from kalmap.quality import quality
 from kalmap.readings import F64, I32, I64, U8, U64, Bool, Readings
-from kalmap.recovery import Recovery
 
-_REASON = np.uint8(codec.REASON_BITS)
+_REASON = np.uint8(REASON_BITS)
 
 
 class Revisions(NamedTuple):
@@ -226,7 +227,7 @@ def _report(
         for column in results[2:]:
             column[unfolded] = np.nan
     np.bitwise_or(reason, mark & _REASON, out=results.reason)
-    np.greater(mark & np.uint8(codec.RESTARTED), 0, out=results.restarted)
+    np.greater(mark & np.uint8(RESTARTED), 0, out=results.restarted)
 
 
 def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, decided: U8) -> Revisions:

@@ -39,7 +39,7 @@ from kalmap.readings import F64, I64
 MICROSECONDS_PER_DAY = 86_400_000_000.0
 
 #: Gaps worked on at once: their few arrays stay in a level-1 or level-2 cache.
-_BLOCK = 8192
+_BLOCK = 16_384
 
 #: Longest gap, in units of 1 / damping, that the series covers.
 _SHORT = 0.25

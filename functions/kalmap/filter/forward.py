@@ -12,43 +12,19 @@ p01 never becomes negative, since it starts at zero and every term of the predic
 the last line is the only difference, and `_steady` replaces it where it could lose its digits.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from kalmap import tail
-from kalmap.codec import ranges
-from kalmap.gate import Columns, Rules
-from kalmap.model import measurement_variances, transition
+from kalmap.filter import tail
+from kalmap.filter.columns import Recovery, ranges
+from kalmap.filter.gate import Rules
+from kalmap.filter.model import measurement_variances, transition
+from kalmap.filter.path import STEADY_BELOW, Inputs, Path
+from kalmap.filter.recovery import Rejections
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
-from kalmap.recovery import Recovery, Rejections
 
 #: Users from which a step is cheaper for numpy than one by one.
 VECTOR_WIDTH = 32
-
-#: Below this R / S, p11 - p01^2 / S may have lost all its digits.
-STEADY_BELOW = 1e-9
-
-
-class Path(NamedTuple):
-    """What the filter went through, in packed columns of shape (readings,)."""
-
-    place: I64
-    """Where in these columns each reading is, readings standing user after user."""
-    estimate: F64
-    """(5, readings) Level, slope, p00, p01, p11 after each reading."""
-    predicted: F64
-    """Level expected before the reading; NaN for a user's very first."""
-    nis: F64
-    """Normalised innovation squared; NaN for a user's very first."""
-    rate: F64
-    """Squared distance from the last estimate, over what rate limit and noise allow; above 1
-    is implausible. 0 for a user's very first."""
-    mark: U8
-    """Reason, and whether the filter restarted here."""
-    recovery: Recovery
-    """Of each user, as it was after `snapshot` readings."""
 
 
 class Scratch:
@@ -117,7 +93,7 @@ def forward(
     reach = np.multiply(packed_gap, rule.rate_limit, out=memory[3])
     reach *= reach
     reach += noise * rule.gate
-    columns = Columns(packed_value, noise, reach, transition(profile, packed_gap, memory[4:9]))
+    inputs = Inputs(packed_value, noise, reach, transition(profile, packed_gap, memory[4:9]))
     at, noted = recovery.of(users), recovery.of(users)
     longer = int(np.count_nonzero(lengths > steps))
     path = Path(
@@ -131,7 +107,7 @@ def forward(
     )
     _vector(
         rule,
-        columns,
+        inputs,
         widths,
         offsets,
         longer,
@@ -152,7 +128,7 @@ def forward(
             known = bool(exists[users[lane]])
         tail.run(
             rule,
-            columns,
+            inputs,
             start,
             end,
             lane,
@@ -188,7 +164,7 @@ def _pull(counts: I64, users: I64, steps: int, widths: I64, offsets: I64, pull: 
 
 def _vector(
     rule: Rules,
-    columns: Columns,
+    inputs: Inputs,
     widths: I64,
     offsets: I64,
     longer: int,
@@ -213,12 +189,12 @@ def _vector(
     edges = offsets.tolist()
     support_limit = np.uint8(rule.recovery)
     rejections = Rejections(
-        rule, columns, offsets, path.estimate, path.rate, path.mark, recovery, path.recovery
+        rule, inputs, offsets, path.estimate, path.rate, path.mark, recovery, path.recovery
     )
     for number, width in enumerate(widths.tolist()):
         here = slice(edges[number], edges[number + 1])
-        z, r, reach = columns.value[here], columns.noise[here], columns.reach[here]
-        g, e, q00, q01, q11 = (part[here] for part in columns.step)
+        z, r, reach = inputs.value[here], inputs.noise[here], inputs.reach[here]
+        g, e, q00, q01, q11 = (part[here] for part in inputs.step)
         x1, v1, a00, a01, a11 = path.estimate[:, here]
         level, nis, rate = path.predicted[here], path.nis[here], path.rate[here]
         if x.size > width:

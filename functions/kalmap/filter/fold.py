@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap import codec, cohort, gate
-from kalmap.forward import Scratch
+from kalmap.filter import cohort, gate
+from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES, Bodies, room, sizes
+from kalmap.filter.forward import Scratch
+from kalmap.filter.state import predict
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I32, I64, U8, Bool, Readings
-from kalmap.state import predict
 
 __all__ = ["Folded", "fold_users", "predict"]
 
@@ -54,7 +55,7 @@ class Folded(NamedTuple):
     """Squared distance from the last estimate over the allowed one, for quality.components."""
     restarted: Bool
     """The reading completed a recovery: the filter started again at its level."""
-    bodies: codec.Bodies
+    bodies: Bodies
     """(users,) The new state; None where unchanged or failed. Cut out when it is asked for."""
     changed: Bool
     failure: U8
@@ -101,13 +102,13 @@ def fold_users(
     if order is not None:
         readings = Readings._make(column[order] for column in readings)
     arrivals = np.bincount(readings.user, minlength=users)
-    sizes = codec.sizes(bodies)
+    lengths = sizes(bodies)
     ends = np.cumsum(arrivals)
-    weight = np.cumsum(arrivals + np.maximum(sizes, 0) // codec.ENTRY_BYTES)
+    weight = np.cumsum(arrivals + np.maximum(lengths, 0) // ENTRY_BYTES)
 
     results = cohort.no_results(total)
-    stored = np.maximum(sizes - codec.HEADER_BYTES, 0) // codec.ENTRY_BYTES
-    written = codec.room(np.minimum(stored + arrivals, profile.window.readings))
+    stored = np.maximum(lengths - HEADER_BYTES, 0) // ENTRY_BYTES
+    written = room(np.minimum(stored + arrivals, profile.window.readings))
     parts = [cohort.unchanged(np.zeros(0, np.uint8))]
     rule, mark, scratch = gate.rules(profile), digest(profile), Scratch()
     first = 0
@@ -149,7 +150,7 @@ def fold_users(
         bodies=written,
         changed=states.changed,
         failure=states.failure,
-        new=states.changed & (sizes < 0),
+        new=states.changed & (lengths < 0),
         user_level=states.level,
         user_slope=states.slope,
         as_of=states.as_of,
@@ -178,7 +179,7 @@ def _guarded(
     arrivals: I64,
     now: int,
     results: cohort.Results,
-    written: codec.Bodies,
+    written: Bodies,
     scratch: Scratch,
     *,
     adopt_profile: bool,

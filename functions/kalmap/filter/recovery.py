@@ -12,38 +12,14 @@ with one or two would cost more than the filter itself. Their candidates matter 
 checkpoint notes them, and those are made up for all at once when the pass is over.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from kalmap.codec import RESTARTED
-from kalmap.gate import Columns, Rules, fits_in_another_unit, name
-from kalmap.model import Transition
+from kalmap.filter.columns import RESTARTED, Recovery
+from kalmap.filter.gate import Rules, fits_in_another_unit, name
+from kalmap.filter.model import Transition
+from kalmap.filter.path import Inputs
 from kalmap.outcome import Reason
 from kalmap.readings import F64, I64, U8, Bool
-
-
-class Recovery(NamedTuple):
-    """Per user: what would be believed instead."""
-
-    candidate: F64
-    """(5, users) Level, slope, p00, p01, p11; zeros where there is none."""
-    agreeing: U8
-    """(users,) Rejected readings folded into the candidate."""
-    support: U8
-    """(users,) Accepted readings since the filter (re)started, at most the rule's number."""
-
-    def of(self, users: I64) -> "Recovery":
-        """That of some users, as a copy."""
-        agreeing = self.agreeing[users]
-        if agreeing.any():
-            return Recovery(self.candidate[:, users], agreeing, self.support[users])
-        return Recovery(np.zeros((5, users.size)), agreeing, self.support[users])
-
-    def forget(self, users: I64) -> None:
-        """Drop these users' candidates."""
-        self.candidate[:, users] = 0.0
-        self.agreeing[users] = 0
 
 
 class Rejections:
@@ -52,7 +28,7 @@ class Rejections:
     def __init__(
         self,
         rule: Rules,
-        columns: Columns,
+        inputs: Inputs,
         offsets: I64,
         estimate: F64,
         rate: F64,
@@ -64,7 +40,7 @@ class Rejections:
 
         Args:
             rule: The profile's numbers.
-            columns: Packed inputs.
+            inputs: Packed.
             offsets: (steps + 1,) First packed place of each step, and the end.
             estimate: (5, readings) Packed: estimates after each reading.
             rate: (readings,) Packed: squared distances over the allowed ones.
@@ -72,7 +48,7 @@ class Rejections:
             recovery: Where each user's recovery stands; goes along.
             noted: Gets it as it was at each user's snapshot.
         """
-        self._rule, self._columns, self._offsets = rule, columns, offsets
+        self._rule, self._inputs, self._offsets = rule, inputs, offsets
         self._estimate, self._rate, self._mark = estimate, rate, mark
         self._recovery, self._noted = recovery, noted
         self._enough = np.uint8(rule.recovery)
@@ -142,9 +118,9 @@ class Rejections:
             places = np.concatenate(self._unnamed)
             suspect = fits_in_another_unit(
                 self._rule,
-                self._columns.value[places],
+                self._inputs.value[places],
                 self._estimate[0, places],
-                self._estimate[2, places] + self._columns.noise[places],
+                self._estimate[2, places] + self._inputs.noise[places],
             )
             self._mark[places] = name(self._rate[places], suspect)
 
@@ -166,7 +142,7 @@ class Rejections:
         return advance(
             self._rule,
             recovery,
-            self._columns,
+            self._inputs,
             users,
             places,
             self._estimate[:, places],
@@ -177,7 +153,7 @@ class Rejections:
 def advance(
     rule: Rules,
     recovery: Recovery,
-    columns: Columns,
+    inputs: Inputs,
     users: I64,
     places: I64,
     prior: F64,
@@ -188,9 +164,9 @@ def advance(
     Args:
         rule: The profile's numbers.
         recovery: Of all users; those in `users` are changed.
-        columns: The readings.
+        inputs: The readings.
         users: (n,) Whose reading was rejected; without repetition.
-        places: (n,) Where that reading is in `columns`.
+        places: (n,) Where that reading is in `inputs`.
         prior: (5, n) Level, slope, p00, p01, p11 that were predicted.
         rate: (n,) Squared distance from the last estimate over the allowed one.
 
@@ -198,7 +174,7 @@ def advance(
         Marks (reason and restarted) of the readings, and the positions in `users` where
         the estimate is to become the candidate as it now stands; `restarted` says so.
     """
-    value, noise = columns.value[places], columns.noise[places]
+    value, noise = inputs.value[places], inputs.noise[places]
     predicted = prior[0]
     variance = prior[2] + noise
     suspect = fits_in_another_unit(rule, value, predicted, variance)
@@ -217,7 +193,7 @@ def advance(
             value[tracked],
             noise[tracked],
             counts[tracked],
-            Transition._make(part[places[tracked]] for part in columns.step),
+            Transition._make(part[places[tracked]] for part in inputs.step),
         )
         anew[tracked[agrees]] = False
         agreeing[tracked[agrees]] = np.minimum(agreeing[tracked[agrees]] + 1, rule.recovery)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.model import Transition
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, U8, Bool
@@ -25,17 +24,6 @@ class Rules(NamedTuple):
     slope_variance: float
     ratios: F64
     """(ratios,) By which a value in a mistaken unit is wrong."""
-
-
-class Columns(NamedTuple):
-    """Packed inputs of the filter, each of shape (readings,)."""
-
-    value: F64
-    noise: F64
-    """R."""
-    reach: F64
-    """(rate limit x gap)^2 + gate x R: the part of the rate bound known beforehand."""
-    step: Transition
 
 
 def rules(profile: Profile) -> Rules:

@@ -6,13 +6,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kalmap import codec, cohort, gate
-from kalmap.codec import Decoded
 from kalmap.errors import InvalidInput
-from kalmap.model import MICROSECONDS_PER_DAY, transition
+from kalmap.filter import codec, cohort, gate
+from kalmap.filter.columns import REASON_BITS, Decoded, Recovery
+from kalmap.filter.model import MICROSECONDS_PER_DAY, transition
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I64
-from kalmap.recovery import Recovery
 
 
 class StateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +121,7 @@ def describe(body: bytes, profile: Profile) -> StateView:
         slope_sd=float(np.sqrt(p11)),
         as_of=int(settled.as_of[0]),
         window=entries.time.size,
-        rejected=int(np.count_nonzero(entries.mark & codec.REASON_BITS)),
+        rejected=int(np.count_nonzero(entries.mark & REASON_BITS)),
         checkpoint_time=int(start.time[0]) if exists else None,
         checkpoint_level=float(start.estimate[0, 0]) if exists else None,
         candidate_level=float(settled.recovery.candidate[0, 0]) if agreeing else None,

@@ -1,0 +1,1 @@
+"""The Kalman filters of many users at once: from stored states and new readings to new states."""
