@@ -46,9 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if surprise(base, histories) < surprise(begun, histories):
         begun = base
-    best = fit(begun, histories, _progress)
-    if arguments.name is not None:
-        best = msgspec.structs.replace(best, name=arguments.name)
+    best = msgspec.structs.replace(
+        fit(begun, histories, _progress),
+        name=arguments.name or base.name,
+        description=f"{base.name}, with noises fitted by kalmap tune to "
+        f"{histories.value.size:,} readings of {histories.counts.size:,} users.",
+    )
     # Once more through the validation: what is written is what a batch accepts.
     text = msgspec.json.format(msgspec.json.encode(best), indent=2) + b"\n"
     load_profile(text)

@@ -69,6 +69,7 @@ def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
     profile = load_profile(out.read_bytes())
     assert profile.name == "mine"
     assert profile.range == BASE.range
+    assert profile.description.startswith("body-weight, with noises fitted by kalmap tune to ")
     assert str(out) in capsys.readouterr().err
 
 
