@@ -29,8 +29,8 @@ def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name
     user, profile = call.path("user_id"), call.name("profile") or _DEFAULT_PROFILE
     at = _moment(call.query("at"))
     found = None
-    # No longer id or name has a state, and the table would refuse to look for one.
-    if len(user.encode(errors="replace")) <= MAX_ID_BYTES and len(profile) <= MAX_NAME:
+    # No empty or longer id or name has a state, and the table would refuse to look for one.
+    if 0 < len(user.encode(errors="replace")) <= MAX_ID_BYTES and len(profile) <= MAX_NAME:
         found = (
             dynamodb()
             .get_item(
