@@ -1,107 +1,178 @@
 """The API's function under its role, which the local cloud enforces when told to."""
 
-import contextlib
-import copy
 import json
-from types import SimpleNamespace
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 import urllib3
 
+from tests.e2e.roles import GRANTS, OTHERS, Guarded, guarded_stack
 from tests.e2e.signed import Client
-from tests.e2e.test_roles import guarded, role_of  # noqa: F401 - a fixture, of this module too
+from tests.e2e.test_events import lines
 from tests.online.ways import reading
+from tests.permissions import place
 
-ONE = {"measurements": [reading("u-role", 0)]}
-RECORDS = {"source": {"records": [reading("u-role", 0)]}}
+OF_THE_API = [grant for grant in GRANTS if grant.function == "ApiFunction"]
+#: What the local cloud does not refuse, and why; recorded calls are held against these
+#: (tests/api/test_api_permissions.py).
+NOT_TRIED = {
+    ("dynamodb:PartiQLInsert", "StatesTable"): "It asks for an action that AWS does not have.",
+    ("dynamodb:PartiQLUpdate", "StatesTable"): "It asks for an action that AWS does not have.",
+    ("s3:PutObject", "cache"): "A container tells of its users when it is five minutes old.",
+}
+
+
+class Caller:
+    """Asks what needs one permission; each time with a new name, as of what is new to the API."""
+
+    def __init__(self, stack: Guarded) -> None:
+        self._stack = stack
+        self._api = Client(stack.cloud)
+        self.name = ""
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> int:
+        self.told = self._api.call(method, path, body, **headers)
+        return self.told.status
+
+    def measure(self, readings: int = 1, **headers: str) -> int:
+        """Measurements of a user."""
+        sent = [reading(self.name, hour) for hour in range(readings)]
+        return self.call("POST", "/measurements", {"measurements": sent}, **headers)
+
+    def measure_once(self) -> int:
+        """Measurements with a key."""
+        return self.measure(Idempotency_Key=self.name)
+
+    def measure_wrongly_once(self) -> int:
+        """A request that is wrong and gives its key back."""
+        return self.call("POST", "/measurements", {"measurements": 1}, Idempotency_Key=self.name)
+
+    def start(self) -> int:
+        """A batch of records sent along."""
+        records = [reading(self.name, 0)]
+        return self.call("POST", "/batches", {"source": {"records": records}})
+
+    def start_of(self, bucket: str, *, by: str) -> int:
+        """A batch of what lies in a bucket."""
+        source = self._stack.put(f"in/{self.name}.jsonl", lines(self.name), bucket)
+        head = self._stack.client("s3").head_object(Bucket=bucket, Key=source["key"])
+        given: dict[str, Any] = {
+            "key": source,
+            "version": source | {"version_id": head["VersionId"]},
+            "prefix": {"bucket": bucket, "prefix": source["key"]},
+        }[by]
+        return self.call("POST", "/batches", {"source": given})
+
+    def upload(self, place: str = "/incoming/") -> int:
+        """A file put where the API signed an address for."""
+        self.call("POST", "/batches/uploads")
+        url = self.told.body["url"].replace("/incoming/", place)
+        return int(urllib3.request("PUT", url, body=lines(self.name), retries=False).status)
+
+
+class Way(NamedTuple):
+    """A request that needs a permission: how it is answered without it, and with it."""
+
+    ask: Callable[[Caller], int]
+    refused: int
+    answered: int
+
+
+def own(by: str) -> Way:
+    return Way(lambda caller: caller.start_of(caller._stack.bucket, by=by), 400, 202)
+
+
+def others(by: str) -> Way:
+    return Way(lambda caller: caller.start_of(OTHERS, by=by), 400, 202)
+
+
+WAYS = {
+    ("s3:PutObject", "batches"): Way(Caller.start, 500, 202),
+    ("s3:PutObject", "inline"): Way(Caller.start, 500, 202),
+    ("s3:PutObject", "incoming"): Way(Caller.upload, 403, 200),
+    ("s3:PutObject", "answers"): Way(lambda caller: caller.measure(4500), 500, 200),
+    ("s3:GetObject", "*"): own(by="key"),
+    ("s3:GetObjectVersion", "*"): own(by="version"),
+    ("s3:ListBucket", "*"): own(by="prefix"),
+    ("s3:GetObject", "InputBucket"): others(by="key"),
+    ("s3:GetObjectVersion", "InputBucket"): others(by="version"),
+    ("s3:ListBucket", "InputBucket"): others(by="prefix"),
+    ("dynamodb:BatchGetItem", "StatesTable"): Way(Caller.measure, 503, 200),
+    ("dynamodb:GetItem", "StatesTable"): Way(lambda c: c.call("GET", f"/users/{c.name}"), 500, 404),
+    ("dynamodb:Scan", "BatchesTable"): Way(lambda c: c.call("GET", "/batches"), 500, 200),
+    ("dynamodb:GetItem", "BatchesTable"): Way(Caller.start, 500, 202),
+    ("dynamodb:PutItem", "IdempotencyTable"): Way(Caller.measure_once, 500, 200),
+    ("dynamodb:UpdateItem", "IdempotencyTable"): Way(Caller.measure_once, 500, 200),
+    ("dynamodb:DeleteItem", "IdempotencyTable"): Way(Caller.measure_wrongly_once, 500, 400),
+    ("states:StartExecution", "filter-batch"): Way(Caller.start, 500, 202),
+}
 
 
 @pytest.fixture(scope="module")
-def stack(guarded):  # noqa: F811 - the fixture
-    # The local cloud speaks plain HTTP, which the bucket's policy forbids to everybody.
-    guarded.client("s3").delete_bucket_policy(Bucket=guarded.bucket)
-    # AWS asks for dynamodb:PartiQLInsert and PartiQLUpdate; the local cloud for what AWS has not.
-    allow = {"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"}
-    guarded.client("iam").put_role_policy(
-        RoleName=role_of(guarded, "ApiFunction"),
-        PolicyName="local-cloud-only",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}),
-    )
-    return guarded
+def stack(tmp_path_factory) -> Iterator[Guarded]:
+    with guarded_stack(tmp_path_factory.mktemp("guarded-api")) as stack:
+        yield stack
 
 
-@pytest.fixture(scope="module")
-def api(stack):
-    endpoint = stack.client("s3").meta.endpoint_url
-    return Client(SimpleNamespace(clients=stack.client, endpoint=endpoint))
+@pytest.fixture
+def caller(stack):
+    caller = Caller(stack)
+    caller.name = uuid.uuid4().hex
+    return caller
 
 
-@contextlib.contextmanager
-def without(stack, action, resource):
-    """The function's role while one action on one kind of resource is taken out of it."""
-    iam, role = stack.client("iam"), role_of(stack, "ApiFunction")
-    changed = {}
-    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-        policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        less = copy.deepcopy(policy)
-        for statement in less["Statement"]:
-            actions, resources = as_list(statement["Action"]), as_list(statement["Resource"])
-            if action in actions and any(resource in arn for arn in resources):
-                kept = [arn for arn in resources if resource not in arn]
-                if kept:
-                    statement["Resource"] = kept
-                else:
-                    statement["Action"] = [a for a in actions if a != action] or ["s3:nothing"]
-        if less != policy:
-            changed[name] = policy
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(less))
-    assert changed, f"the role has no {action} on {resource}"
-    yield
-    for name, policy in changed.items():
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
-
-
-def as_list(value):
-    return value if isinstance(value, list) else [value]
+def permission(grant):
+    return grant.action, place(grant)
 
 
 @pytest.mark.parametrize(
-    ("action", "resource", "method", "path", "body", "header"),
-    [
-        ("dynamodb:BatchGetItem", "StatesTable", "POST", "/measurements", ONE, {}),
-        ("dynamodb:GetItem", "StatesTable", "GET", "/users/u-role", None, {}),
-        ("dynamodb:Scan", "BatchesTable", "GET", "/batches", None, {}),
-        ("dynamodb:GetItem", "BatchesTable", "GET", f"/batches/{'0' * 32}", None, {}),
-        ("dynamodb:PutItem", "IdempotencyTable", "POST", "/measurements", ONE, {"key": "put"}),
-        ("dynamodb:UpdateItem", "IdempotencyTable", "POST", "/measurements", ONE, {"key": "set"}),
-        ("s3:PutObject", "/inline/", "POST", "/batches", RECORDS, {}),
-        ("states:StartExecution", "filter-batch", "POST", "/batches", RECORDS, {}),
-    ],
+    "grant", [g for g in OF_THE_API if permission(g) not in NOT_TRIED], ids=str
 )
-def test_each_permission_is_needed_and_enough(
-    stack, api, action, resource, method, path, body, header
-):
-    def ask(number):
-        # New users, records and keys: what was kept or made before needs no permission.
-        sent = json.loads(json.dumps(body).replace("u-role", f"u-{number}-{action}"))
-        given = {"Idempotency_Key": f"{header['key']}-{number}"} if header else {}
-        return api.call(method, path, sent, **given)
-
-    with without(stack, action, resource):
-        refused = ask(1)
-    assert refused.status in {500, 503}
-    assert refused.body["code"] in {"internal", "unavailable"}
-    allowed = ask(2)
-    assert allowed.status < 300 or (method, allowed.status) == ("GET", 404)
+def test_the_api_needs_each_of_its_permissions(stack, caller, grant):
+    assert permission(grant) in WAYS, "There is no request here that needs this permission."
+    way = WAYS[permission(grant)]
+    with stack.without(grant):
+        assert way.ask(caller) == way.refused, caller.told
+    if way.refused == 400:
+        assert "kalmap may not read there" in caller.told.body["message"]
+    caller.name = uuid.uuid4().hex
+    assert way.ask(caller) == way.answered, caller.told
+    # That it was started is enough.
+    if way.answered == 202:
+        stack.client("stepfunctions").stop_execution(executionArn=caller.told.body["execution_arn"])
 
 
-def test_an_uploads_address_puts_where_the_function_itself_may(stack, api):
-    def put(place):
-        url = api.post("/batches/uploads").body["url"].replace("/incoming/", place)
-        return urllib3.request("PUT", url, body=b"x", retries=False).status
+def test_what_is_not_tried_here_is_in_the_template(stack):
+    assert {permission(g) for g in OF_THE_API} == set(WAYS) | set(NOT_TRIED)
 
-    assert put("/incoming/") == 200
-    # The signature is for that very key.
-    assert put("/elsewhere/") == 403
-    with without(stack, "s3:PutObject", "/incoming/"):
-        assert put("/incoming/") == 403
+
+def test_every_path_works_under_the_role(stack, caller):
+    assert caller.measure() == 200
+    assert caller.call("GET", f"/users/{caller.name}") == 200
+    assert caller.measure_once() == 200
+    assert caller.measure_once() == 200
+    assert caller.call("GET", "/health") == 200
+    assert caller.call("GET", "/openapi.json") == 200
+    caller.name = uuid.uuid4().hex
+    assert caller.start() == 202
+    batch = caller.told.body["status_url"]
+    deadline = time.monotonic() + 60
+    while caller.call("GET", batch) == 200 and caller.told.body["status"] != "SUCCEEDED":
+        assert caller.told.body["status"] != "FAILED", caller.told
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    [link] = caller.told.body["links"]["results"]
+    assert json.loads(urllib3.request("GET", link, retries=False).data)["status"] == "accepted"
+    assert caller.call("GET", f"{batch}/results") == 200
+    assert len(caller.told.body["results"]) == 1
+    assert caller.call("GET", "/batches") == 200
+    assert caller.upload() == 200
+    [ended] = stack.ended(caller.told.body["key"])
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+
+
+def test_an_uploads_address_is_of_that_very_place(caller):
+    assert caller.upload("/elsewhere/") == 403

@@ -1,107 +1,197 @@
-"""The deployed functions under their roles, which the local cloud enforces when told to."""
+"""Each step under its role, which the local cloud enforces when told to.
+
+Steps are tried with the very events of batches that ran, one permission taken away at a time;
+a whole batch for each would take minutes. That a step which fails ends its batch is tried once
+for each step.
+"""
 
 import json
-import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
 
-from kalmap_cli import cloud as cloud_module
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import deploy
-from kalmap_cli.run import local_parameters
-from tests.e2e.test_events import Stack, lines
+from tests.e2e.roles import GRANTS, OTHERS, RESOURCES, Guarded, guarded_stack, is_refusal
+from tests.e2e.test_events import lines
+from tests.permissions import functions
+
+STEPS = [name for name in functions(RESOURCES) if name != "ApiFunction"]
+#: What the local cloud asks nobody for, and why; recorded calls are held against these
+#: (tests/statemachine/test_permissions.py).
+MISSING = (
+    "It says of a missing object that it is missing to whoever may read it; AWS says so only "
+    "to who may list, too."
+)
+PARTIQL = "It asks for dynamodb:BatchExecuteStatement, an action that AWS does not have."
+NOT_ASKED_FOR = {
+    ("PlanFunction", "s3:ListBucket"): MISSING,
+    ("PartitionFunction", "s3:ListBucket"): MISSING,
+    ("FailShardFunction", "s3:ListBucket"): MISSING,
+    ("PlanShardsFunction", "s3:ListBucket"): MISSING,
+    ("FilterFunction", "s3:ListBucket"): MISSING,
+    ("WriteFunction", "s3:ListBucket"): MISSING,
+    ("WriteFunction", "dynamodb:PartiQLInsert"): PARTIQL,
+    ("WriteFunction", "dynamodb:PartiQLUpdate"): PARTIQL,
+}
+#: A write that was made needs no permission any more: these take a batch that is new.
+NEW_BATCHES = {
+    ("WriteFunction", "dynamodb:UpdateItem"): "transactional",
+    ("WriteFunction", "dynamodb:BatchWriteItem"): "overwrite",
+}
+#: They find other things to do when the steps before them, or they, have run again.
+NOT_THE_SAME_TWICE = {"WriteFunction", "FailShardFunction"}
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    """A stack on a local cloud that enforces roles and bucket policies."""
-    inherited = cloud_module._environment
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(
-            cloud_module,
-            "_environment",
-            lambda data, port: (
-                inherited(data, port)
-                | {"AUTH": "true", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-            ),
-        )
-        directory = tmp_path_factory.mktemp("guarded")
-        with DataDirectory(directory) as data, LocalCloud(data, idle=30.0) as cloud:
-            deploy(cloud.clients, local_parameters())
-            yield Stack(cloud)
+def stack(tmp_path_factory) -> Iterator[Guarded]:
+    with guarded_stack(tmp_path_factory.mktemp("guarded")) as stack:
+        yield stack
 
 
-def run(stack, name):
-    key = f"in/{name}.jsonl"
-    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=lines(name))
-    states = stack.client("stepfunctions")
-    given = {"source": {"bucket": stack.bucket, "key": key}}
-    arn = states.start_execution(
-        stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(given)
-    )["executionArn"]
-    while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        time.sleep(0.1)
+@pytest.fixture(scope="module")
+def events(stack):
+    """For each function, what makes the events it got on the pipeline's paths, under its role."""
+    found = defaultdict(list)
+
+    def ran(given):
+        execution = stack.run(given)
+        assert execution["status"] == "SUCCEEDED", execution.get("cause")
+        for function, event in stack.invoked(execution):
+            if function in NOT_THE_SAME_TWICE:
+                event = stack.apart(event, f"{function}-{event.get('step')}")  # noqa: PLW2901
+            found[function].append(lambda event=event: event)
+        return execution
+
+    one = ran({"source": stack.put("in/a.jsonl", lines("pinned"))})
+    ran({"source": {"bucket": stack.bucket, "prefix": "in/"}, "write_mode": "transactional"})
+    ran({"source": {"records": [json.loads(lines("inline", days=1))]}, "write_mode": "overwrite"})
+    ran({"source": {"bucket": OTHERS, "prefix": stack.put("a.jsonl", lines("a"), OTHERS)["key"]}})
+    for bucket in (stack.bucket, OTHERS):
+        place = stack.put("in/v.jsonl", lines("v"), bucket)
+        version = stack.client("s3").head_object(Bucket=bucket, Key=place["key"])["VersionId"]
+        ran({"source": place})
+        ran({"source": place | {"version_id": version}, "write_mode": "none"})
+    stopped = {"detail": {"name": one["name"], "status": "ABORTED"}}
+    found["ReleaseClaimFunction"].append(lambda: stopped)
+    found["IdentifyFunction"].append(lambda: orphaned(stack, one))
     return found
 
 
-def role_of(stack, function):
-    resources = stack.client("cloudformation").describe_stack_resources(StackName="kalmap")
-    [role] = [
-        r["PhysicalResourceId"]
-        for r in resources["StackResources"]
-        if r["LogicalResourceId"] == f"{function}Role"
-    ]
-    return role
-
-
-def test_without_tls_the_bucket_refuses_everybody_and_with_its_roles_everything_works(guarded):
-    # The local cloud speaks plain HTTP, so the bucket's policy must refuse the functions...
-    found = run(guarded, "plain")
-    assert found["status"] == "FAILED"
-    assert "Forbidden" in found["cause"]
-    # ...and without that policy, only the roles stand.
-    guarded.client("s3").delete_bucket_policy(Bucket=guarded.bucket)
-    # AWS asks PartiQL's senders for dynamodb:PartiQLInsert and PartiQLUpdate, which the role
-    # has; the local cloud asks for an action that AWS does not know.
-    guarded.client("iam").put_role_policy(
-        RoleName=role_of(guarded, "WriteFunction"),
-        PolicyName="local-cloud-only",
-        PolicyDocument=json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Action": "dynamodb:BatchExecuteStatement",
-                        "Resource": "*",
-                    }
-                ],
-            }
-        ),
+def orphaned(stack, execution):
+    """An event of a batch whose claim is held by an execution that nobody knows any more."""
+    key = {"batch_id": {"S": json.loads(execution["output"])["batch_id"]}}
+    stack.client("dynamodb").update_item(
+        TableName=stack.outputs["BatchesTable"],
+        Key=key,
+        UpdateExpression="SET #s = :running, execution_arn = :gone",
+        ExpressionAttributeNames={"#s": "status"},
+        ExpressionAttributeValues={
+            ":running": {"S": "RUNNING"},
+            ":gone": {"S": execution["executionArn"].replace(execution["name"], "gone")},
+        },
     )
-    found = run(guarded, "roles")
-    assert found["status"] == "SUCCEEDED", found.get("cause")
-    assert json.loads(found["output"])["accepted"] == 3
+    given = json.loads(execution["input"])
+    started = execution["startDate"].isoformat()
+    return {"input": given, "execution": uuid.uuid4().hex, "started_at": started}
+
+
+def errors(stack, events, function):
+    """What each event of a function makes it fail of."""
+    return (stack.invoke(function, event()) for event in events[function])
+
+
+def asked_for(grant):
+    return (grant.function, grant.action) not in NOT_ASKED_FOR
+
+
+OF_STEPS = [grant for grant in GRANTS if grant.function in STEPS]
+
+
+@pytest.mark.parametrize("function", functions(RESOURCES))
+def test_a_deployed_role_allows_what_the_template_says_and_nothing_else(stack, function):
+    said = {
+        (g.action, stack.resolved(g.resource), g.prefix) for g in GRANTS if g.function == function
+    }
+    assert stack.allowed(function) == said
+
+
+@pytest.mark.parametrize("function", STEPS)
+def test_a_step_does_all_its_work_under_its_role(stack, events, function):
+    found = list(errors(stack, events, function))
+    assert found
+    assert [error for error in found if error] == []
+
+
+@pytest.mark.parametrize("grant", [g for g in OF_STEPS if asked_for(g)], ids=str)
+def test_a_step_needs_each_of_its_permissions(stack, events, grant):
+    mode = NEW_BATCHES.get((grant.function, grant.action))
+    with stack.without(grant):
+        if mode:
+            source = stack.put(f"in/{mode}.jsonl", lines(mode))
+            found = iter([stack.run({"source": source, "write_mode": mode}).get("cause")])
+        else:
+            found = errors(stack, events, grant.function)
+        assert any(is_refusal(error, grant) for error in found)
+
+
+@pytest.mark.parametrize("function", sorted({function for function, _ in NOT_ASKED_FOR}))
+def test_what_the_local_cloud_asks_for_is_tried_on_it(stack, events, function):
+    taken = [g for g in OF_STEPS if g.function == function and not asked_for(g)]
+    with stack.without(*taken):
+        assert [error for error in errors(stack, events, function) if error] == []
 
 
 @pytest.mark.parametrize(
-    ("function", "action"),
-    [("LoadFunction", "dynamodb:BatchGetItem"), ("CompleteFunction", "dynamodb:UpdateItem")],
-)
-def test_without_a_permission_the_step_that_needs_it_is_refused(guarded, function, action):
-    iam, role = guarded.client("iam"), role_of(guarded, function)
-    [name] = [
-        name
-        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
-        if action in str(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+    "function",
+    ["IdentifyFunction", "PlanFunction", "PartitionFunction", "PlanShardsFunction",
+     "LoadFunction", "FilterFunction", "AggregateFunction", "WriteFunction", "CollectFunction",
+     "CompleteFunction"],
+)  # fmt: skip
+def test_a_step_that_is_refused_ends_its_batch_with_the_reason(stack, function):
+    [grant] = [g for g in GRANTS if (g.function, g.action) == (function, "s3:PutObject")
+               and g.resource.endswith("/batches/*")]  # fmt: skip
+    given = {"source": stack.put(f"in/{function}.jsonl", lines(function))}
+    with stack.without(grant):
+        found = stack.run(given)
+    assert found["status"] == "FAILED"
+    assert is_refusal(found["cause"], grant)
+    assert f"assumed-role/{stack.role(function)}/" in found["cause"]
+
+
+def test_a_failed_batch_is_run_again_under_the_roles(stack):
+    [grant] = [
+        g for g in GRANTS if (g.function, g.action) == ("LoadFunction", "dynamodb:BatchGetItem")
     ]
-    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    with stack.without(grant):
+        found = stack.run({"source": stack.put("in/again.jsonl", lines("again"))})
+    assert found["status"] == "FAILED"
+    assert is_refusal(found["cause"], grant)
+    [event, *_] = [event for function, event in stack.invoked(found) if function == "PlanFunction"]
+    again = stack.run({"retry_of": event["batch"]["batch_id"]})
+    assert again["status"] == "SUCCEEDED", again.get("cause")
+    assert json.loads(again["output"])["accepted"] == 3
+
+
+def test_the_state_machines_own_role_is_not_enforced_locally(stack):
+    # Its statements are held against the definition (tests/contract/test_state_machine.py).
+    iam, role = stack.client("iam"), stack.role("StateMachine")
+    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     iam.delete_role_policy(RoleName=role, PolicyName=name)
     try:
-        found = run(guarded, f"without-{function}")
-        assert found["status"] == "FAILED"
-        assert action in found["cause"]
+        found = stack.run({"source": stack.put("in/machine.jsonl", lines("machine"))})
     finally:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
-    assert run(guarded, f"with-{function}")["status"] == "SUCCEEDED"
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+    assert found["status"] == "SUCCEEDED"
+
+
+def test_without_tls_the_bucket_refuses_everybody(stack):
+    place = stack.put("in/plain.jsonl", lines("plain"))
+    stack.client("s3").put_bucket_policy(Bucket=stack.bucket, Policy=stack.bucket_policy)
+    try:
+        found = stack.run({"source": place})
+    finally:
+        stack.client("s3").delete_bucket_policy(Bucket=stack.bucket)
+    assert found["status"] == "FAILED"
+    assert "Forbidden" in found["cause"]

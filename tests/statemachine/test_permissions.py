@@ -1,13 +1,18 @@
 """Each function's policies allow what its work asks of AWS, and nothing else."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
+from tests.permissions import Need, covered, functions, grants, place
 from tests.statemachine.batches import always, batch, other_writer, readings
 from tests.statemachine.engine import deployed
-from tests.statemachine.permissions import allowed, recorded
+from tests.statemachine.permissions import recorded
 
-#: Called by the API, or by the platform, and not by this state machine.
-OTHERS_TEST_THEM = {"ApiFunction"}
+#: Its calls are recorded by tests/api/test_api_permissions.py.
+API = "ApiFunction"
+OTHERS = "others"
 
 
 @pytest.fixture(scope="module")
@@ -19,70 +24,165 @@ def used():
         recorded(engine, monkeypatch) as used,
     ):
         monkeypatch.setattr("kalmap.pipeline.aggregate.random.randint", lambda low, high: 0)
+        # No pause before a retry.
+        monkeypatch.setattr(
+            "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",
+            SimpleNamespace(sleep=lambda seconds: None),
+        )
         engine.s3.put_bucket_versioning(
             Bucket="work", VersioningConfiguration={"Status": "Enabled"}
         )
-        engine.run(batch(engine.put("in/a.jsonl", readings(days=2))))
-        engine.run(batch({"bucket": "work", "prefix": "in/"}, write_mode="transactional"))
-        engine.run(batch({"records": readings(days=3)}, write_mode="transactional"))
-        engine.run(batch({"records": readings(days=4)}, write_mode="overwrite"))
-        engine.run(batch({"records": readings(users=9, days=4)}, write_mode="transactional"))
-        dropped = engine.put("incoming/a.jsonl", readings(days=4))
-        version = engine.s3.head_object(Bucket="work", Key=dropped["key"])["VersionId"]
-        item = {"key": dropped["key"], "version-id": version}
-        event = {"source": "aws.s3", "detail": {"bucket": {"name": "work"}, "object": item}}
-        assert engine.run(event)["status"] == "SUCCEEDED"
-        again = engine.put("in/again.jsonl", readings(days=4))
-        batch_id = engine.run(batch(again))["output"]["batch_id"]
-        orphan = engine.record(batch_id) | {
-            "status": "RUNNING",
-            "execution_arn": f"{engine.machine.replace('stateMachine', 'execution')}:gone",
-        }
-        engine.dynamodb.put_item(
-            TableName=engine.tables["BatchesTable"],
-            Item={name: {"S": str(value)} for name, value in orphan.items()},
-        )
-        assert engine.run(batch(again))["output"]["received"] == 32
-        moved = []
-
-        def conflict(function, event, number):
-            if function == "WriteFunction" and not moved:
-                moved.append(True)
-                other_writer(engine, ["user-1", "user-new"])
-
-        engine.fault = conflict
-        new = [line | {"user_id": "user-new"} for line in readings(users=1, days=1)]
-        engine.run(batch(engine.put("in/b.jsonl", readings(days=5) + new)))
-        for step in ("Partition", "Filter", "Write"):
-            engine.fault = always(f"{step}Function")
-            ended = engine.run(batch(engine.put(f"in/{step}.jsonl", readings(days=6))))
-            assert ended["status"] == "FAILED"
-        engine.fault = always("PartitionFunction")
-        assert engine.run(batch({"bucket": "work", "prefix": "in/"}))["status"] == "FAILED"
-        engine.fault = None
-        failed = [b for b in engine.batches() if engine.record(b)["status"] == "FAILED"]
-        engine.run({"retry_of": failed[0]})
-        held = {"batch_id": {"S": "held"}, "execution": {"S": "e"}, "status": {"S": "RUNNING"}}
-        engine.dynamodb.put_item(TableName=engine.tables["BatchesTable"], Item=held)
-        engine.invoke("ReleaseClaimFunction", {"detail": {"name": "e", "status": "ABORTED"}})
-        assert not [error for error in engine.errors if "cannot" not in error]
+        engine.s3.create_bucket(Bucket=OTHERS)
+        go_well(engine)
+        are_claimed(engine)
+        meet_conflicts(engine)
+        fail(engine)
+        lose_their_input(engine)
+        # What was made to fail said so; nothing else went wrong.
+        expected = {"ValueError", "InputChanged", "InputNotFound", "ChunkFailed"}
+        assert {error.split(": ")[1] for error in engine.errors} == expected
         yield engine.template, used
+
+
+def go_well(engine):
+    def run(source, **options):
+        ended = engine.run(batch(source, **options))
+        assert ended["status"] == "SUCCEEDED", ended["cause"]
+
+    run(engine.put("in/a.jsonl", readings(days=2)))
+    run({"bucket": "work", "prefix": "in/"}, write_mode="transactional")
+    run({"records": readings(days=3)}, write_mode="transactional")
+    run({"records": readings(days=4)}, write_mode="overwrite")
+    run({"records": readings(users=9, days=4)}, write_mode="transactional")
+    dropped = engine.put("incoming/a.jsonl", readings(days=4))
+    version = engine.s3.head_object(Bucket="work", Key=dropped["key"])["VersionId"]
+    item = {"key": dropped["key"], "version-id": version}
+    event = {"source": "aws.s3", "detail": {"bucket": {"name": "work"}, "object": item}}
+    assert engine.run(event)["status"] == "SUCCEEDED"
+    run(others(engine, "a.jsonl", versioned=False))
+    run({"bucket": OTHERS, "prefix": "a"}, write_mode="none")
+    for source in (
+        engine.put("in/v.jsonl", readings(days=2)),
+        others(engine, "v.jsonl", versioned=True),
+    ):
+        run(source)
+        head = engine.s3.head_object(Bucket=source["bucket"], Key=source["key"])
+        run(source | {"version_id": head["VersionId"]}, write_mode="none")
+
+
+def others(engine, key, *, versioned):
+    """An object in somebody else's bucket."""
+    status = {"Status": "Enabled" if versioned else "Suspended"}
+    engine.s3.put_bucket_versioning(Bucket=OTHERS, VersioningConfiguration=status)
+    engine.s3.put_object(Bucket=OTHERS, Key=key, Body=lines(readings(days=2)))
+    return {"bucket": OTHERS, "key": key}
+
+
+def lines(measurements):
+    return "\n".join(map(json.dumps, measurements))
+
+
+def are_claimed(engine):
+    """A claim of an execution that nobody knows any more, and one of an execution that ended."""
+    again = engine.put("in/again.jsonl", readings(days=4))
+    batch_id = engine.run(batch(again))["output"]["batch_id"]
+    orphan = engine.record(batch_id) | {
+        "status": "RUNNING",
+        "execution_arn": f"{engine.machine.replace('stateMachine', 'execution')}:gone",
+    }
+    engine.dynamodb.put_item(
+        TableName=engine.tables["BatchesTable"],
+        Item={name: {"S": str(value)} for name, value in orphan.items()},
+    )
+    assert engine.run(batch(again))["output"]["received"] == 32
+    held = {"batch_id": {"S": "held"}, "execution": {"S": "e"}, "status": {"S": "RUNNING"}}
+    table = engine.tables["BatchesTable"]
+    engine.dynamodb.put_item(TableName=table, Item=held)
+    engine.invoke("ReleaseClaimFunction", {"detail": {"name": "e", "status": "ABORTED"}})
+    engine.dynamodb.delete_item(TableName=table, Key={"batch_id": {"S": "held"}})
+
+
+def meet_conflicts(engine):
+    """One that is gone in the next round, and one that never goes."""
+
+    def conflict(function, event, number):
+        if function == "WriteFunction" and (lasting or event["round"] == 0):
+            other_writer(engine, ["user-1", "user-new"])
+
+    new = [line | {"user_id": "user-new"} for line in readings(users=1, days=1)]
+    engine.fault = conflict
+    for lasting in (False, True):
+        engine.run(batch(engine.put("in/b.jsonl", readings(days=5 + lasting) + new)))
+    engine.fault = None
+
+
+def fail(engine):
+    """Steps that fail, and of which not even that could be recorded."""
+    for steps in (["Partition"], ["Filter"], ["Write"], ["Partition", "FailShard"],
+                  ["Load", "FailShard"]):  # fmt: skip
+        engine.fault = cannot(*steps)
+        ended = engine.run(batch(engine.put(f"in/{'-'.join(steps)}.jsonl", readings(days=6))))
+        assert ended["status"] == "FAILED"
+    engine.fault = always("PartitionFunction")
+    others(engine, "b.jsonl", versioned=False)
+    for source in ({"bucket": "work", "prefix": "in/"}, {"bucket": OTHERS, "prefix": "b"},
+                   others(engine, "w.jsonl", versioned=True)):  # fmt: skip
+        assert engine.run(batch(source))["status"] == "FAILED"
+    engine.fault = None
+    failed = [b for b in engine.batches() if engine.record(b)["status"] == "FAILED"]
+    engine.run({"retry_of": failed[0]})
+
+
+def cannot(*steps):
+    faults = [always(f"{step}Function") for step in steps]
+
+    def fault(function, event, number):
+        for each in faults:
+            each(function, event, number)
+
+    return fault
+
+
+def lose_their_input(engine):
+    """Objects that are gone when a step comes to read them."""
+    for bucket in ("work", OTHERS):
+        for step in ("Plan", "Partition"):
+            key = f"lost/{step}.jsonl"
+            engine.s3.put_object(Bucket=bucket, Key=key, Body=lines(readings(days=1)))
+
+            def lose(function, event, number, step=step, bucket=bucket, key=key):
+                if function == f"{step}Function":
+                    engine.s3.delete_object(Bucket=bucket, Key=key)
+
+            engine.fault = lose
+            ended = engine.run(batch({"bucket": bucket, "prefix": key}))
+            engine.fault = None
+            assert ended["status"] == "FAILED"
+            assert "It was there when the batch began" in ended["cause"]
 
 
 def test_every_function_may_do_what_it_did(used):
     template, asked = used
-    for function, permissions in asked.items():
+    for function, needs in asked.items():
         granted = allowed(template, function)
-        covered = granted | {(action, where) for action, place in granted if place == "*"
-                             for where in ("batches", "inline")}  # fmt: skip
-        assert permissions <= covered, function
+        assert {need for need in needs if not covered(need, granted)} == set(), function
 
 
 def test_no_function_may_do_what_it_never_does(used):
     template, asked = used
-    functions = {
-        name for name, r in template.items() if r["Type"] == "AWS::Serverless::Function"
-    } - OTHERS_TEST_THEM
-    assert set(asked) == functions
-    idle = {function: allowed(template, function) - asked[function] for function in functions}
+    assert set(asked) == set(functions(template)) - {API}
+    idle = {function: allowed(template, function) - asked[function] for function in asked}
     assert {function: sorted(unused) for function, unused in idle.items() if unused} == {}
+
+
+def test_no_function_has_the_same_right_twice(used):
+    template, _ = used
+    for function in functions(template):
+        granted = allowed(template, function)
+        assert len(granted) == len([g for g in grants(template) if g.function == function])
+        for need in granted:
+            assert need.place == "*" or not covered(need, granted - {need}), function
+
+
+def allowed(template, function):
+    return {Need(g.action, place(g)) for g in grants(template) if g.function == function}
