@@ -37,7 +37,7 @@ CLOSED = {
     ),
     "a partition that is missing": (
         [rule("Partition", "PutObject", "not stored", key=r"partitions/000000\.bin")],
-        "3 of 3 shards failed",
+        "of 3 shards failed",
     ),
     "a partition that is cut off": (
         [rule("Partition", "PutObject", "stored truncated", key=r"partitions/000000\.bin")],
@@ -62,13 +62,7 @@ def test_what_always_fails_commits_nothing_and_is_told(name, between, quiet):
     assert ran.cause.endswith("No state was changed.")
     assert between.items() == quiet.before
     assert ran.summary["failed_shards"] or ran.summary["failed_chunks"]
-    if "partition" in name:
-        # Readings that are gone from the batch's folder are counted, and have no result lines.
-        told = ran.summary["readings"]
-        assert told["received"] == len(SECOND)
-        assert told["failed"]["shard_failed"] >= len(SECOND) - len(ran.results) > 0
-    else:
-        assert_accounts_for_all(ran, len(SECOND))
+    assert_accounts_for_all(ran, len(SECOND))
     run_again(between, given, quiet)
 
 

@@ -11,6 +11,7 @@ from tests.statemachine.batches import (
     assert_accounts_for_all,
     batch,
     counts,
+    other_writer,
     readings,
 )
 from tests.statemachine.engine import Throttled
@@ -88,6 +89,73 @@ def test_within_the_limit_the_other_shards_commit_and_the_failed_readings_are_ke
     ]
     assert {line["user_id"] for line in kept} == failed
     assert len(kept) == 5 * len(failed)
+
+
+def lose(engine, event, *names):
+    for name in names:
+        engine.s3.delete_object(Bucket="work", Key=f"{event['batch']['prefix']}/{name}")
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ["partitions/000000.bin"],
+        ["partitions/000000.bin", "partitions/000000.report"],
+        ["slices.bin"],
+    ],
+    ids=["readings", "readings and report", "places"],
+)
+def test_readings_that_the_batch_has_lost_are_found_in_its_input_and_failed(engine, lost):
+    lines = [json.dumps(reading).encode() for reading in readings()]
+    source = engine.put("in/a.jsonl", b"\n".join([*lines[:9], b"{broken", *lines[9:]]))
+
+    def fault(called, event, number):
+        if called == "FilterFunction":
+            lose(engine, event, *lost)
+
+    engine.fault = fault
+    ended = engine.run(batch(source))
+    assert "3 of 3 shards failed" in ended["cause"]
+    assert engine.stored() == {}
+    record = engine.record()
+    results = engine.results(record)
+    assert_accounts_for_all(engine.summary(record), results, 41)
+    assert counts(results) == {("failed", "shard_failed"): 40, ("invalid", "malformed"): 1}
+    told = [(r["user_id"], r["value"]) for r in results if r["status"] == "failed"]
+    assert told == [(r["user_id"], r["value"]) for r in readings()]
+
+
+def test_readings_lost_before_a_second_round_are_failed_one_by_one(engine, no_waiting):
+    def fault(called, event, number):
+        if called == "FilterFunction" and event["round"] == 0 and not moved:
+            moved.append(True)
+            other_writer(engine, ["user-1"])
+        if called == "FilterFunction" and event["round"] == 1:
+            lose(engine, event, "partitions/000000.bin")
+
+    moved = []
+    engine.fault = fault
+    ended = engine.run(batch(engine.put("in/a.jsonl", readings())))
+    assert "1 of 3 shards could not be committed" in ended["cause"]
+    record = engine.record()
+    results = engine.results(record)
+    assert_accounts_for_all(engine.summary(record), results, 40)
+    assert counts(results) == {("accepted", None): 35, ("failed", "shard_failed"): 5}
+    assert {r["user_id"] for r in results if r["status"] == "failed"} == {"user-1"}
+
+
+def test_readings_that_the_input_has_lost_too_are_counted_as_failed(engine):
+    def fault(called, event, number):
+        if called == "FilterFunction":
+            lose(engine, event, "partitions/000000.bin")
+            engine.s3.delete_object(Bucket="work", Key="in/a.jsonl")
+
+    engine.fault = fault
+    ended = engine.run(batch(engine.put("in/a.jsonl", readings())))
+    assert "3 of 3 shards failed" in ended["cause"]
+    record = engine.record()
+    assert engine.summary(record)["readings"]["failed"] == {"shard_failed": 40}
+    assert engine.results(record) == []
 
 
 def test_a_chunk_that_always_fails_closes_the_gate_and_its_readings_are_failed(engine):

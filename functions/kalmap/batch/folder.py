@@ -9,6 +9,7 @@ import numpy as np
 
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.identity import Batch, Pointer
+from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
 from kalmap.records.shards import SLICE_PLACE, PartitionReport, ShardInput, assemble
 from kalmap.results.report import Report
@@ -78,6 +79,10 @@ class Folder:
         self._write("plan.json", plan)
         return self.key("chunks.json")
 
+    def chunks(self) -> list[Chunk]:
+        """The input's chunks."""
+        return self._read("chunks.json", list[Chunk])
+
     # Partitions.
 
     def save_partition(self, data: bytes, report: PartitionReport) -> None:
@@ -92,6 +97,11 @@ class Folder:
         data = self.objects.find(self.key(f"partitions/{chunk:06d}.report"))
         return None if data is None else msgspec.msgpack.decode(data, type=PartitionReport)
 
+    def has_partition(self, chunk: int) -> bool:
+        """Whether a chunk's slices are all there."""
+        report = self.partition_report(chunk)
+        return report is not None and self._size(self._partition(chunk)) == sum(report.lengths)
+
     def save_slices(self, places: Sequence[bytes], counts: Sequence[int]) -> list[Shard]:
         """Keep each shard's slice places; gives the shards that have readings."""
         self.objects.put(self.key("slices.bin"), b"".join(places))
@@ -101,6 +111,10 @@ class Folder:
             for number, (table, count, end) in enumerate(zip(places, counts, ends, strict=True))
             if count
         ]
+
+    def has_slices(self, shard: Shard) -> bool:
+        """Whether the table of a shard's slice places is there."""
+        return self._size(self.key("slices.bin")) >= shard.slices[1]
 
     def shard_input(
         self, shard: Shard, profile: Profile, only_users: set[str] | None
@@ -216,6 +230,13 @@ class Folder:
     def _report(self, round_: int, step: str, shard: int) -> str:
         kind = "writes" if step == "write" else "reports"
         return f"round-{round_}/{kind}/{step}-{shard:06d}.json"
+
+    def _size(self, key: str) -> int:
+        """An object's bytes; -1 where there is none."""
+        try:
+            return int(self.objects.head(key)["ContentLength"])
+        except InputNotFound:
+            return -1
 
     def _read(self, name: str, kind: type[T]) -> T:
         return msgspec.json.decode(self.objects.get(self.key(name)), type=kind)

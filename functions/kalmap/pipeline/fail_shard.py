@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.errors import InputNotFound
+from kalmap.errors import InputChanged, InputNotFound
 from kalmap.outcome import Reason, Status
+from kalmap.pipeline.identify import OpenBucket
+from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
     Outcomes,
@@ -22,7 +23,6 @@ from kalmap.results.lines import (
 from kalmap.results.report import Report
 from kalmap.store.states import StateStore
 
-ShardStep = Literal["load", "filter", "write"]
 #: What reading one of the batch's own objects raises where it is missing or cut off.
 _UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)
 
@@ -36,12 +36,23 @@ class _Line(msgspec.Struct, gc=False):
     quality: float | None = None
 
 
-def fail_shard(folder: Folder, round_: int, shard: Shard, sentence: str) -> Report:
-    """Record that a shard could not be loaded or filtered: all its readings are `failed`."""
+def fail_shard(
+    folder: Folder, round_: int, shard: Shard, sentence: str, bucket: OpenBucket | None = None
+) -> Report:
+    """Record that a shard could not be loaded or filtered: all its readings are `failed`.
+
+    Args:
+        folder: The batch's.
+        round_: The conflict round, from 0.
+        shard: The shard.
+        sentence: Why it was given up.
+        bucket: Opens the input's buckets, where the batch's own copy of the readings is lost;
+            None for who may not read them.
+    """
     batch = folder.batch()
     try:
-        inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
-    except _UNREADABLE:
+        inputs = _readings(folder, shard, folder.users(round_, shard.shard), bucket)
+    except (*_UNREADABLE, InputChanged):
         if round_:
             raise
         # Its readings are known by number only: they are counted, and have no result lines.
@@ -68,11 +79,17 @@ def fail_shard(folder: Folder, round_: int, shard: Shard, sentence: str) -> Repo
 
 
 def fail_write(
-    folder: Folder, store: StateStore | None, round_: int, shard: Shard, sentence: str
+    folder: Folder,
+    store: StateStore | None,
+    round_: int,
+    shard: Shard,
+    sentence: str,
+    bucket: OpenBucket | None = None,
 ) -> Report:
     """Record that a shard's write step was given up: find out which states it had written.
 
-    Without a store nobody can tell; every changed user then counts as unknown and failed.
+    Without a store nobody can tell; every changed user then counts as unknown and failed. For
+    `bucket` see `fail_shard`.
     """
     report = Report(step="write", round=round_, shard=shard.shard, error=sentence)
     filtered = folder.report(round_, "filter", shard.shard)
@@ -83,7 +100,7 @@ def fail_write(
         changes = folder.changes(round_, shard.shard)
     except _UNREADABLE:
         # What cannot be read was not written.
-        inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
+        inputs = _readings(folder, shard, folder.users(round_, shard.shard), bucket)
         fail_users(folder, report, shard, dict.fromkeys(inputs.users, Reason.SHARD_FAILED))
         return report
     made: set[str] = set()
@@ -98,15 +115,21 @@ def fail_write(
     failed = {change.user for change in changes} - made
     report.written = len(made)
     report.unknown = len(failed) if store is None else 0
-    fail_users(folder, report, shard, dict.fromkeys(failed, Reason.SHARD_FAILED))
+    fail_users(folder, report, shard, dict.fromkeys(failed, Reason.SHARD_FAILED), bucket)
     return report
 
 
-def fail_users(folder: Folder, report: Report, shard: Shard, reasons: Mapping[str, Reason]) -> None:
+def fail_users(
+    folder: Folder,
+    report: Report,
+    shard: Shard,
+    reasons: Mapping[str, Reason],
+    bucket: OpenBucket | None = None,
+) -> None:
     """Give some users of a filtered shard `failed` results that stand above the others.
 
     Adds to the report what no longer holds of the filter step's counts, for these users and
-    for those that go round again.
+    for those that go round again. For `bucket` see `fail_shard`.
     """
     again = set(report.conflicts) - set(reasons)
     if not reasons and not again:
@@ -115,7 +138,7 @@ def fail_users(folder: Folder, report: Report, shard: Shard, reasons: Mapping[st
     if not reasons:
         return
     batch = folder.batch()
-    inputs = folder.shard_input(shard, batch.profile, set(reasons))._replace(unread=[])
+    inputs = _readings(folder, shard, set(reasons), bucket)._replace(unread=[])
     outcomes = _outcomes(inputs, reasons)
     folder.objects.put(
         folder.results_key(report.round, shard.shard, failed=True), encode(inputs, outcomes)
@@ -132,6 +155,20 @@ def fail_users(folder: Folder, report: Report, shard: Shard, reasons: Mapping[st
     report.failed_users = len(reasons)
     report.conflicts = sorted(again)
     report.readings = status_counts(outcomes, [])
+
+
+def _readings(
+    folder: Folder, shard: Shard, users: set[str] | None, bucket: OpenBucket | None
+) -> ShardInput:
+    """A shard's readings; where the batch has lost them, those of its input."""
+    profile = folder.batch().profile
+    try:
+        return folder.shard_input(shard, profile, users)
+    except _UNREADABLE:
+        if bucket is None:
+            raise
+        restore(folder, shard, bucket)
+        return folder.shard_input(shard, profile, users)
 
 
 def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Outcomes:

@@ -2,10 +2,8 @@
 
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
-from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.errors import ChunkFailed, InputNotFound
 from kalmap.pipeline.partition import lose_chunk
@@ -29,7 +27,7 @@ def plan_shards(folder: Folder) -> Partitioned:
         InputNotFound: The input holds blank lines only.
         ChunkFailed: No chunk could be read, so there is nothing to run.
     """
-    chunks = msgspec.json.decode(folder.objects.get(folder.key("chunks.json")), type=list[Chunk])
+    chunks = folder.chunks()
     reports = [
         folder.partition_report(chunk.chunk) or lose_chunk(folder, chunk.chunk) for chunk in chunks
     ]
