@@ -188,15 +188,14 @@ def record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> Non
             raise
 
     def note_address(
-        self: Any, request: dict[str, Any], operation: str, *more: Any, **o: Any
+        self: Any, request_dict: dict[str, Any], operation_name: str, **more: Any
     ) -> Any:
         # Whoever has the address may do what its signer may.
-        bucket, key = urlsplit(request["url"]).path.lstrip("/").split("/", 1)
-        assert bucket == cloud.work_bucket
+        bucket, key = urlsplit(request_dict["url"]).path.lstrip("/").split("/", 1)
         book = ledger(self)
         if book is not None:
-            book |= set(cloud.needs(operation, {"Bucket": bucket, "Key": key}))
-        return sign(self, request, operation, *more, **o)
+            book |= set(cloud.needs(operation_name, {"Bucket": bucket, "Key": key}))
+        return sign(self, request_dict, operation_name, **more)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", note_call)
     monkeypatch.setattr(RequestSigner, "generate_presigned_url", note_address)

@@ -1,0 +1,107 @@
+"""The API's policies allow what its requests ask of AWS, and nothing else."""
+
+import json
+import uuid
+
+import pytest
+
+from kalmap_cli.deploy import read_template
+from tests.api.function import Api
+from tests.online.ways import reading
+from tests.permissions import Cloud, Need, covered, grants, place, record
+from tests.tables import TEMPLATE
+
+RESOURCES = read_template(TEMPLATE)["Resources"]
+ALLOWED = {Need(g.action, place(g)) for g in grants(RESOURCES) if g.function == "ApiFunction"}
+
+
+@pytest.fixture(scope="module")
+def used():
+    """What the function asked for on every path of the API."""
+    found, answering = set(), []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("handlers.states._FREQUENT_EVERY", 0.0)
+        api = Api(monkeypatch)
+        # The tests call, too, between requests.
+        call = api.call
+
+        def note(*args, **options):
+            answering.append(True)
+            try:
+                return call(*args, **options)
+            finally:
+                answering.pop()
+
+        monkeypatch.setattr(api, "call", note)
+        cloud = Cloud.of(RESOURCES, api.bucket, api.tables)
+        record(cloud, monkeypatch, lambda client: found if answering else None)
+        measure(api, monkeypatch)
+        start_batches(api)
+        look_at_batches(api)
+    return found
+
+
+def measure(api, monkeypatch):
+    assert api.post([reading("u-1", 0)]).status == 200
+    assert api.post([reading("u-1", 1)]).status == 200
+    # A new container reads what the first one told of its users.
+    api.cold_start()
+    for hours, key in ((2, "a"), (2, "a"), (3, "b")):
+        assert api.post([reading("u-1", hours)], Idempotency_Key=key).status == 200
+    assert api.post([1] * 501, Idempotency_Key="c").status == 413
+    assert api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}).status == 200
+    with monkeypatch.context() as patch:
+        patch.setattr("handlers.api_measurements._LINK_FROM", 1)
+        assert api.post([reading("u-1", 4)]).body["results_url"]
+
+
+def start_batches(api):
+    def start(source):
+        # There is no state machine here: to be asked for one is all that is looked at.
+        return api.call("POST", "/batches", {"source": source}).body["code"]
+
+    body = json.dumps(reading("u-1", 0))
+    assert start({"records": [reading("u-1", 0)]}) == "internal"
+    others = f"others-{uuid.uuid4().hex}"
+    api.s3.create_bucket(Bucket=others)
+    for bucket in (api.bucket, others):
+        versioned = {"Status": "Enabled"}
+        api.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioned)
+        put = api.s3.put_object(Bucket=bucket, Key="in/a.jsonl", Body=body)
+        source = {"bucket": bucket, "key": "in/a.jsonl"}
+        assert start(source) == "internal"
+        assert start(source | {"version_id": put["VersionId"]}) == "internal"
+        assert start({"bucket": bucket, "prefix": "in/"}) == "internal"
+        assert start({"bucket": bucket, "key": "in/none.jsonl"}) == "not_found"
+    assert api.call("POST", "/batches/uploads").status == 201
+
+
+def look_at_batches(api):
+    batch_id = "a" * 32
+    at = {"path": {"batch_id": batch_id}}
+    assert api.call("GET", "/batches/{batch_id}", **at).status == 404
+    item = {
+        "batch_id": batch_id,
+        "execution": "e",
+        "prefix": f"batches/{batch_id}/e",
+        "profile": "body-weight",
+        "started_at": "2026-03-01T00:00:00Z",
+        "status": "FAILED",
+    }
+    api.dynamodb.put_item(
+        TableName=api.tables["BatchesTable"],
+        Item={name: {"S": value} for name, value in item.items()},
+    )
+    assert api.call("GET", "/batches").status == 200
+    assert api.call("GET", "/batches/{batch_id}", **at).status == 200
+    assert api.call("GET", "/batches/{batch_id}/results", **at).status == 404
+    api.s3.put_object(Bucket=api.bucket, Key=f"{item['prefix']}/summary.json", Body=b"{}")
+    assert api.call("GET", "/batches/{batch_id}", **at).body["links"]["summary"]
+
+
+def test_the_api_may_do_what_it_did(used):
+    assert {need for need in used if not covered(need, ALLOWED)} == set()
+
+
+def test_the_api_may_do_nothing_that_it_never_does(used):
+    assert sorted(ALLOWED - used) == []

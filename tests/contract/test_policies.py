@@ -1,0 +1,72 @@
+"""Every policy in the template is tried somewhere, and is as narrow as its use."""
+
+from kalmap_cli.deploy import read_template
+from tests.permissions import functions
+from tests.tables import TEMPLATE
+
+RESOURCES = read_template(TEMPLATE)["Resources"]
+#: Where the policies of others than functions are held against what they are for.
+TRIED = {
+    "StateMachineRole": "tests/contract/test_state_machine.py",
+    "ScheduleRole": "here",
+    "WorkBucketPolicy": "tests/e2e/test_roles.py",
+    "DeadLetterQueuePolicy": "tests/e2e/test_dead_letters.py",
+    "FailedBatchesQueuePolicy": "tests/e2e/test_dead_letters.py",
+}
+
+
+def of_type(*types):
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] in types}
+
+
+def managed():
+    return set(of_type("AWS::IAM::ManagedPolicy"))
+
+
+def with_statements():
+    return {name for name, resource in RESOURCES.items() if "'Statement'" in str(resource)}
+
+
+def test_every_policy_is_a_functions_or_is_tried_by_a_test_of_its_own():
+    with_policies = {name for name in functions(RESOURCES) if name in with_statements()}
+    assert with_statements() == with_policies | managed() | set(TRIED)
+
+
+def test_every_managed_policy_is_some_functions():
+    used = {
+        policy["Ref"]
+        for properties in of_type("AWS::Serverless::Function").values()
+        for policy in properties["Policies"]
+        if "Ref" in policy
+    }
+    assert used == managed()
+
+
+def test_every_function_has_its_permissions_from_here_and_no_role_of_somebody_elses():
+    for properties in of_type("AWS::Serverless::Function").values():
+        assert properties["Policies"]
+        assert "Role" not in properties
+
+
+def test_the_schedule_may_start_batches_and_nothing_else():
+    [policy] = of_type("AWS::IAM::Role")["ScheduleRole"]["Policies"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Action": "states:StartExecution",
+        "Resource": {"Ref": "FilterBatchStateMachine"},
+    }
+
+
+def test_every_rules_target_has_the_dead_letter_queue_behind_it():
+    queue = {"Arn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}}
+    rules = [
+        event["Properties"]
+        for resource in RESOURCES.values()
+        for event in resource["Properties"].get("Events", {}).values()
+        if event["Type"] == "EventBridgeRule"
+    ]
+    targets = [t for rule in of_type("AWS::Events::Rule").values() for t in rule["Targets"]]
+    assert rules
+    assert targets
+    assert [each["DeadLetterConfig"] for each in rules + targets] == [queue] * len(rules + targets)

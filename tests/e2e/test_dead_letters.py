@@ -1,0 +1,80 @@
+"""What stands behind the rules as they are deployed: queues, and who may send to them.
+
+The local cloud drops what a rule cannot deliver, so that a message in the dead-letter queue is
+AWS's doing alone. Looked at here are the two things it takes: the target's configuration, and
+the queue's policy, by the judgement of the local cloud's own evaluation of policies.
+"""
+
+import json
+
+import pytest
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+
+from kalmap_cli.cloud import REGION, LocalCloud
+from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.deploy import deploy
+from kalmap_cli.run import local_parameters
+from tests.e2e.test_events import Stack
+
+SERVICE = "events.amazonaws.com"
+YEARS_AHEAD = "cron(0 3 1 1 ? 2099)"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    parameters = local_parameters() | {"Schedule": YEARS_AHEAD}
+    with DataDirectory(tmp_path_factory.mktemp("rules")) as data, LocalCloud(data) as cloud:
+        deploy(cloud.clients, parameters)
+        yield Stack(cloud)
+
+
+@pytest.fixture(scope="module")
+def targets(stack):
+    """The rules' ARNs, each with its targets."""
+    events = stack.client("events")
+    return {
+        rule["Arn"]: events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        for rule in events.list_rules()["Rules"]
+    }
+
+
+class Queue:
+    def __init__(self, stack, output):
+        found = stack.client("sqs").get_queue_attributes(
+            QueueUrl=stack.outputs[output], AttributeNames=["QueueArn", "Policy"]
+        )["Attributes"]
+        self.arn, self.policy = found["QueueArn"], json.loads(found["Policy"])
+
+    def takes(self, source, service=SERVICE):
+        """Whether a message gets in that a service sends for one of its resources."""
+        asked = EvalContext(
+            principal_arn="",
+            principal_type="Service",
+            principal_account="",
+            action="sqs:SendMessage",
+            resource_arn=self.arn,
+            region=REGION,
+            service_context={"aws:sourcearn": source, "aws:sourceaccount": "000000000000"},
+        )
+        return evaluate_resource_policy(self.policy, asked, service).decision == "Allow"
+
+
+def test_what_no_rule_can_deliver_goes_to_the_dead_letter_queue(stack, targets):
+    queue = Queue(stack, "DeadLetterQueue")
+    assert len(targets) == 5
+    for rule, behind in targets.items():
+        assert [target["DeadLetterConfig"]["Arn"] for target in behind] == [queue.arn]
+        assert queue.takes(rule)
+
+
+def test_nobody_else_may_send_there(stack, targets):
+    some = next(iter(targets))
+    for queue in (Queue(stack, "DeadLetterQueue"), Queue(stack, "FailedBatchesQueue")):
+        assert not queue.takes(some, service="sns.amazonaws.com")
+        assert not queue.takes(f"{some.rsplit('/', 1)[0]}/somebody-elses")
+
+
+def test_failed_batches_are_told_by_their_rule_alone(stack, targets):
+    queue = Queue(stack, "FailedBatchesQueue")
+    for rule, behind in targets.items():
+        assert queue.takes(rule) == (behind[0]["Arn"] == queue.arn)
