@@ -21,6 +21,7 @@ from kalmap.api.wire import BatchStarted, BatchView, Links, Upload, UploadReques
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import read_input
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
+from kalmap.moments import iso
 from kalmap.outcome import Status
 from kalmap.pipeline.identify import identify
 
@@ -49,7 +50,7 @@ def post_batches() -> Response[Any]:
     pointer = identify(
         given,
         execution=name,
-        started_at=now().isoformat(),
+        started_at=iso(now()),
         work=work_bucket(),
         bucket=bucket,
         records=batch_records(),

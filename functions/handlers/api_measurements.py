@@ -18,8 +18,8 @@ from handlers.gateway import Call, packed, presigned
 from handlers.states import frequent, recent, settings, states, workers
 from kalmap.api.online import Answer, Pace, Request, answer
 from kalmap.api.wire import Measurements, lines_of, read_body
-from kalmap.batch.identity import microseconds
 from kalmap.errors import Contradiction, InvalidInput, TooLarge
+from kalmap.moments import microseconds
 from kalmap.profile import Profile, builtin_profile, load_profile
 from kalmap.records.parse import parse
 

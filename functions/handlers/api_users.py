@@ -11,8 +11,8 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from handlers.gateway import Call, encoded
 from handlers.states import dynamodb
 from kalmap.api.user_view import user_view
-from kalmap.batch.identity import parse_moment
 from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.moments import parse_moment
 from kalmap.profile import MAX_NAME
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.item import key, stored_item

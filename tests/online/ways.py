@@ -15,7 +15,7 @@ from kalmap.api.cache import RecentStates
 from kalmap.api.online import Answer, Pace, Request, answer
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
-from kalmap.batch.identity import microseconds, parse_moment
+from kalmap.moments import microseconds, parse_moment
 from kalmap.pipeline.filter import filter_users
 from kalmap.pipeline.identify import identify
 from kalmap.pipeline.load import load

@@ -114,12 +114,18 @@ def test_what_a_later_round_supersedes_counts_once():
         status="succeeded",
         reason=None,
         rounds=1,
-        finished=datetime(2026, 3, 1, tzinfo=UTC),
+        started=datetime(2026, 3, 1, tzinfo=UTC),
+        finished=datetime(2026, 3, 1, 0, 1, tzinfo=UTC),
     )
     told = summary["readings"]
     assert (told["received"], told["accepted"], told["duplicate"]) == (10, 6, 4)
     assert summary["users"]["total"] == 2
     assert summary["database"]["conflicts"] == 1
+    assert (summary["started_at"], summary["finished_at"]) == (
+        "2026-03-01T00:00:00Z",
+        "2026-03-01T00:01:00Z",
+    )
+    assert summary["time"]["total_seconds"] == 60.0
 
 
 def test_times_per_user_are_quantiles_over_users():
@@ -133,7 +139,8 @@ def test_times_per_user_are_quantiles_over_users():
         status="succeeded",
         reason=None,
         rounds=0,
-        finished=datetime(2026, 3, 1, tzinfo=UTC),
+        started=datetime(2026, 3, 1, tzinfo=UTC),
+        finished=datetime(2026, 3, 1, 0, 1, tzinfo=UTC),
     )
     assert summary["time"]["per_user_ms"] == {"p50": 1.0, "p99": 100.0, "max": 100.0}
 

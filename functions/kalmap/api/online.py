@@ -128,6 +128,7 @@ def _summary(totals: Totals, rounds: int, began: float) -> dict[str, Any]:
         status="succeeded",
         reason=None,
         rounds=rounds,
+        started=datetime.fromtimestamp(began, UTC),
         finished=datetime.now(UTC),
     )
     per_user = whole["time"]["per_user_ms"]

@@ -1,21 +1,20 @@
 """A user's state as it is shown: what is believed now, or expected at a later time."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from kalmap.api.wire import Interval, UserView
-from kalmap.batch.identity import microseconds
 from kalmap.errors import InvalidInput, InvalidProfile
 from kalmap.filter import codec
 from kalmap.filter.state import describe, predict
+from kalmap.moments import iso, microseconds, moment_at
 from kalmap.profile import Profile, builtin_profile, digest
 from kalmap.store.item import StoredItem
 
 _PROBABILITY = 0.95
 #: Half the width of a normal distribution's central 95 %, in standard deviations.
 _STANDARD_DEVIATIONS = 1.959964
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def user_view(item: StoredItem, at: datetime | None) -> UserView:
@@ -38,7 +37,7 @@ def user_view(item: StoredItem, at: datetime | None) -> UserView:
         unit=None,
         level=item.level,
         slope=item.slope,
-        as_of=None if item.as_of is None else _iso(item.as_of),
+        as_of=None if item.as_of is None else iso(moment_at(item.as_of)),
     )
     profile = _profile(item)
     if profile is None:
@@ -58,7 +57,7 @@ def user_view(item: StoredItem, at: datetime | None) -> UserView:
         unit=profile.unit,
         level=level,
         slope=slope,
-        as_of=_iso(stored.as_of),
+        as_of=iso(moment_at(stored.as_of)),
         level_sd=level_sd,
         interval=Interval(level - margin, level + margin, _PROBABILITY),
         readings=stored.window,
@@ -74,8 +73,3 @@ def _profile(item: StoredItem) -> Profile | None:
     except InvalidProfile:
         return None
     return profile if codec.digest_of(item.state.body) == digest(profile) else None
-
-
-def _iso(microseconds_: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=microseconds_)
-    return moment.isoformat().replace("+00:00", "Z")

@@ -3,19 +3,19 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from kalmap.errors import InvalidInput
+from kalmap.moments import iso, moment_at
 from kalmap.profile import Profile
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
 #: Rounds of reloading users whose state another batch changed meanwhile.
 MAX_CONFLICT_ROUNDS = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH_ID = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _INPUT_HELP = (
@@ -90,7 +90,7 @@ class Batch(msgspec.Struct, frozen=True):
     @property
     def now_iso(self) -> str:
         """`now` in ISO 8601."""
-        return (_EPOCH + timedelta(microseconds=self.now)).isoformat()
+        return iso(moment_at(self.now))
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -184,13 +184,3 @@ def identity(objects: Sequence[InputObject], profile_digest: bytes, given: Batch
         given.retry_of,
     ]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
-
-
-def microseconds(moment: datetime) -> int:
-    """Whole microseconds since 1970 UTC of an aware time."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def parse_moment(text: str) -> datetime:
-    """An aware time from ISO 8601, as Step Functions and events write it."""
-    return msgspec.convert(text, datetime).astimezone(UTC)

@@ -9,6 +9,7 @@ import msgspec
 from kalmap import errors
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import Batch
+from kalmap.moments import parse_moment
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, sum_of, total
 from kalmap.store.batches import BatchRecords
@@ -114,5 +115,6 @@ def _summary(
         status=status,
         reason=reason,
         rounds=rounds,
+        started=parse_moment(batch.started_at),
         finished=finished,
     )

@@ -16,11 +16,10 @@ from kalmap.batch.identity import (
     ProfileObject,
     Source,
     identity,
-    microseconds,
-    parse_moment,
     read_input,
 )
 from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.moments import microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects

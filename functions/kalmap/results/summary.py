@@ -1,11 +1,12 @@
 """The summary: a batch's totals told in one page, with hints for who runs such batches."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from kalmap.moments import iso
 from kalmap.results.cost import estimate
 from kalmap.results.totals import Totals
 
@@ -17,6 +18,7 @@ def summarise(
     status: str,
     reason: str | None,
     rounds: int,
+    started: datetime,
     finished: datetime,
 ) -> dict[str, Any]:
     """The page that `summary.json` holds.
@@ -27,9 +29,9 @@ def summarise(
         status: succeeded, failed or rehearsed.
         reason: Why it failed, in a sentence.
         rounds: Conflict rounds after the first.
+        started: When the execution began.
         finished: When the batch ended.
     """
-    started = min((start for start, _ in totals.phases.values() if start), default=0.0)
     by_status: dict[str, Any] = {"rejected": {}, "invalid": {}, "failed": {}}
     for name, number in sorted(totals.readings.items()):
         state, _, why = name.partition("/")
@@ -39,8 +41,8 @@ def summarise(
     return identity | {
         "status": status,
         "reason": reason,
-        "started_at": datetime.fromtimestamp(started, UTC).isoformat() if started else None,
-        "finished_at": finished.isoformat(),
+        "started_at": iso(started),
+        "finished_at": iso(finished),
         "readings": {
             "received": totals.records,
             "accepted": totals.readings.get("accepted/", 0),
@@ -56,7 +58,7 @@ def summarise(
         },
         "quality": {"mean": quality},
         "time": {
-            "total_seconds": round(finished.timestamp() - started, 3) if started else 0.0,
+            "total_seconds": round((finished - started).total_seconds(), 3),
             "phases": {
                 step: round(end - start, 3) for step, (start, end) in totals.phases.items() if start
             },

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from kalmap.moments import iso
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
@@ -34,7 +36,7 @@ class BatchRecords:
                 "status": {"S": status},
                 "reason": {"S": reason} if reason else {"NULL": True},
                 "summary": {"S": summary_key},
-                "finished_at": {"S": finished.isoformat()},
+                "finished_at": {"S": iso(finished)},
                 "received": {"N": str(readings["received"])},
                 "accepted": {"N": str(readings["accepted"])},
                 "users": {"N": str(users["total"])},
@@ -67,7 +69,7 @@ class BatchRecords:
         fields = {
             "status": {"S": "FAILED"},
             "reason": {"S": reason},
-            "finished_at": {"S": finished.isoformat()},
+            "finished_at": {"S": iso(finished)},
         }
         return self._mark(batch_id, attempt, fields, only="RUNNING")
 

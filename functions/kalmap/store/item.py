@@ -11,16 +11,17 @@ import math
 import re
 import struct
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 
+from kalmap.moments import iso, microseconds, moment_at
+
 #: An attribute as the DynamoDB client takes and gives it, such as {"N": "1.5"}.
 Attribute = Mapping[str, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKENS = struct.Struct("<4Q")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
@@ -89,7 +90,7 @@ def values(change: Change, token: int) -> dict[str, Attribute]:
         "version": {"N": str(token)},
         "level": _number(change.level),
         "slope": _number(change.slope),
-        "as_of": {"S": _iso(change.as_of)},
+        "as_of": {"S": iso(moment_at(int(change.as_of)))},
         "state": {"B": change.body + _TOKENS.pack(*tokens)},
     }
 
@@ -143,14 +144,8 @@ def _float(attribute: Attribute) -> float | None:
         return None
 
 
-def _iso(microseconds: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=int(microseconds))
-    return moment.isoformat().replace("+00:00", "Z")
-
-
 def _microseconds(attribute: Attribute) -> int | None:
     try:
-        moment = datetime.fromisoformat(attribute["S"])
-        return (moment - _EPOCH) // timedelta(microseconds=1)
+        return microseconds(datetime.fromisoformat(attribute["S"]))
     except (KeyError, TypeError, ValueError):
         return None

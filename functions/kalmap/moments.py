@@ -1,0 +1,27 @@
+"""Moments: ISO 8601 text, aware datetimes, and whole microseconds since 1970 UTC."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970 UTC of an aware time."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_at(microseconds_: int) -> datetime:
+    """The time so many microseconds after 1970 UTC."""
+    return EPOCH + timedelta(microseconds=microseconds_)
+
+
+def parse_moment(text: str) -> datetime:
+    """An aware time from ISO 8601, as Step Functions and events write it."""
+    return msgspec.convert(text, datetime).astimezone(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """A UTC time in ISO 8601, as kalmap writes it: ending in Z."""
+    return moment.isoformat().replace("+00:00", "Z")
