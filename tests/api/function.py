@@ -59,19 +59,9 @@ class Api:
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
 
-    def call(
-        self,
-        method: str,
-        resource: str,
-        body: object = None,
-        *,
-        query: dict[str, str] | None = None,
-        path: dict[str, str] | None = None,
-        raw: bytes | None = None,
-        **headers: str,
-    ) -> Told:
-        """A request; header names are given with underscores."""
-        event = self.event(method, resource, body, query=query, path=path, raw=raw, **headers)
+    def call(self, method: str, resource: str, body: object = None, **more: Any) -> Told:
+        """A request; for what more there may be in it see `event`."""
+        event = self.event(method, resource, body, **more)
         context = SimpleNamespace(
             function_name="ApiFunction",
             memory_limit_in_mb="1024",
@@ -100,7 +90,7 @@ class Api:
         raw: bytes | None = None,
         **headers: str,
     ) -> dict[str, Any]:
-        """A request as API Gateway gives it to the function."""
+        """A request as API Gateway gives it to the function; headers are named with underscores."""
         sent = raw if raw is not None else None if body is None else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         asked = parse_qs(urlencode(query or {}))

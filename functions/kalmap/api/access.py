@@ -1,33 +1,12 @@
 """Access to the states for callers that wait for an answer: cache, circuit breaker, table."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from kalmap.api.cache import Cache, Key
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.item import Change, StoredState, state_after, version_token
-from kalmap.store.states import Loaded, Written
-
-
-class Store(Protocol):
-    """The part of `store.StateStore` that is needed here."""
-
-    def load(self, profile: str, users: Sequence[str], *, deadline: float | None = None) -> Loaded:
-        """Read users' states."""
-
-    def write(
-        self,
-        profile: str,
-        changes: Sequence[Change],
-        *,
-        batch: str,
-        attempt: str,
-        round_: int,
-        mode: str = "conditional",
-        deadline: float | None = None,
-    ) -> Written:
-        """Write new states."""
+from kalmap.store.states import Loaded, StateStore, Written
 
 
 class States:
@@ -39,7 +18,9 @@ class States:
         cache: Where states are kept between requests; None for nowhere.
     """
 
-    def __init__(self, store: Store, breaker: CircuitBreaker, cache: Cache | None = None) -> None:
+    def __init__(
+        self, store: StateStore, breaker: CircuitBreaker, cache: Cache | None = None
+    ) -> None:
         self._store = store
         self._breaker = breaker
         self._cache = cache
