@@ -3,13 +3,14 @@
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from kalmap import units
+from kalmap.moments import microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
@@ -30,7 +31,6 @@ from kalmap.records.measurement import (
 
 _LINE_END, _RETURN, _OPENS, _CLOSES = b"\n\r{}"
 _BLOCK_BYTES = 512 * 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Below this many seconds from 1970 a float64 of seconds still tells microseconds apart.
 _EXACT_SECONDS = 4.0e9
 # SplitMix64's constants (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195).
@@ -344,10 +344,10 @@ def _fault_of_ids(names: Iterable[str]) -> str | None:
 def _microseconds(times: list[datetime]) -> I64:
     """Whole microseconds since 1970, exact at any date."""
     seconds = np.fromiter([time.timestamp() for time in times], np.float64, len(times))
-    microseconds = np.rint(seconds * 1e6).astype(np.int64)
+    rounded = np.rint(seconds * 1e6).astype(np.int64)
     for place in np.flatnonzero(np.abs(seconds) > _EXACT_SECONDS):
-        microseconds[place] = (times[place] - _EPOCH) // timedelta(microseconds=1)
-    return microseconds
+        rounded[place] = microseconds(times[place])
+    return rounded
 
 
 def _hash64(name: str) -> int:

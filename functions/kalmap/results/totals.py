@@ -1,6 +1,7 @@
 """Totals: the sum of many steps' reports, of a round or of a whole batch."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
@@ -48,37 +49,12 @@ class Totals(msgspec.Struct, kw_only=True):
     puts: int = 0
     gets: int = 0
 
-    def add(self, report: Report) -> None:
-        """Add a step's report."""
-        self.records += report.records
-        self._count(report.readings)
-        self._count({name: -number for name, number in report.superseded.items()})
-        if report.step == "filter":
-            self.shards += 1
-            if report.round == 0:
-                self.first_shards += 1
-                self.users += report.users
-                self.new_users += report.new_users
-            if report.users:
-                seconds = max(0.0, report.ended - report.started)
-                self.user_seconds.append((seconds / report.users, report.users))
-        self.failed_users += report.failed_users
-        self.written += report.written
-        self.unknown += report.unknown
-        self.conflicts += len(report.conflicts)
-        self.quality_sum += report.quality_sum
-        self.quality_count += report.quality_count
-        # A shard that could not be loaded says so twice; the filter step's report counts.
-        if report.error and report.step != "load":
-            self.failures.append(Failure(report.step, report.round, report.shard, report.error))
-        self.database += report.database
-        self._add_costs(report)
-
     def include(self, other: "Totals") -> None:
-        """Add other totals, of another round."""
-        self._count(other.readings)
-        self.user_seconds = self.user_seconds + other.user_seconds
-        self.failures = self.failures + other.failures
+        """Add other totals."""
+        for name, number in other.readings.items():
+            self.readings[name] = self.readings.get(name, 0) + number
+        self.user_seconds += other.user_seconds
+        self.failures += other.failures
         self.database += other.database
         for step, (start, end) in other.phases.items():
             first, last = self.phases.get(step, (start, end))
@@ -93,35 +69,50 @@ class Totals(msgspec.Struct, kw_only=True):
         ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def _count(self, readings: Mapping[str, int]) -> None:
-        for name, number in readings.items():
-            self.readings[name] = self.readings.get(name, 0) + number
-
-    def _add_costs(self, report: Report) -> None:
-        start, end = self.phases.get(report.step, (report.started, report.ended))
-        self.phases[report.step] = min(start, report.started), max(end, report.ended)
-        peak, configured = self.memory.get(report.step, (0.0, 0))
-        self.memory[report.step] = (
-            max(peak, report.memory_mb),
-            max(configured, report.configured_mb),
-        )
-        self.invocations += 1
-        self.gb_seconds += (report.ended - report.started) * report.configured_mb / 1024
-        self.puts += report.puts
-        self.gets += report.gets
-
 
 def total(reports: Iterable[Report]) -> Totals:
     """The sum of reports."""
+    return sum_of(map(_totals_of, reports))
+
+
+def sum_of(parts: Iterable[Totals]) -> Totals:
+    """The sum of totals, such as those of several rounds."""
     totals = Totals()
-    for report in reports:
-        totals.add(report)
+    for one in parts:
+        totals.include(one)
     return totals
 
 
-def sum_of(rounds: Iterable[Totals]) -> Totals:
-    """The totals of several rounds in one."""
-    totals = Totals()
-    for one in rounds:
-        totals.include(one)
+def _totals_of(report: Report) -> Totals:
+    filtered = report.step == "filter"
+    first = filtered and report.round == 0
+    seconds = report.ended - report.started
+    readings = Counter(report.readings)
+    readings.subtract(report.superseded)
+    totals = Totals(
+        records=report.records,
+        readings=dict(readings),
+        users=report.users if first else 0,
+        new_users=report.new_users if first else 0,
+        failed_users=report.failed_users,
+        written=report.written,
+        unknown=report.unknown,
+        conflicts=len(report.conflicts),
+        quality_sum=report.quality_sum,
+        quality_count=report.quality_count,
+        shards=int(filtered),
+        first_shards=int(first),
+        database=report.database,
+        phases={report.step: (report.started, report.ended)},
+        memory={report.step: (report.memory_mb, report.configured_mb)},
+        invocations=1,
+        gb_seconds=seconds * report.configured_mb / 1024,
+        puts=report.puts,
+        gets=report.gets,
+    )
+    # A shard that could not be loaded says so twice; the filter step's report counts.
+    if report.error and report.step != "load":
+        totals.failures = [Failure(report.step, report.round, report.shard, report.error)]
+    if filtered and report.users:
+        totals.user_seconds = [(max(0.0, seconds) / report.users, report.users)]
     return totals
