@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import os
 import uuid
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from kalmap.errors import Contradiction, InvalidInput, TooLarge
 from kalmap.moments import microseconds
 from kalmap.profile import Profile, builtin_profile, load_profile
 from kalmap.records.parse import parse
+from kalmap.store.profiles import Profiles
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 
@@ -88,7 +89,16 @@ def _answered(call: Call) -> tuple[bytes, bool]:
 
 
 def _profile(given: str | dict[str, Any]) -> Profile:
-    return builtin_profile(given) if isinstance(given, str) else load_profile(given)
+    if isinstance(given, str):
+        return builtin_profile(given)
+    return _kept_profile(msgspec.json.encode(given))
+
+
+@lru_cache(maxsize=64)
+def _kept_profile(data: bytes) -> Profile:
+    profile = load_profile(data)
+    Profiles(work_bucket()).keep(profile)
+    return profile
 
 
 def _body(told: Answer, name: str) -> bytes:

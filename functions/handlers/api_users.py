@@ -8,14 +8,17 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
+from handlers.edge import work_bucket
 from handlers.gateway import Call, encoded
 from handlers.states import dynamodb
 from kalmap.api.user_view import user_view
 from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.filter.codec import digest_of
 from kalmap.moments import parse_moment
 from kalmap.profile import MAX_NAME
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.item import key, stored_item
+from kalmap.store.profiles import Profiles
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 
@@ -40,7 +43,9 @@ def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name
         )
     if not found:
         raise InputNotFound(f"There is no state of this user under the profile {profile[:60]!r}.")
-    return encoded(user_view(stored_item(found), at))
+    item = stored_item(found)
+    kept = Profiles(work_bucket()).find(item.profile, digest_of(item.state.body))
+    return encoded(user_view(item, kept, at))
 
 
 def _moment(text: str | None) -> datetime | None:

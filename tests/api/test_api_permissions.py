@@ -3,8 +3,10 @@
 import json
 import uuid
 
+import msgspec
 import pytest
 
+from kalmap.profile import builtin_profile
 from kalmap_cli.deploy import read_template
 from tests.api.function import Api
 from tests.online.ways import reading
@@ -48,6 +50,9 @@ def measure(api, monkeypatch):
     api.cold_start()
     for hours, key in ((2, "a"), (2, "a"), (3, "b")):
         assert api.post([reading("u-1", hours)], Idempotency_Key=key).status == 200
+    mine = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": "mine"}
+    body = {"measurements": [reading("u-1", 0)], "profile": mine}
+    assert api.call("POST", "/measurements", body).status == 200
     assert api.post([1] * 501, Idempotency_Key="c").status == 413
     assert api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}).status == 200
     with monkeypatch.context() as patch:

@@ -79,13 +79,28 @@ class TestUsers:
             told = api.call("GET", "/users/{user_id}", path={"user_id": quote(user, safe="")})
             assert told.body["user_id"] == user
 
-    def test_a_profile_that_is_not_built_in_shows_what_the_table_has(self, api):
+    def test_a_profile_that_is_not_built_in_is_kept_for_who_reads_its_states(self, api):
         body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
         assert api.call("POST", "/measurements", body).status == 200
-        told = api.call(
-            "GET", "/users/{user_id}", path={"user_id": "c-1"}, query={"profile": "chicks"}
-        )
+        api.cold_start()
+        asked = {"path": {"user_id": "c-1"}, "query": {"profile": "chicks"}}
+        now = api.call("GET", "/users/{user_id}", **asked).body
+        assert (now["level"], now["unit"], now["level_sd"]) == (41.0, "g", 2.0)
+        asked["query"]["at"] = "2026-01-20T00:00:00Z"
+        then = api.call("GET", "/users/{user_id}", **asked).body
+        assert then["interval"]["low"] < now["interval"]["low"]
+
+    def test_of_a_profile_that_nobody_kept_there_is_what_the_table_has(self, api):
+        body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
+        assert api.call("POST", "/measurements", body).status == 200
+        [kept] = api.s3.list_objects_v2(Bucket=api.bucket, Prefix="profiles/")["Contents"]
+        api.s3.delete_object(Bucket=api.bucket, Key=kept["Key"])
+        asked = {"path": {"user_id": "c-1"}, "query": {"profile": "chicks"}}
+        told = api.call("GET", "/users/{user_id}", **asked)
         assert (told.body["level"], told.body["unit"]) == (41.0, None)
+        asked["query"]["at"] = "2027-01-20T00:00:00Z"
+        told = api.call("GET", "/users/{user_id}", **asked)
+        assert is_problem(told, 400, "invalid_request", "at")
 
 
 class TestProblems:

@@ -6,9 +6,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import urllib3
 
+from kalmap.profile import builtin_profile
 from tests.e2e.roles import GRANTS, OTHERS, Guarded, guarded_stack
 from tests.e2e.signed import Client
 from tests.e2e.test_events import lines
@@ -41,6 +43,12 @@ class Caller:
         """Measurements of a user."""
         sent = [reading(self.name, hour) for hour in range(readings)]
         return self.call("POST", "/measurements", {"measurements": sent}, **headers)
+
+    def measure_with_a_profile(self) -> int:
+        """Measurements under a profile that is new here."""
+        mine = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": self.name}
+        body = {"measurements": [reading(self.name, 0)], "profile": mine}
+        return self.call("POST", "/measurements", body)
 
     def measure_once(self) -> int:
         """Measurements with a key."""
@@ -94,6 +102,7 @@ WAYS = {
     ("s3:PutObject", "inline"): Way(Caller.start, 500, 202),
     ("s3:PutObject", "incoming"): Way(Caller.upload, 403, 200),
     ("s3:PutObject", "answers"): Way(lambda caller: caller.measure(4500), 500, 200),
+    ("s3:PutObject", "profiles"): Way(Caller.measure_with_a_profile, 500, 200),
     ("s3:GetObject", "*"): own(by="key"),
     ("s3:GetObjectVersion", "*"): own(by="version"),
     ("s3:ListBucket", "*"): own(by="prefix"),

@@ -10,8 +10,10 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from kalmap.profile import builtin_profile
 from tests.e2e.roles import GRANTS, OTHERS, RESOURCES, Guarded, guarded_stack, is_refusal
 from tests.e2e.test_events import lines
 from tests.permissions import functions
@@ -67,6 +69,8 @@ def events(stack):
     ran({"source": {"bucket": stack.bucket, "prefix": "in/"}, "write_mode": "transactional"})
     ran({"source": {"records": [json.loads(lines("inline", days=1))]}, "write_mode": "overwrite"})
     ran({"source": {"bucket": OTHERS, "prefix": stack.put("a.jsonl", lines("a"), OTHERS)["key"]}})
+    mine = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": "mine"}
+    ran({"source": stack.put("in/mine.jsonl", lines("mine")), "profile": mine})
     for bucket in (stack.bucket, OTHERS):
         place = stack.put("in/v.jsonl", lines("v"), bucket)
         version = stack.client("s3").head_object(Bucket=bucket, Key=place["key"])["VersionId"]

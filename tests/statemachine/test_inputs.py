@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.statemachine.batches import (
-    batch,
-    readings,
-)
+from kalmap.profile import digest, load_profile
+from kalmap.store.objects import Objects
+from kalmap.store.profiles import Profiles
+from tests.statemachine.batches import batch, readings
 from tests.tables import ROOT
 
 
@@ -67,6 +67,9 @@ def test_a_profile_may_lie_in_s3(engine):
     )
     assert ended["status"] == "SUCCEEDED"
     assert engine.record()["profile"] == "mine"
+    # It is kept, so that its states can be read.
+    mine = load_profile(profile)
+    assert Profiles(Objects(engine.s3, "work")).find("mine", digest(mine)) == mine
 
 
 @pytest.mark.parametrize(

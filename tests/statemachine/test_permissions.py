@@ -3,8 +3,10 @@
 import json
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
+from kalmap.profile import builtin_profile
 from tests.permissions import Need, covered, functions, grants, place
 from tests.statemachine.batches import always, batch, other_writer, readings
 from tests.statemachine.engine import deployed
@@ -52,6 +54,8 @@ def go_well(engine):
     run(engine.put("in/a.jsonl", readings(days=2)))
     run({"bucket": "work", "prefix": "in/"}, write_mode="transactional")
     run({"records": readings(days=3)}, write_mode="transactional")
+    mine = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": "mine"}
+    run({"records": readings(days=3)}, profile=mine)
     run({"records": readings(days=4)}, write_mode="overwrite")
     run({"records": readings(users=9, days=4)}, write_mode="transactional")
     dropped = engine.put("incoming/a.jsonl", readings(days=4))
@@ -109,10 +113,13 @@ def meet_conflicts(engine):
         if function == "WriteFunction" and (lasting or event["round"] == 0):
             other_writer(engine, ["user-1", "user-new"])
 
-    new = [line | {"user_id": "user-new"} for line in readings(users=1, days=1)]
+    # Few enough for one shard: no other writes at the same time.
     engine.fault = conflict
-    for lasting in (False, True):
-        engine.run(batch(engine.put("in/b.jsonl", readings(days=5 + lasting) + new)))
+    for lasting, start in ((False, 10), (True, 20)):
+        some = readings(users=2, days=2, start=start)
+        new = some[1] | {"user_id": "user-new"}
+        ended = engine.run(batch(engine.put(f"in/{start}.jsonl", [*some, new])))
+        assert ended["output"]["accepted"] == (2 if lasting else 5)
     engine.fault = None
 
 

@@ -5,11 +5,10 @@ from datetime import datetime
 import msgspec
 
 from kalmap.api.wire import Interval, UserView
-from kalmap.errors import InvalidInput, InvalidProfile
-from kalmap.filter import codec
+from kalmap.errors import InvalidInput
 from kalmap.filter.state import describe, predict
 from kalmap.moments import iso, microseconds, moment_at
-from kalmap.profile import Profile, builtin_profile, digest
+from kalmap.profile import Profile
 from kalmap.store.item import StoredItem
 
 _PROBABILITY = 0.95
@@ -17,19 +16,18 @@ _PROBABILITY = 0.95
 _STANDARD_DEVIATIONS = 1.959964
 
 
-def user_view(item: StoredItem, at: datetime | None) -> UserView:
+def user_view(item: StoredItem, profile: Profile | None, at: datetime | None) -> UserView:
     """A stored state in readable fields.
-
-    What takes the profile to be computed is there for built-in profiles only, since the table
-    keeps a profile's name and digest, but not the profile.
 
     Args:
         item: The user's item.
+        profile: What the state was folded under; None where nobody knows it any more: then
+            there are only the fields that the table has.
         at: The time to predict for; None for the state as it is.
 
     Raises:
-        InvalidInput: `at` lies before the newest reading, or the profile is not known here, or
-            the stored state is not sound.
+        InvalidInput: `at` lies before the newest reading, or takes a profile that nobody knows,
+            or the stored state is not sound.
     """
     view = UserView(
         user_id=item.user,
@@ -39,12 +37,12 @@ def user_view(item: StoredItem, at: datetime | None) -> UserView:
         slope=item.slope,
         as_of=None if item.as_of is None else iso(moment_at(item.as_of)),
     )
-    profile = _profile(item)
     if profile is None:
         if at is not None:
             raise InvalidInput(
-                f"Predictions are made for built-in profiles only; the state of this user under "
-                f"{item.profile} was folded with another one."
+                f"The profile {item.profile} that this user's state was folded under is not kept "
+                "here, and a prediction takes it.",
+                "at",
             )
         return view
     stored = describe(item.state.body, profile)
@@ -64,12 +62,3 @@ def user_view(item: StoredItem, at: datetime | None) -> UserView:
         rejected=stored.rejected,
         at=at,
     )
-
-
-def _profile(item: StoredItem) -> Profile | None:
-    """The profile a state was folded under, if it comes with kalmap."""
-    try:
-        profile = builtin_profile(item.profile)
-    except InvalidProfile:
-        return None
-    return profile if codec.digest_of(item.state.body) == digest(profile) else None

@@ -23,6 +23,7 @@ from kalmap.moments import microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
+from kalmap.store.profiles import Profiles
 
 #: Opens another bucket than the work bucket.
 OpenBucket = Callable[[str], Objects]
@@ -97,6 +98,7 @@ def identify(
         started_at=started_at,
     )
     Folder.of(work, pointer).save_batch(batch)
+    Profiles(work).keep(profile)
     return pointer
 
 

@@ -1,0 +1,38 @@
+"""Profiles that states were folded under, kept by digest: by that alone a state names its own."""
+
+import msgspec
+
+from kalmap.errors import InvalidProfile
+from kalmap.profile import Profile, builtin_profile, digest, load_profile
+from kalmap.store.objects import Objects
+
+
+class Profiles:
+    """The profiles of a bucket, and those that come with kalmap."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def keep(self, profile: Profile) -> None:
+        """Keep a profile, for who reads the states that are folded under it; once or often."""
+        if _built_in(profile.name, digest(profile)) is None:
+            self._objects.put(_key(digest(profile)), msgspec.json.encode(profile))
+
+    def find(self, name: str, digest_: bytes) -> Profile | None:
+        """The profile of this name and digest; None where it was never kept."""
+        if profile := _built_in(name, digest_):
+            return profile
+        data = self._objects.find(_key(digest_))
+        return None if data is None else load_profile(data)
+
+
+def _built_in(name: str, digest_: bytes) -> Profile | None:
+    try:
+        profile = builtin_profile(name)
+    except InvalidProfile:
+        return None
+    return profile if digest(profile) == digest_ else None
+
+
+def _key(digest_: bytes) -> str:
+    return f"profiles/{digest_.hex()}.json"
