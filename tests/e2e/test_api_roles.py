@@ -133,31 +133,6 @@ def caller(stack):
     return caller
 
 
-def permission(grant):
-    return grant.action, place(grant)
-
-
-@pytest.mark.parametrize(
-    "grant", [g for g in OF_THE_API if permission(g) not in NOT_TRIED], ids=str
-)
-def test_the_api_needs_each_of_its_permissions(stack, caller, grant):
-    assert permission(grant) in WAYS, "There is no request here that needs this permission."
-    way = WAYS[permission(grant)]
-    with stack.without(grant):
-        assert way.ask(caller) == way.refused, caller.told
-    if way.refused == 400:
-        assert "kalmap may not read there" in caller.told.body["message"]
-    caller.name = uuid.uuid4().hex
-    assert way.ask(caller) == way.answered, caller.told
-    # That it was started is enough.
-    if way.answered == 202:
-        stack.client("stepfunctions").stop_execution(executionArn=caller.told.body["execution_arn"])
-
-
-def test_what_is_not_tried_here_is_in_the_template(stack):
-    assert {permission(g) for g in OF_THE_API} == set(WAYS) | set(NOT_TRIED)
-
-
 def test_every_path_works_under_the_role(stack, caller):
     assert caller.measure() == 200
     assert caller.call("GET", f"/users/{caller.name}") == 200
@@ -181,6 +156,31 @@ def test_every_path_works_under_the_role(stack, caller):
     assert caller.upload() == 200
     [ended] = stack.ended(caller.told.body["key"])
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
+
+
+def permission(grant):
+    return grant.action, place(grant)
+
+
+@pytest.mark.parametrize(
+    "grant", [g for g in OF_THE_API if permission(g) not in NOT_TRIED], ids=str
+)
+def test_the_api_needs_each_of_its_permissions(stack, caller, grant):
+    assert permission(grant) in WAYS, "There is no request here that needs this permission."
+    way = WAYS[permission(grant)]
+    with stack.without(grant):
+        assert way.ask(caller) == way.refused, caller.told
+    if way.refused == 400:
+        assert "kalmap may not read there" in caller.told.body["message"]
+    caller.name = uuid.uuid4().hex
+    assert way.ask(caller) == way.answered, caller.told
+    # That it was started is enough.
+    if way.answered == 202:
+        stack.client("stepfunctions").stop_execution(executionArn=caller.told.body["execution_arn"])
+
+
+def test_what_is_not_tried_here_is_in_the_template(stack):
+    assert {permission(g) for g in OF_THE_API} == set(WAYS) | set(NOT_TRIED)
 
 
 def test_an_uploads_address_is_of_that_very_place(caller):
