@@ -38,13 +38,13 @@ def test_buckets_are_private_encrypted_and_reached_over_tls_alone():
         ]
 
 
-def test_whatever_functions_write_is_forgotten_but_profiles():
+def test_whatever_is_written_is_forgotten_but_profiles():
     rules = RESOURCES["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert {rule["Status"] for rule in rules} == {"Enabled"}
     forgotten = {r["Prefix"].rstrip("/") for r in rules if "ExpirationInDays" in r}
     written = {place(grant) for grant in grants(RESOURCES) if grant.action == "s3:PutObject"}
-    # The command line puts its files under uploads/.
-    assert forgotten == written - KEPT | {"uploads"}
+    # The command line puts its files under uploads/, the state machine its under map-runs/.
+    assert forgotten == written - KEPT | {"uploads", "map-runs"}
     # Versions that were replaced, of everything.
     [rest] = [rule for rule in rules if "Prefix" not in rule]
     assert rest["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
