@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.edge import logger, resident_mb, work_bucket
 from handlers.settings import Settings, read_settings
@@ -107,7 +108,7 @@ def _warm_up(found: States, given: Settings) -> None:
         for profile in {key.profile for key in keys}:
             users = [key.user for key in keys[: given.cache_warmup_size] if key.profile == profile]
             found.load(profile, users, time.monotonic() + _WARMUP_SECONDS)
-    except (KalmapError, msgspec.MsgspecError) as error:
+    except (KalmapError, msgspec.MsgspecError, BotoCoreError, ClientError) as error:
         # Warmth is a kindness; a container that starts cold is as right as any.
         logger.warning("not warmed up", error=type(error).__name__)
 
@@ -123,7 +124,11 @@ class _Frequent:
         if kept is None or not most or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _FREQUENT_EVERY
-        work_bucket().put(_FREQUENT, msgspec.json.encode(kept.frequent(most)))
+        try:
+            work_bucket().put(_FREQUENT, msgspec.json.encode(kept.frequent(most)))
+        except (BotoCoreError, ClientError) as error:
+            # The request has been answered by now, and its states are stored.
+            logger.warning("frequent users not told", error=type(error).__name__)
 
 
 frequent = cache(_Frequent)

@@ -42,6 +42,13 @@ class TestCache:
             api.cold_start()
             assert api.post([reading("u-1", 0)]).status == 200
 
+    def test_a_bucket_that_cannot_be_used_costs_no_answer(self, start, monkeypatch, log):
+        monkeypatch.setattr("handlers.states._FREQUENT_EVERY", 0.0)
+        api = start(WORK_BUCKET="no bucket's name")
+        assert api.post([reading("u-1", 0)]).status == 200
+        assert "not warmed up" in log.getvalue()
+        assert "frequent users not told" in log.getvalue()
+
 
 class TestMemory:
     def test_past_the_limit_one_request_is_turned_away_and_the_next_answered(self, start, capsys):
