@@ -23,7 +23,7 @@ OF_THE_API = [grant for grant in GRANTS if grant.function == "ApiFunction"]
 NOT_TRIED = {
     ("dynamodb:PartiQLInsert", "StatesTable"): "It asks for an action that AWS does not have.",
     ("dynamodb:PartiQLUpdate", "StatesTable"): "It asks for an action that AWS does not have.",
-    ("s3:PutObject", "cache"): "A container tells of its users when it is five minutes old.",
+    ("s3:PutObject", "cache"): "Done by containers of five minutes, and only logged if refused.",
 }
 
 
