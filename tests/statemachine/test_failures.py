@@ -115,14 +115,16 @@ def test_readings_that_the_batch_has_lost_are_found_in_its_input_and_failed(engi
 
     engine.fault = fault
     ended = engine.run(batch(source))
-    assert "3 of 3 shards failed" in ended["cause"]
+    # Who comes after the first shard that was given up finds all there again.
+    assert "of 3 shards failed" in ended["cause"]
     assert engine.stored() == {}
     record = engine.record()
     results = engine.results(record)
     assert_accounts_for_all(engine.summary(record), results, 41)
-    assert counts(results) == {("failed", "shard_failed"): 40, ("invalid", "malformed"): 1}
-    told = [(r["user_id"], r["value"]) for r in results if r["status"] == "failed"]
-    assert told == [(r["user_id"], r["value"]) for r in readings()]
+    assert counts(results)["failed", "shard_failed"] > 0
+    assert results.pop(9)["reason"] == "malformed"
+    places = ("user_id", "timestamp", "value")
+    assert [[r[p] for p in places] for r in results] == [[r[p] for p in places] for r in readings()]
 
 
 def test_readings_lost_before_a_second_round_are_failed_one_by_one(engine, no_waiting):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kalmap.errors import UnknownFormat
@@ -167,17 +167,19 @@ _LINES = st.lists(
 
 
 @given(_LINES, st.integers(1, 50), st.booleans())
+@example(records=[b"", b"\xef\xbb\xbf"], size=1, as_csv=False)
+@example(records=[GOOD_LINE, b"\xef\xbb\xbf" + GOOD_LINE], size=50, as_csv=False)
 def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, size, as_csv):
     data = b"\n".join(records)
     columns = ["user_id", "timestamp", "value"] if as_csv else None
     parts = [data[at : at + size] for at in range(0, len(data), size)]
     parsed = parse(parts, columns=columns, profile=PROFILE)
     found = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unread])
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    whole = [line for line in data.split(b"\n") if line.strip()]
+    lines = [line.removeprefix(b"\xef\xbb\xbf") for line in data.split(b"\n")]
+    whole = [line for line in lines if line.strip()]
     assert found == list(range(parsed.records)) == list(range(len(whole)))
     assert np.isfinite(parsed.value).all()
-    line_numbers = [n for n, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+    line_numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
     for record in parsed.unread:
         assert record.line == line_numbers[record.ordinal]
 

@@ -88,25 +88,29 @@ def parse_objects(records: Iterable[object], profile: Profile) -> Parsed:
 def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Cut into blocks of whole lines, so that few objects are alive at once."""
     rest = b""
-    first = True
     for part in parts:
         data = rest + part
-        if first:
-            if BOM.startswith(data):  # it may go on in the next part
-                rest = data
-                continue
-            data = data.removeprefix(BOM)
-            first = False
         start = 0
         while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
             end := data.find(b"\n", start) + 1
         ):
-            yield data[start:end]
+            yield _unmarked(data[start:end])
             start = end
         # What is longer than any line that is read need not be kept to be refused.
         rest = data[start:][: MAX_LINE_BYTES + 1]
-    if rest and rest != BOM:
-        yield rest
+    if rest:
+        yield _unmarked(rest)
+
+
+def _unmarked(block: bytes) -> bytes:
+    """Without byte order marks where lines begin.
+
+    Only a file's first line should have one. But files are put together by programs that know
+    nothing of it, and no reading may depend on whether its line is a chunk's first.
+    """
+    if BOM not in block:
+        return block
+    return block.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
 
 
 class _Columns(NamedTuple):
