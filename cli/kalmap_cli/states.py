@@ -4,18 +4,16 @@ import base64
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
+from kalmap.moments import moment_at
 from kalmap.store.item import StoredItem, stored_item
 from kalmap.store.states import StateStore
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.run import Target, target
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path | None) -> int:
@@ -53,7 +51,7 @@ def write(items: Iterable[StoredItem], file: BinaryIO) -> None:
     about a user.
     """
     for item in items:
-        as_of = None if item.as_of is None else _EPOCH + timedelta(microseconds=item.as_of)
+        as_of = None if item.as_of is None else moment_at(item.as_of)
         line = {
             "user_id": item.user,
             "profile": item.profile,

@@ -101,7 +101,7 @@ def fail_write(
     except _UNREADABLE:
         # What cannot be read was not written.
         inputs = _readings(folder, shard, folder.users(round_, shard.shard), bucket)
-        fail_users(folder, report, shard, dict.fromkeys(inputs.users, Reason.SHARD_FAILED))
+        fail_users(folder, report, shard, dict.fromkeys(inputs.users, Reason.SHARD_FAILED), bucket)
         return report
     made: set[str] = set()
     if store is not None:
