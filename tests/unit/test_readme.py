@@ -43,6 +43,23 @@ def test_every_entry_of_the_api_is_called() -> None:
             assert re.search(call, shown, re.MULTILINE), f"{operation.method} {operation.path}"
 
 
+def test_figures_are_no_better_than_those_that_were_measured() -> None:
+    measured = (ROOT / "docs" / "benchmarks.md").read_text()
+    for peer, said in (("simdkalman primitives", "is 3 times as fast"), ("filterpy", "150\ntimes")):
+        assert said in TEXT
+        # The first table is that of 100,000 users.
+        [times, *_] = re.findall(rf"  {peer} .*the fold is +([\d.]+) x as fast", measured)
+        assert float(times) >= int(re.findall(r"\d+", said)[0])
+
+    def figure(name: str) -> float:
+        return float(re.findall(rf"^{re.escape(name)} +([\d.]+)", measured, re.MULTILINE)[0])
+
+    assert "less than half" in TEXT
+    assert figure("with faults: RMSE below the exponential average's by") > 0.5
+    assert "95 % intervals hold 95 %" in TEXT
+    assert round(figure("with faults: coverage of the 95 % interval"), 2) == 0.95
+
+
 def test_make_knows_every_target_shown() -> None:
     shown = {words[1] for words in commands() if words[0] == "make"}
     shown |= set(re.findall(r"`make ([a-z-]+)`", TEXT + (ROOT / "CONTRIBUTING.md").read_text()))
