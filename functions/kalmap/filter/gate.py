@@ -62,7 +62,7 @@ def fits_in_another_unit(rule: Rules, value: F64, predicted: F64, variance: F64)
     return fits
 
 
-def name(rate: F64, suspect: Bool) -> U8:
+def reasons(rate: F64, suspect: Bool) -> U8:
     """Why each rejected reading is: a code of outcome.Reason.
 
     Args:

@@ -15,7 +15,7 @@ checkpoint notes them, and those are made up for all at once when the pass is ov
 import numpy as np
 
 from kalmap.filter.columns import RESTARTED, Recovery
-from kalmap.filter.gate import Rules, fits_in_another_unit, name
+from kalmap.filter.gate import Rules, fits_in_another_unit, reasons
 from kalmap.filter.model import Transition
 from kalmap.filter.path import Inputs
 from kalmap.outcome import Reason
@@ -122,7 +122,7 @@ class Rejections:
                 self._estimate[0, places],
                 self._estimate[2, places] + self._inputs.noise[places],
             )
-            self._mark[places] = name(self._rate[places], suspect)
+            self._mark[places] = reasons(self._rate[places], suspect)
 
     def _catch_up(self, recovery: Recovery, users: I64, numbers: I64, run: U8) -> None:
         """Lead candidates through the rejected readings of a run that no candidate has seen.
@@ -178,7 +178,7 @@ def advance(
     predicted = prior[0]
     variance = prior[2] + noise
     suspect = fits_in_another_unit(rule, value, predicted, variance)
-    mark = name(rate, suspect)
+    mark = reasons(rate, suspect)
 
     settled = recovery.support[users] >= rule.recovery
     counts = ~(suspect & settled)
