@@ -1,0 +1,81 @@
+"""A batch of new users from the command to its results, by `kalmap run` on the local cloud.
+
+What someone at a laptop waits for: the local cloud starts, the template is deployed, the state
+machine runs, the results are fetched. In small batches most of it is the local cloud's, which
+starts a process for each step. The price is an estimate, of the same batch on AWS.
+
+    python benchmarks/batch.py [--most 1000000]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+#: Users, and days of readings of each: about 29 readings a user.
+SIZES = {20_000: (700, 90), 140_000: (5_000, 90), 1_000_000: (35_000, 90)}
+
+
+class Run(NamedTuple):
+    """One batch."""
+
+    seconds: float
+    """From the command to the last of its output."""
+    lines: int
+    """Result lines."""
+    summary: dict[str, Any]
+
+
+def kalmap(*arguments: str | Path) -> None:
+    """A command of kalmap's; its output is not looked at."""
+    subprocess.run(
+        [sys.executable, "-m", "kalmap_cli.main", *map(str, arguments)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def run(users: int, days: int, folder: Path) -> Run:
+    """Simulate readings and run them, in a data directory of their own."""
+    readings, out = folder / "readings.jsonl", folder / "out"
+    kalmap("simulate", "--users", str(users), "--days", str(days), "--seed", "1", "--out", readings)
+    begun = time.perf_counter()
+    kalmap("run", readings, "--out", out, "--data-dir", folder / "data")
+    seconds = time.perf_counter() - begun
+    with (out / "results.jsonl").open("rb") as file:
+        lines = sum(1 for _ in file)
+    summary = json.loads((out / "summary.json").read_text())
+    if lines != summary["readings"]["received"]:
+        raise SystemExit(f"{summary['readings']['received']} readings have {lines} results.")
+    return Run(seconds, lines, summary)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--most", type=int, default=1_000_000, help="readings of the largest")
+    most = parser.parse_args().most
+    print(
+        "| readings | users | seconds | of the state machine | most memory of a step, MB | on AWS, $ |"
+    )
+    print("|--:|--:|--:|--:|--:|--:|")
+    for size, (users, days) in SIZES.items():
+        if size > most:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            done = run(users, days, Path(folder))
+        told = done.summary
+        print(
+            f"| {done.lines:,} | {told['users']['total']:,} | {done.seconds:.1f} "
+            f"| {told['time']['total_seconds']:.1f} | {max(told['memory_mb'].values()):.0f} "
+            f"| {told['cost_usd']:.4f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
