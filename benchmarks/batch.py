@@ -59,9 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--most", type=int, default=1_000_000, help="readings of the largest")
     most = parser.parse_args().most
-    print(
-        "| readings | users | seconds | of the state machine | most memory of a step, MB | on AWS, $ |"
-    )
+    print("| readings | users | seconds | in the state machine | a step's memory, MB | on AWS, $ |")
     print("|--:|--:|--:|--:|--:|--:|")
     for size, (users, days) in SIZES.items():
         if size > most:
