@@ -42,7 +42,10 @@ def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name
             .get("Item")
         )
     if not found:
-        raise InputNotFound(f"There is no state of this user under the profile {profile[:60]!r}.")
+        raise InputNotFound(
+            f"There is no state of this user under the profile {profile[:60]!r}. The parameter "
+            "profile names another."
+        )
     item = stored_item(found)
     kept = Profiles(work_bucket()).find(item.profile, digest_of(item.state.body))
     return encoded(user_view(item, kept, at))
