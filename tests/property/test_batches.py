@@ -1,15 +1,25 @@
 """Laws 1 to 3: the readings alone decide the state, whatever batches and users they came with."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kalmap.filter import forward
 from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, builtin_profile
 from tests.property.histories import NOW, Reading, cases, columns, histories, profiles
 
 NEVER_STORED = {Reason.IN_FUTURE, Reason.OUT_OF_RANGE}
+
+
+@pytest.fixture(params=[1, 10**9], ids=["vector pass", "tail"], scope="module", autouse=True)
+def width(request):
+    """Each law once in the vector pass, which a few users never see otherwise, once in the tail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forward, "VECTOR_WIDTH", request.param)
+        yield
 
 
 def apply(

@@ -1,12 +1,13 @@
 """The same bits whatever stands beside a user: vector pass, tail, and cohorts of any size."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalmap.filter import fold, forward
-from kalmap.profile import builtin_profile
+from kalmap.profile import Window, builtin_profile
 from tests.property.histories import (
     DAY,
     NOW,
@@ -27,15 +28,51 @@ from tests.property.test_batches import same
     st.sampled_from([1, 2, 3, 7, 20]),
 )
 def test_the_vector_pass_and_the_tail_give_the_same_bits(profile, users, width):
-    readings = columns([(user, r) for user, history in enumerate(users) for r in history])
-    results = []
+    everything = [(user, r) for user, history in enumerate(users) for r in history]
+    # The second batch goes on from checkpoints that the first has left.
+    both_same(profile, [everything[::2], everything[1::2]], len(users), width)
+
+
+def both_same(profile, batches, users, width):
+    """Batches one after the other, in vector steps that are so wide at least, and without any."""
     with pytest.MonkeyPatch.context() as patch:
-        for threshold in (width, 10**9):
-            patch.setattr(forward, "VECTOR_WIDTH", threshold)
-            results.append(fold.fold_users(profile, [None] * len(users), readings, NOW))
-    vector, scalar = results
-    same(vector, scalar)
-    assert vector.bodies == scalar.bodies
+        bodies = [None] * users
+        for batch in batches:
+            results = []
+            for threshold in (width, 10**9):
+                patch.setattr(forward, "VECTOR_WIDTH", threshold)
+                results.append(fold.fold_users(profile, bodies, columns(batch), NOW))
+            vector, scalar = results
+            same(vector, scalar)
+            assert vector.bodies == scalar.bodies
+            bodies = [new or old for new, old in zip(vector.bodies, bodies, strict=True)]
+
+
+@pytest.mark.parametrize("recovery", [2, 3, 5])
+def test_a_jump_is_found_at_the_same_reading_wherever_steps_and_checkpoints_end(recovery):
+    profile = msgspec.structs.replace(
+        builtin_profile("body-weight"), recovery=recovery, window=Window(readings=2, days=3000.0)
+    )
+    # Users 0 to 2 jump, each at another reading, and user 3's readings end sooner: with steps of
+    # at least two or three users, the pass hands over to the tail in the middle of a jump.
+    for jump in range(1, 8):
+        for end in range(1, 9):
+            values = {
+                user: [80.0 if day < jump + user else 95.0 + user / 10 for day in range(12)]
+                for user in range(3)
+            } | {3: [80.0] * end}
+            everything = [
+                (user, Reading(START + day * DAY, 0, 7, value, 3))
+                for user, history in values.items()
+                for day, value in enumerate(history)
+            ]
+            for cut in (0, 2, jump + 1, jump + 2):
+                batches = [
+                    [(u, r) for u, r in everything if (r.time < START + cut * DAY) is early]
+                    for early in (True, False)
+                ]
+                for width in (1, 2, 4):
+                    both_same(profile, [b for b in batches if b], 4, width)
 
 
 @pytest.mark.parametrize("users", [1, 3, 31, 32, 33, 64, 1000])

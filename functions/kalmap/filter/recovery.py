@@ -93,7 +93,6 @@ class Rejections:
             self._estimate[:, places[ready]] = recovery.candidate[:, restarted]
             recovery.support[restarted] = self._enough
             recovery.forget(restarted)
-            self._run[restarted] = 0
 
     def note(self, number: int, users: I64) -> None:
         """Note these users' recovery as it is after step `number`."""
