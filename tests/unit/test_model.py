@@ -1,5 +1,6 @@
 """The exact transition, against the integrals it stands for, computed independently."""
 
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
 from math import exp
@@ -46,6 +47,34 @@ def test_process_noise_is_the_integral_it_stands_for(damping):
         np.testing.assert_allclose(got, expected, rtol=2e-13)
         assert step.decay[i] == pytest.approx(exp(-damping * gap), rel=1e-13, abs=1e-300)
         assert step.gain[i] == pytest.approx(-np.expm1(-damping * gap) / damping, rel=1e-14)
+
+
+def test_no_gap_and_no_damping_costs_digits():
+    # The series, its end at a quarter, and halvings; all but e itself to the last digits. The
+    # relative error of e grows with the halvings, while e gets too small to matter.
+    gaps = np.concatenate((np.geomspace(1e-11, 1e6, 600), np.linspace(3.5, 4.2, 50)))
+    profile = _profile(0.06457, level_noise=0.08355, slope_noise=0.007187)
+    damping, qs, ql = (
+        Decimal(number) for number in (0.06457, 0.007187 * 0.007187, 0.08355 * 0.08355)
+    )
+    worst = [0.0] * 5
+    with localcontext(prec=60):
+        rows = np.stack((gaps, *transition(profile, gaps)), axis=1)
+        for gap, *got in rows.tolist():
+            h = Decimal(gap)
+            a = damping * h
+            e = (-a).exp()
+            u = 1 - e
+            g = u / damping
+            q00 = ql * h + qs * (a - u - u * u / 2) / damping**3
+            exact = (g, e, q00, qs * g * g / 2, qs * g * (1 + e) / 2)
+            for place, (number, value) in enumerate(zip(got, exact, strict=True)):
+                if value > Decimal("1e-290"):
+                    error = abs(float((Decimal(number) - value) / value))
+                    worst[place] = max(worst[place], error)
+    gain, decay, *noises = worst
+    assert max(gain, *noises) < 2e-15
+    assert decay < 1e-12
 
 
 def test_without_damping_it_is_the_white_noise_acceleration_model():

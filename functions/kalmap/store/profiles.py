@@ -15,8 +15,9 @@ class Profiles:
 
     def keep(self, profile: Profile) -> None:
         """Keep a profile, for who reads the states that are folded under it; once or often."""
-        if _built_in(profile.name, digest(profile)) is None:
-            self._objects.put(_key(digest(profile)), msgspec.json.encode(profile))
+        own = digest(profile)
+        if _built_in(profile.name, own) is None:
+            self._objects.put(_key(own), msgspec.json.encode(profile))
 
     def find(self, name: str, digest_: bytes) -> Profile | None:
         """The profile of this name and digest; None where it was never kept."""
