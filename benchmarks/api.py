@@ -23,10 +23,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("functions", "cli", ".")]
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import deploy
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import deploy
+from kalmap_cli.target import local_parameters
 from tests.e2e.signed import Client
 
 REQUESTS = int(os.environ.get("KALMAP_API_REQUESTS", "150"))

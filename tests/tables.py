@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template.yaml"

@@ -16,3 +16,9 @@ class WrongUsage(Exception):
 
 class RunFailed(Exception):
     """The batch, or the local cloud under it, failed: exit 1."""
+
+
+def as_sentence(error: Exception | str) -> str:
+    """The text on one line, with a full stop at its end."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.endswith(".") else f"{text}."

@@ -7,30 +7,21 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kalmap_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_USAGE, RunFailed, WrongUsage
-
-# The commands' own modules are imported when one is chosen: --help and mistakes answer at
-# once, and Ctrl-C during a slow import is met like any other.
+from kalmap_cli.arguments import parser
+from kalmap_cli.exits import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USAGE,
+    RunFailed,
+    WrongUsage,
+    as_sentence,
+)
 
 _DEBUG = "KALMAP_DEBUG"
 _INTERRUPTED = "Interrupted. A batch that was running was stopped; stored states are kept."
-
-_EPILOG = """\
-examples:
-  kalmap run weights.jsonl
-  kalmap run january.csv february.csv.gz --out results --profile body-weight
-  kalmap status
-  kalmap retry 3f9a
-  kalmap states --user u-17
-  kalmap serve
-  kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
-  kalmap tune readings.jsonl --out my-weight.json
-
-exit codes: 0 done, 1 the batch failed, 2 wrong usage, 130 interrupted
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +49,7 @@ def _handle(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]
 
 def _main(argv: Sequence[str] | None) -> int:
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(argv)
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except SystemExit as end:
@@ -103,291 +94,19 @@ def _unexpected(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, NoCredentialsError | NoRegionError):
         return _complain(
-            f"AWS cannot be asked: {_as_sentence(error)} Set region and credentials with "
+            f"AWS cannot be asked: {as_sentence(error)} Set region and credentials with "
             f"`aws configure`, or run without --stack on the local cloud.",
             WRONG_USAGE,
         )
     if isinstance(error, EndpointConnectionError):
-        return _complain(f"The cloud does not answer: {_as_sentence(error)}", FAILED)
+        return _complain(f"The cloud does not answer: {as_sentence(error)}", FAILED)
     if isinstance(error, ClientError | BotoCoreError):
-        return _complain(f"The cloud refused a request: {_as_sentence(error)}", FAILED)
+        return _complain(f"The cloud refused a request: {as_sentence(error)}", FAILED)
     return _complain(
-        f"Something unexpected went wrong: {type(error).__name__}: {_as_sentence(error)} Set "
+        f"Something unexpected went wrong: {type(error).__name__}: {as_sentence(error)} Set "
         f"{_DEBUG}=1 and run again to see where.",
         FAILED,
     )
-
-
-def _as_sentence(error: Exception | str) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.endswith(".") else f"{text}."
-
-
-class _Parser(argparse.ArgumentParser):
-    """Ends with a sentence, as the commands themselves do."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
-        raise WrongUsage(
-            f"{_as_sentence(message[:1].upper() + message[1:])} `{self.prog} --help` has examples."
-        )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="kalmap",
-        description="Is each reading believable, and what is the true level now? One Kalman\n"
-        "filter per user, over batches of any size, on AWS or on this machine.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_run(commands)
-    _add_status(commands)
-    _add_retry(commands)
-    _add_states(commands)
-    _add_serve(commands)
-    _add_simulate(commands)
-    _add_tune(commands)
-    return parser
-
-
-def _add(commands: Any, name: str, help_: str, examples: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_,
-        description=f"{help_[0].upper()}{help_[1:]}.",
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    return parser
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="D",
-        help="where the local cloud keeps its states (default: $KALMAP_DATA_DIR or .kalmap)",
-    )
-    parser.add_argument(
-        "--stack", metavar="NAME", help="use this deployed stack on AWS, not the local cloud"
-    )
-
-
-def _place(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
-    from kalmap_cli import data_dir  # noqa: PLC0415
-
-    if arguments.stack is None:
-        return arguments.data_dir or data_dir.default_path(), None
-    if arguments.data_dir is not None:
-        raise WrongUsage("--data-dir is for the local cloud and cannot be used with --stack.")
-    return None, arguments.stack
-
-
-def _place_with_batches(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
-    from kalmap_cli import data_dir  # noqa: PLC0415
-
-    path, stack = _place(arguments)
-    if path is not None and not data_dir.exists(path):
-        raise WrongUsage(
-            f"There is no kalmap data directory {path}. Run a batch first, or name another "
-            f"directory with --data-dir."
-        )
-    return path, stack
-
-
-def _add_run(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "run",
-        "run a batch of measurements",
-        "  kalmap run weights.jsonl\n"
-        "  kalmap run january.csv february.csv.gz --out results\n"
-        "  kalmap run glucose.jsonl --profile glucose.json --data-dir .glucose --fresh\n"
-        "  kalmap run weights.jsonl --stack kalmap",
-    )
-    parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV, gzipped or not"
-    )
-    _add_out(parser)
-    parser.add_argument(
-        "--profile", metavar="P", help="a built-in profile's name or a file (default: body-weight)"
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="forget all states and batches of the data directory"
-    )
-    _add_place(parser)
-    parser.set_defaults(command=_run)
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.run import run  # noqa: PLC0415
-
-    path, stack = _place(arguments)
-    if stack is not None and arguments.fresh:
-        raise WrongUsage("--fresh is for the local cloud and cannot be used with --stack.")
-    return run(
-        arguments.files, arguments.out, arguments.profile, path, stack, fresh=arguments.fresh
-    )
-
-
-def _add_status(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "status",
-        "list the batches, or show one",
-        "  kalmap status\n  kalmap status 3f9a\n  kalmap status --stack kalmap",
-    )
-    parser.add_argument(
-        "batch", nargs="?", metavar="BATCH", help="a batch's id, or the beginning of one"
-    )
-    _add_place(parser)
-    parser.set_defaults(command=_status)
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.status import status  # noqa: PLC0415
-
-    path, stack = _place_with_batches(arguments)
-    return status(path, stack, arguments.batch)
-
-
-def _add_retry(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "retry",
-        "run again what failed of a batch",
-        "  kalmap retry 3f9a\n  kalmap retry 3f9a --out again --stack kalmap",
-    )
-    parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
-    _add_out(parser)
-    _add_place(parser)
-    parser.set_defaults(command=_retry)
-
-
-def _retry(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.retry import retry  # noqa: PLC0415
-
-    path, stack = _place_with_batches(arguments)
-    return retry(arguments.batch, arguments.out, path, stack)
-
-
-def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("kalmap-out"),
-        metavar="DIR",
-        help="gets results.jsonl, rejected.jsonl and summary.json, and where there is something "
-        "to tell, failed.jsonl and revisions.jsonl (default: kalmap-out)",
-    )
-
-
-def _add_states(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "states",
-        "write the stored states as JSONL, sorted by user",
-        "  kalmap states\n  kalmap states --user u-17\n  kalmap states --out states.jsonl",
-    )
-    parser.add_argument("--user", metavar="U", help="only this user's")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write here instead of stdout")
-    _add_place(parser)
-    parser.set_defaults(command=_states)
-
-
-def _states(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.states import states  # noqa: PLC0415
-
-    path, stack = _place_with_batches(arguments)
-    return states(path, stack, arguments.user, arguments.out)
-
-
-def _add_serve(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "serve",
-        "run the local cloud with its HTTP API until Ctrl-C",
-        "  kalmap serve\n  kalmap serve --data-dir .api",
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="D",
-        help="where the local cloud keeps its states (default: $KALMAP_DATA_DIR or .kalmap)",
-    )
-    parser.set_defaults(command=_serve)
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    from kalmap_cli import data_dir  # noqa: PLC0415
-    from kalmap_cli.serve import serve  # noqa: PLC0415
-
-    return serve(arguments.data_dir or data_dir.default_path())
-
-
-def _add_simulate(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "simulate",
-        "make up realistic body-weight readings, with their truth",
-        "  kalmap simulate --users 50 --days 90 --seed 1 --out readings.jsonl\n"
-        "  kalmap simulate --users 1000 --days 30 --seed 7 --out r.csv --truth t.jsonl",
-    )
-    for name, what in (
-        ("users", "number of users"),
-        ("days", "length of the period before 2026-01-01"),
-        ("seed", "the same seed gives the same readings"),
-    ):
-        parser.add_argument(
-            f"--{name}", type=int, required=True, metavar=name[0].upper(), help=what
-        )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="JSONL, or CSV where it ends so"
-    )
-    parser.add_argument(
-        "--truth", type=Path, metavar="FILE", help="each reading's true level and fault, as JSONL"
-    )
-    parser.set_defaults(command=_simulate)
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.simulate import simulate_to_files  # noqa: PLC0415
-
-    simulate_to_files(
-        arguments.users, arguments.days, arguments.seed, arguments.out, arguments.truth
-    )
-    return DONE
-
-
-def _add_tune(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "tune",
-        "fit a profile's noises to many users' readings, by maximum likelihood",
-        "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
-        "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
-    )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV")
-    parser.add_argument(
-        "--profile",
-        metavar="P",
-        help="unit, range and policy come from this one: a built-in name or a file",
-    )
-    parser.add_argument("--name", metavar="NAME", help="the new profile's name; default: the same")
-    parser.add_argument(
-        "--out", type=Path, metavar="PROFILE", help="write the profile here instead of stdout"
-    )
-    parser.set_defaults(command=_tune)
-
-
-def _tune(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.tune import run  # noqa: PLC0415
-
-    return run(arguments)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlencode
 
 import boto3
 
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.local_dynamodb import endpoint
 from tests.tables import TEMPLATE, create_tables
 

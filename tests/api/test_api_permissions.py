@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from kalmap.profile import builtin_profile
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.api.function import Api
 from tests.online.ways import reading
 from tests.permissions import Cloud, Need, covered, grants, place, record

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.settings import Settings
 from kalmap.api.openapi import OPERATIONS
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.api.function import declared_settings
 from tests.online.ways import reading
 from tests.tables import TEMPLATE

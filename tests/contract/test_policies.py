@@ -1,6 +1,6 @@
 """Every policy in the template is tried somewhere, and is as narrow as its use."""
 
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.permissions import functions
 from tests.tables import TEMPLATE
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from kalmap import errors
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.tables import ROOT, TEMPLATE
 
 TEXT = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()

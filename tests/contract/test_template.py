@@ -1,6 +1,6 @@
 """What the template promises of its bucket, tables, queues and API, whoever edits it next."""
 
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.permissions import grants, place
 from tests.tables import TEMPLATE
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.deploy import STACK
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.deploy import STACK
 
 ROOT = Path(__file__).resolve().parents[2]
 

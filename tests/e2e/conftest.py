@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import deploy
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import deploy
+from kalmap_cli.target import local_parameters
 from tests.e2e.commands import SharedCloud
 
 

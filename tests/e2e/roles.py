@@ -16,11 +16,11 @@ import pytest
 
 from kalmap.batch.folder import Folder
 from kalmap.store.objects import Objects
-from kalmap_cli import cloud as cloud_module
-from kalmap_cli.cloud import REGION, LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import STACK, deploy, read_template
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local import cloud as cloud_module
+from kalmap_cli.local.cloud import REGION, LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK, deploy, read_template
+from kalmap_cli.target import local_parameters
 from tests.e2e.test_events import Stack
 from tests.permissions import Grant, as_list, grants
 from tests.tables import ROOT, TEMPLATE

@@ -9,8 +9,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.serve import address
+from kalmap_cli.commands.serve import address
+from kalmap_cli.local.cloud import LocalCloud
 
 
 class Told(NamedTuple):

@@ -10,10 +10,10 @@ import json
 import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 
-from kalmap_cli.cloud import REGION, LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import deploy
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local.cloud import REGION, LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import deploy
+from kalmap_cli.target import local_parameters
 from tests.e2e.test_events import Stack
 
 SERVICE = "events.amazonaws.com"

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import STACK, deploy
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.target import local_parameters
 
 PATIENCE = 60.0
 

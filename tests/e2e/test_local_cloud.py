@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.exits import WrongUsage
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
 from tests.e2e.commands import environment, processes_of
 
 #: Starts a local cloud, stores an object, says where it listens, and waits.
 HOLDER = """
 import sys, time
 from pathlib import Path
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
 
 with DataDirectory(Path(sys.argv[1])) as data, LocalCloud(data) as cloud:
     s3 = cloud.clients("s3")

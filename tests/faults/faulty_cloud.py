@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from kalmap.results.merge import merge
 from kalmap.store.objects import Objects
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import STACK, deploy
 from kalmap_cli.drive import find_stack
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK, deploy
 
 PLUG = Path(__file__).with_name("plug") / "sitecustomize.py"
 #: A batch of the tests has several shards, and a shard several requests.

@@ -23,10 +23,10 @@ from typing import Any
 import msgspec
 
 from kalmap.api.openapi import document
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import deploy
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import deploy
+from kalmap_cli.target import local_parameters
 from tests.e2e.signed import Client
 
 LEAST_REQUESTS = 5000

@@ -21,7 +21,7 @@ from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.exceptions import JsonRESTError
 
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.local_dynamodb import endpoint
 from tests.tables import ROOT, TEMPLATE, create_tables
 

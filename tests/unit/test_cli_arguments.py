@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.main import main
-from kalmap_cli.run import check_input, read_profile
 
 LINE = '{"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 80}\n'
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from kalmap_cli.deploy import _package, _zip, read_template
+from kalmap_cli.local.deploy import _package, _zip, read_template
 
 TEMPLATE = """\
 AWSTemplateFormatVersion: 2010-09-09

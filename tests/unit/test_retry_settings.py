@@ -4,7 +4,7 @@ import pytest
 
 from handlers.settings import read_retry
 from kalmap.errors import InvalidSetting
-from kalmap_cli.deploy import read_template
+from kalmap_cli.local.deploy import read_template
 from tests.tables import TEMPLATE
 
 DEFAULTS = {

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from kalmap.profile import builtin_profile, load_profile
+from kalmap_cli.commands.tune import read_histories
 from kalmap_cli.exits import DONE, WRONG_USAGE
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
 from kalmap_cli.main import main
 from kalmap_cli.simulate import Rates, jsonl_lines, simulate
-from kalmap_cli.tune import read_histories
 
 BASE = builtin_profile("body-weight")
 

@@ -16,8 +16,8 @@ from kalmap.profile import Profile, builtin_profile, load_profile
 from kalmap.records.formats import csv_header, detect_format
 from kalmap.records.parse import parse
 from kalmap_cli.exits import DONE, WrongUsage
+from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
-from kalmap_cli.run import check_input, read_profile
 
 #: Fewer differences between readings than this tell nothing about five parameters.
 _LEAST_READINGS = 100

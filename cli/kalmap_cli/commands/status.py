@@ -11,8 +11,8 @@ from rich.console import Console
 
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import DONE, WrongUsage
-from kalmap_cli.run import Target, target
 from kalmap_cli.screen import ID_SHOWN, print_summary
+from kalmap_cli.target import Target, target
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 

@@ -13,7 +13,7 @@ from kalmap.moments import moment_at
 from kalmap.store.item import StoredItem, stored_item
 from kalmap.store.states import StateStore
 from kalmap_cli.exits import DONE, WrongUsage
-from kalmap_cli.run import Target, target
+from kalmap_cli.target import Target, target
 
 
 def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path | None) -> int:

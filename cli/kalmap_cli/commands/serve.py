@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.cloud import LocalCloud
-from kalmap_cli.data_dir import DataDirectory
-from kalmap_cli.deploy import STACK, deploy
 from kalmap_cli.drive import find_stack
 from kalmap_cli.exits import DONE, RunFailed
-from kalmap_cli.run import local_parameters
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.screen import Screen
+from kalmap_cli.target import local_parameters
 
 #: In the data directory, while it is served: the API's address, and the bucket's name.
 ADDRESS = "api-url"

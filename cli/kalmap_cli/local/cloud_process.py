@@ -1,6 +1,6 @@
 """The local cloud's own process: ministack, on a socket and under a lifeline it inherits.
 
-Started by `kalmap_cli.cloud` as `python cloud_process.py SOCKET LIFELINE IDLE DIRECTORY`: two
+Started by `kalmap_cli.local.cloud` as `python cloud_process.py SOCKET LIFELINE IDLE DIRECTORY`: two
 file descriptors, the seconds that a Lambda worker may idle, and the data directory, which is
 there to be seen in a list of processes. The socket is bound before this process exists, so
 nobody can take its port in between. The lifeline is the reading end of a pipe whose other end

@@ -22,8 +22,8 @@ import boto3.session
 import botocore.session
 from botocore.config import Config
 
-from kalmap_cli.data_dir import DataDirectory
 from kalmap_cli.exits import RunFailed
+from kalmap_cli.local.data_dir import DataDirectory
 
 #: Makes a boto3 client for a service's name.
 Clients = Callable[[str], Any]

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from kalmap_cli.run import check_output, follow, report, target
+from kalmap_cli.commands.status import find_batch
+from kalmap_cli.follow import follow, report
+from kalmap_cli.inputs import check_output
 from kalmap_cli.screen import Screen
-from kalmap_cli.status import find_batch
+from kalmap_cli.target import target
 
 
 def retry(batch: str, out: Path, data_dir: Path | None, stack: str | None) -> int:

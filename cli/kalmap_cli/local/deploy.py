@@ -17,11 +17,11 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError
 
-from kalmap_cli.cloud import Clients
 from kalmap_cli.exits import RunFailed
+from kalmap_cli.local.cloud import Clients
 
 #: The template this checkout would deploy.
-TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
+TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
 #: The stack's name on the local cloud.
 STACK = "kalmap"
 

@@ -1,0 +1,68 @@
+"""Follow a batch from its start to its files, and say what came out."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kalmap_cli import drive
+from kalmap_cli.exits import DONE, RunFailed
+from kalmap_cli.screen import ID_SHOWN, Screen, print_summary
+from kalmap_cli.target import Target
+
+
+def follow(
+    screen: Screen, place: Target, batch: Mapping[str, Any], out: Path
+) -> tuple[drive.Fetched | None, drive.Ended]:
+    """Start a batch, show its progress to its end, and fetch what came out.
+
+    Args:
+        screen: shows the progress.
+        place: where to run it.
+        batch: the execution's input.
+        out: the output directory.
+    """
+    execution = drive.start(place.clients, place.stack, batch)
+    try:
+        for progress in drive.watch(place.clients, execution, place.interval):
+            screen.show(progress)
+    except KeyboardInterrupt:
+        screen.note("Stopping the batch")
+        drive.stop(place.clients, execution)
+        raise
+    ended = drive.ended(place.clients, execution)
+    if ended.prefix is None:
+        return None, ended
+    screen.note("Fetching the results")
+    return drive.fetch(place.clients, place.stack, ended.prefix, out), ended
+
+
+def report(fetched: drive.Fetched | None, ended: drive.Ended) -> int:
+    """Print the summary and where everything is.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RunFailed: The batch failed.
+    """
+    if fetched is not None:
+        _print_fetched(fetched)
+    if not ended.succeeded:
+        raise RunFailed(f"The batch failed: {ended.reason}")
+    return DONE
+
+
+def _print_fetched(fetched: drive.Fetched) -> None:
+    if fetched.content:
+        print_summary(fetched.content)
+    lines = fetched.rejected_lines
+    print(f"results   {fetched.results or 'none'}")
+    print(f"rejected  {fetched.rejected} ({lines:,} line{'' if lines == 1 else 's'})")
+    print(f"summary   {fetched.summary or 'none'}")
+    if fetched.revisions:
+        print(f"revised   {fetched.revisions}: earlier readings judged anew")
+    if fetched.failed:
+        batch = fetched.content.get("batch_id", "BATCH")
+        print(f"failed    {fetched.failed}; `kalmap retry {batch[:ID_SHOWN]}` runs them again")
+    sys.stdout.flush()

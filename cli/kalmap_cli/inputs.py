@@ -1,0 +1,93 @@
+"""What the user names on the command line, checked before anything is started."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from kalmap.errors import InvalidProfile, UnknownFormat
+from kalmap.profile import Profile, builtin_profile, load_profile
+from kalmap.records.formats import detect_format
+from kalmap_cli.exits import WrongUsage
+
+_HEAD_BYTES = 65_536
+
+
+def check_input(file: Path) -> None:
+    """Refuse a file that no batch could read.
+
+    Raises:
+        WrongUsage: A sentence naming the file and what to do.
+    """
+    if file.is_dir():
+        raise WrongUsage(
+            f"{file} is a directory. Name the files in it, for example {file}/*.jsonl."
+        )
+    if not file.exists():
+        raise WrongUsage(f"There is no file {file}. Check the path.")
+    if not file.is_file():
+        raise WrongUsage(f"{file} is not a regular file. Write its content to one first.")
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    except OSError as error:
+        raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
+    if not head.strip():
+        raise WrongUsage(f"The file {file} is empty. Give a file with at least one measurement.")
+    try:
+        detect_format(str(file), head)
+    except UnknownFormat as error:
+        raise WrongUsage(str(error)) from error
+
+
+def read_profile(given: str | None) -> str | dict[str, Any]:
+    """A profile by the name of a built-in one or the path of a file, checked.
+
+    Returns:
+        As the execution's input takes it: a name, or the file's content.
+
+    Raises:
+        WrongUsage: There is none, or a field of it is wrong; the sentence names it.
+    """
+    if given is None:
+        given = "body-weight"
+    path = Path(given)
+    try:
+        if not path.is_file():
+            if path.suffix == ".json" or os.sep in given:
+                raise WrongUsage(f"There is no profile file {given}. Check the path.")
+            builtin_profile(given)
+            return given
+        return _as_json(load_profile(path.read_bytes()))
+    except InvalidProfile as error:
+        where = f"The profile file {given} is wrong. " if path.is_file() else ""
+        raise WrongUsage(f"{where}{error}") from error
+    except OSError as error:
+        raise WrongUsage(
+            f"The profile file {given} cannot be read: {error.strerror or error}."
+        ) from error
+
+
+def _as_json(profile: Profile) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.to_builtins(profile)
+    return content
+
+
+def check_output(out: Path) -> None:
+    """Make the output directory, and see that files can be written into it.
+
+    Raises:
+        WrongUsage: They cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".kalmap-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WrongUsage(
+            f"The output directory {out} cannot be written to: {error.strerror or error}. "
+            f"Name another one with --out."
+        ) from error

@@ -1,0 +1,102 @@
+"""Where batches run: a deployed stack on AWS, or the local cloud of a data directory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3.session
+from botocore.exceptions import BotoCoreError
+
+from kalmap_cli import drive
+from kalmap_cli.exits import RunFailed, WrongUsage
+from kalmap_cli.local.cloud import Clients, LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.screen import Screen
+
+#: Seconds between two looks at a batch. AWS limits how often its API may be asked.
+_LOCAL_INTERVAL = 0.15
+_AWS_INTERVAL = 1.0
+
+#: Enough for a worker to be worth its start, which takes half a second of a core.
+_LOCAL_READINGS_PER_SHARD = "5000"
+#: Lets a run on little data show more than one shard; examples/demo.py uses it.
+READINGS_PER_SHARD_VARIABLE = "KALMAP_READINGS_PER_SHARD"
+
+
+class Target(NamedTuple):
+    """Where batches run."""
+
+    clients: Clients
+    stack: drive.Stack
+    interval: float
+    """Seconds between two looks at a batch."""
+
+
+@contextmanager
+def target(
+    screen: Screen | None, data_dir: Path | None, stack: str | None, *, fresh: bool = False
+) -> Iterator[Target]:
+    """Where to run: a deployed stack, or the local cloud of a data directory.
+
+    Args:
+        screen: told what is being done; None for silence.
+        data_dir: of the local cloud; unused with a stack.
+        stack: name of a deployed stack; None for the local cloud.
+        fresh: forget what the data directory holds.
+    """
+    if stack is not None:
+        clients = aws_clients()
+        yield Target(clients, drive.find_stack(clients, stack), _AWS_INTERVAL)
+        return
+    if data_dir is None:
+        raise AssertionError("neither a data directory nor a stack was given")
+    parameters = local_parameters()
+    say = screen.note if screen else _nothing
+    with DataDirectory(data_dir, fresh=fresh) as data:
+        say("Starting the local cloud")
+        with LocalCloud(data) as cloud:
+            deploy(cloud.clients, parameters, say=say)
+            try:
+                yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+            except BotoCoreError as error:
+                if cloud.running:
+                    raise
+                raise RunFailed(
+                    f"The local cloud ended unexpectedly; its log is {cloud.log}. The stored "
+                    f"states are those of the last run that ended well."
+                ) from error
+
+
+def _nothing(_: str) -> None:
+    """Say nothing."""
+
+
+def local_parameters() -> dict[str, str]:
+    """The template's parameters on the local cloud.
+
+    A shard's worker is a process of its own there: more of them than there are cores would
+    only wait for each other. What comes out does not depend on it.
+    """
+    given = os.environ.get(READINGS_PER_SHARD_VARIABLE, _LOCAL_READINGS_PER_SHARD)
+    if not given.isdigit() or int(given) < 1:
+        raise WrongUsage(
+            f"{READINGS_PER_SHARD_VARIABLE} is {given!r}; it must be a whole number from 1."
+        )
+    shards = min(max(os.cpu_count() or 2, 2), 4)
+    return {"MaxShards": str(shards), "ReadingsPerShard": given}
+
+
+def aws_clients() -> Clients:
+    """Clients of the user's own AWS account, as their environment and profile say."""
+    session: Any = boto3.session.Session()
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            made[service] = session.client(service)
+        return made[service]
+
+    return client
