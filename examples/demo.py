@@ -67,7 +67,7 @@ def main() -> int:
         outs.append(out)
     print(f"\nThree batches in {time.monotonic() - began:.1f} s. {DEMO}/batch-N holds for each:")
     print("  results.jsonl   what became of every weighing, in the order of the input")
-    print("  rejected.jsonl  records that could not be read, with place and reason")
+    print("  unreadable.jsonl  records that could not be read, with place and reason")
     print("  summary.json    counts, times, database use")
     kalmap = os.path.relpath(Path(sys.executable).with_name("kalmap"))
     print(f"The stored states: {kalmap} states --data-dir {DEMO / 'data'}")

@@ -183,7 +183,7 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("kalmap-out"),
         metavar="DIR",
-        help="gets results.jsonl, rejected.jsonl and summary.json, and where there is something "
+        help="gets results.jsonl, unreadable.jsonl and summary.json, and where there is something "
         "to tell, failed.jsonl and revisions.jsonl (default: kalmap-out)",
     )
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from kalmap.results.merge import kept, merge, rejected
+from kalmap.results.merge import kept, merge, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.local.cloud import Clients
@@ -61,8 +61,8 @@ class Fetched(NamedTuple):
     """What was written into the output directory; None for a file that does not exist."""
 
     results: Path | None
-    rejected: Path | None
-    rejected_lines: int
+    unreadable: Path | None
+    unreadable_lines: int
     summary: Path | None
     failed: Path | None
     """The measurements that failed, to be run again."""
@@ -252,7 +252,7 @@ def stop(clients: Clients, execution: str) -> None:
 
 
 def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
-    """Write a batch's results, rejected records and summary into a directory.
+    """Write a batch's results, unreadable records and summary into a directory.
 
     Each file appears whole or not at all; one of an earlier batch is replaced, or removed
     where this batch has none.
@@ -263,7 +263,7 @@ def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
     objects = Objects(clients("s3"), stack.bucket)
     try:
         results = _write(out / "results.jsonl", merge(objects, prefix))
-        refused = _write(out / "rejected.jsonl", rejected(objects, prefix))
+        refused = _write(out / "unreadable.jsonl", unreadable(objects, prefix))
         summary = objects.find(f"{prefix}/summary.json")
         content: dict[str, Any] = json.loads(summary) if summary else {}
         pretty = json.dumps(content, indent=2).encode()
@@ -285,8 +285,8 @@ def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
         ) from error
     return Fetched(
         results=out / "results.jsonl" if results else None,
-        rejected=out / "rejected.jsonl",
-        rejected_lines=refused,
+        unreadable=out / "unreadable.jsonl",
+        unreadable_lines=refused,
         summary=out / "summary.json" if written else None,
         failed=out / "failed.jsonl" if failed else None,
         revisions=out / "revisions.jsonl" if revisions else None,

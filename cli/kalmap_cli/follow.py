@@ -56,13 +56,13 @@ def report(fetched: drive.Fetched | None, ended: drive.Ended) -> int:
 def _print_fetched(fetched: drive.Fetched) -> None:
     if fetched.content:
         print_summary(fetched.content)
-    lines = fetched.rejected_lines
-    print(f"results   {fetched.results or 'none'}")
-    print(f"rejected  {fetched.rejected} ({lines:,} line{'' if lines == 1 else 's'})")
-    print(f"summary   {fetched.summary or 'none'}")
+    lines = fetched.unreadable_lines
+    print(f"results     {fetched.results or 'none'}")
+    print(f"unreadable  {fetched.unreadable} ({lines:,} line{'' if lines == 1 else 's'})")
+    print(f"summary     {fetched.summary or 'none'}")
     if fetched.revisions:
-        print(f"revised   {fetched.revisions}: earlier readings judged anew")
+        print(f"revised     {fetched.revisions}: earlier readings judged anew")
     if fetched.failed:
         batch = fetched.content.get("batch_id", "BATCH")
-        print(f"failed    {fetched.failed}; `kalmap retry {batch[:ID_SHOWN]}` runs them again")
+        print(f"failed      {fetched.failed}; `kalmap retry {batch[:ID_SHOWN]}` runs them again")
     sys.stdout.flush()

@@ -16,7 +16,7 @@ from kalmap_cli.drive import Progress
 
 #: Letters of a batch's id: enough to tell it from others, and what `kalmap retry` takes.
 ID_SHOWN = 12
-_KINDS = ("rejected", "invalid", "failed")
+_KINDS = ("rejected", "unreadable", "failed")
 
 
 class Screen:
@@ -119,7 +119,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     """Print a batch's summary as a table on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     for label, figure, remark in summary_rows(summary):
-        line = Text(f"{label:10}", "bold")
+        line = Text(f"{label:11}", "bold")
         console.print(line.append(f"{figure:>10}  {remark}".rstrip(), "not bold"))
     for hint in summary.get("hints") or ():
         console.print(f"Hint: {hint}", markup=False)
@@ -129,7 +129,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """A summary as rows of label, figure and remark; parts it does not have are left out."""
     rows = [("batch", "", f"{summary.get('batch_id', '')}  {summary.get('status', '')}")]
     readings = summary.get("readings") or {}
-    for kind in ("received", "accepted", "rejected", "duplicate", "invalid", "failed"):
+    for kind in ("received", "accepted", "rejected", "duplicate", "unreadable", "failed"):
         given = readings.get(kind, 0)
         remark = ""
         if kind in _KINDS:

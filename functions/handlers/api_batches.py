@@ -125,6 +125,8 @@ def get_results(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's 
     """A page of a batch's results."""
     call = Call(router.current_event, router.lambda_context)
     status = call.query("status")
+    if status == "invalid":  # the earlier name, kept until version 0.2
+        status = Status.UNREADABLE.label
     if status is not None and status not in _STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(_STATUSES)}.", "status")
     user = call.name("user")
@@ -199,10 +201,12 @@ def _links(folder: Folder, *, has_summary: bool) -> Links:
         return [presigned(key, _LINK_SECONDS) for key in itertools.islice(keys, _MOST_LINKS)]
 
     results = (link for round_ in range(folder.rounds()) for link in of(f"round-{round_}/results/"))
+    unreadable = of("unreadable/")
     return Links(
         expires_in=_LINK_SECONDS,
         summary=presigned(folder.key("summary.json"), _LINK_SECONDS) if has_summary else None,
         results=list(itertools.islice(results, _MOST_LINKS)),
-        rejected=of("rejected/"),
+        unreadable=unreadable,
+        rejected=unreadable,
         revisions=of("revisions/"),
     )

@@ -107,12 +107,17 @@ def _body(told: Answer, name: str) -> bytes:
         objects, key = work_bucket(), f"answers/{name}.jsonl"
         objects.put(key, told.results)
         results, link = b"null", msgspec.json.encode(presigned(key, _LINK_SECONDS))
-    return b'{"results":%b,"results_url":%b,"rejected":%b,"revisions":%b,"summary":%b}' % (
-        results,
-        link,
-        _array(told.rejected),
-        _array(told.revisions),
-        msgspec.json.encode(told.summary),
+    unreadable = _array(told.unreadable)
+    return (
+        b'{"results":%b,"results_url":%b,"unreadable":%b,"rejected":%b,"revisions":%b,"summary":%b}'
+        % (
+            results,
+            link,
+            unreadable,
+            unreadable,
+            _array(told.revisions),
+            msgspec.json.encode(told.summary),
+        )
     )
 
 

@@ -13,7 +13,7 @@ class Status(IntEnum):
     ACCEPTED = 0
     REJECTED = 1
     DUPLICATE = 2
-    INVALID = 3
+    UNREADABLE = 3
     FAILED = 4
 
     @property

@@ -59,7 +59,7 @@ def test_bad_readings_are_results_and_never_errors_of_the_request(api):
         "bad_timestamp", "bad_value", "unknown_unit", "malformed", "malformed", "out_of_range",
         "in_future", "duplicate",
     ]  # fmt: skip
-    details = {line["index"]: line["detail"] for line in told.body["rejected"]}
+    details = {line["index"]: line["detail"] for line in told.body["unreadable"]}
     assert set(details) == {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
     assert all(detail.endswith(".") for detail in details.values())
 

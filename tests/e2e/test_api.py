@@ -61,7 +61,7 @@ def test_a_request_is_answered_at_once_and_its_state_shown(api, user):
     told = api.post("/measurements", {"measurements": [reading(user, 0), {"user_id": user}]})
     assert told.status == 200
     assert is_as_described(told, "post", "/measurements")
-    assert [r["status"] for r in told.body["results"]] == ["accepted", "invalid"]
+    assert [r["status"] for r in told.body["results"]] == ["accepted", "unreadable"]
     told = api.get(f"/users/{user}")
     assert is_as_described(told, "get", "/users/{user_id}")
     assert told.body["readings"] == 1
@@ -118,10 +118,10 @@ def test_a_batch_is_started_watched_and_read(api, user):
     by_index = sorted(results, key=lambda r: r["index"])
     assert sorted(map(json.loads, lines), key=lambda r: r["index"]) == by_index
     assert json.loads(fetched(batch["links"]["summary"])) == batch["summary"]
-    assert len(b"".join(map(fetched, batch["links"]["rejected"])).splitlines()) == 1
+    assert len(b"".join(map(fetched, batch["links"]["unreadable"])).splitlines()) == 1
     # Some of them.
-    invalid = api.get(f"/batches/{batch_id}/results", status="invalid").body["results"]
-    assert [r["index"] for r in invalid] == [3500]
+    unreadable = api.get(f"/batches/{batch_id}/results", status="unreadable").body["results"]
+    assert [r["index"] for r in unreadable] == [3500]
     of_one = api.get(f"/batches/{batch_id}/results", user=f"{user}-3", limit="1000").body
     assert [r["index"] for r in of_one["results"]] == list(range(3, 3500, 7))
     assert of_one["cursor"] is None

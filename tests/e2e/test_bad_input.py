@@ -46,7 +46,7 @@ def lines(path):
 
 
 def test_each_bad_line_is_in_the_rejected_file_with_place_and_reason(ran):
-    refused = {line["line"]: line for line in lines(ran / "rejected.jsonl")}
+    refused = {line["line"]: line for line in lines(ran / "unreadable.jsonl")}
     expected = {number: reason for number, (_, reason) in enumerate(LINES, 1) if reason}
     assert {number: line["reason"] for number, line in refused.items()} == expected
     for line in refused.values():
@@ -60,12 +60,12 @@ def test_the_rest_is_processed_and_every_line_has_its_result(ran):
     assert [result["index"] for result in results] == list(range(len(LINES)))
     for result, (_, reason) in zip(results, LINES, strict=True):
         assert (result["status"], result["reason"]) == (
-            ("invalid", reason) if reason else ("accepted", None)
+            ("unreadable", reason) if reason else ("accepted", None)
         )
     counted = json.loads((ran / "summary.json").read_text())["readings"]
     assert counted["received"] == len(LINES)
     assert counted["accepted"] == 3
-    assert sum(counted["invalid"].values()) == len(LINES) - 3
+    assert sum(counted["unreadable"].values()) == len(LINES) - 3
 
 
 def test_a_csv_with_a_byte_order_mark_and_windows_line_ends_beside_a_gzipped_jsonl(
@@ -83,7 +83,7 @@ def test_a_csv_with_a_byte_order_mark_and_windows_line_ends_beside_a_gzipped_jso
         ("w-1", "bad_timestamp"),
         ("w-2", None),
     ]
-    (refused,) = lines(tmp_path / "out" / "rejected.jsonl")
+    (refused,) = lines(tmp_path / "out" / "unreadable.jsonl")
     assert refused["line"] == 3
     assert refused["file"].endswith("a.csv")
 

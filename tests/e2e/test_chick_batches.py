@@ -88,7 +88,7 @@ def test_the_summarys_counts_are_those_of_the_results_and_add_up(demo):
         told = Counter((result["status"], result["reason"]) for result in results)
         assert counted["received"] == len(results)
         assert counted["accepted"] == told.pop(("accepted", None))
-        for status in ("rejected", "invalid", "failed"):
+        for status in ("rejected", "unreadable", "failed"):
             for reason, count in counted[status].items():
                 assert told.pop((status, reason), 0) == count
         assert counted["duplicate"] == told.pop(("duplicate", "duplicate"), 0)
@@ -130,7 +130,7 @@ def test_states_are_listed_by_user_with_readable_estimates_and_can_be_chosen(dem
 
 def test_the_demo_tells_where_everything_is_and_leaves_nothing_running(demo):
     said = (demo.parent / "said").read_text()
-    for name in ("results.jsonl", "rejected.jsonl", "summary.json"):
+    for name in ("results.jsonl", "unreadable.jsonl", "summary.json"):
         assert name in said
     assert "FilterUsers 2/2 shards" in said, "progress by shards"
     assert processes_of(demo.parent) == []

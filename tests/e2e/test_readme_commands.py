@@ -70,7 +70,7 @@ def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: Shared
     assert (checkout / "states.jsonl").read_bytes().count(b'"user_id"') > 0
     assert {file.name for file in (checkout / "results").iterdir()} == {
         "results.jsonl",
-        "rejected.jsonl",
+        "unreadable.jsonl",
         "summary.json",
     }
 
@@ -112,8 +112,8 @@ def test_the_readmes_requests_are_answered_in_their_order(served: Path) -> None:
     assert [told["status"] for told in health] == ["ok"]
 
     answer, now, later = users
-    assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "invalid"]
-    assert [one["reason"] for one in answer["rejected"]] == ["bad_value"]
+    assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "unreadable"]
+    assert [one["reason"] for one in answer["unreadable"]] == ["bad_value"]
     assert now["level"] == answer["results"][1]["level"]
     assert (now["readings"], now["at"]) == (2, None)
     assert later["at"] == "2026-04-01T00:00:00Z"

@@ -278,7 +278,7 @@ def assert_accounts_for_all(ran: Ran, received: int) -> None:
     assert told["received"] == received
     counted = {
         (status, reason): number
-        for status in ("rejected", "invalid", "failed")
+        for status in ("rejected", "unreadable", "failed")
         for reason, number in told[status].items()
     }
     counted["accepted", None] = told["accepted"]

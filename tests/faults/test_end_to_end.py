@@ -47,8 +47,8 @@ def test_the_quiet_run_is_as_various_as_it_should_be(quiet):
         ("rejected", "implausible_rate"),
         ("rejected", "outlier"),
         ("rejected", "out_of_range"),
-        ("invalid", "malformed"),
-        ("invalid", "bad_timestamp"),
+        ("unreadable", "malformed"),
+        ("unreadable", "bad_timestamp"),
     } <= set(quiet.ran.counts)
     assert_accounts_for_all(quiet.ran, len(SECOND))
     database = quiet.ran.summary["database"]

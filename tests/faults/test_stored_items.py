@@ -84,7 +84,7 @@ def test_damaged_items_fail_their_users_and_are_not_touched(between, quiet, othe
     assert_accounts_for_all(ran, len(SECOND))
     assert ran.summary["users"]["failed"] == len(damaged)
     for result in ran.decoded:
-        if result["user_id"] in damaged and result["status"] != "invalid":
+        if result["user_id"] in damaged and result["status"] != "unreadable":
             reason = "profile_changed" if result["user_id"] == changed_user else "corrupt_state"
             assert (result["status"], result["reason"]) == ("failed", reason)
         else:

@@ -28,7 +28,7 @@ from kalmap.records.formats import csv_header, detect_format
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
-from kalmap.results.lines import encode, encode_rejected, failed_outcomes
+from kalmap.results.lines import encode, encode_unreadable, failed_outcomes
 
 LINES = 1_000_000
 LINES_PER_BLOCK = 500
@@ -133,7 +133,7 @@ def goes_through(parsed: Parsed) -> None:
         shard = assemble([(0, 0, 0, slices)], PROFILE)
         failed = failed_outcomes(len(shard.ids), Reason.TIMED_OUT)
         assert encode(shard, failed).count(b"\n") == parsed.records
-        encode_rejected(shard.unread, ["a file"])
+        encode_unreadable(shard.unread, ["a file"])
 
 
 def sound(parsed: Parsed) -> None:

@@ -31,11 +31,11 @@ def counts(results):
 def assert_accounts_for_all(summary, results, received):
     assert summary["readings"]["received"] == received == len(results)
     told = summary["readings"]
-    by_reason = [told[name].values() for name in ("rejected", "invalid", "failed")]
+    by_reason = [told[name].values() for name in ("rejected", "unreadable", "failed")]
     assert told["accepted"] + told["duplicate"] + sum(map(sum, by_reason)) == received
     assert [result["index"] for result in results] == list(range(received))
     found = counts(results)
-    for status in ("rejected", "invalid", "failed"):
+    for status in ("rejected", "unreadable", "failed"):
         for reason, number in told[status].items():
             assert found[status, reason] == number
     assert found["accepted", None] == told["accepted"]

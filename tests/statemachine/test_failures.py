@@ -192,7 +192,7 @@ def test_too_many_unusable_readings_close_the_gate_unless_the_limit_allows_them(
         line["value"] = 2000.0
     ended = engine.run(batch(engine.put("in/a.jsonl", data)))
     assert ended["status"] == "FAILED"
-    assert "30 of 100 readings are invalid, out of range or in the future" in ended["cause"]
+    assert "30 of 100 readings are unreadable, out of range or in the future" in ended["cause"]
     assert engine.stored() == {}
     ended = engine.run(batch(engine.put("in/a.jsonl", data), limits={"unusable": 0.5}))
     assert ended["status"] == "SUCCEEDED"

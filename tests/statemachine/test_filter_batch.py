@@ -67,12 +67,12 @@ def test_every_bad_record_comes_back_as_a_result_and_in_the_rejected_file(engine
     assert ended["status"] == "SUCCEEDED"
     assert_accounts_for_all(engine.summary(record), results, 11)
     assert [(r["status"], r["reason"]) for r in results[2:4]] == [
-        ("invalid", "malformed"),
-        ("invalid", "bad_timestamp"),
+        ("unreadable", "malformed"),
+        ("unreadable", "bad_timestamp"),
     ]
     rejected = [
         json.loads(line)
-        for key in engine.keys(f"{record['prefix']}/rejected/")
+        for key in engine.keys(f"{record['prefix']}/unreadable/")
         for line in engine.s3.get_object(Bucket="work", Key=key)["Body"].read().splitlines()
     ]
     assert {(r["index"], r["file"], r["line"]) for r in rejected} == {

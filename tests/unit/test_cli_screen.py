@@ -11,7 +11,7 @@ SUMMARY = {
         "accepted": 1000,
         "rejected": {"outlier": 1, "implausible_rate": 2, "in_future": 0},
         "duplicate": 0,
-        "invalid": {"malformed": 4},
+        "unreadable": {"malformed": 4},
         "failed": {},
     },
     "users": {"total": 9, "new": 5, "changed": 9, "failed": 0},
@@ -27,7 +27,7 @@ def test_a_summary_becomes_rows_with_reasons_by_how_often_they_were_given():
     rows = {label: (figure, remark) for label, figure, remark in summary_rows(SUMMARY)}
     assert rows["received"] == ("1,007", "")
     assert rows["rejected"] == ("3", "implausible_rate 2, outlier 1")
-    assert rows["invalid"] == ("4", "malformed 4")
+    assert rows["unreadable"] == ("4", "malformed 4")
     assert rows["failed"] == ("0", "")
     assert rows["users"] == ("9", "5 new, 9 changed")
     assert rows["cost"][0] == "$0.0012"

@@ -9,7 +9,7 @@ from kalmap.profile import builtin_profile
 from kalmap.records.formats import csv_header
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
-from kalmap.results.lines import encode, encode_rejected, failed_outcomes
+from kalmap.results.lines import encode, encode_unreadable, failed_outcomes
 
 PROFILE = builtin_profile("body-weight")
 SOUND = json.dumps({"user_id": "u", "timestamp": "2026-03-01T00:00:00Z", "value": 80}).encode()
@@ -27,7 +27,7 @@ def test_half_a_surrogate_pair_is_malformed_wherever_it_stands(field):
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     assert encode(shard, failed_outcomes(1, Reason.TIMED_OUT)).count(b"\n") == 2
-    assert encode_rejected(shard.unread, ["f"])
+    assert encode_unreadable(shard.unread, ["f"])
 
 
 def test_a_whole_surrogate_pair_is_a_character():

@@ -129,7 +129,7 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
     merged = [json.loads(line) for line in merge(Bucket(objects), "b")]
     assert [line["index"] for line in merged] == list(range(sum(map(len, chunks))))
     for line in merged:
-        if line["status"] == "invalid":
+        if line["status"] == "unreadable":
             assert line["reason"] == "bad_value"
         else:
             assert line["reason"] == expected[line["index"]]

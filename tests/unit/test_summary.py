@@ -16,7 +16,7 @@ from kalmap.results.totals import Totals, sum_of, total
 from kalmap.store.table import DatabaseUse
 
 _COUNTS = st.dictionaries(
-    st.sampled_from(["accepted/", "rejected/outlier", "invalid/malformed", "failed/conflict"]),
+    st.sampled_from(["accepted/", "rejected/outlier", "unreadable/malformed", "failed/conflict"]),
     st.integers(0, 50),
 )
 _REPORTS = st.lists(
@@ -66,7 +66,11 @@ def received(records):
 def test_the_gate_closes_above_the_share_of_unusable_readings_from_100_on(
     records, unusable, closed
 ):
-    bad = {"invalid/malformed": unusable - 2, "rejected/out_of_range": 1, "rejected/in_future": 1}
+    bad = {
+        "unreadable/malformed": unusable - 2,
+        "rejected/out_of_range": 1,
+        "rejected/in_future": 1,
+    }
     reason = closed_gate(total([received(records), filtered(readings=bad)]), Limits())
     assert (reason is not None) == closed
 

@@ -29,8 +29,8 @@ from kalmap.results.changes import changes
 from kalmap.results.lines import (
     Outcomes,
     encode,
-    encode_rejected,
     encode_revisions,
+    encode_unreadable,
     failed_outcomes,
     status_counts,
 )
@@ -74,7 +74,7 @@ class Answer(NamedTuple):
 
     results: bytes
     """In the measurements' order."""
-    rejected: bytes
+    unreadable: bytes
     """What is wrong with those that could not be read."""
     revisions: bytes
     summary: dict[str, Any]
@@ -112,7 +112,7 @@ def answer(request: Request, states: States, pace: Pace) -> Answer:
     totals = total([parsing, *(group.report for group in groups)])
     return Answer(
         results=encode(shard, outcomes),
-        rejected=encode_rejected(shard.unread, ["measurements"]),
+        unreadable=encode_unreadable(shard.unread, ["measurements"]),
         revisions=encode_revisions(
             shard.users, joined([part for group in groups for part in group.revisions])
         ),

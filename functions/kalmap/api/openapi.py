@@ -8,7 +8,7 @@ import msgspec
 from kalmap.api import wire
 from kalmap.batch.identity import BatchInput
 from kalmap.outcome import Status
-from kalmap.results.lines import Rejected, Result
+from kalmap.results.lines import Result, Unreadable
 
 _BATCH_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _EXAMPLE = {
@@ -54,8 +54,10 @@ class Answered(msgspec.Struct):
     """In the measurements' order; null where there are too many for an answer."""
     results_url: str | None
     """Where those many are, as JSONL."""
-    rejected: list[Rejected]
+    unreadable: list[Unreadable]
     """What is wrong with those that could not be read."""
+    rejected: list[Unreadable]
+    """The earlier name of `unreadable`, kept until version 0.2."""
     revisions: list[dict[str, Any]]
     """Earlier readings about which a late one changed the decision."""
     summary: dict[str, Any]

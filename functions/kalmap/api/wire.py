@@ -20,7 +20,7 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measurements to be answered at once."""
 
     measurements: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
-    """Each as in a file of a batch; one that cannot be read gets an `invalid` result."""
+    """Each as in a file of a batch; one that cannot be read gets an `unreadable` result."""
     profile: str | dict[str, Any] = "body-weight"
     """A built-in profile's name, or a profile."""
     adopt_profile: bool = False
@@ -79,7 +79,10 @@ class Links(msgspec.Struct, frozen=True):
     summary: str | None
     results: list[str]
     """Files of result lines; in a higher round's file stands what holds."""
+    unreadable: list[str]
+    """Files about the records that could not be read."""
     rejected: list[str]
+    """The earlier name of `unreadable`, kept until version 0.2."""
     revisions: list[str]
 
 

@@ -5,7 +5,7 @@ from kalmap.results.totals import Totals
 
 #: Below this many readings the share of unusable ones says too little to stop a batch.
 _UNUSABLE_FROM = 100
-_UNUSABLE = ("invalid/", "rejected/out_of_range", "rejected/in_future")
+_UNUSABLE = ("unreadable/", "rejected/out_of_range", "rejected/in_future")
 
 
 def closed_gate(totals: Totals, limits: Limits) -> str | None:
@@ -27,8 +27,8 @@ def closed_gate(totals: Totals, limits: Limits) -> str | None:
     unusable = sum(n for name, n in totals.readings.items() if name.startswith(_UNUSABLE))
     if totals.records >= _UNUSABLE_FROM and unusable > limits.unusable * totals.records:
         return (
-            f"{unusable:,} of {totals.records:,} readings are invalid, out of range or in the "
-            f"future, more than the limit of {limits.unusable:.0%}. The rejected file and the "
+            f"{unusable:,} of {totals.records:,} readings are unreadable, out of range or in the "
+            f"future, more than the limit of {limits.unusable:.0%}. The unreadable file and the "
             "results say which; check unit, columns and clock, or raise limits.unusable."
         )
     return None

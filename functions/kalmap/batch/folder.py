@@ -180,7 +180,7 @@ class Folder:
         return self.key(f"round-{round_}/results/{shard:06d}{suffix}.jsonl")
 
     def save_named(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
-        """Keep lines of `rejected`, `failed` or `revisions`, where there are any."""
+        """Keep lines of `unreadable`, `failed` or `revisions`, where there are any."""
         if lines:
             self.objects.put(self.key(f"{kind}/{round_}-{shard:06d}.jsonl"), lines)
 

@@ -16,7 +16,7 @@ from kalmap.results.lines import (
     Outcomes,
     encode,
     encode_measurements,
-    encode_rejected,
+    encode_unreadable,
     failed_outcomes,
     status_counts,
 )
@@ -61,8 +61,8 @@ def fail_shard(
     outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     if inputs.unread:
-        lines = encode_rejected(inputs.unread, folder.plan().files)
-        folder.save_named("rejected", round_, shard.shard, lines)
+        lines = encode_unreadable(inputs.unread, folder.plan().files)
+        folder.save_named("unreadable", round_, shard.shard, lines)
     rows = np.arange(len(inputs.ids))
     folder.save_named(
         "failed", round_, shard.shard, encode_measurements(inputs, rows, batch.profile)
@@ -193,7 +193,7 @@ def _supersede(folder: Folder, report: Report, users: set[str]) -> None:
     for line in folder.objects.lines(folder.results_key(report.round, report.shard)):
         result = decode(line)
         # An unreadable record's result depends on no state: it holds in every round.
-        if result.user_id in users and result.status != Status.INVALID.label:
+        if result.user_id in users and result.status != Status.UNREADABLE.label:
             counts[f"{result.status}/{result.reason or ''}"] += 1
             if result.status == Status.ACCEPTED.label and result.quality is not None:
                 report.quality_sum -= result.quality

@@ -14,8 +14,8 @@ from kalmap.results.lines import (
     Outcomes,
     encode,
     encode_measurements,
-    encode_rejected,
     encode_revisions,
+    encode_unreadable,
     status_counts,
 )
 from kalmap.results.report import Report
@@ -65,8 +65,8 @@ def _save_lines(
     folder: Folder, batch: Batch, round_: int, shard: int, inputs: ShardInput, folded: Folded
 ) -> None:
     if inputs.unread:
-        rejected = encode_rejected(inputs.unread, folder.plan().files)
-        folder.save_named("rejected", round_, shard, rejected)
+        unreadable = encode_unreadable(inputs.unread, folder.plan().files)
+        folder.save_named("unreadable", round_, shard, unreadable)
     failed = np.flatnonzero(folded.status == Status.FAILED)
     folder.save_named("failed", round_, shard, encode_measurements(inputs, failed, batch.profile))
     revisions = encode_revisions(inputs.users, folded.revisions)

@@ -41,7 +41,7 @@ class Result(msgspec.Struct, gc=False):
     """Present where the filter started again at this reading's level."""
 
 
-class Rejected(msgspec.Struct, gc=False):
+class Unreadable(msgspec.Struct, gc=False):
     """A record that could not be read: where it stands and what is wrong with it."""
 
     index: int
@@ -143,7 +143,7 @@ def _unread_result(unread: UnreadRecord) -> Result:
         measurement_id=record.measurement_id,
         timestamp=None,
         value=None,
-        status=(Status.FAILED if failed else Status.INVALID).label,
+        status=(Status.FAILED if failed else Status.UNREADABLE).label,
         reason=_REASON_LABELS[record.reason],
     )
 
@@ -174,8 +174,8 @@ def iso_timestamps(time: I64) -> list[str]:
     return texts
 
 
-def encode_rejected(unread: Sequence[UnreadRecord], files: Sequence[str]) -> bytes:
-    """The rejected file's lines.
+def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[str]) -> bytes:
+    """The lines of the file of unreadable records.
 
     Args:
         unread: The records that could not be read.
@@ -183,7 +183,7 @@ def encode_rejected(unread: Sequence[UnreadRecord], files: Sequence[str]) -> byt
     """
     return _encoder.encode_lines(
         [
-            Rejected(
+            Unreadable(
                 index=record.index,
                 file=files[record.chunk],
                 line=record.line,

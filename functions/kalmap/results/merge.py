@@ -46,14 +46,19 @@ def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes
             yield int(line[len(b'{"index":') : line.index(b",")]), rank, line
 
 
-def rejected(objects: Bucket, prefix: str) -> Iterator[bytes]:
-    """A batch's rejected lines in the input's order.
+def unreadable(objects: Bucket, prefix: str) -> Iterator[bytes]:
+    """A batch's lines about unreadable records, in the input's order.
 
     Args:
         objects: The work bucket.
         prefix: The batch's, `batches/{batch_id}/{attempt}`.
     """
-    streams = [_ranked(objects.lines(key), 0) for key in objects.keys(f"{prefix}/rejected/")]
+    streams = [
+        _ranked(objects.lines(key), 0)
+        # Earlier batches have them below `rejected/`.
+        for place in ("unreadable", "rejected")
+        for key in objects.keys(f"{prefix}/{place}/")
+    ]
     for _, _, line in heapq.merge(*streams):
         yield line
 

@@ -32,11 +32,13 @@ def summarise(
         started: When the execution began.
         finished: When the batch ended.
     """
-    by_status: dict[str, Any] = {"rejected": {}, "invalid": {}, "failed": {}}
+    by_status: dict[str, Any] = {"rejected": {}, "unreadable": {}, "failed": {}}
     for name, number in sorted(totals.readings.items()):
         state, _, why = name.partition("/")
         if number and state in by_status:
             by_status[state][why] = number
+    # The earlier name of `unreadable`, kept for programs until version 0.2.
+    by_status["invalid"] = by_status["unreadable"]
     quality = totals.quality_sum / totals.quality_count if totals.quality_count else None
     return identity | {
         "status": status,
