@@ -196,7 +196,13 @@ def _add_states(commands: Any) -> None:
         "  kalmap states\n  kalmap states --user u-17\n  kalmap states --out states.jsonl",
     )
     parser.add_argument("--user", metavar="U", help="only this user's")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write here instead of stdout")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("-"),
+        metavar="FILE",
+        help="write here (default: -, which is stdout)",
+    )
     _add_place(parser)
     parser.set_defaults(command=_states)
 
@@ -248,7 +254,11 @@ def _add_simulate(commands: Any) -> None:
             f"--{name}", type=int, required=True, metavar=name[0].upper(), help=what
         )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="JSONL, or CSV where it ends so"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="JSONL, or CSV where it ends in .csv; - is stdout",
     )
     parser.add_argument(
         "--truth", type=Path, metavar="FILE", help="each reading's true level and fault, as JSONL"
@@ -257,7 +267,7 @@ def _add_simulate(commands: Any) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.simulate import simulate_to_files  # noqa: PLC0415
+    from kalmap_cli.commands.simulate import simulate_to_files  # noqa: PLC0415
 
     simulate_to_files(
         arguments.users, arguments.days, arguments.seed, arguments.out, arguments.truth
@@ -281,7 +291,11 @@ def _add_tune(commands: Any) -> None:
     )
     parser.add_argument("--name", metavar="NAME", help="the new profile's name; default: the same")
     parser.add_argument(
-        "--out", type=Path, metavar="PROFILE", help="write the profile here instead of stdout"
+        "--out",
+        type=Path,
+        default=Path("-"),
+        metavar="PROFILE",
+        help="write the profile here (default: -, which is stdout)",
     )
     parser.set_defaults(command=_tune)
 

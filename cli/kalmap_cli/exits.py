@@ -18,6 +18,10 @@ class RunFailed(Exception):
     """The batch, or the local cloud under it, failed: exit 1."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, with a sentence that says how far the command has come: exit 130."""
+
+
 def as_sentence(error: Exception | str) -> str:
     """The text on one line, with a full stop at its end."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -21,7 +21,8 @@ from kalmap_cli.exits import (
 )
 
 _DEBUG = "KALMAP_DEBUG"
-_INTERRUPTED = "Interrupted. A batch that was running was stopped; stored states are kept."
+#: Said of commands that change nothing before their end; others say how far they came.
+_INTERRUPTED = "Interrupted. Nothing was changed."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     handled = {signal.SIGINT: _interrupt, signal.SIGTERM: _interrupt}
     before = _handle(handled)
     try:
-        return _main(argv)
+        return _told(_main(argv))
     finally:
         _handle(before)
 
@@ -59,14 +60,25 @@ def _main(argv: Sequence[str] | None) -> int:
         return _complain(error, WRONG_USAGE)
     except RunFailed as error:
         return _complain(error, FAILED)
-    except KeyboardInterrupt:
-        return _complain(_INTERRUPTED, INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _complain(str(error) or _INTERRUPTED, INTERRUPTED)
     except BrokenPipeError:
         # The reader has what it wanted, as in `kalmap states | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:  # noqa: BLE001 - the last boundary: a user gets no traceback
         return _unexpected(error)
+
+
+def _told(code: int) -> int:
+    """The exit code, once all that was printed has arrived."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still to be printed would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == DONE and not isinstance(error, BrokenPipeError):
+            return _complain(f"stdout could not be written: {error.strerror}.", FAILED)
+    return code
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""`kalmap simulate`: realistic body-weight readings whose truth and faults are known.
+"""Realistic body-weight readings whose truth and faults are known.
 
 A user's true weight wanders: a trend that changes every month or so, and a random walk
 around it. What the readings make of it depends on how they were taken: each source has a
@@ -8,19 +8,14 @@ days or weeks. On top come the faults that a filter has to live with.
 Figures are plausible magnitudes, chosen; they are fitted to no data set.
 """
 
-import gzip
-import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import IntEnum
-from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import numpy as np
 
 from kalmap.readings import F64, I32, I64, U8, Bool
-from kalmap_cli.exits import WrongUsage
 
 #: Every simulated period ends here, 2026-01-01 in local time, µs since 1970: nothing lies in
 #: the future, and the same seed means the same readings on any day.
@@ -28,8 +23,6 @@ END = 1_767_225_600_000_000
 
 _DAY = 86_400_000_000
 _KG_PER_LB = 0.45359237
-_MAX_USERS = 10_000_000
-_MAX_DAYS = 3_650
 _USERS_PER_BLOCK = 1_000
 #: Length of one straight piece of a user's trend, days.
 _TREND_DAYS = 30
@@ -257,55 +250,8 @@ def _faults(random: np.random.Generator, count: int, rates: Rates) -> I64:
     return faults
 
 
-def simulate_to_files(users: int, days: int, seed: int, out: Path, truth: Path | None) -> None:
-    """Write simulated readings to a JSONL or CSV file, and their truth to another.
-
-    Raises:
-        WrongUsage: A number is out of its range, or a file cannot be written.
-    """
-    for name, given, most in (("users", users, _MAX_USERS), ("days", days, _MAX_DAYS)):
-        if not 1 <= given <= most:
-            raise WrongUsage(f"--{name} is {given}; it must be from 1 to {most:,}.")
-    if seed < 0:
-        raise WrongUsage(f"--seed is {seed}; it must be 0 or more.")
-    try:
-        with _opened(out) as readings_file, _opened(truth) as truth_file:
-            index = 0
-            csv = out.name.removesuffix(".gz").endswith(".csv")
-            if csv and readings_file:
-                readings_file.write("user_id,timestamp,value,unit,source,measurement_id\n")
-            for simulated in simulate(users, days, seed):
-                lines = (csv_lines if csv else jsonl_lines)(simulated)
-                if readings_file:
-                    readings_file.writelines(lines)
-                if truth_file:
-                    truth_file.writelines(truth_lines(simulated, index))
-                index += len(simulated.user)
-    except OSError as error:
-        raise WrongUsage(
-            f"{error.filename or out} cannot be written: {error.strerror or error}."
-        ) from error
-
-
-@contextmanager
-def _opened(path: Path | None) -> Iterator[TextIO | None]:
-    if path is None:
-        yield None
-    elif path.suffix == ".gz":
-        # No time and no name inside: the same seed gives the same bytes.
-        with (
-            path.open("wb") as raw,
-            gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8") as file,
-        ):
-            yield file
-    else:
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-
-
 def jsonl_lines(simulated: Simulated) -> Iterator[str]:
-    """The readings as JSONL lines, as section 'Records' of the README describes them."""
+    """The readings as JSONL lines, as README.md describes them."""
     for user, time, value, unit, source, id_ in _fields(simulated):
         measurement = f', "measurement_id": "{id_}"' if id_ else ""
         yield (

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK
@@ -26,14 +26,16 @@ def environment(**more: str) -> dict[str, str]:
     )
 
 
-def start(*arguments: object, cwd: Path, **more: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, cwd: Path, stdout: IO[bytes] | int = subprocess.PIPE, **more: str
+) -> subprocess.Popen[str]:
     """Start a `kalmap` command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "kalmap_cli.main", *map(str, arguments)],
         cwd=cwd,
         env=environment(**more),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from kalmap.records.parse import parse
+from kalmap_cli.commands.simulate import simulate_to_files
 from kalmap_cli.exits import WrongUsage
 from kalmap_cli.simulate import (
     END,
@@ -17,7 +18,6 @@ from kalmap_cli.simulate import (
     Simulated,
     jsonl_lines,
     simulate,
-    simulate_to_files,
 )
 
 DAY = 86_400_000_000

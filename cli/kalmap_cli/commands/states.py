@@ -1,7 +1,6 @@
 """`kalmap states`: the stored states, as JSONL sorted by user and profile."""
 
 import base64
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,15 +12,18 @@ from kalmap.moments import moment_at
 from kalmap.store.item import StoredItem, stored_item
 from kalmap.store.states import StateStore
 from kalmap_cli.exits import DONE, WrongUsage
+from kalmap_cli.outputs import check_outputs, is_special, written
 from kalmap_cli.target import Target, target
 
 
-def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path | None) -> int:
-    """Write the stored states as JSONL to a file, or to stdout.
+def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path) -> int:
+    """Write the stored states as JSONL.
 
     Raises:
         WrongUsage: The output file cannot be written, or the user has no state.
+        RunFailed: It could not be written to its end.
     """
+    check_outputs({"--out": out})
     with target(None, data_dir, stack) as place:
         found = sorted(
             _of_user(place, user) if user is not None else _all(place),
@@ -29,19 +31,15 @@ def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path
         )
     if user is not None and not found:
         raise WrongUsage(f"There is no stored state of a user {user!r}.")
-    if out is None:
-        write(found, sys.stdout.buffer)
-        return DONE
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(found, file)
-        temporary.replace(out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WrongUsage(f"{out} cannot be written: {error.strerror or error}.") from error
-    print(f"{len(found):,} states in {out}", file=sys.stderr)
+    with written(out) as file:
+        write(found, file)
+    if not is_special(out):
+        print(f"{_states(len(found))} in {out}", file=sys.stderr)
     return DONE
+
+
+def _states(count: int) -> str:
+    return f"{count:,} state{'' if count == 1 else 's'}"
 
 
 def write(items: Iterable[StoredItem], file: BinaryIO) -> None:
@@ -61,7 +59,6 @@ def write(items: Iterable[StoredItem], file: BinaryIO) -> None:
             "state": base64.b64encode(item.state.body).decode(),
         }
         file.write(msgspec.json.encode(line) + b"\n")
-    file.flush()
 
 
 def _all(place: Target) -> Iterator[StoredItem]:

@@ -18,6 +18,7 @@ from kalmap.records.parse import parse
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
+from kalmap_cli.outputs import check_outputs, is_special, written
 
 #: Fewer differences between readings than this tell nothing about five parameters.
 _LEAST_READINGS = 100
@@ -37,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     base = builtin_profile(given) if isinstance(given, str) else load_profile(given)
     for file in arguments.files:
         check_input(file)
+    profile_file = [] if isinstance(given, str) else [Path(arguments.profile)]
+    check_outputs({"--out": arguments.out}, [*arguments.files, *profile_file])
     histories = read_histories(base, arguments.files)
     begun = start_from(base, histories)
     print(
@@ -55,17 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     # Once more through the validation: what is written is what a batch accepts.
     text = msgspec.json.format(msgspec.json.encode(best), indent=2) + b"\n"
     load_profile(text)
-    if arguments.out is None:
-        sys.stdout.buffer.write(text)
-        return DONE
-    try:
-        arguments.out.write_bytes(text)
-    except OSError as error:
-        raise WrongUsage(
-            f"{arguments.out} cannot be written: {error.strerror or error}."
-        ) from error
-    print(f"The profile is in {arguments.out}: kalmap run FILE --profile {arguments.out}",
-          file=sys.stderr)  # fmt: skip
+    with written(arguments.out) as file:
+        file.write(text)
+    if not is_special(arguments.out):
+        print(f"The profile is in {arguments.out}: kalmap run FILE --profile {arguments.out}",
+              file=sys.stderr)  # fmt: skip
     return DONE
 
 
