@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
 
-logger = Logger(service="kalmap")
-metrics = Metrics(namespace="kalmap", service="kalmap")
+# Both take the stack's name from POWERTOOLS_SERVICE_NAME.
+logger = Logger()
+metrics = Metrics(namespace="kalmap")
 
 #: Left of a Lambda's time for a call that is under way, and for the report.
 _RESERVE_SECONDS = 10.0

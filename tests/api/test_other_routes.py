@@ -1,6 +1,7 @@
 """Users, health, the document, and the one shape that every problem has."""
 
 import json
+import os
 import re
 
 import pytest
@@ -298,6 +299,15 @@ def test_the_metrics_that_alarms_look_at_are_counted(api, capsys):
     assert named == {"Duration", "MemoryShare", "Errors", "TimedOut"}
     assert named <= set(counted)
     assert counted["Errors"] == [0.0]
+    # The dimensions are those by which the alarms find them.
+    dimensions = [d for a in alarms if a.get("Namespace") == "kalmap" for d in a["Dimensions"]]
+    [names] = counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert set(names) == {dimension["Name"] for dimension in dimensions}
+    stack = os.environ["POWERTOOLS_SERVICE_NAME"]
+    assert {(d["Name"], str(d["Value"])) for d in dimensions} == {
+        ("service", "{'Ref': 'AWS::StackName'}"), ("step", counted["step"]),
+    }  # fmt: skip
+    assert counted["service"] == stack
 
 
 def test_a_prediction_at_the_newest_reading_is_the_state(api):

@@ -1,6 +1,7 @@
 """What the template promises of its bucket, tables, queues and API, whoever edits it next."""
 
 from kalmap_cli.local.deploy import read_template
+from tests import transformed
 from tests.permissions import grants, place
 from tests.tables import TEMPLATE
 
@@ -68,6 +69,15 @@ def test_queues_are_encrypted():
     queues = of_type("AWS::SQS::Queue").values()
     assert queues
     assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues)
+
+
+def test_the_api_has_one_stage_and_a_limit_of_requests_holds_for_it():
+    template = transformed.transformed()
+    [stage] = transformed.of_type(template, "AWS::ApiGateway::Stage").values()
+    for deployment in transformed.of_type(template, "AWS::ApiGateway::Deployment").values():
+        assert "StageName" not in deployment, "a deployment makes a second stage"
+    [every] = stage["MethodSettings"]
+    assert every["ThrottlingRateLimit"] == {"Ref": "ApiRequestsPerSecond"}
 
 
 def test_the_api_asks_who_calls_and_how_often():

@@ -87,7 +87,7 @@ def test_an_event_requests_a_batch_and_the_same_event_again_makes_no_second(stac
     entry = {
         "Source": "kalmap",
         "DetailType": "Batch Requested",
-        "Detail": json.dumps({"source": {"bucket": stack.bucket, "key": key}}),
+        "Detail": json.dumps({"stack": STACK, "source": {"bucket": stack.bucket, "key": key}}),
     }
     stack.client("events").put_events(Entries=[entry, entry])
     first, second = sorted(map(output, stack.ended(key, count=2)), key=len)

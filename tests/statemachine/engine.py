@@ -81,7 +81,8 @@ class Engine:
         ]
         for name, value in substitutions.items():
             target = value.get("Fn::GetAtt", [value.get("Ref")])[0]
-            known = {"WorkBucket": "work"} | self.tables
+            known = {"WorkBucket": "work", "AWS::StackName": "kalmap", "AWS::Partition": "aws"}
+            known |= self.tables
             text = text.replace(f"${{{name}}}", known.get(target, _ARN + target))
         assert "${" not in text
         return text

@@ -37,7 +37,7 @@ def log():
     logger.addHandler(handler)
     yield written
     logger.setLevel(level)
-    logging.getLogger("kalmap").removeHandler(handler)
+    logger.removeHandler(handler)
 
 
 def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, no_waiting, capsys):

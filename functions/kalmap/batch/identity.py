@@ -114,7 +114,10 @@ def read_input(event: Mapping[str, Any]) -> BatchInput:
     detail = event.get("detail")
     if event.get("source") == "aws.s3" and isinstance(detail, Mapping):
         return _from_s3_event(detail)
-    given = detail if isinstance(detail, Mapping) and "detail-type" in event else event
+    given = event
+    if isinstance(detail, Mapping) and "detail-type" in event:
+        # The stack's name is the address: the rule has looked at it.
+        given = {name: value for name, value in detail.items() if name != "stack"}
     try:
         batch_input = msgspec.convert(given, BatchInput)
     except msgspec.ValidationError as error:

@@ -1,0 +1,103 @@
+"""Two stacks in one account and region never hear each other's events, metrics or alarms."""
+
+import json
+
+import pytest
+from moto.events.models import EventPattern
+
+from tests.tables import ROOT
+from tests.transformed import filled, of_type, transformed
+
+TEMPLATE = transformed(Schedule="rate(1 day)")
+DEV, PROD = "kalmap-dev", "kalmap"
+ENDED = "Step Functions Execution Status Change"
+
+
+def event(source, kind, detail):
+    return {"source": source, "detail-type": kind, "detail": detail}
+
+
+def dropped(stack, key="incoming/a.jsonl", size=120):
+    bucket = filled({"Ref": "WorkBucket"}, stack)
+    detail = {"bucket": {"name": bucket}, "object": {"key": key, "size": size}}
+    return event("aws.s3", "Object Created", detail)
+
+
+def requested(stack):
+    source = {"bucket": "b", "key": "k"}
+    return event("kalmap", "Batch Requested", {"stack": stack, "source": source})
+
+
+def failed(stack):
+    machine = filled({"Ref": "FilterBatchStateMachine"}, stack)
+    return event("aws.states", ENDED, {"stateMachineArn": machine, "status": "FAILED"})
+
+
+def patterns(stack):
+    rules = of_type(TEMPLATE, "AWS::Events::Rule")
+    return {
+        name: filled(rule["EventPattern"], stack)
+        for name, rule in rules.items()
+        if "EventPattern" in rule
+    }
+
+
+def hearing(stack, told):
+    """The rules of a stack that an event is for."""
+    return {
+        name
+        for name, pattern in patterns(stack).items()
+        if EventPattern(json.dumps(pattern), pattern).matches_event(told)
+    }
+
+
+def test_every_rule_hears_its_own_stacks_events_and_no_others():
+    made = (dropped, requested, failed)
+    heard = set().union(*(hearing(DEV, make(DEV)) for make in made))
+    assert heard == set(patterns(DEV))
+    for make in made:
+        assert hearing(PROD, make(DEV)) == hearing(DEV, make(PROD)) == set()
+
+
+def test_an_event_that_names_no_stack_is_for_none():
+    told = requested(DEV)
+    del told["detail"]["stack"]
+    assert hearing(DEV, told) == set()
+
+
+@pytest.mark.parametrize(("key", "size"), [("incoming/", 0), ("incoming/2026/", 0), ("in/a", 9)])
+def test_a_folder_made_in_the_console_is_no_dropped_file(key, size):
+    assert hearing(DEV, dropped(DEV, key, size)) == set()
+
+
+def test_every_alarm_looks_at_its_own_stack():
+    alarms = of_type(TEMPLATE, "AWS::CloudWatch::Alarm").values()
+    assert alarms
+    for alarm in alarms:
+        assert filled(alarm["Dimensions"], DEV) != filled(alarm["Dimensions"], PROD)
+
+
+def test_every_event_that_is_published_names_its_stack():
+    text = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
+    published = [
+        entry
+        for state in json.loads(text)["States"].values()
+        for entry in state.get("Parameters", {}).get("Entries", [])
+    ]
+    assert {entry["DetailType"] for entry in published} == {"Batch Completed", "Batch Failed"}
+    assert {entry["Detail"]["stack"] for entry in published} == {"${StackName}"}
+    [machine] = of_type(TEMPLATE, "AWS::StepFunctions::StateMachine").values()
+    assert machine["DefinitionSubstitutions"]["StackName"] == {"Ref": "AWS::StackName"}
+
+
+def test_what_has_a_name_of_its_own_bears_the_stacks():
+    for name, resource in TEMPLATE["Resources"].items():
+        given = resource.get("Properties", {})
+        for field in ("Name", "LogGroupName", "TableName", "BucketName", "QueueName",
+                      "FunctionName", "StateMachineName", "AlarmName", "RoleName"):  # fmt: skip
+            if field in given and resource["Type"] not in NAMED_WITHIN:
+                assert filled(given[field], DEV) != filled(given[field], PROD), name
+
+
+#: Their names count within another resource of the stack.
+NAMED_WITHIN = {"AWS::ApiGateway::Stage", "AWS::Lambda::Permission"}
