@@ -12,6 +12,11 @@ def microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
+#: A moment must lie here to have a date in UTC, whatever offset it was written with.
+EARLIEST = microseconds(datetime.min.replace(tzinfo=UTC))
+LATEST = microseconds(datetime.max.replace(tzinfo=UTC))
+
+
 def moment_at(microseconds_: int) -> datetime:
     """The time so many microseconds after 1970 UTC."""
     return EPOCH + timedelta(microseconds=microseconds_)

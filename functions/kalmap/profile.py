@@ -123,6 +123,11 @@ def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
             raise InvalidProfile(message) from None
     if not isinstance(data, Mapping):
         raise InvalidProfile(f"A profile is a JSON object of named fields, not {_shown(data)}.")
+    try:
+        msgspec.json.encode(data)
+    except (ValueError, TypeError, RecursionError):
+        # Other codecs than this one read half a surrogate pair, which has no UTF-8.
+        raise InvalidProfile("The profile holds something that has no form in JSON.") from None
     fields = dict(data)
     _known(fields, Profile.__struct_fields__, "")
     for field in _REQUIRED:

@@ -1,9 +1,11 @@
-"""Fuzz the record parser: a million broken and odd lines, none of which may raise.
+"""Fuzz what becomes of records: a million broken and odd lines, none of which may raise.
 
     python -m tests.fuzz.records [--lines N] [--seed S]
 
 Every line is a record exactly once, valid or with a reason; a line means the same alone as
-among others; what is valid is finite and named. Hypothesis draws the blocks, and each block
+among others; what is valid is finite and named, and goes all the way: to a shard, through the
+fold, into the table's items and into result lines, and back again as a failed reading would.
+Hypothesis draws the blocks, and each block
 makes its lines from its seed, by breaking and mixing sound ones. `make fuzz` runs it.
 """
 
@@ -22,13 +24,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kalmap.errors import UnknownFormat
+from kalmap.filter.fold import fold_users
+from kalmap.moments import EARLIEST, LATEST
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.formats import csv_header, detect_format
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
-from kalmap.results.lines import encode, encode_unreadable, failed_outcomes
+from kalmap.results.changes import changes
+from kalmap.results.lines import Outcomes, encode, encode_measurements, encode_unreadable
+from kalmap.store.item import key, stored_item, values
 
 LINES = 1_000_000
 LINES_PER_BLOCK = 500
@@ -50,13 +56,31 @@ ODD = [
     None, True, False, 0, -0.0, 1, -1, 2**63, -(2**63), 10**400, 1e308, -1e308, 5e-324, 1e-400,
     "", " ", "\x00", "\u2028", "\ud800", "ü", "👩‍🔬", "x" * 128, "x" * 129, "ü" * 65, "NaN",
     "Infinity", "1e999", "null", [], {}, [1], {"a": 1}, "2026-02-30T00:00:00Z", "2026-03-01",
-    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59", "2026-03-01T07:12:00",
+    "2026-03-01T07:12:00", "1" * 5000, 10**4200,
     "2026-03-01T24:00:00Z", "2026-03-01T07:12:60Z", "2026-03-01 07:12:00Z", "lb", "KG", "stone",
     "g", "mmol/l", "\n", "\r\n", "\t", '"', "\\", ",", "\ufeff",
 ]  # fmt: skip
 TOKENS = [b'"', b"{", b"}", b"[", b"]", b":", b",", b"\\", b"\\u", b"\xff", b"\x00", b"\xc3",
           b"\xed\xa0\x80", b"NaN", b"-Infinity", b"1e999", b"//", b"\xef\xbb\xbf", b"\r", b" ",
           b"nul", b"0x1", b"--1", b"\\ud800", b"\x1f\x8b"]  # fmt: skip
+
+
+def odd(field: str, chance: random.Random) -> object:
+    """Something odd to stand in a field."""
+    if field == "timestamp" and chance.random() < 0.7:
+        return odd_timestamp(chance)
+    return chance.choice(ODD)
+
+
+def odd_timestamp(chance: random.Random) -> str:
+    """A time near an end of the calendar or of a range of numbers, with any offset."""
+    near = chance.choice((EARLIEST, LATEST, 0, 2**32 * 10**6, -(2**31) * 10**6, 2**53, -(2**53)))
+    moment = near + chance.choice((0, 1, -1, 10**6, chance.randrange(-(10**11), 10**11)))
+    text = str(np.datetime64(min(max(moment, EARLIEST), LATEST), "us"))
+    if chance.random() < 0.2:
+        text = text.partition(".")[0] + "." + str(chance.randrange(10 ** chance.choice((1, 7, 30))))
+    sign, hours, minutes = chance.choice("+-"), chance.randrange(24), chance.randrange(60)
+    return text + chance.choice(("Z", f"{sign}{hours:02}:{minutes:02}", "+23:59", "-23:59", "z"))
 
 
 def json_line(chance: random.Random) -> bytes:
@@ -67,7 +91,7 @@ def json_line(chance: random.Random) -> bytes:
         if chance.random() < 0.3:
             record.pop(field, None)
         else:
-            record[field] = chance.choice(ODD)
+            record[field] = odd(field, chance)
     whole = record if chance.random() < 0.95 else chance.choice(ODD)
     return json.dumps(whole, ensure_ascii=chance.random() < 0.5).encode(errors="surrogatepass")
 
@@ -76,7 +100,8 @@ def csv_line(chance: random.Random) -> bytes:
     """A record with odd cells, as CSV."""
     cells = [str(value) for value in SOUND.values()]
     for _ in range(chance.choice((0, 1, 2))):
-        cells[chance.randrange(len(cells))] = str(chance.choice(ODD))
+        place = chance.randrange(len(cells))
+        cells[place] = str(odd(COLUMNS[place], chance))
     if chance.random() < 0.1:
         cells = cells[: chance.randrange(len(cells) + 1)] * chance.choice((1, 2))
     return ",".join(cells).encode(errors="surrogatepass")
@@ -127,13 +152,24 @@ def outcomes(parsed: Parsed) -> list[object]:
 
 
 def goes_through(parsed: Parsed) -> None:
-    """What was read can be sent on to a shard, and told as results."""
+    """What was read can be sent on to a shard, folded, stored, told, and sent again."""
     slices, report = route(parsed, 0, 1)
-    if report.counts[0]:
-        shard = assemble([(0, 0, 0, slices)], PROFILE)
-        failed = failed_outcomes(len(shard.ids), Reason.TIMED_OUT)
-        assert encode(shard, failed).count(b"\n") == parsed.records
-        encode_unreadable(shard.unread, ["a file"])
+    if not report.counts[0]:
+        return
+    shard = assemble([(0, 0, 0, slices)], PROFILE)
+    folded = fold_users(PROFILE, [None] * len(shard.users), shard.readings, LATEST)
+    assert not folded.errors
+    outcomes = Outcomes(*(getattr(folded, name) for name in Outcomes._fields))
+    assert encode(shard, outcomes).count(b"\n") == parsed.records
+    encode_unreadable(shard.unread, ["a file"])
+    for change in changes(shard.users, folded, {}):
+        stored = stored_item(key(change.user, PROFILE.name) | values(change, 1))
+        assert stored.as_of == change.as_of
+    failed = encode_measurements(shard, np.arange(len(shard.ids)), PROFILE)
+    again = parse([failed], columns=None, profile=PROFILE)
+    assert not again.unread
+    for name in ("time", "value", "tag", "hash"):
+        assert np.array_equal(getattr(again, name), getattr(parsed, name)), name
 
 
 def sound(parsed: Parsed) -> None:

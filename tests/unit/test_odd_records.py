@@ -6,6 +6,7 @@ import pytest
 
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
+from kalmap.records import parse as records
 from kalmap.records.formats import csv_header
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
@@ -56,3 +57,37 @@ def test_what_is_not_utf_8_is_malformed_in_a_field_that_nobody_reads():
 
 def test_a_line_that_csv_cannot_read_is_no_header():
     assert csv_header(b"user_id,times\rtamp,value") == []
+
+
+@pytest.mark.parametrize("columns", [None, ["user_id", "measurement_id", "timestamp", "value"]])
+@pytest.mark.parametrize("place", ["measurement_of", "_hash64"])
+def test_a_record_of_which_anything_raises_fails_alone(monkeypatch, place, columns):
+    real = getattr(records, place)
+
+    def cannot_bear_m_7(given):
+        if given == "m-7" or (isinstance(given, dict) and given["measurement_id"] == "m-7"):
+            raise ZeroDivisionError
+        return real(given)
+
+    monkeypatch.setattr(records, place, cannot_bear_m_7)
+    line = {"timestamp": "2026-03-01T00:00:00Z", "value": 80}
+    # The first line has the block read line by line.
+    lines = [json.dumps(line | {"user_id": "u", "measurement_id": f"m-{n}"}) for n in range(20)]
+    if columns:
+        lines = [f"u,m-{n},2026-03-01T00:00:00Z,80" for n in range(20)]
+    data = "\n".join(["?", *lines]).encode()
+    parsed = parse([data], columns=columns, profile=PROFILE)
+    assert sorted((unread.ordinal, unread.line) for unread in parsed.unread) == [(0, 1), (8, 9)]
+    assert [name for name in parsed.ids if name] == [f"m-{n}" for n in range(20) if n != 7]
+    assert parsed.ordinal.tolist() == [n + 1 for n in range(20) if n != 7]
+
+
+def test_a_worker_that_lacks_memory_blames_no_record(monkeypatch):
+    def no_memory(*_):
+        raise MemoryError
+
+    for place in ("_microseconds", "measurement_of"):
+        with monkeypatch.context() as patched:
+            patched.setattr(records, place, no_memory)
+            with pytest.raises(MemoryError):
+                read(b"?", SOUND, b"")

@@ -49,6 +49,8 @@ def test_an_unknown_built_in_name_lists_those_there_are():
         ("description", 5, "'description' is 5"),
         ("sources", {"scale": 0.0}, "'sources.scale' is 0.0"),
         ("sources", ["scale"], "'sources' is ['scale']"),
+        ("sources", {"\ud800": 1.0}, "no form in JSON"),
+        ("unit", "\ud800", "no form in JSON"),
         ("sources", {"": 1.0}, "'sources' has the name ''"),
         ("sources", {str(i): 1.0 for i in range(255)}, "at most 254"),
         ("window", {"readings": 25}, "'window.readings' is 25; it must be a whole number"),

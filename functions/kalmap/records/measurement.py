@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from kalmap.moments import EARLIEST, LATEST, microseconds
 from kalmap.outcome import Reason
 
 MAX_ID_BYTES = 128
@@ -16,6 +17,7 @@ MAX_ID_BYTES = 128
 MAX_LINE_BYTES = 65_536
 REQUIRED_FIELDS = ("user_id", "timestamp", "value")
 OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
+OUT_OF_CALENDAR = "timestamp lies outside the years 1 to 9999 of UTC."
 _EXCERPT_CHARACTERS = 200
 
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -83,8 +85,9 @@ def json_record(line: bytes) -> dict[str, object]:
             Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
         ) from error
     try:
-        # The standard codec reads NaN, Infinity and huge numbers, which lets them be named.
-        record = json.loads(text)
+        # The standard codec reads NaN, Infinity and huge numbers, which lets them be named. As
+        # floats, whole numbers may have any number of digits.
+        record = json.loads(text, parse_int=float)
     except (ValueError, RecursionError) as error:
         place = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise Unreadable(Reason.MALFORMED, f"The line is not JSON{place}.") from error
@@ -119,19 +122,15 @@ def measurement_of(record: dict[str, object]) -> Measurement:
         if not isinstance(record.get(field), str | None):
             raise unreadable(Reason.MALFORMED, f"{field} is not text.")
     value = record["value"]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, float):
         raise unreadable(Reason.BAD_VALUE, "value is not a number.")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
+    if not math.isfinite(value):
         raise unreadable(Reason.BAD_VALUE, "value is not finite.")
     text = {field: record.get(field) or None for field in OPTIONAL_FIELDS}
     return Measurement(
         user_id=str(record["user_id"]),
         timestamp=_timestamp(record["timestamp"], unreadable),
-        value=number,
+        value=value,
         **text,  # type: ignore[arg-type]
     )
 
@@ -140,7 +139,7 @@ def _timestamp(given: object, unreadable: Callable[[Reason, str], Unreadable]) -
     if not isinstance(given, str):
         raise unreadable(Reason.BAD_TIMESTAMP, "timestamp is not text in ISO 8601.")
     try:
-        return msgspec.convert(given.strip(), Timestamp)
+        moment = msgspec.convert(given.strip(), Timestamp)
     except msgspec.ValidationError as error:
         if "timezone" in str(error):
             detail = (
@@ -149,6 +148,9 @@ def _timestamp(given: object, unreadable: Callable[[Reason, str], Unreadable]) -
         else:
             detail = "timestamp is not an ISO 8601 date and time like 2026-03-01T07:12:00+01:00."
         raise unreadable(Reason.BAD_TIMESTAMP, detail) from error
+    if not (1 < moment.year < 9999 or EARLIEST <= microseconds(moment) <= LATEST):
+        raise unreadable(Reason.BAD_TIMESTAMP, OUT_OF_CALENDAR)
+    return moment
 
 
 def csv_record(line: bytes, fields: Sequence[str | None]) -> dict[str, object]:
@@ -178,8 +180,12 @@ def csv_record(line: bytes, fields: Sequence[str | None]) -> dict[str, object]:
     record: dict[str, object] = {
         name: cell.strip() for name, cell in zip(fields, row, strict=True) if name
     }
+    cell = str(record["value"])
     try:
-        record["value"] = float(str(record["value"])) if record["value"] else None
+        record["value"] = float(cell) if cell else None
     except ValueError as error:
         raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record) from error
+    # Python also reads 8_1 and other scripts' digits, which no other program takes for a number.
+    if "_" in cell or not cell.isascii():
+        raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record)
     return record

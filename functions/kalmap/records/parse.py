@@ -10,15 +10,16 @@ import msgspec
 import numpy as np
 
 from kalmap import units
-from kalmap.moments import microseconds
+from kalmap.moments import EARLIEST, LATEST, microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
-from kalmap.records.formats import BOM
+from kalmap.records.blocks import blocks, is_a_line_each, is_text, may_hold_a_long_line
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
     MAX_LINE_BYTES,
     OPTIONAL_FIELDS,
+    OUT_OF_CALENDAR,
     REQUIRED_FIELDS,
     Measurement,
     Unread,
@@ -29,8 +30,6 @@ from kalmap.records.measurement import (
     unread,
 )
 
-_LINE_END, _RETURN, _OPENS, _CLOSES = b"\n\r{}"
-_BLOCK_BYTES = 512 * 1024
 #: Below this many seconds from 1970 a float64 of seconds still tells microseconds apart.
 _EXACT_SECONDS = 4.0e9
 # SplitMix64's constants (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195).
@@ -75,7 +74,7 @@ def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Pro
         Every record exactly once: among the columns, or in `unread`.
     """
     reader = _Reader(profile, columns)
-    for block in _blocks(parts):
+    for block in blocks(parts):
         reader.read(block)
     return reader.parsed()
 
@@ -83,34 +82,6 @@ def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Pro
 def parse_objects(records: Iterable[object], profile: Profile) -> Parsed:
     """Read records that come as decoded JSON, as in a request's body."""
     return parse([_encoder.encode_lines(records)], columns=None, profile=profile)
-
-
-def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut into blocks of whole lines, so that few objects are alive at once."""
-    rest = b""
-    for part in parts:
-        data = rest + part
-        start = 0
-        while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
-            end := data.find(b"\n", start) + 1
-        ):
-            yield _unmarked(data[start:end])
-            start = end
-        # What is longer than any line that is read need not be kept to be refused.
-        rest = data[start:][: MAX_LINE_BYTES + 1]
-    if rest:
-        yield _unmarked(rest)
-
-
-def _unmarked(block: bytes) -> bytes:
-    """Without byte order marks where lines begin.
-
-    Only a file's first line should have one. But files are put together by programs that know
-    nothing of it, and no reading may depend on whether its line is a chunk's first.
-    """
-    if BOM not in block:
-        return block
-    return block.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
 
 
 class _Columns(NamedTuple):
@@ -124,6 +95,17 @@ class _Columns(NamedTuple):
     hash: U64
     ordinal: I64
     ids: list[str | None]
+
+
+class _Line(NamedTuple):
+    """A line that could be read."""
+
+    record: int
+    """0-based place among the block's records."""
+    number: int
+    """Of the line, in its block, from 1."""
+    text: bytes
+    read: Measurement
 
 
 class _Reader:
@@ -146,27 +128,14 @@ class _Reader:
 
     def read(self, block: bytes) -> None:
         """Add a block of whole lines."""
-        columns = None
-        if not self._fields and not _may_hold_a_long_line(block):
-            try:
-                measurements = _decoder.decode_lines(block)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                pass
-            else:
-                if _is_text(block) and _is_a_line_each(block, len(measurements)):
-                    columns = self._to_columns(measurements, range(len(measurements)))
-        records = len(columns.ordinal) if columns else 0
-        if columns is None:
-            good, places, bad, records = self._read_line_by_line(block)
-            columns = self._checked_columns(good, places)
-            self._unread += bad
-        self._blocks.append(columns._replace(ordinal=columns.ordinal + self._records))
+        parts, records = self._read_at_once(block) or self._read_line_by_line(block)
+        self._blocks += [part._replace(ordinal=part.ordinal + self._records) for part in parts]
         self._records += records
         self._lines += block.count(b"\n") + (not block.endswith(b"\n"))
 
     def parsed(self) -> Parsed:
         """All that was read."""
-        blocks = self._blocks or [self._checked_columns([], [])]
+        blocks = self._blocks or [self._to_columns([], [])]
         ids = [name for block in blocks for name in block.ids]
         return Parsed(
             users=list(self._users),
@@ -184,25 +153,44 @@ class _Reader:
             lines=self._lines,
         )
 
-    def _to_columns(
-        self, measurements: list[Measurement], places: Sequence[int]
-    ) -> _Columns | None:
-        """Columns of a block, or None where a measurement in it must be refused."""
+    def _read_at_once(self, block: bytes) -> tuple[list[_Columns], int] | None:
+        """A block's columns and records; None where its lines must be read one by one."""
+        if self._fields or may_hold_a_long_line(block):
+            return None
+        try:
+            measurements = _decoder.decode_lines(block)
+            count = len(measurements)
+            if is_text(block) and is_a_line_each(block, count):
+                return [self._to_columns(measurements, range(count))], count
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  whatever it is, the lines tell which of them has it
+            return None
+        return None
+
+    def _to_columns(self, measurements: list[Measurement], places: Sequence[int]) -> _Columns:
+        """Columns of a block; what they hold can be routed, folded, stored and told.
+
+        Raises:
+            Unreadable: A measurement in it must be refused.
+        """
         count = len(measurements)
         names = [m.user_id for m in measurements]
         ids = [m.measurement_id or None for m in measurements]
         unit_names = [m.unit for m in measurements]
         new_users = set(names).difference(self._users)
-        if _fault_of_ids(new_users) or _fault_of_ids(filter(None, ids)):
-            return None
-        if not all(self._ratio(unit) for unit in set(unit_names)):
-            return None
+        _check_ids("user_id", new_users)
+        _check_ids("measurement_id", filter(None, ids))
+        for unit in set(unit_names):
+            self._know_unit(unit)
         value = np.fromiter([m.value for m in measurements], np.float64, count)
         if self._needs_conversion(unit_names):
             with np.errstate(over="ignore"):
                 value *= np.fromiter([self._ratios[u] for u in unit_names], np.float64, count)
-        if not np.isfinite(value).all():
-            return None
+        _check_finite(np.isfinite(value).all())
+        time = _microseconds([m.timestamp for m in measurements])
+        if count and not EARLIEST <= time.min() <= time.max() <= LATEST:
+            raise Unreadable(Reason.BAD_TIMESTAMP, OUT_OF_CALENDAR)
         value += 0.0  # makes -0.0 and 0.0 one value, with one key
         for name in dict.fromkeys(names) if new_users else ():
             self._users.setdefault(name, len(self._users))
@@ -218,7 +206,7 @@ class _Reader:
             hashes[tagged] = [_hash64(name) for name in ids if name]
         return _Columns(
             user=np.fromiter(map(self._users.__getitem__, names), np.int32, count),
-            time=_microseconds([m.timestamp for m in measurements]),
+            time=time,
             value=value,
             source=source,
             tag=tag,
@@ -227,19 +215,17 @@ class _Reader:
             ids=ids,
         )
 
-    def _checked_columns(self, measurements: list[Measurement], places: list[int]) -> _Columns:
-        columns = self._to_columns(measurements, places)
-        if columns is None:
-            raise AssertionError("a measurement passed the line's checks and not the block's")
-        return columns
-
-    def _ratio(self, unit: str | None) -> float | None:
-        ratio = self._ratios.get(unit)
-        if ratio is None and unit is not None:
-            ratio = units.ratio(unit, self._profile.unit)
-            if ratio is not None:
-                self._ratios[unit] = ratio
-        return ratio
+    def _know_unit(self, unit: str | None) -> None:
+        if unit in self._ratios:
+            return
+        ratio = units.ratio(unit or "", self._profile.unit)
+        if not ratio:
+            raise Unreadable(
+                Reason.UNKNOWN_UNIT,
+                f"unit {(unit or '')[:20]!r} cannot be converted to "
+                f"{self._profile.unit}, the unit of the profile {self._profile.name}.",
+            )
+        self._ratios[unit] = ratio
 
     def _needs_conversion(self, unit_names: list[str | None]) -> bool:
         return any(self._ratios[unit] != 1.0 for unit in set(unit_names))
@@ -252,23 +238,45 @@ class _Reader:
                 self._sources[name] = len(self._sources)
                 self._source_hashes.append(_hash64(name or ""))
 
-    def _read_line_by_line(
-        self, block: bytes
-    ) -> tuple[list[Measurement], list[int], list[Unread], int]:
-        good: list[Measurement] = []
-        places: list[int] = []
-        bad: list[Unread] = []
+    def _read_line_by_line(self, block: bytes) -> tuple[list[_Columns], int]:
+        """A block's columns and records; the unreadable ones are kept."""
+        good: list[_Line] = []
         record = 0
-        for number, line in enumerate(block.split(b"\n"), start=1):
-            if not line or line.isspace():
+        for number, text in enumerate(block.split(b"\n"), start=1):
+            if not text or text.isspace():
                 continue
             try:
-                good.append(self._read_line(line))
-                places.append(record)
-            except Unreadable as error:
-                bad.append(unread(self._records + record, self._lines + number, error, line))
+                good.append(_Line(record, number, text, self._read_line(text)))
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  the boundary that isolates a record
+                self._refuse(record, number, text, error)
             record += 1
-        return good, places, bad, record
+        return list(self._isolated(good)), record
+
+    def _isolated(self, lines: list[_Line]) -> Iterator[_Columns]:
+        """Columns of lines that have passed every check.
+
+        Should something raise all the same, their halves' columns, down to the line that does.
+        """
+        try:
+            yield self._to_columns([line.read for line in lines], [line.record for line in lines])
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  the boundary that isolates a record
+            if len(lines) == 1:
+                self._refuse(*lines[0][:3], error)
+                return
+            middle = len(lines) // 2
+            yield from self._isolated(lines[:middle])
+            yield from self._isolated(lines[middle:])
+
+    def _refuse(self, record: int, number: int, text: bytes, error: Exception) -> None:
+        if not isinstance(error, Unreadable):
+            error = Unreadable(
+                Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
+            )
+        self._unread.append(unread(self._records + record, self._lines + number, error, text))
 
     def _read_line(self, line: bytes) -> Measurement:
         if len(line) > MAX_LINE_BYTES:
@@ -277,72 +285,29 @@ class _Reader:
                 f"The line has {len(line):,} bytes; at most {MAX_LINE_BYTES:,} are read.",
             )
         record = csv_record(line, self._fields) if self._fields else json_record(line)
-        measurement = measurement_of(record)
-        for field in ("user_id", "measurement_id"):
-            if fault := _fault_of_ids(filter(None, [getattr(measurement, field)])):
-                raise Unreadable(Reason.MALFORMED, f"{field} {fault}.", record)
-        ratio = self._ratio(measurement.unit)
-        if not ratio:
-            raise Unreadable(
-                Reason.UNKNOWN_UNIT,
-                f"unit {(measurement.unit or '')[:20]!r} cannot be converted to "
-                f"{self._profile.unit}, the unit of the profile {self._profile.name}.",
-                record,
-            )
-        if not math.isfinite(measurement.value * ratio):
-            raise Unreadable(Reason.BAD_VALUE, "value is not finite.", record)
+        try:
+            measurement = measurement_of(record)
+            _check_ids("user_id", [measurement.user_id])
+            _check_ids("measurement_id", filter(None, [measurement.measurement_id]))
+            self._know_unit(measurement.unit)
+            _check_finite(math.isfinite(measurement.value * self._ratios[measurement.unit]))
+        except Unreadable as error:
+            error.record = record
+            raise
         return measurement
 
 
-def _is_text(block: bytes) -> bool:
-    """Whether a block is UTF-8 throughout; the decoder looks at the fields it knows only."""
-    if block.isascii():
-        return True
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_a_line_each(block: bytes, objects: int) -> bool:
-    """Whether the objects that a block was decoded to stand one on each line.
-
-    The decoder takes several on a line, one over several lines, and blank lines, too; a record's
-    place in its file, and so its meaning, must not depend on what else is in the block.
-    """
-    # A line end between two braces cannot be inside of an object. Where all are, each line holds
-    # at least one object; where there are as many lines as objects, each holds one.
-    if not block.startswith(b"{"):
-        return False
-    text = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(text == _LINE_END)
-    if len(ends) == 0 or ends[-1] != len(text) - 1:
-        ends = np.append(ends, len(text))
-    if len(ends) != objects:
-        return False
-    last = text[ends - 1]
-    last = np.where(last == _RETURN, text[ends - 2], last)
-    return bool((last == _CLOSES).all() and (text[ends[:-1] + 1] == _OPENS).all())
-
-
-def _may_hold_a_long_line(block: bytes) -> bool:
-    # A look every MAX_LINE_BYTES / 2 for a line end nearby is cheaper than splitting.
-    half = MAX_LINE_BYTES // 2
-    return any(
-        block.find(b"\n", start, start + half) < 0 for start in range(0, len(block) - half, half)
-    )
-
-
-def _fault_of_ids(names: Iterable[str]) -> str | None:
+def _check_ids(field: str, names: Iterable[str]) -> None:
     for name in names:
-        if len(name) > MAX_ID_BYTES or (
-            not name.isascii() and len(name.encode(errors="replace")) > MAX_ID_BYTES
-        ):
-            return f"is longer than {MAX_ID_BYTES} bytes"
+        if len(name) > MAX_ID_BYTES or (not name.isascii() and len(name.encode()) > MAX_ID_BYTES):
+            raise Unreadable(Reason.MALFORMED, f"{field} is longer than {MAX_ID_BYTES} bytes.")
         if not name or not name.isprintable():
-            return "holds a control character or is empty"
-    return None
+            raise Unreadable(Reason.MALFORMED, f"{field} holds a control character or is empty.")
+
+
+def _check_finite(finite: object) -> None:
+    if not finite:
+        raise Unreadable(Reason.BAD_VALUE, "value is not finite.")
 
 
 def _microseconds(times: list[datetime]) -> I64:
@@ -355,7 +320,7 @@ def _microseconds(times: list[datetime]) -> I64:
 
 
 def _hash64(name: str) -> int:
-    digest = hashlib.blake2b(name.encode(errors="replace"), digest_size=8).digest()
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
