@@ -108,6 +108,8 @@ def _add_run(commands: Any) -> None:
         "run a batch of measurements",
         "  kalmap run weights.jsonl\n"
         "  kalmap run january.csv february.csv.gz --out results\n"
+        "  kalmap run weights.jsonl --profile my-weight.json --adopt-profile\n"
+        "  kalmap run weights.jsonl --write-mode none --limits unusable=0.5\n"
         "  kalmap run glucose.jsonl --profile glucose.json --data-dir .glucose --fresh\n"
         "  kalmap run weights.jsonl --stack kalmap",
     )
@@ -119,10 +121,37 @@ def _add_run(commands: Any) -> None:
         "--profile", metavar="P", help="a built-in profile's name or a file (default: body-weight)"
     )
     parser.add_argument(
+        "--adopt-profile",
+        action="store_true",
+        help="go on from states that were stored under this profile's name by another version "
+        "of it",
+    )
+    parser.add_argument(
+        "--write-mode",
+        metavar="MODE",
+        help="how states are written: conditional (the default), transactional, overwrite, or "
+        "none for a rehearsal",
+    )
+    parser.add_argument(
+        "--limits",
+        metavar="LIMITS",
+        help="shares of failed shards and of unusable readings above which no state is written, "
+        "as failed_shards=0.1,unusable=0.5",
+    )
+    _add_now(parser)
+    parser.add_argument(
         "--fresh", action="store_true", help="forget all states and batches of the data directory"
     )
     _add_place(parser)
     parser.set_defaults(command=_run)
+
+
+def _add_now(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--now",
+        metavar="TIME",
+        help="readings later than this are in the future (default: when the batch starts)",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -131,9 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
     path, stack = _place(arguments)
     if stack is not None and arguments.fresh:
         raise WrongUsage("--fresh is for the local cloud and cannot be used with --stack.")
-    return run(
-        arguments.files, arguments.out, arguments.profile, path, stack, fresh=arguments.fresh
-    )
+    return run(arguments, path, stack)
 
 
 def _add_status(commands: Any) -> None:
@@ -166,6 +193,7 @@ def _add_retry(commands: Any) -> None:
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
     _add_out(parser)
+    _add_now(parser)
     _add_place(parser)
     parser.set_defaults(command=_retry)
 
@@ -174,7 +202,7 @@ def _retry(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.retry import retry  # noqa: PLC0415
 
     path, stack = _place_with_batches(arguments)
-    return retry(arguments.batch, arguments.out, path, stack)
+    return retry(arguments, path, stack)
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
@@ -289,7 +317,9 @@ def _add_tune(commands: Any) -> None:
         metavar="P",
         help="unit, range and policy come from this one: a built-in name or a file",
     )
-    parser.add_argument("--name", metavar="NAME", help="the new profile's name; default: the same")
+    parser.add_argument(
+        "--name", metavar="NAME", help="the new profile's name (default: the old one with -tuned)"
+    )
     parser.add_argument(
         "--out",
         type=Path,

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kalmap.outcome import Reason
 from kalmap_cli import drive
+from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, RunFailed
 from kalmap_cli.screen import ID_SHOWN, Screen, print_summary
 from kalmap_cli.target import Target
@@ -49,7 +51,7 @@ def report(fetched: drive.Fetched | None, ended: drive.Ended) -> int:
     if fetched is not None:
         _print_fetched(fetched)
     if not ended.succeeded:
-        raise RunFailed(f"The batch failed: {ended.reason}")
+        raise RunFailed(f"The batch failed: {as_typed(ended.reason)}")
     return DONE
 
 
@@ -63,6 +65,19 @@ def _print_fetched(fetched: drive.Fetched) -> None:
     if fetched.revisions:
         print(f"revised     {fetched.revisions}: earlier readings judged anew")
     if fetched.failed:
-        batch = fetched.content.get("batch_id", "BATCH")
-        print(f"failed      {fetched.failed}; `kalmap retry {batch[:ID_SHOWN]}` runs them again")
+        print(f"failed      {fetched.failed}; {_remedy(fetched.content)}")
+    if fetched.content.get("status") == "rehearsed":
+        print("This was a rehearsal: no state was written.")
     sys.stdout.flush()
+
+
+def _remedy(summary: Mapping[str, Any]) -> str:
+    """What to type for the readings that failed."""
+    reasons = (summary.get("readings") or {}).get("failed") or {}
+    changed = Reason.PROFILE_CHANGED.label
+    # A retry takes the profile and options of its batch: it would find the same states.
+    adopt = "`kalmap run FILE --adopt-profile` goes on from the states of the profile before"
+    if set(reasons) == {changed}:
+        return adopt
+    again = f"`kalmap retry {summary.get('batch_id', 'BATCH')[:ID_SHOWN]}` runs them again"
+    return f"{again}; {adopt}" if changed in reasons else again

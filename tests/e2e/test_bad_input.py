@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import re
 
 import pytest
 
+from kalmap_cli.batch_options import as_typed
 from tests.e2e.commands import kalmap
 
 GOOD = b'{"user_id": "%s", "timestamp": "2026-01-0%dT07:00:00+01:00", "value": %s, "unit": "kg"}'
@@ -100,15 +102,19 @@ def test_a_batch_that_is_mostly_unusable_fails_with_its_reason_and_changes_no_st
     assert "unusable" in outcome.err
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["status"] == "failed"
-    assert summary["reason"] in outcome.err
+    assert as_typed(summary["reason"]) in outcome.err
     assert summary["database"]["write_units"] == 0
     assert len(lines(tmp_path / "out" / "results.jsonl")) == 108
-    asked = kalmap(
-        "states", "--user", "gate-1", "--stack", "kalmap", cwd=tmp_path, **shared.variables
-    )
-    assert asked.code == 2
+    asked_for = ("states", "--user", "gate-1", "--stack", "kalmap")
+    assert kalmap(*asked_for, cwd=tmp_path, **shared.variables).code == 2
     listed = kalmap("status", "--stack", "kalmap", cwd=tmp_path, **shared.variables)
     assert any("failed" in line and "unusable" in line for line in listed.out.splitlines())
+    # And what the sentence says to type does what it says.
+    [advice] = re.findall(r"raise `(--limits unusable=SHARE)`", outcome.err)
+    typed = advice.replace("SHARE", "1").split()
+    raised = shared.run("mostly-bad.jsonl", *typed, "--out", "raised", cwd=tmp_path)
+    assert raised.code == 0, raised.err
+    assert kalmap(*asked_for, cwd=tmp_path, **shared.variables).code == 0
 
 
 def test_a_stack_that_is_not_there_or_is_no_kalmap_is_wrong_usage(shared, tmp_path):

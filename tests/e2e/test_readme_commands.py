@@ -55,12 +55,14 @@ def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: Shared
         for line in block.splitlines()
         if line.startswith(KALMAP) and line != SERVE.strip()
     ]
-    assert [line.split()[1] for line in shown] == ["simulate", "run", "status", "states", "run"]
-    told = {}
+    assert [line.split()[1] for line in shown] == [
+        *("simulate", "run", "status", "states", "tune", "run", "run"),
+    ]
+    told: dict[str, str] = {}
     for line in shown:
-        told[line.split()[1]] = shell(
-            checkout, line, **(shared.variables if "--stack" in line else {})
-        )
+        # Each ends well, also the tuned profile beside states of the one it was fitted from.
+        said = shell(checkout, line, **(shared.variables if "--stack" in line else {}))
+        told.setdefault(line.split()[1], said)
     received = len((checkout / "readings.jsonl").read_bytes().splitlines())
     assert received > 0
     assert f"{received:,}" in told["status"]
@@ -68,6 +70,9 @@ def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: Shared
     results = (checkout / "results" / "results.jsonl").read_bytes().splitlines()
     assert [json.loads(line)["index"] for line in results] == list(range(received))
     assert (checkout / "states.jsonl").read_bytes().count(b'"user_id"') > 0
+    tuned = json.loads((checkout / "tuned" / "summary.json").read_text())
+    first = json.loads((checkout / "results" / "summary.json").read_text())
+    assert tuned["users"]["new"] == first["users"]["total"]
     assert {file.name for file in (checkout / "results").iterdir()} == {
         "results.jsonl",
         "unreadable.jsonl",

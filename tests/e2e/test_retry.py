@@ -1,7 +1,11 @@
 """What failed is kept with its readings, and `kalmap retry` runs exactly that again."""
 
 import json
+import re
 
+import msgspec
+
+from kalmap.profile import builtin_profile
 from tests.e2e.test_events import Stack, lines
 
 
@@ -47,3 +51,24 @@ def test_a_batch_that_nobody_ran_cannot_be_run_again(shared, tmp_path):
     found = shared.kalmap("retry", "zzz", cwd=tmp_path)
     assert found.code == 2
     assert "There is no batch that begins with zzz" in found.err
+
+
+def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_says(
+    shared, tmp_path
+):
+    file, again = tmp_path / "versions.jsonl", ("run", "versions.jsonl", "--profile", "p.json")
+    file.write_text(lines("versions", days=2))
+    for name, gate in (("p.json", 16.0), ("q.json", 25.0)):
+        profile = msgspec.structs.replace(builtin_profile("body-weight"), name="v", gate=gate)
+        (tmp_path / name).write_bytes(msgspec.json.encode(profile))
+    assert shared.kalmap(*again, cwd=tmp_path).code == 0
+    (tmp_path / "q.json").replace(tmp_path / "p.json")
+    refused = shared.kalmap(*again, cwd=tmp_path)
+    assert refused.code == 1
+    assert "kalmap retry" not in refused.out + refused.err
+    [command] = re.findall(r"`kalmap (run FILE [^`]*)`", refused.out)
+    [option] = re.findall(r"run with `([^`]*)`", refused.err)
+    assert command.split()[2:] == [option]
+    adopted = shared.kalmap(*again, option, cwd=tmp_path)
+    assert adopted.code == 0, adopted.err
+    assert "failed             0" in adopted.out

@@ -3,10 +3,14 @@
 import gzip
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from kalmap.batch.identity import BatchInput, Limits, read_input
+from kalmap_cli.arguments import parser
+from kalmap_cli.batch_options import batch_options, moment_options
 from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.main import main
 
@@ -154,6 +158,54 @@ def test_a_data_directory_that_holds_other_things_is_never_touched(capsys, good,
 def test_options_of_the_local_cloud_do_not_mix_with_a_stack(capsys, good):
     assert "--fresh" in refused(capsys, "run", good, "--stack", "s", "--fresh")
     assert "--data-dir" in refused(capsys, "run", good, "--stack", "s", "--data-dir", "d")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--write-mode", "maybe"), ("--write-mode is 'maybe'", "transactional")),
+        (("--limits", "unusable"), ("--limits", "unusable=")),
+        (("--limits", "lost=0.5"), ("--limits has 'lost=0.5'", "failed_shards")),
+        (("--limits", "unusable=50%"), ("--limits has unusable=50%", "from 0 to 1")),
+        (("--limits", "failed_shards=2"), ("--limits has failed_shards=2", "from 0 to 1")),
+        (("--limits", "unusable=nan"), ("--limits has unusable=nan", "from 0 to 1")),
+        (("--limits", "unusable=0.1,unusable=0.2"), ("unusable twice",)),
+        (("--now", "yesterday"), ("--now is 'yesterday'", "ISO 8601")),
+        (("--now", "2026-03-01T07:12:00"), ("no offset from UTC",)),
+        (("--now", "0001-01-01T00:00:00+14:00"), ("--now is",)),
+    ],
+)
+def test_an_option_of_the_batch_with_a_wrong_value_is_named(capsys, good, given, words):
+    sentence = refused(capsys, "run", good, *given)
+    for word in words:
+        assert word in sentence
+
+
+def test_what_starts_a_batch_on_aws_can_be_given_here_field_by_field():
+    usual = BatchInput()
+    given = {
+        "profile": ("--profile", "p.json"),
+        "write_mode": ("--write-mode", "none"),
+        "limits": ("--limits", "failed_shards=0.25, unusable=1"),
+        "adopt_profile": ("--adopt-profile",),
+        "now": ("--now", "2026-03-01T07:12:00+01:00"),
+    }
+    Path("p.json").write_text(json.dumps(read_profile_content()))
+    words = [word for option in given.values() for word in option]
+    options = batch_options(parser().parse_args(["run", "f", *words]))
+    # A source is what `run` uploads, and `retry` is for the batch to run again.
+    assert {*options, "source", "retry_of"} == set(BatchInput.__struct_fields__)
+    started = read_input({"source": {"bucket": "b", "prefix": "p/"}} | options)
+    for name in given:
+        assert getattr(started, name) != getattr(usual, name), name
+    assert started.limits == Limits(failed_shards=0.25, unusable=1.0)
+    assert started.now == datetime(2026, 3, 1, 6, 12, tzinfo=UTC)
+    again = moment_options(parser().parse_args(["retry", "3f9a", *given["now"]]))
+    assert read_input({"retry_of": "0" * 32} | again).now == started.now
+
+
+def test_options_that_are_left_out_are_left_to_the_cloud():
+    assert batch_options(parser().parse_args(["run", "f"])) == {"profile": "body-weight"}
 
 
 def test_states_and_status_without_any_run_say_so_and_create_nothing(capsys):

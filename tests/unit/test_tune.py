@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kalmap.profile import builtin_profile, load_profile
-from kalmap_cli.commands.tune import read_histories
+from kalmap_cli.commands.tune import read_histories, tuned_name
 from kalmap_cli.exits import DONE, WRONG_USAGE
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
 from kalmap_cli.main import main
@@ -90,3 +90,13 @@ def test_too_few_readings_are_refused_in_a_sentence(content, words, tmp_path, ca
 def test_a_name_no_profile_can_have_is_refused(readings, capsys):
     assert main(["tune", str(readings), "--name", "My Weight"]) == WRONG_USAGE
     assert "lower-case" in capsys.readouterr().err
+
+
+def test_a_fitted_profile_has_a_name_of_its_own_also_when_it_is_fitted_again():
+    names = ["body-weight"]
+    for _ in range(3):
+        names.append(tuned_name(names[-1]))
+    assert names[1:] == ["body-weight-tuned", "body-weight-tuned-2", "body-weight-tuned-3"]
+    longest = tuned_name("x" * 48)
+    assert longest == "x" * 42 + "-tuned"
+    assert load_profile(msgspec.to_builtins(BASE) | {"name": tuned_name(longest)})

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from kalmap.store.objects import Objects
+from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.screen import ID_SHOWN, print_summary
 from kalmap_cli.target import Target, target
@@ -85,7 +86,7 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
             str(item.get("status", "")).lower(),
             str(item.get("started_at", ""))[:19].replace("T", " "),
             *(_figure(item, name) for name in ("received", "accepted", "users")),
-            str(item.get("reason") or ""),
+            as_typed(str(item.get("reason") or "")),
         )
         for item in batches
     ]
@@ -106,7 +107,7 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
         if item.get(name):
-            console.print(f"{name:14}{item[name]}", markup=False)
+            console.print(f"{name:14}{as_typed(str(item[name]))}", markup=False)
     key = item.get("summary")
     found = Objects(place.clients("s3"), place.stack.bucket).find(str(key)) if key else None
     if found:

@@ -2,6 +2,8 @@
 
 import argparse
 import gzip
+import re
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 
 from kalmap.errors import InvalidProfile
 from kalmap.filter.model import MICROSECONDS_PER_DAY
-from kalmap.profile import Profile, builtin_profile, load_profile
+from kalmap.profile import MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import csv_header, detect_format
 from kalmap.records.parse import parse
 from kalmap_cli.exits import DONE, WrongUsage
@@ -24,6 +26,7 @@ from kalmap_cli.outputs import check_outputs, is_special, written
 _LEAST_READINGS = 100
 #: More readings than this change the third digit, and take minutes.
 _MOST_READINGS = 200_000
+_TUNED = re.compile(r"-tuned(?:-(\d{1,6}))?$")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         begun = base
     best = msgspec.structs.replace(
         fit(begun, histories, _progress),
-        name=arguments.name or base.name,
+        name=arguments.name or tuned_name(base.name),
         description=f"{base.name}, with noises fitted by kalmap tune to "
         f"{histories.value.size:,} readings of {histories.counts.size:,} users.",
     )
@@ -61,9 +64,34 @@ def run(arguments: argparse.Namespace) -> int:
     with written(arguments.out) as file:
         file.write(text)
     if not is_special(arguments.out):
-        print(f"The profile is in {arguments.out}: kalmap run FILE --profile {arguments.out}",
-              file=sys.stderr)  # fmt: skip
+        print(_what_next(arguments.out, base.name, best.name), file=sys.stderr)
     return DONE
+
+
+def tuned_name(name: str) -> str:
+    """The name of a profile that was fitted from the one of this name.
+
+    States belong to a profile's name, and are not taken for those of another version of it.
+    """
+    tuned = _TUNED.search(name)
+    ending = f"-tuned-{int(tuned[1] or 1) + 1}" if tuned else "-tuned"
+    stem = name[: tuned.start()] if tuned else name
+    return stem[: MAX_NAME - len(ending)] + ending
+
+
+def _what_next(profile: Path, before: str, name: str) -> str:
+    file = shlex.quote(str(profile))
+    if name == before:
+        return (
+            f"The profile is in {profile}. It has the name of the one before, {name}: "
+            f"`kalmap run FILE --profile {file} --adopt-profile` goes on from the states that are "
+            f"stored under it."
+        )
+    return (
+        f"The profile is in {profile}. `kalmap run FILE --profile {file}` begins states under its "
+        f"name, {name}. Where an earlier profile of this name has left some, --adopt-profile goes "
+        f"on from them."
+    )
 
 
 def _check_name(name: str) -> None:

@@ -29,7 +29,7 @@ def closed_gate(totals: Totals, limits: Limits) -> str | None:
         return (
             f"{unusable:,} of {totals.records:,} readings are unreadable, out of range or in the "
             f"future, more than the limit of {limits.unusable:.0%}. The unreadable file and the "
-            "results say which; check unit, columns and clock, or raise limits.unusable."
+            "results say which; check unit, columns and clock, or raise `limits.unusable`."
         )
     return None
 
@@ -40,8 +40,8 @@ def _nobody(totals: Totals) -> str:
     advice = ""
     if "failed/profile_changed" in reasons:
         advice = (
-            " The profile is not the one under whose name the states were stored: run with "
-            "adopt_profile, or give the new profile a name of its own."
+            " The states were stored under this name by another version of the profile: to go on "
+            "from them, run with `adopt_profile`; to begin anew, give the profile another name."
         )
     return f"All {totals.users:,} users failed ({names}), so there is nothing to commit.{advice}"
 

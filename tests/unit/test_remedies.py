@@ -1,0 +1,179 @@
+"""What a sentence tells the user to type or to set exists where the sentence is read."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from kalmap.api.openapi import OPERATIONS
+from kalmap.batch.identity import BatchInput, Limits
+from kalmap_cli.arguments import parser
+from kalmap_cli.batch_options import as_typed
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Commands of others that a sentence may name; README.md shows each, or where it comes from.
+FOREIGN = {"sam deploy", "aws configure"}
+#: What stands for something of the user's in a command that a sentence shows.
+STANDS_FOR = {"SHARE": "0.5"}
+#: Who reads these has written the execution's input or the request, and knows its fields.
+OF_THE_INPUT = {"functions/kalmap/batch/identity.py"}
+FIELDS = {field.name for field in msgspec.structs.fields(BatchInput)} | {
+    f"limits.{name}" for name in Limits.__struct_fields__
+}
+
+
+class Sentence(NamedTuple):
+    place: str
+    text: str
+    """With `{expression}` where a value is filled in."""
+
+
+def sentences(file: Path) -> Iterator[Sentence]:
+    """Texts of a module that may reach a user: those with a space, but no docstrings."""
+    tree = ast.parse(file.read_text())
+    left_out = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            left_out |= set(node.values)
+        if isinstance(node, ast.FormattedValue) and node.format_spec:
+            left_out.add(node.format_spec)
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        elif isinstance(node, ast.JoinedStr):
+            text = "".join(
+                part.value if isinstance(part, ast.Constant) else f"{{{ast.unparse(part.value)}}}"
+                for part in node.values
+            )
+        else:
+            continue
+        if " " in text.strip():
+            yield Sentence(f"{file.relative_to(ROOT)}:{node.lineno}", text)
+
+
+def said_below(folder: str) -> list[Sentence]:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return [sentence for file in files for sentence in sentences(file)]
+
+
+CLI, CLOUD = said_below("cli"), said_below("functions")
+QUOTED = re.compile(r"`([^`\n]+)`")
+EXAMPLE = re.compile(r"^  (kalmap .+)$", re.MULTILINE)
+
+
+def commands(sentence: Sentence) -> list[str]:
+    """The commands of kalmap that a sentence shows."""
+    quoted = [text.replace("{self.prog}", "kalmap") for text in QUOTED.findall(sentence.text)]
+    return [text for text in quoted if text.startswith("kalmap ")] + EXAMPLE.findall(sentence.text)
+
+
+def parses(command: str) -> bool:
+    filled = re.sub(r"\{[^}]*\}", "x", command)
+    words = [
+        re.sub(r"\b[A-Z]{2,}\b", lambda name: STANDS_FOR.get(name[0], "x"), word)
+        for word in shlex.split(filled)
+    ]
+    try:
+        parser().parse_args(words[1:])
+    except SystemExit as end:
+        return end.code == 0  # --help
+    return True
+
+
+def options(command: str) -> set[str]:
+    """The options of one command."""
+    chosen = next(a for a in parser()._actions if a.choices)
+    return set(chosen.choices[command]._option_string_actions)
+
+
+def all_options() -> set[str]:
+    chosen = next(a for a in parser()._actions if a.choices)
+    return {option for command in chosen.choices for option in options(command)}
+
+
+def test_enough_sentences_are_found_to_be_tried() -> None:
+    found = [command for sentence in CLI for command in commands(sentence)]
+    assert {"run", "retry", "status", "states", "serve", "simulate", "tune"} <= {
+        command.split()[1] for command in found
+    }
+    assert any("--adopt-profile" in command for command in found)
+    assert any("`limits.unusable`" in sentence.text for sentence in CLOUD)
+
+
+@pytest.mark.parametrize("sentence", [s for s in CLI + CLOUD if commands(s)], ids=lambda s: s.place)
+def test_a_command_that_a_sentence_shows_parses(sentence: Sentence) -> None:
+    for command in commands(sentence):
+        assert parses(command), command
+
+
+def test_what_stands_in_backticks_is_a_command_or_a_field_of_the_input() -> None:
+    for place, text in CLI + CLOUD:
+        if "`" not in text or place.startswith("functions/kalmap/api/"):
+            continue
+        for quoted in QUOTED.findall(text):
+            if not quoted.startswith(("kalmap ", "{")):
+                assert quoted in FIELDS | FOREIGN, (place, quoted)
+
+
+def test_an_option_that_a_sentence_names_exists_in_its_command() -> None:
+    for place, text in CLI:
+        module = re.fullmatch(r"cli/kalmap_cli/commands/(\w+)\.py:\d+", place)
+        others = {word for command in commands(Sentence(place, text)) for word in command.split()}
+        known = options(module[1]) | options("run") if module else all_options()
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text):
+            if "curl" not in text:
+                assert option in known | others, (place, option)
+
+
+def test_what_the_cloud_says_names_no_option_of_the_command_line() -> None:
+    """It is read over HTTP and in the console, too, where there are none."""
+    for place, text in CLOUD:
+        assert not re.search(r"(?<![\w-])--[a-z]|\bkalmap (run|retry|status)\b", text), place
+
+
+def test_a_field_that_the_cloud_names_stands_in_backticks_and_becomes_an_option() -> None:
+    unmistakable = {name for name in FIELDS if "_" in name or "." in name}
+    named = set()
+    for place, text in CLOUD:
+        file = place.partition(":")[0]
+        if file in OF_THE_INPUT or not file.startswith("functions/kalmap/"):
+            continue
+        shown = re.sub(r"\{[^}]*\}", "", text)
+        for name in unmistakable:
+            if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", shown) and shown.endswith("."):
+                assert f"`{name}`" in text, place
+                named.add(name)
+    assert {"adopt_profile", "limits.unusable"} <= named
+    for name in named:
+        typed = QUOTED.findall(as_typed(f"Set `{name}`."))[0]
+        assert parses(f"kalmap run FILE {typed}"), typed
+
+
+def test_a_request_that_a_sentence_names_is_an_operation_of_the_api() -> None:
+    known = {
+        f"{operation.method.upper()} {re.sub(r'{.*?}', '{id}', operation.path)}"
+        for operation in OPERATIONS
+    }
+    named = {
+        found for _, text in CLOUD for found in re.findall(r"\b(?:GET|POST|PUT) /[\w/{}]+", text)
+    }
+    assert named
+    assert named <= known
+
+
+def test_what_a_hint_says_to_change_is_in_the_template_or_the_definition() -> None:
+    deployed = (ROOT / "template.yaml").read_text()
+    deployed += (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
+    names = re.compile(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b")
+    told = [text for place, text in CLOUD if place.startswith("functions/kalmap/results/summary")]
+    found = {name for text in told for name in names.findall(text)}
+    assert {"MemorySize", "ReadingsPerShard"} <= found
+    for name in found:
+        assert name in deployed
