@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kalmap.results.merge import kept, merge, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.local.cloud import Clients
+from kalmap_cli.local.clients import Clients
 
 _HISTORY_PAGE = 100
 #: The state whose output says where the batch's objects lie.

@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError
 
 from kalmap_cli import drive
 from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.local.cloud import Clients, LocalCloud
+from kalmap_cli.local.clients import Clients
+from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.screen import Screen

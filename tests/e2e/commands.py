@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from kalmap_cli.local.access import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK
 
@@ -73,9 +74,9 @@ class SharedCloud(NamedTuple):
         """What makes AWS's tools use it."""
         return {
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
-            "AWS_ACCESS_KEY_ID": "someone",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": self.cloud.secret,
+            "AWS_DEFAULT_REGION": REGION,
         }
 
     def run(self, *arguments: object, cwd: Path) -> Outcome:

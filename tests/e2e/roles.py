@@ -17,7 +17,8 @@ import pytest
 from kalmap.batch.folder import Folder
 from kalmap.store.objects import Objects
 from kalmap_cli.local import cloud as cloud_module
-from kalmap_cli.local.cloud import REGION, LocalCloud
+from kalmap_cli.local.access import REGION
+from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy, read_template
 from kalmap_cli.target import local_parameters

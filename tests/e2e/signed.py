@@ -10,6 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from kalmap_cli.commands.serve import address
+from kalmap_cli.local.access import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 
 
@@ -24,6 +25,7 @@ class Client:
 
     def __init__(self, cloud: LocalCloud, connections: int = 8) -> None:
         self.address = address(cloud)
+        self._key = Credentials(ACCESS_KEY, cloud.secret)
         self._http = urllib3.PoolManager(maxsize=connections, retries=False)
 
     def call(self, method: str, path: str, body: object = None, **more: Any) -> Told:
@@ -33,7 +35,7 @@ class Client:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body)
         headers = {name.replace("_", "-"): value for name, value in more.items()}
         request = AWSRequest(method, url, data=data, headers=headers)
-        SigV4Auth(Credentials("local", "local"), "execute-api", "us-east-1").add_auth(request)
+        SigV4Auth(self._key, "execute-api", REGION).add_auth(request)
         sent = request.prepare()
         told = self._http.request(method, sent.url, body=sent.body, headers=dict(sent.headers))
         return Told(told.status, dict(told.headers), json.loads(told.data))

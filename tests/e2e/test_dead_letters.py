@@ -10,7 +10,8 @@ import json
 import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 
-from kalmap_cli.local.cloud import REGION, LocalCloud
+from kalmap_cli.local.access import REGION
+from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
 from kalmap_cli.target import local_parameters

@@ -11,13 +11,21 @@ from typing import Any
 
 from kalmap_cli.drive import find_stack
 from kalmap_cli.exits import DONE, RunFailed
+from kalmap_cli.local.access import (
+    AWS,
+    CURL,
+    aws_configuration,
+    curl_configuration,
+    write_private,
+)
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.screen import Screen
 from kalmap_cli.target import local_parameters
 
-#: In the data directory, while it is served: the API's address, and the bucket's name.
+#: In the data directory, while it is served, besides what `kalmap_cli.local.access` names: the
+#: API's address, and the bucket's name.
 ADDRESS = "api-url"
 BUCKET = "bucket"
 
@@ -32,16 +40,20 @@ The HTTP API is served at
 
   {address}
 
-Requests are signed, as on AWS; any key will do here. In another shell, in the
-same folder:
+Requests are signed, as on AWS, with a secret that only you can read. In another
+shell, in the same folder:
 
-  api() {{ curl -sS -w '\\n' --user local:local \\
-    --aws-sigv4 aws:amz:us-east-1:execute-api "$(cat {file})$@"; }}
+  api() {{ curl -sS -w '\\n' -K {curl} "$(cat {file})$@"; }}
   api /measurements -d '{{"measurements": [{{"user_id": "u-17",
     "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
   api /users/u-17
 
-README.md has a line for each entry. States and batches stay in {directory}.
+README.md has a line for each entry. AWS's own tools work as well:
+
+  export AWS_CONFIG_FILE={aws} AWS_SHARED_CREDENTIALS_FILE={aws}
+  aws s3 ls
+
+States and batches stay in {directory}.
 Ctrl-C ends it."""
 
 
@@ -66,9 +78,14 @@ def serve(data_dir: Path) -> int:
             found = address(cloud)
             bucket = find_stack(cloud.clients, STACK).bucket
         # The address last: whoever waits for it finds the bucket's name too.
-        for name, content in ((BUCKET, bucket), (ADDRESS, found)):
+        for name, content in (
+            (CURL, curl_configuration(cloud.secret)),
+            (AWS, aws_configuration(cloud.endpoint, cloud.secret)),
+            (BUCKET, f"{bucket}\n"),
+            (ADDRESS, f"{found}\n"),
+        ):
             stack.callback((data_dir / name).unlink, missing_ok=True)
-            (data_dir / name).write_text(f"{content}\n")
+            write_private(data_dir / name, content)
         print(_guide(found, data_dir), flush=True)
         # Ctrl-C is the expected end here, and no failure.
         with contextlib.suppress(KeyboardInterrupt):
@@ -106,8 +123,8 @@ def _api_function(cloud: LocalCloud) -> str:
 
 
 def _guide(found: str, directory: Path) -> str:
-    file = shlex.quote(str(directory / ADDRESS))
-    return _GUIDE.format(address=found, file=file, directory=directory)
+    file, curl, aws = (shlex.quote(str(directory / name)) for name in (ADDRESS, CURL, AWS))
+    return _GUIDE.format(address=found, file=file, curl=curl, aws=aws, directory=directory)
 
 
 def _wait(cloud: LocalCloud) -> None:

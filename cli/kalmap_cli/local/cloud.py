@@ -1,8 +1,9 @@
 """The local cloud: ministack as a child process that never outlives the command.
 
-It listens on the loopback interface only, on a port the kernel chose, keeps its state in
-the data directory, and sees nothing of the user's AWS account: neither credentials nor
-profiles nor endpoints pass into it, or into the clients made here.
+It listens on the loopback interface only, on a port the kernel chose, and answers only requests
+that are signed with its secret, which is new at each start (`kalmap_cli.local.access`). It keeps
+its state in the data directory, and sees nothing of the user's AWS account: neither credentials
+nor profiles nor endpoints pass into it, or into the clients made here.
 """
 
 import contextlib
@@ -13,23 +14,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
-
-import boto3.session
-import botocore.session
-from botocore.config import Config
+from typing import Any, Self
 
 from kalmap_cli.exits import RunFailed
+from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, SECRET, new_secret
+from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
 
-#: Makes a boto3 client for a service's name.
-Clients = Callable[[str], Any]
-
-REGION = "us-east-1"
-_ACCOUNT = "000000000000"
 _START_PATIENCE = 60.0
 _STOP_PATIENCE = 20.0
 
@@ -66,9 +59,9 @@ class LocalCloud:
         self._idle = idle
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline = -1
-        self._session = cast("Any", _isolated_session())
-        self._clients: dict[str, Any] = {}
+        self._clients: Clients | None = None
         self.endpoint = ""
+        self.secret = ""
         self.log = data.cloud / "cloud.log"
 
     @property
@@ -84,7 +77,9 @@ class LocalCloud:
     def __enter__(self) -> Self:
         self._data.cloud.mkdir(parents=True, exist_ok=True)
         try:
+            self.secret = new_secret(self._data.path)
             self._start()
+            self._clients = local_clients(self.endpoint, self.secret)
             self._wait_until_ready()
         except BaseException:
             self.stop()
@@ -101,11 +96,9 @@ class LocalCloud:
 
     def clients(self, service: str) -> Any:
         """A boto3 client of the local cloud."""
-        if service not in self._clients:
-            self._clients[service] = self._session.client(
-                service, endpoint_url=self.endpoint, config=_CLIENT
-            )
-        return self._clients[service]
+        if self._clients is None:
+            raise AssertionError("the local cloud was not started")
+        return self._clients(service)
 
     def _start(self) -> None:
         # Bound here and handed down: between choice and use nobody can take the port.
@@ -131,7 +124,7 @@ class LocalCloud:
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=subprocess.STDOUT,
-                        env=_environment(self._data, port),
+                        env=_environment(self._data, port) | _credentials(self.secret),
                         # The lock goes with it: the directory is free when it has saved.
                         pass_fds=(listening.fileno(), lifeline, self._data.lock),
                         # Ctrl-C at the terminal is for us; we stop it in our own order.
@@ -144,13 +137,14 @@ class LocalCloud:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_PATIENCE
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        health = f"{self.endpoint}/_ministack/health"
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 break
-            with (
-                contextlib.suppress(OSError),
-                opener.open(f"{self.endpoint}/_ministack/health", timeout=2),
-            ):
+            asked = urllib.request.Request(  # noqa: S310 - our own address
+                health, headers=signature_headers(health, self.secret)
+            )
+            with contextlib.suppress(OSError), opener.open(asked, timeout=2):
                 return
             time.sleep(0.05)
         said = self.log.read_text(errors="replace").strip().splitlines()
@@ -173,6 +167,7 @@ class LocalCloud:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
+        (self._data.path / SECRET).unlink(missing_ok=True)
 
 
 class _deaf_to_interrupts:  # noqa: N801 - reads as a phrase after `with`
@@ -199,7 +194,7 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
-        "MINISTACK_ACCOUNT_ID": _ACCOUNT,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
         # Never a Docker daemon, even where there is one.
@@ -220,36 +215,6 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
     }
 
 
-#: No proxy, FIPS or dual-stack setting of the user's may come between us and 127.0.0.1.
-_CLIENT = Config(
-    proxies={},
-    use_fips_endpoint=False,
-    use_dualstack_endpoint=False,
-    s3={"addressing_style": "path"},
-    retries={"mode": "standard", "max_attempts": 3},
-    read_timeout=120,
-    max_pool_connections=16,
-)
-
-
-def _isolated_session() -> boto3.session.Session:
-    """A session that reads neither AWS variables nor the user's configuration files."""
-    settings: dict[str, tuple[Any, ...]] = {
-        name: (in_file, None, default, convert)
-        for name, (
-            in_file,
-            _,
-            default,
-            convert,
-        ) in botocore.session.Session.SESSION_VARIABLES.items()
-    }
-    settings |= {
-        "config_file": (None, None, os.devnull, None),
-        "credentials_file": (None, None, os.devnull, None),
-    }
-    return boto3.session.Session(
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 - a word, not a secret
-        region_name=REGION,
-        botocore_session=botocore.session.Session(session_vars=settings),
-    )
+def _credentials(secret: str) -> dict[str, str]:
+    """What the guard asks for, and what every worker signs with; other users cannot read it."""
+    return {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secret}

@@ -6,6 +6,8 @@ there to be seen in a list of processes. The socket is bound before this process
 nobody can take its port in between. The lifeline is the reading end of a pipe whose other end
 only the parent holds: when the parent ends, however it ends, reading returns, and this process
 saves its state and goes.
+
+The environment has the secret that requests must be signed with (`kalmap_cli.local.guard`).
 """
 
 import asyncio
@@ -14,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 #: How long saving may take before everything is ended by force, seconds.
 _GRACE = 15.0
@@ -68,6 +71,8 @@ async def serve(socket: int, idle: float) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
+    from kalmap_cli.local.guard import Guard  # noqa: PLC0415
+
     threading.Thread(target=_end_idle_workers, args=(idle,), daemon=True).start()
     config = Config()
     config.bind = [f"fd://{socket}"]
@@ -75,7 +80,10 @@ async def serve(socket: int, idle: float) -> None:
     config.keep_alive_timeout = 75
     # Requests still open at the end are those of workers about to be stopped.
     config.graceful_timeout = 1
-    await serve_asgi(app, config)
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    port = int(os.environ["GATEWAY_PORT"])
+    guarded: Any = Guard(app, port, {key: secret}.get)
+    await serve_asgi(guarded, config)
     # The state is saved. Leaving by the front door would wait for every call in progress.
     if _orphaned.is_set():
         _end_with_workers()
@@ -87,6 +95,8 @@ def main() -> None:
     socket, lifeline, idle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     # First of all: importing takes a second, in which the parent may be killed.
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+    # What it writes is about people: for their own user only.
+    os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.run(serve(socket, idle))
 

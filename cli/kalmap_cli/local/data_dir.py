@@ -66,8 +66,11 @@ class DataDirectory:
                 shutil.rmtree(self.cloud)
             # The local cloud's scratch files outlive it when it is killed.
             shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
+            self.cloud.mkdir(exist_ok=True)
+            # Also where the data directory itself was there before, and open to others.
+            self.cloud.chmod(0o700)
             for name in ("state", "s3", "tmp"):
-                (self.cloud / name).mkdir(parents=True, exist_ok=True)
+                (self.cloud / name).mkdir(exist_ok=True)
         except OSError as error:
             self._release()
             raise WrongUsage(

@@ -18,7 +18,7 @@ import yaml  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError
 
 from kalmap_cli.exits import RunFailed
-from kalmap_cli.local.cloud import Clients
+from kalmap_cli.local.clients import Clients
 
 #: The template this checkout would deploy.
 TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"

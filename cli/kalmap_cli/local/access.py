@@ -1,0 +1,63 @@
+"""Who may use the local cloud: whoever can read these files of its data directory.
+
+<data dir>/secret      the secret key of every request, made anew at each start of a local cloud
+<data dir>/curl        while it is served, for `curl -K`: signs a request to the HTTP API
+<data dir>/aws         while it is served, for AWS's tools, as their configuration and credentials
+
+All are readable by their owner only, and gone when the local cloud has ended.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+#: The access key that goes with the secret. The emulator takes it for the account's number.
+ACCESS_KEY = ACCOUNT
+
+SECRET = "secret"  # noqa: S105 - a file's name
+CURL = "curl"
+AWS = "aws"
+
+
+def new_secret(directory: Path) -> str:
+    """Make a secret for a local cloud that is about to start, and write it down."""
+    secret = secrets.token_hex(32)
+    write_private(directory / SECRET, f"{secret}\n")
+    return secret
+
+
+def secret_of(directory: Path) -> str | None:
+    """The secret of the local cloud that runs on a data directory; None when none runs."""
+    try:
+        return (directory / SECRET).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def curl_configuration(secret: str) -> str:
+    """What makes curl sign its requests to the HTTP API."""
+    return f'aws-sigv4 = "aws:amz:{REGION}:execute-api"\nuser = "{ACCESS_KEY}:{secret}"\n'
+
+
+def aws_configuration(endpoint: str, secret: str) -> str:
+    """What makes AWS's tools use the local cloud."""
+    return (
+        f"[default]\nregion = {REGION}\nendpoint_url = {endpoint}\n"
+        f"aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n"
+    )
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # The name is new and the mode is given at once: nobody has it open, or opens it in between.
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(content)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
