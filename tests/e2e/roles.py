@@ -265,8 +265,6 @@ def guarded_stack(directory: Path) -> Iterator[Guarded]:
     inherited = cloud_module._environment
     guard = {
         "AUTH": "true",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
         # What is refused is refused again: no pause before the state machine's retries.
         "SFN_WAIT_SCALE": "0",
     }
@@ -275,6 +273,7 @@ def guarded_stack(directory: Path) -> Iterator[Guarded]:
         monkeypatch.setattr(
             cloud_module, "_environment", lambda data, port: inherited(data, port) | guard
         )
+        monkeypatch.setattr(cloud_module, "PROGRAM", Path(__file__).with_name("roles_process.py"))
         with DataDirectory(directory) as data, LocalCloud(data, idle=60.0) as cloud:
             s3 = cloud.clients("s3")
             s3.create_bucket(Bucket=OTHERS)

@@ -1,14 +1,24 @@
 """`kalmap serve`: what it says works, one command at a time has the directory, Ctrl-C ends it."""
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
 from tests.e2e.commands import environment, kalmap, processes_of, start
+
+#: What lies in the data directory while it is served, and no longer.
+SERVED = ("secret", "curl", "aws", "bucket", "api-url")
+LIST_BUCKETS = """
+import boto3
+for bucket in boto3.client("s3").list_buckets()["Buckets"]:
+    print(bucket["Name"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +43,8 @@ def test_the_lines_that_it_shows_work_as_they_stand(served):
     folder, _, said = served
     shown = [line for line in said.splitlines() if line.startswith("  ")]
     address, *lines = (line.removeprefix("  ") for line in shown)
-    assert (folder / "my data" / "api-url").read_text() == f"{address}\n"
+    data = folder / "my data"
+    assert (data / "api-url").read_text() == f"{address}\n"
     assert all(len(line) <= 80 for line in said.splitlines() if address not in line)
     told = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
@@ -47,6 +58,30 @@ def test_the_lines_that_it_shows_work_as_they_stand(served):
     answer, user = map(json.loads, told)
     assert [one["status"] for one in answer["results"]] == ["accepted"]
     assert user["level"] == 81.4
+    [setting] = [line for line in lines if line.startswith("export ")]
+    found = subprocess.run(
+        ["bash", "-c", f"{setting}; exec {sys.executable} -c {shlex.quote(LIST_BUCKETS)}"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.splitlines()
+    assert (data / "bucket").read_text().strip() in found
+
+
+def test_what_says_how_to_reach_it_is_for_its_owner_only_and_no_process_shows_it(served):
+    folder, _, said = served
+    data = folder / "my data"
+    assert {oct((data / name).stat().st_mode & 0o777) for name in SERVED} == {"0o600"}
+    assert oct((data / "cloud").stat().st_mode & 0o777) == "0o700"
+    secret = (data / "secret").read_text().strip()
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
+    )
+    assert str(data.name) in listed.stdout
+    assert secret not in listed.stdout + said
 
 
 def test_ctrl_c_ends_it_and_what_it_stored_is_kept(served):
@@ -59,8 +94,7 @@ def test_ctrl_c_ends_it_and_what_it_stored_is_kept(served):
     assert process.returncode == 0
     assert "Traceback" not in complaints
     assert said.endswith("Stopped. States and batches are kept.\n")
-    assert not (folder / "my data" / "api-url").exists()
-    assert not (folder / "my data" / "bucket").exists()
+    assert not [name for name in SERVED if (folder / "my data" / name).exists()]
     assert processes_of(folder / "my data") == []
     states = kalmap("states", "--data-dir", "my data", cwd=folder)
     assert '"user_id":"u-17"' in states.out

@@ -12,7 +12,9 @@ from typing import Any
 from kalmap_cli.drive import find_stack
 from kalmap_cli.exits import DONE, RunFailed
 from kalmap_cli.local.access import (
+    ADDRESS,
     AWS,
+    BUCKET,
     CURL,
     aws_configuration,
     curl_configuration,
@@ -23,11 +25,6 @@ from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.screen import Screen
 from kalmap_cli.target import local_parameters
-
-#: In the data directory, while it is served, besides what `kalmap_cli.local.access` names: the
-#: API's address, and the bucket's name.
-ADDRESS = "api-url"
-BUCKET = "bucket"
 
 #: Seconds after which a worker with nothing to do is ended; a batch's leave soon, and the API's
 #: is given something to do before that.
@@ -48,10 +45,9 @@ shell, in the same folder:
     "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
   api /users/u-17
 
-README.md has a line for each entry. AWS's own tools work as well:
+README.md has a line for each entry. AWS's own tools work as well, after
 
   export AWS_CONFIG_FILE={aws} AWS_SHARED_CREDENTIALS_FILE={aws}
-  aws s3 ls
 
 States and batches stay in {directory}.
 Ctrl-C ends it."""

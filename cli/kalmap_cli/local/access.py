@@ -3,6 +3,8 @@
 <data dir>/secret      the secret key of every request, made anew at each start of a local cloud
 <data dir>/curl        while it is served, for `curl -K`: signs a request to the HTTP API
 <data dir>/aws         while it is served, for AWS's tools, as their configuration and credentials
+<data dir>/bucket      while it is served, the work bucket's name
+<data dir>/api-url     while it is served, the HTTP API's address
 
 All are readable by their owner only, and gone when the local cloud has ended.
 """
@@ -19,13 +21,22 @@ ACCESS_KEY = ACCOUNT
 SECRET = "secret"  # noqa: S105 - a file's name
 CURL = "curl"
 AWS = "aws"
+BUCKET = "bucket"
+ADDRESS = "api-url"
 
 
 def new_secret(directory: Path) -> str:
     """Make a secret for a local cloud that is about to start, and write it down."""
+    forget(directory)
     secret = secrets.token_hex(32)
     write_private(directory / SECRET, f"{secret}\n")
     return secret
+
+
+def forget(directory: Path) -> None:
+    """Remove these files, since no local cloud runs any more for which they hold."""
+    for name in (ADDRESS, BUCKET, CURL, AWS, SECRET):
+        (directory / name).unlink(missing_ok=True)
 
 
 def secret_of(directory: Path) -> str | None:

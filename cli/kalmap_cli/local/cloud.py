@@ -19,10 +19,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from kalmap_cli.exits import RunFailed
-from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, SECRET, new_secret
+from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
 
+PROGRAM = Path(__file__).with_name("cloud_process.py")
 _START_PATIENCE = 60.0
 _STOP_PATIENCE = 20.0
 
@@ -114,11 +115,10 @@ class LocalCloud:
                         [
                             sys.executable,
                             "-P",
-                            str(Path(__file__).with_name("cloud_process.py")),
+                            str(PROGRAM),
                             str(listening.fileno()),
                             str(lifeline),
                             str(self._idle),
-                            # Unused: tells whoever lists processes whose this one is.
                             str(self._data.path),
                         ],
                         stdin=subprocess.DEVNULL,
@@ -167,7 +167,7 @@ class LocalCloud:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
-        (self._data.path / SECRET).unlink(missing_ok=True)
+        forget(self._data.path)
 
 
 class _deaf_to_interrupts:  # noqa: N801 - reads as a phrase after `with`

@@ -2,7 +2,7 @@
 
 Started by `kalmap_cli.local.cloud` as `python cloud_process.py SOCKET LIFELINE IDLE DIRECTORY`: two
 file descriptors, the seconds that a Lambda worker may idle, and the data directory, which is
-there to be seen in a list of processes. The socket is bound before this process exists, so
+also there to be seen in a list of processes. The socket is bound before this process exists, so
 nobody can take its port in between. The lifeline is the reading end of a pipe whose other end
 only the parent holds: when the parent ends, however it ends, reading returns, and this process
 saves its state and goes.
@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 #: How long saving may take before everything is ended by force, seconds.
@@ -65,12 +66,19 @@ def _end_idle_workers(most: float) -> None:
         lambda_runtime.kill_workers(ended)
 
 
-async def serve(socket: int, idle: float) -> None:
+def secret_of(access_key: str) -> str | None:
+    """The secret of an access key. There is one pair, which the parent and the workers have."""
+    known = os.environ["AWS_ACCESS_KEY_ID"]
+    return os.environ["AWS_SECRET_ACCESS_KEY"] if access_key == known else None
+
+
+async def serve(socket: int, idle: float, directory: Path) -> None:
     """Serve the local cloud on an already listening socket until SIGTERM; then save and end."""
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
+    from kalmap_cli.local.access import forget  # noqa: PLC0415
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
 
     threading.Thread(target=_end_idle_workers, args=(idle,), daemon=True).start()
@@ -80,10 +88,10 @@ async def serve(socket: int, idle: float) -> None:
     config.keep_alive_timeout = 75
     # Requests still open at the end are those of workers about to be stopped.
     config.graceful_timeout = 1
-    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    port = int(os.environ["GATEWAY_PORT"])
-    guarded: Any = Guard(app, port, {key: secret}.get)
+    guarded: Any = Guard(app, int(os.environ["GATEWAY_PORT"]), secret_of)
     await serve_asgi(guarded, config)
+    # Here, too, for the parent may have been killed: what says where it is served lies no longer.
+    forget(directory)
     # The state is saved. Leaving by the front door would wait for every call in progress.
     if _orphaned.is_set():
         _end_with_workers()
@@ -98,7 +106,7 @@ def main() -> None:
     # What it writes is about people: for their own user only.
     os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(serve(socket, idle))
+    asyncio.run(serve(socket, idle, Path(sys.argv[4])))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,284 @@
+"""The local cloud's guard: what AWS's own signers sign is answered, and nothing else."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from kalmap_cli.local.guard import MOST_UNDECLARED, Guard
+from kalmap_cli.local.signature import (
+    CLOCK_SKEW,
+    LONGEST_LINK,
+    Refused,
+    Sent,
+    check_time,
+    read_signature,
+)
+
+PORT = 4999
+KEY = Credentials("000000000000", "the secret of this test")
+OTHER = Credentials("000000000000", "another secret")
+UNKNOWN = Credentials("AKIDEXAMPLE", "the secret of this test")
+ADDRESS = f"http://127.0.0.1:{PORT}"
+S3 = f"{ADDRESS}/bucket/a%20key/../with%2Fodd%2520signs"
+API = f"{ADDRESS}/restapis/id/v1/_user_request_/users/a%20b"
+TABLE = {
+    "X-Amz-Target": "DynamoDB_20120810.ListTables",
+    "Content-Type": "application/x-amz-json-1.0",
+}
+
+
+def signed(method="GET", url=API, body=b"", headers=(), key=KEY, service=None, signer=None):
+    """A request that botocore has signed, as (method, target, headers, body)."""
+    service = service or ("s3" if url.startswith(S3) else "execute-api")
+    signer = signer or (S3SigV4Auth if service == "s3" else SigV4Auth)
+    request = AWSRequest(method, url, data=body, headers=dict(headers))
+    signer(key, service, "us-east-1").add_auth(request)
+    prepared = request.prepare()
+    parts = urlsplit(prepared.url)
+    sent = {"Host": parts.netloc} | dict(prepared.headers)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    return method, target, list(sent.items()), body
+
+
+def ask(method, target, headers, body=b"", kind="http", parts=1) -> Any:
+    """Send a request to a guarded application that tells what it got."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": kind,
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in headers],
+    }
+    size = -(-len(body) // parts) or 1
+    waiting = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+    said: list[dict[str, Any]] = []
+
+    async def receive():
+        part = waiting.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(waiting)}
+
+    async def send(message):
+        said.append(message)
+
+    async def app(scope, receive, send):
+        got, more = b"", True
+        while more:
+            message = await receive()
+            got, more = got + message["body"], message["more_body"]
+        allowed = [(b"Access-Control-Allow-Origin", b"*"), (b"access-control-expose-headers", b"*")]
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [*allowed, (b"a", b"b")]}
+        )
+        await send({"type": "http.response.body", "body": got})
+
+    guard = Guard(app, PORT, {KEY.access_key: KEY.secret_key}.get)
+    asyncio.run(guard(scope, receive, send))
+    return said
+
+
+def status(request, **more):
+    said = ask(*request, **more)
+    assert not [
+        name for name, _ in said[0]["headers"] if name.lower().startswith(b"access-control")
+    ]
+    return said[0]["status"]
+
+
+def link(expires=60, url=S3, key=KEY, method="GET"):
+    class Query(S3SigV4QueryAuth):
+        def __init__(self, *given):
+            super().__init__(*given, expires=expires)
+
+    return signed(method, url, key=key, service="s3", signer=Query)
+
+
+REQUESTS = {
+    "an API's": signed(url=f"{API}?at=2026-04-01T00%3A00%3A00Z&b=&a=1&a=0"),
+    "an API's body": signed("POST", body=b'{"a": 1}', headers={"Idempotency-Key": "k  1"}),
+    "a table's": signed("POST", f"{ADDRESS}/", b"{}", TABLE, service="dynamodb"),
+    "an object's": signed("PUT", S3, b"content"),
+    "a list's": signed(url=f"{S3}?list-type=2&prefix=a%2Fb"),
+    "a link": link(),
+    "a link to put": link(method="PUT"),
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_what_botocore_signs_is_answered_with_its_whole_body(request_):
+    said = ask(*request_, parts=3)
+    assert said[0]["status"] == 200
+    assert b"".join(message["body"] for message in said[1:]) == request_[3]
+    assert (b"a", b"b") in said[0]["headers"]
+
+
+def without(headers, name):
+    return [(key, value) for key, value in headers if key.lower() != name]
+
+
+def header(request, name, value):
+    method, target, headers, body = request
+    assert len(without(headers, name.lower())) == len(headers) - 1
+    return method, target, [*without(headers, name.lower()), (name, value)], body
+
+
+def tampered():
+    """Requests of which one thing is not as it was signed."""
+    for name, (method, target, headers, body) in REQUESTS.items():
+        query = "&" if "?" in target else "?"
+        yield f"{name}: method", ("DELETE", target, headers, body)
+        yield f"{name}: path", (method, target.replace("/", "/x", 1), headers, body)
+        yield f"{name}: query", (method, f"{target}{query}x=1", headers, body)
+        yield f"{name}: other key", signed_again(name, OTHER)
+        yield f"{name}: unknown key", signed_again(name, UNKNOWN)
+        if not name.startswith("a link"):
+            yield f"{name}: body", (method, target, headers, body + b" ")
+            yield f"{name}: no signature", (method, target, without(headers, "authorization"), body)
+    api, put, table = REQUESTS["an API's"], REQUESTS["an object's"], REQUESTS["a table's"]
+    given = dict(api[2])["Authorization"]
+    yield "date", header(api, "X-Amz-Date", "20260101T000000Z")
+    yield "region", header(api, "Authorization", given.replace("us-east-1", "us-east-2"))
+    yield "service", header(api, "Authorization", given.replace("execute-api", "s3"))
+    yield "signature", header(api, "Authorization", given[:-1] + ("0" if given[-1] != "0" else "1"))
+    yield "no headers", header(api, "Authorization", given.replace("host;x-amz-date", ""))
+    yield "other algorithm", header(api, "Authorization", given.replace("SHA256", "SHA1"))
+    yield "basic", header(api, "Authorization", "Basic bG9jYWw6bG9jYWw=")
+    yield "declared body", header(put, "X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD")
+    yield "signed chunks", header(put, "X-Amz-Content-SHA256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    yield "target", header(table, "X-Amz-Target", "DynamoDB_20120810.DeleteTable")
+    yield "unsigned x-amz", (*api[:2], [*api[2], ("X-Amz-Target", "Lambda.Create")], b"")
+    yield "no host", (*api[:2], without(api[2], "host"), b"")
+    yield "two hosts", (*api[:2], [*api[2], ("Host", f"127.0.0.1:{PORT}")], b"")
+    yield "twice signed", (api[0], f"{api[1]}&{REQUESTS['a link'][1].partition('?')[2]}", *api[2:])
+    got = REQUESTS["a link"]
+    yield "link: expires", (got[0], got[1].replace("Expires=60", "Expires=61"), *got[2:])
+    yield "link: header", (*got[:2], [*got[2], ("x-amz-acl", "public-read")], b"")
+    yield "link: escape", (got[0], got[1].replace("%2520", "%20"), *got[2:])
+    # Other names of an object are other objects.
+    yield "link: dots", (got[0], got[1].replace("/bucket/", "/bucket/./"), *got[2:])
+    yield "link: slashes", (got[0], got[1].replace("/bucket/", "/bucket//"), *got[2:])
+
+
+def signed_again(name, key):
+    return {
+        "an API's": lambda: signed(key=key),
+        "an API's body": lambda: signed("POST", body=b"{}", key=key),
+        "a table's": lambda: signed("POST", f"{ADDRESS}/", b"{}", TABLE, key, "dynamodb"),
+        "an object's": lambda: signed("PUT", S3, b"content", key=key),
+        "a list's": lambda: signed(url=S3, key=key),
+        "a link": lambda: link(key=key),
+        "a link to put": lambda: link(key=key, method="PUT"),
+    }[name]()
+
+
+TAMPERED = dict(tampered())
+
+
+@pytest.mark.parametrize("request_", TAMPERED.values(), ids=TAMPERED)
+def test_a_request_that_is_not_as_it_was_signed_is_refused(request_):
+    assert status(request_) == 403
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Origin": "null"},
+        {"Origin": f"http://127.0.0.1:{PORT}"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["an API's body", "a link"])
+def test_a_page_is_refused_even_what_is_signed(name, more):
+    method, target, headers, body = REQUESTS[name]
+    assert status((method, target, [*headers, *more.items()], body)) == 403
+    assert status(("OPTIONS", target, [*headers, *more.items()], b"")) == 403
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+def test_a_link_that_is_opened_in_a_browser_is_answered(site):
+    method, target, headers, body = REQUESTS["a link"]
+    assert status((method, target, [*headers, ("Sec-Fetch-Site", site)], body)) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["example.com", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"example.com:{PORT}",
+     f"localhost.example.com:{PORT}", f"bucket.s3.localhost:{PORT}", f"[::1]:{PORT}"],
+)  # fmt: skip
+def test_another_host_is_refused_even_what_is_signed_for_it(host):
+    assert status(signed(url=f"http://{host}/restapis/id/v1/_user_request_/health")) == 403
+    assert status(signed(url=f"http://localhost:{PORT}/restapis/")) == 200
+
+
+def test_old_curls_way_to_sign_a_query_as_it_stands_is_taken():
+    class AsItStands(SigV4Auth):
+        def canonical_query_string(self, request):
+            return urlsplit(request.url).query
+
+        def _normalize_url_path(self, path):
+            return path
+
+    request = signed(url=f"{API}?b=2026-04-01T00:00:00Z&a=1", signer=AsItStands)
+    assert status(request) == 200
+    method, target, headers, body = request
+    assert status((method, target.replace("a=1", "a=2"), headers, body)) == 403
+
+
+def test_time_is_bounded_on_both_sides():
+    method, target, headers, _ = REQUESTS["an API's"]
+    low = {name.lower(): value for name, value in headers}
+    signature = read_signature(Sent(method, *target.split("?"), low))
+    now = datetime.now(UTC)
+    check_time(signature, now)
+    for wrong in (now + CLOCK_SKEW, now - CLOCK_SKEW):
+        with pytest.raises(Refused) as refused:
+            check_time(signature, wrong + (wrong - now) / 10)
+        assert refused.value.code == "RequestTimeTooSkewed"
+
+
+def test_a_link_works_until_it_expires_and_no_longer_than_a_week():
+    method, target, _, _ = REQUESTS["a link"]
+    signature = read_signature(Sent(method, *target.split("?"), {}))
+    now = datetime.now(UTC)
+    check_time(signature, now + timedelta(seconds=50))
+    with pytest.raises(Refused, match="expired"):
+        check_time(signature, now + timedelta(seconds=70))
+    assert status(link(int(LONGEST_LINK.total_seconds()))) == 200
+    assert status(link(int(LONGEST_LINK.total_seconds()) + 1)) == 403
+    assert status(link(-1)) == 403
+
+
+def test_a_body_that_nothing_was_said_about_is_read_up_to_a_limit():
+    body = bytes(MOST_UNDECLARED)
+    assert status(signed("POST", body=body)) == 200
+    assert status(signed("POST", body=body + b"."), parts=9) == 403
+    assert status(signed("PUT", S3, body + b"."), parts=9) == 200
+
+
+def test_a_websocket_is_closed_before_it_is_open():
+    said = ask(*REQUESTS["an API's"], kind="websocket")
+    assert said == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize(
+    ("service", "code"),
+    [
+        ("s3", b"<Error><Code>SignatureDoesNotMatch</Code>"),
+        ("dynamodb", b'"SignatureDoesNotMatch"'),
+    ],
+)
+def test_a_refusal_has_the_form_that_a_services_clients_read(service, code):
+    _, body = ask(*signed(url=f"{ADDRESS}/", key=OTHER, service=service))
+    assert code in body["body"]
+    if service == "dynamodb":
+        assert json.loads(body["body"])["__type"] == "SignatureDoesNotMatch"
