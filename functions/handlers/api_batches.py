@@ -1,6 +1,5 @@
 """POST and GET /batches: batches started, uploaded, listed, looked at, read."""
 
-import hashlib
 import itertools
 import os
 import uuid
@@ -20,6 +19,7 @@ from kalmap.api.progress import progress
 from kalmap.api.wire import BatchStarted, BatchView, Links, Upload, UploadRequest, read_body
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import read_input
+from kalmap.batch.inline import keep_records
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.moments import iso
 from kalmap.outcome import Status
@@ -158,14 +158,8 @@ def _with_records_in_the_bucket(given: dict[str, Any]) -> dict[str, Any]:
     records = source.get("records") if source else None
     if source is None or not records:
         return given
-    data = msgspec.json.Encoder().encode_lines(records)
-    # Written once, so that the same records have the same version and are the same batch.
-    key = f"inline/{hashlib.sha256(data).hexdigest()}.jsonl"
     objects = work_bucket()
-    try:
-        objects.head(key)
-    except InputNotFound:
-        objects.put(key, data)
+    key = keep_records(records, objects, now())
     others = {name: value for name, value in source.items() if name != "records"}
     return given | {"source": {"bucket": objects.bucket, "key": key} | others}
 

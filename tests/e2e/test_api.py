@@ -84,6 +84,31 @@ def test_a_compressed_answer_is_asked_for_by_its_header(api, user):
     assert len(told.body["results"]) == 20
 
 
+@pytest.mark.parametrize("api_first", [True, False])
+def test_inline_records_are_one_batch_by_whatever_door_they_come(api, shared, user, api_first):
+    given = {"source": {"records": [reading(user, day, 80 + day / 3) for day in range(2)]}}
+
+    def by_api():
+        return ended(api, api.post("/batches", given).body["batch_id"])[0]["batch_id"]
+
+    def by_execution():
+        states = shared.cloud.clients("stepfunctions")
+        [machine] = states.list_state_machines()["stateMachines"]
+        started = states.start_execution(
+            stateMachineArn=machine["stateMachineArn"], input=json.dumps(given)
+        )
+        arn = started["executionArn"]
+        while (told := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.05)
+        output = json.loads(told["output"])
+        assert ("first" in output) == api_first
+        return output.get("batch", output)["batch_id"]
+
+    doors = (by_api, by_execution) if api_first else (by_execution, by_api)
+    first, second = (door() for door in doors)
+    assert first == second
+
+
 def test_a_batch_is_started_watched_and_read(api, user):
     # More than an execution's input could hold.
     records = [reading(f"{user}-{n % 7}", n) for n in range(3500)] + [{"user_id": user}]

@@ -24,7 +24,7 @@ from kalmap.pipeline.plan import plan
 from kalmap.pipeline.plan_shards import plan_shards
 from kalmap.pipeline.write import write
 from kalmap.profile import builtin_profile
-from kalmap.records.parse import parse_objects
+from kalmap.records.parse import parse
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.states import StateStore
@@ -56,7 +56,7 @@ def container(client, table, *, threshold: int = 3, **options) -> States:
 def ask(states: States, records: list, pace: Pace = PACE) -> Answer:
     """A request answered at once."""
     now = microseconds(parse_moment(NOW))
-    parsed = parse_objects(records, PROFILE)
+    parsed = parse([msgspec.json.Encoder().encode_lines(records)], columns=None, profile=PROFILE)
     return answer(Request(uuid.uuid4().hex, parsed, PROFILE, False, now), states, pace)
 
 

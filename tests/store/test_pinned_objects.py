@@ -1,10 +1,13 @@
 """Bytes of the very version that a batch began with, from the local cloud's S3."""
 
+import json
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
 
+from kalmap.batch.inline import is_named_by_its_content, keep_records
 from kalmap.errors import InputChanged
 from kalmap.store.objects import Objects
 from tests.local_dynamodb import endpoint
@@ -46,3 +49,29 @@ def test_a_version_stays_readable_once_it_was_replaced(bucket):
     assert bucket.get_pinned("replaced", head["ETag"], head["VersionId"], 1, 3) == b"ir"
     with pytest.raises(InputChanged, match="replaced after the batch began"):
         bucket.get_pinned("replaced", head["ETag"], None, 1, 3)
+
+
+RECORDS = [{"user_id": "u-1", "value": 10**30}, {"user_id": "\ud800"}, ["\u00fc"]]
+
+
+def test_records_are_put_once_and_anew_where_they_would_be_forgotten_soon(bucket):
+    now = datetime.now(UTC)
+    key = keep_records(RECORDS, bucket, now)
+    assert is_named_by_its_content(bucket.bucket, key, bucket)
+    assert [json.loads(line) for line in bucket.get(key).splitlines()] == RECORDS
+    first = bucket.head(key)["VersionId"]
+    assert keep_records(RECORDS, bucket, now + timedelta(hours=1)) == key
+    assert bucket.head(key)["VersionId"] == first
+    assert keep_records(RECORDS, bucket, now + timedelta(days=29)) == key
+    assert bucket.head(key)["VersionId"] != first
+    # A batch that began with the first version reads on, wherever that has gone.
+    bucket._client.delete_object(Bucket=bucket.bucket, Key=key, VersionId=first)
+    assert bucket.get_pinned(key, "", None, 0, 9) == b'{"user_id'
+
+
+def test_only_a_hash_in_the_work_bucket_is_named_by_its_content(bucket):
+    key = f"inline/{'0' * 64}.jsonl"
+    assert is_named_by_its_content(bucket.bucket, key, bucket)
+    assert not is_named_by_its_content("another", key, bucket)
+    for other in (f"x{key}", f"{key}x", "inline/mine.jsonl", key.upper()):
+        assert not is_named_by_its_content(bucket.bucket, other, bucket)

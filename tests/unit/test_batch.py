@@ -44,6 +44,7 @@ def test_an_s3_event_names_the_very_version_that_was_dropped():
         (GIVEN | {"profil": "x"}, "profil"),
         (GIVEN | {"write_mode": "fast"}, "write_mode"),
         (GIVEN | {"now": "2026-03-01T07:12:00"}, "offset"),
+        (GIVEN | {"now": "9999-12-31T23:59:59-23:59"}, "years 1 to 9999"),
         (GIVEN | {"limits": {"failed_shards": -0.1}}, "failed_shards"),
         ({"source": "aws.s3", "detail": {}}, "bucket name"),
     ],

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from kalmap.errors import InvalidInput
-from kalmap.moments import iso, moment_at
+from kalmap.moments import EARLIEST, LATEST, iso, microseconds, moment_at
 from kalmap.profile import Profile
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
@@ -69,6 +69,7 @@ class InputObject(msgspec.Struct, frozen=True):
     key: str
     size: int
     etag: str
+    """Empty where the key says what the object holds, and any version of it will do."""
     version_id: str | None = None
 
 
@@ -141,6 +142,8 @@ def _check(batch_input: BatchInput) -> None:
     source = batch_input.source
     if batch_input.now is not None and batch_input.now.tzinfo is None:
         raise InvalidInput("now needs an offset from UTC, for example 2026-03-01T07:12:00Z.", "now")
+    if batch_input.now and not EARLIEST <= microseconds(batch_input.now) <= LATEST:
+        raise InvalidInput("now lies outside the years 1 to 9999 of UTC.", "now")
     if batch_input.retry_of is not None:
         if not _BATCH_ID.fullmatch(batch_input.retry_of):
             raise InvalidInput("retry_of is not a batch's id: 32 hexadecimal digits.", "retry_of")
@@ -175,7 +178,8 @@ def identity(objects: Sequence[InputObject], profile_digest: bytes, given: Batch
     """The batch's identity: the same for the same content, profile and options.
 
     An object counts by its key and its version, or its etag where the bucket keeps no
-    versions. `now` is part of it only where the caller fixed it.
+    versions; inline records by their key alone, which is the hash of what they are. `now` is
+    part of it only where the caller fixed it.
     """
     content = [
         [(o.bucket, o.key, o.version_id or o.etag) for o in objects],

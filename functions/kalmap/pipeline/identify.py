@@ -1,6 +1,5 @@
 """IdentifyBatch: one form for every input, pinned versions, a frozen `now`, the identity."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -18,6 +17,7 @@ from kalmap.batch.identity import (
     identity,
     read_input,
 )
+from kalmap.batch.inline import is_named_by_its_content, keep_records
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.moments import microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
@@ -63,7 +63,7 @@ def identify(
     now = parse_moment(started_at)
     if given.retry_of is None:
         profile = _profile(given.profile, bucket)
-        objects = _input_objects(given, work, bucket)
+        objects = _input_objects(given, work, bucket, now)
     else:
         _release_if_dead(given.retry_of, execution, records, is_running, now)
         before, objects = _to_run_again(given.retry_of, work, records)
@@ -155,12 +155,17 @@ def _to_run_again(
     return before, failed
 
 
-def _input_objects(given: BatchInput, work: Objects, bucket: OpenBucket) -> list[InputObject]:
+def _input_objects(
+    given: BatchInput, work: Objects, bucket: OpenBucket, now: datetime
+) -> list[InputObject]:
     source = given.source or Source()
     if source.records is not None:
-        return [_inline_object(source.records, work)]
+        if not source.records:
+            raise InvalidInput("The batch's source has an empty list of records.")
+        key = keep_records(source.records, work, now)
+        return [_one_object(Source(bucket=work.bucket, key=key), work, bucket)]
     if source.key is not None:
-        return [_one_object(source, bucket)]
+        return [_one_object(source, work, bucket)]
     name = source.bucket or ""
     objects = [
         InputObject(name, item["Key"], item["Size"], item["ETag"])
@@ -175,8 +180,10 @@ def _input_objects(given: BatchInput, work: Objects, bucket: OpenBucket) -> list
     return objects
 
 
-def _one_object(source: Source, bucket: OpenBucket) -> InputObject:
+def _one_object(source: Source, work: Objects, bucket: OpenBucket) -> InputObject:
     name, key = source.bucket or "", source.key or ""
+    if is_named_by_its_content(name, key, work):
+        return InputObject(name, key, work.head(key)["ContentLength"], etag="")
     head = bucket(name).head(key, source.version_id)
     if not head["ContentLength"]:
         raise InputNotFound(f"s3://{name}/{key} is empty: there are no readings in it.")
@@ -184,14 +191,3 @@ def _one_object(source: Source, bucket: OpenBucket) -> InputObject:
     version = head.get("VersionId")
     pinned = version if version != "null" else None
     return InputObject(name, key, head["ContentLength"], head["ETag"], pinned)
-
-
-def _inline_object(records: list[dict[str, Any]], work: Objects) -> InputObject:
-    if not records:
-        raise InvalidInput("The batch's source has an empty list of records.")
-    body = msgspec.json.Encoder().encode_lines(records)
-    # Named by content and pinned by etag: the same records are the same batch.
-    key = f"inline/{hashlib.sha256(body).hexdigest()}.jsonl"
-    work.put(key, body)
-    head = work.head(key)
-    return InputObject(work.bucket, key, head["ContentLength"], head["ETag"])

@@ -59,7 +59,6 @@ class Parsed(NamedTuple):
 
 
 _decoder = msgspec.json.Decoder(Measurement)
-_encoder = msgspec.json.Encoder()
 
 
 def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Profile) -> Parsed:
@@ -77,11 +76,6 @@ def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Pro
     for block in blocks(parts):
         reader.read(block)
     return reader.parsed()
-
-
-def parse_objects(records: Iterable[object], profile: Profile) -> Parsed:
-    """Read records that come as decoded JSON, as in a request's body."""
-    return parse([_encoder.encode_lines(records)], columns=None, profile=profile)
 
 
 class _Columns(NamedTuple):

@@ -81,6 +81,8 @@ class Objects:
     ) -> bytes:
         """The bytes [start, end) of the very version of an object that was identified.
 
+        Without etag and version: of whatever version is there.
+
         Raises:
             InputChanged: That version is no longer there.
         """
@@ -90,7 +92,8 @@ class Objects:
         self, key: str, etag: str, version_id: str | None, start: int, end: int
     ) -> Iterator[bytes]:
         """Like `get_pinned`, in parts."""
-        extra = {"VersionId": version_id} if version_id else {"IfMatch": etag}
+        pins = {"VersionId": version_id, "IfMatch": None if version_id else etag}
+        extra = {name: pin for name, pin in pins.items() if pin}
         try:
             found = self._found(key, Range=f"bytes={start}-{end - 1}", **extra)
         except InputNotFound as error:
