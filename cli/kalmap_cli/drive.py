@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kalmap.results.merge import kept, merge, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import RunFailed, WrongUsage
+from kalmap_cli.given_names import GivenNames, keep_names, printable
 from kalmap_cli.local.clients import Clients
 
 _HISTORY_PAGE = 100
@@ -109,10 +110,11 @@ def upload(clients: Clients, stack: Stack, files: Sequence[Path]) -> str:
     """
     prefix = f"uploads/{uuid.uuid4().hex}/"
     s3 = clients("s3")
-    for place, file in enumerate(files):
-        # Printable, whatever the file system allows in a name.
-        name = "".join(c if c.isprintable() else "_" for c in file.name)
-        s3.upload_file(str(file), stack.bucket, f"{prefix}{place:03d}-{name}")
+    keys = {f"{prefix}{n:03d}-{printable(file.name)}": file for n, file in enumerate(files)}
+    for key, file in keys.items():
+        s3.upload_file(str(file), stack.bucket, key)
+    names = {key: printable(file) for key, file in keys.items()}
+    keep_names(Objects(s3, stack.bucket), prefix, names)
     return prefix
 
 
@@ -263,7 +265,9 @@ def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
     objects = Objects(clients("s3"), stack.bucket)
     try:
         results = _write(out / "results.jsonl", merge(objects, prefix))
-        refused = _write(out / "unreadable.jsonl", unreadable(objects, prefix))
+        refused = _write(
+            out / "unreadable.jsonl", GivenNames(objects).in_lines(unreadable(objects, prefix))
+        )
         summary = objects.find(f"{prefix}/summary.json")
         content: dict[str, Any] = json.loads(summary) if summary else {}
         pretty = json.dumps(content, indent=2).encode()

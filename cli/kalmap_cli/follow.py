@@ -1,16 +1,23 @@
 """Follow a batch from its start to its files, and say what came out."""
 
+import json
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kalmap.outcome import Reason
+from kalmap.store.objects import Objects
 from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, RunFailed
+from kalmap_cli.given_names import GivenNames
 from kalmap_cli.screen import ID_SHOWN, Screen, print_summary
 from kalmap_cli.target import Target
+
+#: As many of the records that could not be read are shown on the screen.
+_SHOWN = 3
 
 
 def follow(
@@ -33,6 +40,8 @@ def follow(
         drive.stop(place.clients, execution)
         raise
     ended = drive.ended(place.clients, execution)
+    names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
+    ended = ended._replace(reason=names.in_text(ended.reason))
     if ended.prefix is None:
         return None, ended
     screen.note("Fetching the results")
@@ -61,6 +70,10 @@ def _print_fetched(fetched: drive.Fetched) -> None:
     lines = fetched.unreadable_lines
     print(f"results     {fetched.results or 'none'}")
     print(f"unreadable  {fetched.unreadable} ({lines:,} line{'' if lines == 1 else 's'})")
+    for record in _first_lines(fetched.unreadable):
+        print(f"            {record['file']} line {record['line']}: {record['detail']}")
+    if lines > _SHOWN:
+        print(f"            and {lines - _SHOWN:,} more")
     print(f"summary     {fetched.summary or 'none'}")
     if fetched.revisions:
         print(f"revised     {fetched.revisions}: earlier readings judged anew")
@@ -69,6 +82,13 @@ def _print_fetched(fetched: drive.Fetched) -> None:
     if fetched.content.get("status") == "rehearsed":
         print("This was a rehearsal: no state was written.")
     sys.stdout.flush()
+
+
+def _first_lines(unreadable: Path | None) -> list[dict[str, Any]]:
+    if unreadable is None:
+        return []
+    with unreadable.open("rb") as file:
+        return [json.loads(line) for line in islice(file, _SHOWN)]
 
 
 def _remedy(summary: Mapping[str, Any]) -> str:

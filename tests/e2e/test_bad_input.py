@@ -40,7 +40,7 @@ def ran(shared, tmp_path_factory):
     (directory / "bad.jsonl").write_bytes(b"\n".join(line for line, _ in LINES) + b"\n")
     outcome = shared.run("bad.jsonl", cwd=directory)
     assert outcome.code == 0, outcome.err
-    return directory / "kalmap-out"
+    return directory / "kalmap-out", outcome.out
 
 
 def lines(path):
@@ -48,23 +48,35 @@ def lines(path):
 
 
 def test_each_bad_line_is_in_the_rejected_file_with_place_and_reason(ran):
-    refused = {line["line"]: line for line in lines(ran / "unreadable.jsonl")}
+    out, _ = ran
+    refused = {line["line"]: line for line in lines(out / "unreadable.jsonl")}
     expected = {number: reason for number, (_, reason) in enumerate(LINES, 1) if reason}
     assert {number: line["reason"] for number, line in refused.items()} == expected
     for line in refused.values():
-        assert line["file"].endswith("bad.jsonl")
+        assert line["file"] == "bad.jsonl"
         assert line["detail"].endswith(".")
         assert len(line["excerpt"]) <= 200
 
 
+def test_the_first_of_them_are_on_the_screen_by_the_users_own_file_name(ran):
+    out, told = ran
+    shown = told.partition("unreadable.jsonl")[2].splitlines()[1:5]
+    refused = lines(out / "unreadable.jsonl")
+    assert shown == [
+        *(f"            bad.jsonl line {r['line']}: {r['detail']}" for r in refused[:3]),
+        f"            and {len(refused) - 3} more",
+    ]
+
+
 def test_the_rest_is_processed_and_every_line_has_its_result(ran):
-    results = lines(ran / "results.jsonl")
+    out, _ = ran
+    results = lines(out / "results.jsonl")
     assert [result["index"] for result in results] == list(range(len(LINES)))
     for result, (_, reason) in zip(results, LINES, strict=True):
         assert (result["status"], result["reason"]) == (
             ("unreadable", reason) if reason else ("accepted", None)
         )
-    counted = json.loads((ran / "summary.json").read_text())["readings"]
+    counted = json.loads((out / "summary.json").read_text())["readings"]
     assert counted["received"] == len(LINES)
     assert counted["accepted"] == 3
     assert sum(counted["unreadable"].values()) == len(LINES) - 3
@@ -87,7 +99,7 @@ def test_a_csv_with_a_byte_order_mark_and_windows_line_ends_beside_a_gzipped_jso
     ]
     (refused,) = lines(tmp_path / "out" / "unreadable.jsonl")
     assert refused["line"] == 3
-    assert refused["file"].endswith("a.csv")
+    assert refused["file"] == "a.csv"
 
 
 def test_a_batch_that_is_mostly_unusable_fails_with_its_reason_and_changes_no_state(

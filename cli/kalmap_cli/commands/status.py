@@ -12,6 +12,7 @@ from rich.console import Console
 from kalmap.store.objects import Objects
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, WrongUsage
+from kalmap_cli.given_names import GivenNames
 from kalmap_cli.screen import ID_SHOWN, print_summary
 from kalmap_cli.target import Target, target
 
@@ -26,9 +27,9 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
     """
     with target(None, data_dir, stack) as place:
         if batch is None:
-            _print_batches([_with_fate(place, item) for item in _batches(place)])
+            _print_batches(_told(place, _batches(place)))
         else:
-            _print_batch(place, _with_fate(place, find_batch(place, batch)))
+            _print_batch(place, *_told(place, [find_batch(place, batch)]))
     return DONE
 
 
@@ -56,6 +57,15 @@ def _batches(place: Target) -> list[dict[str, Any]]:
         for item in page["Items"]
     ]
     return sorted(found, key=lambda item: str(item.get("started_at", "")), reverse=True)
+
+
+def _told(place: Target, batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Batches with what became of them, in words that the user of the command line knows."""
+    names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
+    fates = [_with_fate(place, item) for item in batches]
+    return [
+        item | {"reason": as_typed(names.in_text(str(item.get("reason") or "")))} for item in fates
+    ]
 
 
 def _with_fate(place: Target, item: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +96,7 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
             str(item.get("status", "")).lower(),
             str(item.get("started_at", ""))[:19].replace("T", " "),
             *(_figure(item, name) for name in ("received", "accepted", "users")),
-            as_typed(str(item.get("reason") or "")),
+            item["reason"],
         )
         for item in batches
     ]
@@ -107,7 +117,7 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
         if item.get(name):
-            console.print(f"{name:14}{as_typed(str(item[name]))}", markup=False)
+            console.print(f"{name:14}{item[name]}", markup=False)
     key = item.get("summary")
     found = Objects(place.clients("s3"), place.stack.bucket).find(str(key)) if key else None
     if found:

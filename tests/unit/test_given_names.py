@@ -1,0 +1,50 @@
+"""The user's own names of uploaded files, in lines and sentences."""
+
+import json
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from kalmap.store.objects import Objects
+from kalmap_cli.drive import Stack, upload
+from kalmap_cli.given_names import GivenNames
+
+
+@pytest.fixture
+def s3():
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="work")
+        yield client
+
+
+def uploaded(s3, *files):
+    stack = Stack("machine", "work", "states", "batches")
+    prefix = upload(lambda _: s3, stack, files)
+    return [item["Key"] for item in Objects(s3, "work").listing(prefix)]
+
+
+def test_lines_and_sentences_name_the_files_as_they_were_given(s3, tmp_path):
+    files = []
+    for folder in ("a b", "März"):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "own.csv")
+        files[-1].write_text("x")
+    first, second = uploaded(s3, *files)
+    names = GivenNames(Objects(s3, "work"))
+    lines = [b'{"file":"%s","line":2}' % key.encode() for key in (second, first, "other.csv")]
+    assert [json.loads(line)["file"] for line in names.in_lines(lines)] == [
+        str(files[1]),
+        str(files[0]),
+        "other.csv",
+    ]
+    told = names.in_text(f"s3://work/{first} is cut off, {second} is not.")
+    assert told == f"{files[0]} is cut off, {files[1]} is not."
+
+
+def test_what_was_uploaded_without_names_keeps_its_key(s3):
+    key = f"uploads/{'0' * 32}/000-own.csv"
+    names = GivenNames(Objects(s3, "work"))
+    assert names.of(key) == key
+    assert names.in_text(f"{key} is empty.") == f"{key} is empty."
