@@ -1,5 +1,7 @@
 """The deployment's resources for tests, made from the very template that is deployed."""
 
+import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,25 @@ from kalmap_cli.local.deploy import read_template
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template.yaml"
+#: The state machine's definition as it stands, with its substitutions.
+DEFINITION_TEXT = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
 _TABLE_PROPERTIES = (
     "AttributeDefinitions",
     "KeySchema",
     "BillingMode",
     "GlobalSecondaryIndexes",
 )
+
+
+def definition() -> dict[str, Any]:
+    """The state machine's definition; a number that is substituted is its parameter's default."""
+    parameters = read_template(TEMPLATE)["Parameters"]
+    text = re.sub(
+        r'(?<=": )\$\{(\w+)\}',
+        lambda found: str(parameters[found[1]]["Default"]),
+        DEFINITION_TEXT,
+    )
+    return dict(json.loads(text))
 
 
 def create_tables(client: Any) -> dict[str, str]:

@@ -233,8 +233,10 @@ def _identified(steps: Any, execution: str) -> dict[str, Any]:
 
 def _sentence(execution: Mapping[str, Any]) -> str:
     cause = str(execution.get("cause") or "")
-    # A Lambda's failure comes as JSON where no state has taken the message out of it.
+    # A failure comes as JSON where no state has taken the message out of it: the error that a
+    # Catch saw, and in that a Lambda's.
     with contextlib.suppress(ValueError, AttributeError, TypeError):
+        cause = str(json.loads(cause).get("Cause") or cause)
         cause = str(json.loads(cause).get("errorMessage") or cause)
     error = str(execution.get("error") or "")
     if cause:

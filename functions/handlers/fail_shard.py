@@ -22,7 +22,9 @@ def handler(task: Task) -> Report:
             step="partition", shard=chunk.chunk, records=partitioned.records, error=sentence
         )
     if failed_step == "write":
-        return fail_write(task.folder, store(), task.round, task.shard, sentence, bucket)
+        return fail_write(
+            task.folder, store(), task.round, task.shard, sentence, bucket, task.deadline
+        )
     if failed_step == "load":
         shard = task.shard.shard
         task.folder.save_report(Report(step="load", round=task.round, shard=shard, error=sentence))

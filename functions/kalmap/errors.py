@@ -67,7 +67,14 @@ class ShardFailed(KalmapError):
 
 
 class StoreUnavailable(KalmapError):
-    """The state table did not answer within the time that was left."""
+    """The state table did not do its work within the time or the tries that were left.
+
+    Another try may do the rest: the state machine tries this error often.
+    """
+
+
+class StoreRefused(StoreUnavailable):
+    """The state table refused a request for good; it would refuse the next try, too."""
 
 
 class BatchFailed(KalmapError):

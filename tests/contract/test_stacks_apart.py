@@ -5,7 +5,7 @@ import json
 import pytest
 from moto.events.models import EventPattern
 
-from tests.tables import ROOT
+from tests.tables import definition
 from tests.transformed import filled, of_type, transformed
 
 TEMPLATE = transformed(Schedule="rate(1 day)")
@@ -78,10 +78,9 @@ def test_every_alarm_looks_at_its_own_stack():
 
 
 def test_every_event_that_is_published_names_its_stack():
-    text = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
     published = [
         entry
-        for state in json.loads(text)["States"].values()
+        for state in definition()["States"].values()
         for entry in state.get("Parameters", {}).get("Entries", [])
     ]
     assert {entry["DetailType"] for entry in published} == {"Batch Completed", "Batch Failed"}

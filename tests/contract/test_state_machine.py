@@ -8,10 +8,11 @@ import pytest
 
 from kalmap import errors
 from kalmap_cli.local.deploy import read_template
-from tests.tables import ROOT, TEMPLATE
+from tests.tables import DEFINITION_TEXT, ROOT, TEMPLATE, definition
 
-TEXT = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
-DEFINITION = json.loads(TEXT)
+TEXT = DEFINITION_TEXT
+DEFINITION = definition()
+PARAMETERS = read_template(TEMPLATE)["Parameters"]
 RESOURCES = read_template(TEMPLATE)["Resources"]
 MACHINE = RESOURCES["FilterBatchStateMachine"]["Properties"]
 SUBSTITUTIONS = MACHINE["DefinitionSubstitutions"]
@@ -52,10 +53,13 @@ def test_the_definition_uses_every_substitution_and_no_other():
     assert substituted(TEXT) == set(SUBSTITUTIONS)
 
 
-def test_every_substitution_is_a_resource_of_the_template_or_known_of_every_stack():
-    for value in SUBSTITUTIONS.values():
+def test_every_substitution_is_of_the_template_or_known_of_every_stack():
+    for name, value in SUBSTITUTIONS.items():
         target = value["Fn::GetAtt"][0] if "Fn::GetAtt" in value else value["Ref"]
-        assert target in RESOURCES or target.startswith("AWS::")
+        if f'": ${{{name}}}' in TEXT:
+            assert PARAMETERS[target]["Type"] == "Number"
+        else:
+            assert target in RESOURCES or target.startswith("AWS::")
 
 
 def test_the_definition_names_no_partition_so_that_it_is_right_in_every_one():
@@ -120,10 +124,26 @@ def test_every_error_in_errors_is_raised_or_named_somewhere():
 def test_every_task_retries_what_passes_and_has_a_time_limit(name, state):
     retried = [error for rule in state["Retry"] for error in rule["ErrorEquals"]]
     assert "States.TaskFailed" in retried
-    if "lambda:invoke" in state["Resource"]:
-        assert "Lambda.TooManyRequestsException" in retried
     assert "States.ALL" not in retried
     assert state["TimeoutSeconds"] > 0
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Task"))
+def test_who_waits_for_others_is_tried_long_after_who_has_failed(name, state):
+    if "lambda:invoke" not in state["Resource"]:
+        return
+    [throttled] = [r for r in state["Retry"] if "TooManyRequests" in str(r["ErrorEquals"])]
+    assert throttled["ErrorEquals"] == ["Lambda.TooManyRequestsException"]
+    assert (throttled["MaxAttempts"], throttled["MaxDelaySeconds"]) >= (20, 60)
+    asks_the_table = {"LoadShard", "WriteShard", "RecordWriteShardFailure"}
+    slow = [r["MaxAttempts"] for r in state["Retry"] if r["ErrorEquals"] == ["StoreUnavailable"]]
+    assert slow == ([20] if name in asks_the_table else [])
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Fail"))
+def test_every_red_end_has_a_cause_though_its_error_had_none(name, state):
+    # States.Timeout comes without a cause, and a path to what is not there is an error itself.
+    assert state["CausePath"] in {"States.JsonToString($.error)", "$.failure.answer.reason"}
 
 
 @pytest.mark.parametrize(("name", "state"), of_kind("Task", "Map"))
@@ -139,9 +159,23 @@ def test_every_map_stays_in_the_part_that_all_engines_agree_on(name, state):
         "ExecutionType": "STANDARD",
     }
     assert state["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
-    assert 1 <= state["MaxConcurrency"] <= 40
-    assert not {"ItemBatcher", "Retry", "ToleratedFailureCount"} & set(state)
+    assert f'"MaxConcurrency": ${{{state["Label"]}Concurrency}},' in TEXT
+    assert not {"ItemBatcher", "ToleratedFailureCount"} & set(state)
     assert state["ResultWriter"]["Parameters"]["Bucket"] == "${WorkBucketName}"
+
+
+@pytest.mark.parametrize(("name", "state"), of_kind("Map"))
+def test_every_map_reads_its_items_again_and_goes_on_without_its_results(name, state):
+    [retry] = state["Retry"]
+    # Before an item was read no child has run.
+    assert retry["ErrorEquals"] == ["States.ItemReaderFailed"]
+    # Nobody reads the results: what children did is in their reports. A Map that ran a second
+    # time for them would leave what a child had recorded as failed beside what it does now.
+    assert state["Catch"][0] == {
+        "ErrorEquals": ["States.ResultWriterFailed"],
+        "ResultPath": "$.unwritten",
+        "Next": state["Next"],
+    }
 
 
 @pytest.mark.parametrize(("name", "state"), of_kind("Map"))

@@ -24,7 +24,7 @@ from kalmap_cli.local.deploy import STACK, deploy, read_template
 from kalmap_cli.target import local_parameters
 from tests.e2e.test_events import Stack
 from tests.permissions import Grant, as_list, grants
-from tests.tables import ROOT, TEMPLATE
+from tests.tables import TEMPLATE, definition
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
 GRANTS = grants(RESOURCES)
@@ -33,7 +33,7 @@ OTHERS = "readings-of-others"
 _ACCOUNT = "000000000000"
 #: Errors that name no action: a HEAD request's answer has no body.
 _FORBIDDEN = "when calling the HeadObject operation: Forbidden"
-_TOP = json.loads((ROOT / "statemachine" / "filter_batch.asl.json").read_text())["States"]
+_TOP = definition()["States"]
 _MAPS = [state for state in _TOP.values() if state["Type"] == "Map"]
 #: Where the children of each Map, by its label, start.
 _CHILDREN = {state["Label"]: state["ItemProcessor"]["StartAt"] for state in _MAPS}

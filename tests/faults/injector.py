@@ -7,6 +7,7 @@ table, or lets the table carry it out and spoils the answer.
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -223,3 +224,55 @@ def _answer(status, code):
     if code:
         parsed["Error"] = {"Code": code, "Message": "injected"}
     return http, parsed
+
+
+class SlowTable(Injector):
+    """Lets a table do so much a second; the rest comes back as throttled.
+
+    Args:
+        client: The client to spoil.
+        operation: Which of its requests are slowed, reads or writes.
+        per_second: Items that the table has capacity for.
+        first: Items that it has capacity for at first.
+
+    Attributes:
+        done: Items that it has read or written.
+    """
+
+    def __init__(self, client, operation: str, per_second: float, *, first: float = 0.0):
+        super().__init__(client, 0, {})
+        self._operation = operation
+        self._rate = per_second
+        self._capacity = first
+        self._filled = time.monotonic()
+        self.done = 0
+
+    def _choose(self, params, model, context, **_):
+        if model.name != self._operation:
+            return None
+        with self._lock:
+            now = time.monotonic()
+            more = self._capacity + (now - self._filled) * self._rate
+            self._capacity = max(self._capacity, min(self._rate, more))
+            self._filled = now
+            asked = self._items(params)
+            self._taken = min(asked, int(self._capacity))
+            self._capacity -= self._taken
+            self.done += self._taken
+            if self._taken == asked:
+                return None
+            self.counts[THROTTLED] += 1
+            if not self._taken:
+                context["fault"] = THROTTLED
+                return None
+            context["fault"] = PARTIAL
+            return self._without_part(params, model.name, context)
+
+    def _items(self, params):
+        if "Statements" in params:
+            return len(params["Statements"])
+        ((_, request),) = params["RequestItems"].items()
+        return len(request["Keys"])
+
+    def _some(self, places):
+        return set(places[self._taken :])

@@ -23,7 +23,7 @@ from moto.core.exceptions import JsonRESTError
 
 from kalmap_cli.local.deploy import read_template
 from tests.local_dynamodb import endpoint
-from tests.tables import ROOT, TEMPLATE, create_tables
+from tests.tables import DEFINITION_TEXT, TEMPLATE, create_tables
 
 _ENGINE = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
@@ -47,7 +47,11 @@ class Engine:
     """A deployed state machine."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-        self.template = read_template(TEMPLATE)["Resources"]
+        deployment = read_template(TEMPLATE)
+        self.template = deployment["Resources"]
+        self._defaults = {
+            name: str(parameter["Default"]) for name, parameter in deployment["Parameters"].items()
+        }
         self.s3 = boto3.client("s3")
         self.dynamodb = boto3.client("dynamodb", endpoint_url=endpoint())
         self.states = boto3.client("stepfunctions")
@@ -63,6 +67,8 @@ class Engine:
         }
         for name, value in (environment | settings).items():
             monkeypatch.setenv(name, value)
+        self.milliseconds = 300_000
+        """What every call of a function has left."""
         self.calls: Counter[str] = Counter()
         self.errors: list[str] = []
         self.fault: Fault | None = None
@@ -75,14 +81,14 @@ class Engine:
         _forget_clients()
 
     def _definition(self) -> str:
-        text = (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
+        text = DEFINITION_TEXT
         substitutions = self.template["FilterBatchStateMachine"]["Properties"][
             "DefinitionSubstitutions"
         ]
         for name, value in substitutions.items():
             target = value.get("Fn::GetAtt", [value.get("Ref")])[0]
             known = {"WorkBucket": "work", "AWS::StackName": "kalmap", "AWS::Partition": "aws"}
-            known |= self.tables
+            known |= self.tables | self._defaults
             text = text.replace(f"${{{name}}}", known.get(target, _ARN + target))
         assert "${" not in text
         return text
@@ -99,7 +105,7 @@ class Engine:
                 memory_limit_in_mb=1024,
                 invoked_function_arn=_ARN + function,
                 aws_request_id=f"{function}-{self.calls[function]}",
-                get_remaining_time_in_millis=lambda: 300_000,
+                get_remaining_time_in_millis=lambda: self.milliseconds,
             )
             answer = getattr(importlib.import_module(module), name)(event, context)
             if self.fault_after:

@@ -19,6 +19,7 @@ from kalmap.records import measurement
 from kalmap.records.measurement import json_record, measurement_of
 from kalmap.results.lines import Result
 from tests.readme import KALMAP, ROOT, TEXT, api_blocks, blocks, commands
+from tests.tables import definition
 
 
 def test_every_block_is_of_a_language_that_these_tests_know() -> None:
@@ -116,12 +117,12 @@ def test_statuses_and_reasons_named_are_those_that_exist() -> None:
 
 
 def test_states_named_are_those_of_the_state_machine() -> None:
-    definition = json.loads((ROOT / "statemachine" / "filter_batch.asl.json").read_text())
+    state_machine = definition()
     table = re.findall(r"^\| ((?:[A-Z]\w+(?:, )?)+) \|", TEXT, re.MULTILINE)
     named = [name for row in table for name in row.split(", ")]
-    assert named[0] == definition["StartAt"]
-    assert set(named) <= set(definition["States"])
-    maps = {name for name, state in definition["States"].items() if state["Type"] == "Map"}
+    assert named[0] == state_machine["StartAt"]
+    assert set(named) <= set(state_machine["States"])
+    maps = {name for name, state in state_machine["States"].items() if state["Type"] == "Map"}
     assert maps <= set(named)
 
 

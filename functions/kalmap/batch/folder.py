@@ -162,6 +162,18 @@ class Folder:
         data = self.objects.get(self._state(round_, shard, "loaded"))
         return msgspec.msgpack.decode(data, type=dict[str, StoredState])
 
+    def save_progress(self, round_: int, step: str, shard: int, progress: msgspec.Struct) -> None:
+        """Keep how far a step has come that runs out of time, for its next try."""
+        self.objects.put(self._progress(round_, step, shard), msgspec.msgpack.encode(progress))
+
+    def progress(self, round_: int, step: str, shard: int, kind: type[T]) -> T | None:
+        """How far an earlier try of a step came; None where there was none that could tell."""
+        data = self.objects.find(self._progress(round_, step, shard))
+        return None if data is None else msgspec.msgpack.decode(data, type=kind)
+
+    def _progress(self, round_: int, step: str, shard: int) -> str:
+        return self.key(f"round-{round_}/progress/{step}-{shard:06d}")
+
     def save_changes(self, round_: int, shard: int, changes: Sequence[Change]) -> None:
         """Keep the new states of a shard's changed users."""
         self.objects.put(self._state(round_, shard, "changed"), msgspec.msgpack.encode(changes))

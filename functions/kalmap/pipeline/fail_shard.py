@@ -85,11 +85,15 @@ def fail_write(
     shard: Shard,
     sentence: str,
     bucket: OpenBucket | None = None,
+    deadline: float | None = None,
 ) -> Report:
     """Record that a shard's write step was given up: find out which states it had written.
 
     Without a store nobody can tell; every changed user then counts as unknown and failed. For
     `bucket` see `fail_shard`.
+
+    Raises:
+        StoreUnavailable: The table did not say it before the deadline.
     """
     report = Report(step="write", round=round_, shard=shard.shard, error=sentence)
     filtered = folder.report(round_, "filter", shard.shard)
@@ -111,6 +115,7 @@ def fail_write(
             batch=batch.batch_id,
             attempt=batch.attempt,
             round_=round_,
+            deadline=deadline,
         )
     failed = {change.user for change in changes} - made
     report.written = len(made)

@@ -1,8 +1,21 @@
 """LoadStates: the stored states of a shard's users, as a snapshot for FilterUsers."""
 
+import msgspec
+
 from kalmap.batch.folder import Folder, Shard
 from kalmap.results.report import Report
+from kalmap.store.item import StoredState
 from kalmap.store.states import StateStore
+from kalmap.store.table import DatabaseUse
+
+
+class LoadProgress(msgspec.Struct):
+    """What tries that ran out of time have read of a shard's states."""
+
+    states: dict[str, StoredState]
+    left: list[str]
+    """Users who are still to be read."""
+    database: DatabaseUse
 
 
 def load(
@@ -10,14 +23,25 @@ def load(
 ) -> Report:
     """Read the states of a shard's users and keep them as the round's snapshot.
 
+    A user's state is written only over the version that was read, so it does no harm that
+    one was read by an earlier try than another.
+
     Raises:
-        StoreUnavailable: The table did not answer in time; nothing is kept.
+        StoreUnavailable: The table did not answer in time. What was read is kept; the next try
+            reads the rest.
     """
     batch = folder.batch()
     only = folder.users(round_, shard.shard)
     users = folder.shard_input(shard, batch.profile, only).users if only is None else sorted(only)
-    loaded = store.load(batch.profile.name, users, deadline=deadline)
-    folder.save_snapshot(round_, shard.shard, loaded.states)
-    return Report(
-        step="load", round=round_, shard=shard.shard, users=len(users), database=loaded.use
+    before = folder.progress(round_, "load", shard.shard, LoadProgress) or LoadProgress(
+        {}, users, DatabaseUse()
     )
+    loaded, trouble = store.load_part(batch.profile.name, before.left, deadline=deadline)
+    states = before.states | loaded.states
+    database = before.database + loaded.use
+    if trouble:
+        progress = LoadProgress(states, list(loaded.left), database)
+        folder.save_progress(round_, "load", shard.shard, progress)
+        raise trouble
+    folder.save_snapshot(round_, shard.shard, states)
+    return Report(step="load", round=round_, shard=shard.shard, users=len(users), database=database)

@@ -1,11 +1,30 @@
 """WriteStates: the bulk conditional write of a shard's changed states."""
 
+from collections.abc import Sequence
+
+import msgspec
+
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
+from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Reason
 from kalmap.pipeline.fail_shard import fail_users
 from kalmap.results.report import Report
-from kalmap.store.states import StateStore
+from kalmap.store.item import Change
+from kalmap.store.states import StateStore, Written
+from kalmap.store.table import DatabaseUse
+
+
+class WriteProgress(msgspec.Struct):
+    """What became of a shard's changes in tries that ran out of time."""
+
+    left: list[str]
+    """Users who are still to be written."""
+    written: int
+    conflicts: list[str]
+    failed: dict[str, str]
+    """Users whose write was refused for good, with a sentence why."""
+    database: DatabaseUse
 
 
 def write(
@@ -13,8 +32,12 @@ def write(
 ) -> Report:
     """Write a shard's changed states, each only over the version it was computed from.
 
-    Users in conflict go round again; in the last round, and where a write was given up,
+    Users in conflict go round again; in the last round, and where a write was refused,
     their readings become `failed`.
+
+    Raises:
+        StoreUnavailable: The time ended before all was written. What became of the others is
+            kept; the next try writes the rest.
     """
     report = Report(step="write", round=round_, shard=shard.shard)
     filtered = folder.report(round_, "filter", shard.shard)
@@ -22,6 +45,10 @@ def write(
         return report
     batch = folder.batch()
     changes = folder.changes(round_, shard.shard)
+    before = folder.progress(round_, "write", shard.shard, WriteProgress)
+    if before:
+        left = set(before.left)
+        changes = [change for change in changes if change.user in left]
     written = store.write(
         batch.profile.name,
         changes,
@@ -31,13 +58,38 @@ def write(
         mode=batch.write_mode,
         deadline=deadline,
     )
-    report.database = written.use
-    report.written = len(written.written)
-    report.conflicts = sorted(written.conflicts)
-    failed: dict[str, Reason] = dict.fromkeys(written.failed, Reason.USER_FAILED)
+    done = _sum(before, written)
+    if done.left:
+        folder.save_progress(round_, "write", shard.shard, done)
+        raise StoreUnavailable(_too_slow(shard, changes, written))
+    report.database = done.database
+    report.written = done.written
+    report.conflicts = sorted(done.conflicts)
+    failed: dict[str, Reason] = dict.fromkeys(done.failed, Reason.USER_FAILED)
     if round_ >= MAX_CONFLICT_ROUNDS:
-        failed |= dict.fromkeys(written.conflicts, Reason.CONFLICT)
+        failed |= dict.fromkeys(done.conflicts, Reason.CONFLICT)
     fail_users(folder, report, shard, failed)
-    if written.failed:
-        report.error = next(iter(written.failed.values()))
+    if done.failed:
+        report.error = next(iter(done.failed.values()))
     return report
+
+
+def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
+    """What earlier tries and this one have done together."""
+    first = before or WriteProgress([], 0, [], {}, DatabaseUse())
+    refused = {u: said for u, said in written.failed.items() if u not in written.unfinished}
+    return WriteProgress(
+        left=sorted(written.unfinished),
+        written=first.written + len(written.written),
+        conflicts=[*first.conflicts, *written.conflicts],
+        failed=first.failed | refused,
+        database=first.database + written.use,
+    )
+
+
+def _too_slow(shard: Shard, changes: Sequence[Change], written: Written) -> str:
+    some = written.failed[next(iter(written.unfinished))]
+    return (
+        f"Of {len(changes):,} states of shard {shard.shard} that were to be written, "
+        f"{len(written.unfinished):,} were not written in time. {some}"
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from kalmap.errors import StoreUnavailable
+from kalmap.errors import StoreRefused, StoreUnavailable
 from kalmap.store.backoff import Retry, RetryPolicy
 from kalmap.store.item import (
     Change,
@@ -50,10 +50,12 @@ class Loaded(NamedTuple):
 
     states: dict[str, StoredState]
     use: DatabaseUse
+    left: tuple[str, ...] = ()
+    """Users who were not read, where not all could be."""
 
 
 class Written(NamedTuple):
-    """What became of each change; every user is in exactly one of the three."""
+    """What became of each change; every user is in exactly one of the first three."""
 
     written: list[str]
     conflicts: dict[str, StoredState | None]
@@ -62,6 +64,9 @@ class Written(NamedTuple):
     """Users whose write was given up, with a sentence why. It was not in the table at a last
     look, or there was no time for one; running the same write again settles it."""
     use: DatabaseUse
+    unfinished: frozenset[str] = frozenset()
+    """Of those who failed, the users whom the same write may still write when it is made again:
+    the retries or the time ended."""
 
 
 class StateStore:
@@ -111,16 +116,26 @@ class StateStore:
         Raises:
             StoreUnavailable: A state could not be read; nothing is returned then.
         """
+        loaded, trouble = self.load_part(profile, users, deadline=deadline)
+        if trouble:
+            raise trouble
+        return loaded
 
-        def read(group: list[str]) -> Loaded:
-            use = DatabaseUse()
-            return Loaded(self._read(profile, group, self._retry.start(deadline), use), use)
+    def load_part(
+        self, profile: str, users: Sequence[str], *, deadline: float | None = None
+    ) -> tuple[Loaded, StoreUnavailable | None]:
+        """As `load`, but gives what could be read, and the error where that is not all."""
+
+        def read(group: list[str]) -> tuple[Loaded, StoreUnavailable | None]:
+            return self._read_part(profile, group, self._retry.start(deadline), DatabaseUse())
 
         parts = self._each(read, _groups(dict.fromkeys(users), self._get_size))
         states: dict[str, StoredState] = {}
-        for part in parts:
+        for part, _ in parts:
             states |= part.states
-        return Loaded(states, sum((part.use for part in parts), DatabaseUse()))
+        left = tuple(user for part, _ in parts for user in part.left)
+        use = sum((part.use for part, _ in parts), DatabaseUse())
+        return Loaded(states, use, left), next((error for _, error in parts if error), None)
 
     def write(
         self,
@@ -164,7 +179,8 @@ class StateStore:
             return self._write_group(send, group, work)
 
         parts = self._each(write, _groups(changes, size))
-        whole = Written([], {}, {}, sum((part.use for part in parts), DatabaseUse()))
+        use = sum((part.use for part in parts), DatabaseUse())
+        whole = Written([], {}, {}, use, frozenset().union(*(part.unfinished for part in parts)))
         for part in parts:
             whole.written.extend(part.written)
             whole.conflicts.update(part.conflicts)
@@ -210,6 +226,15 @@ class StateStore:
         self, profile: str, users: Sequence[str], retry: Retry, use: DatabaseUse
     ) -> dict[str, StoredState]:
         """Reads at most `get_size` users' states, adding to `use`."""
+        loaded, trouble = self._read_part(profile, users, retry, use)
+        if trouble:
+            raise trouble
+        return loaded.states
+
+    def _read_part(
+        self, profile: str, users: Sequence[str], retry: Retry, use: DatabaseUse
+    ) -> tuple[Loaded, StoreUnavailable | None]:
+        """As `_read`, but gives what could be read, and the error where that is not all."""
         states: dict[str, StoredState] = {}
         keys = [key(user, profile) for user in users]
         while keys:
@@ -223,13 +248,16 @@ class StateStore:
                     "#state": "state",
                 },
             }
-            answer = self._table.call(
-                "batch_get_item",
-                retry,
-                use,
-                RequestItems={self._table.name: ask},
-                ReturnConsumedCapacity="TOTAL",
-            )
+            try:
+                answer = self._table.call(
+                    "batch_get_item",
+                    retry,
+                    use,
+                    RequestItems={self._table.name: ask},
+                    ReturnConsumedCapacity="TOTAL",
+                )
+            except StoreUnavailable as error:
+                return _part(states, use, keys), error
             for item in answer["Responses"].get(self._table.name, ()):
                 states[item["user_id"]["S"]] = stored_state(item)
             left = answer.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
@@ -239,17 +267,18 @@ class StateStore:
             if left:
                 use.throttles += 1
                 if not retry.pause(progress=len(left) < len(keys)):
-                    raise self._table.unavailable(f"{len(left)} keys left unprocessed")
+                    ended = self._table.unavailable(f"{len(left)} keys left unprocessed")
+                    return _part(states, use, left), ended
                 use.retries += 1
             keys = left
-        return states
+        return Loaded(states, use), None
 
     def _write_group(self, send: Send, group: list[Change], work: Work) -> Written:
         """Sends one request's changes until each has an outcome or the retries end."""
         result = Written([], {}, {}, work.use)
         pending = group
         look_up: list[str] = []
-        given_up: dict[str, str] = {}
+        given_up: dict[str, StoreUnavailable] = {}
 
         def settle(user: str, found: StoredState | None) -> None:
             if found and work.tokens[user] in found.tokens:
@@ -261,7 +290,7 @@ class StateStore:
             try:
                 outcomes = send(self._table, pending, work)
             except StoreUnavailable as error:
-                given_up = {change.user: str(error) for change in pending}
+                given_up = dict.fromkeys((change.user for change in pending), error)
                 break
             again = []
             for change, outcome in zip(pending, outcomes, strict=True):
@@ -277,8 +306,8 @@ class StateStore:
                     result.failed[change.user] = outcome
             work.use.throttles += Verdict.THROTTLED in outcomes
             if again and not work.retry.pause(progress=len(again) < len(pending)):
-                sentence = str(self._table.unavailable("try these users again"))
-                given_up = {change.user: sentence for change in again}
+                ended = self._table.unavailable("try these users again")
+                given_up = dict.fromkeys((change.user for change in again), ended)
                 break
             work.use.retries += bool(again)
             pending = again
@@ -287,14 +316,18 @@ class StateStore:
             try:
                 found = self._read(work.profile, look_up, work.retry, work.use)
             except StoreUnavailable as error:
-                given_up |= {user: str(error) for user in look_up}
+                given_up |= dict.fromkeys(look_up, error)
             else:
                 for user in look_up:
                     settle(user, found.get(user))
         if given_up:
             made = self._last_look(given_up, work)
             result.written.extend(made)
-            result.failed.update((u, given_up[u]) for u in given_up if u not in made)
+            left = {user: given_up[user] for user in given_up if user not in made}
+            result.failed.update((user, str(error)) for user, error in left.items())
+            return result._replace(
+                unfinished=frozenset(u for u in left if not isinstance(left[u], StoreRefused))
+            )
         return result
 
     def _last_look(self, given_up: Iterable[str], work: Work) -> list[str]:
@@ -310,6 +343,12 @@ class StateStore:
             return [work(group) for group in groups]
         with ThreadPoolExecutor(min(self._parallelism, len(groups))) as pool:
             return list(pool.map(work, groups))
+
+
+def _part(
+    states: dict[str, StoredState], use: DatabaseUse, left: Iterable[dict[str, Any]]
+) -> Loaded:
+    return Loaded(states, use, tuple(key["user_id"]["S"] for key in left))
 
 
 def _tokens(changes: Iterable[Change], batch: str, attempt: str, round_: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ from botocore.exceptions import ChecksumError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from kalmap.errors import StoreUnavailable
+from kalmap.errors import StoreRefused, StoreUnavailable
 from kalmap.store.backoff import Retry
 
 #: Codes of a whole answer, or of one statement or action in it, that ask for less at a time.
@@ -122,7 +122,8 @@ class Table:
             The answer, in which parts may still have failed.
 
         Raises:
-            StoreUnavailable: The retries or the time ended, or the call was refused for good.
+            StoreUnavailable: The retries or the time ended.
+            StoreRefused: The call was refused for good.
             ClientError: A transaction was cancelled.
         """
         if retry.expired:
@@ -137,7 +138,7 @@ class Table:
                     raise
                 status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
                 if code not in THROTTLED and code not in TRANSIENT and status < 500:
-                    raise StoreUnavailable(
+                    raise StoreRefused(
                         f"The state table {self.name} refused a request: {_sentence(error)}"
                     ) from error
                 use.throttles += code in THROTTLED
