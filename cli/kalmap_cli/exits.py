@@ -22,6 +22,10 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, with a sentence that says how far the command has come: exit 130."""
 
 
+class Damaged(WrongUsage):
+    """A file of the data directory is not what kalmap wrote: exit 2, and it is left as it is."""
+
+
 def as_sentence(error: Exception | str) -> str:
     """The text on one line, with a full stop at its end."""
     text = " ".join(str(error).split()) or type(error).__name__

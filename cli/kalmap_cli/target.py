@@ -59,15 +59,16 @@ def target(
     with DataDirectory(data_dir, fresh=fresh) as data:
         say("Starting the local cloud")
         with LocalCloud(data) as cloud:
-            deploy(cloud.clients, parameters, say=say)
+            if deploy(cloud.clients, parameters, say=say):
+                cloud.save()
             try:
                 yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
             except BotoCoreError as error:
                 if cloud.running:
                     raise
                 raise RunFailed(
-                    f"The local cloud ended unexpectedly; its log is {cloud.log}. The stored "
-                    f"states are those of the last run that ended well."
+                    f"The local cloud ended unexpectedly; its log is {cloud.log}. Nothing that "
+                    f"it had stored is lost; run the same command again."
                 ) from error
 
 

@@ -69,7 +69,8 @@ def serve(data_dir: Path) -> int:
             data = stack.enter_context(DataDirectory(data_dir))
             cloud = stack.enter_context(LocalCloud(data, idle=_IDLE))
             screen.note("Deploying the stack")
-            deploy(cloud.clients, local_parameters())
+            if deploy(cloud.clients, local_parameters()):
+                cloud.save()
             _warm_up(cloud)
             found = address(cloud)
             bucket = find_stack(cloud.clients, STACK).bucket
@@ -130,4 +131,7 @@ def _wait(cloud: LocalCloud) -> None:
         if time.monotonic() - stirred > _STIR:
             _warm_up(cloud)
             stirred = time.monotonic()
-    raise RunFailed(f"The local cloud has ended by itself; its log is {cloud.log}.")
+    raise RunFailed(
+        f"The local cloud has ended by itself; its log is {cloud.log}. Nothing that it had "
+        f"answered is lost."
+    )

@@ -18,14 +18,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kalmap_cli.exits import RunFailed
+from kalmap_cli.exits import Damaged, RunFailed, as_sentence
 from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
 
 PROGRAM = Path(__file__).with_name("cloud_process.py")
 _START_PATIENCE = 60.0
-_STOP_PATIENCE = 20.0
+#: How long saving may take, seconds: longer than the local cloud gives itself.
+_SAVE_PATIENCE = 130.0
+#: How long it may take to end when it has saved.
+_END_PATIENCE = 20.0
 
 #: What the local cloud inherits: enough to find the interpreter's packages, and no more.
 _INHERITED = (
@@ -59,7 +62,7 @@ class LocalCloud:
         self._data = data
         self._idle = idle
         self._process: subprocess.Popen[bytes] | None = None
-        self._lifeline = -1
+        self._line: socket.socket | None = None
         self._clients: Clients | None = None
         self.endpoint = ""
         self.secret = ""
@@ -83,7 +86,7 @@ class LocalCloud:
             self._clients = local_clients(self.endpoint, self.secret)
             self._wait_until_ready()
         except BaseException:
-            self.stop()
+            self._end()
             raise
         return self
 
@@ -93,7 +96,13 @@ class LocalCloud:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except RunFailed as failure:
+            if not isinstance(error, RunFailed):
+                raise
+            # Both count: what the command failed at, and that its states are not saved.
+            raise RunFailed(f"{as_sentence(error)} {failure}") from error
 
     def clients(self, service: str) -> Any:
         """A boto3 client of the local cloud."""
@@ -108,7 +117,7 @@ class LocalCloud:
             listening.listen(128)
             port = listening.getsockname()[1]
             self.endpoint = f"http://127.0.0.1:{port}"
-            lifeline, self._lifeline = os.pipe()
+            self._line, line = socket.socketpair()
             try:
                 with self.log.open("wb") as log:
                     self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -117,7 +126,7 @@ class LocalCloud:
                             "-P",
                             str(PROGRAM),
                             str(listening.fileno()),
-                            str(lifeline),
+                            str(line.fileno()),
                             str(self._idle),
                             str(self._data.path),
                         ],
@@ -126,13 +135,13 @@ class LocalCloud:
                         stderr=subprocess.STDOUT,
                         env=_environment(self._data, port) | _credentials(self.secret),
                         # The lock goes with it: the directory is free when it has saved.
-                        pass_fds=(listening.fileno(), lifeline, self._data.lock),
+                        pass_fds=(listening.fileno(), line.fileno(), self._data.lock),
                         # Ctrl-C at the terminal is for us; we stop it in our own order.
                         start_new_session=True,
                         cwd=self._data.cloud,
                     )
             finally:
-                os.close(lifeline)
+                line.close()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_PATIENCE
@@ -147,27 +156,92 @@ class LocalCloud:
             with contextlib.suppress(OSError), opener.open(asked, timeout=2):
                 return
             time.sleep(0.05)
-        said = self.log.read_text(errors="replace").strip().splitlines()
-        why = f" ({said[-1]})" if said else ""
-        raise RunFailed(f"The local cloud did not start{why}; its log is {self.log}.")
+        word, why = self._told(1.0)
+        if word == "damaged":
+            raise Damaged(why)
+        if word != "unstarted":
+            why = (self.log.read_text(errors="replace").strip().splitlines() or [""])[-1]
+        raise RunFailed(
+            f"The local cloud did not start{f' ({why})' if why else ''}; its log is {self.log}."
+        )
+
+    def save(self) -> None:
+        """Have everything saved now, such as what was deployed.
+
+        Raises:
+            RunFailed: It could not be saved.
+        """
+        if self._line is not None:
+            self._line.sendall(b"s")
+            self._expect_saved()
 
     def stop(self) -> None:
-        """Let the local cloud save its state and end, with all its workers."""
+        """Let the local cloud save its state and end, with all its workers.
+
+        Raises:
+            RunFailed: It could not save.
+        """
+        process = self._process
+        if process is None:
+            return
+        with _deaf_to_interrupts():
+            process.terminate()
+            try:
+                self._expect_saved()
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        """End the local cloud and all its workers, saved or not."""
         process, self._process = self._process, None
         if process is not None:
             with _deaf_to_interrupts():
                 process.terminate()
                 try:
-                    process.wait(_STOP_PATIENCE)
+                    process.wait(_END_PATIENCE)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
-        forget(self._data.path)
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        if not self._data.replaced:
+            forget(self._data.path)
+
+    def _expect_saved(self) -> None:
+        word, why = self._told(_SAVE_PATIENCE)
+        if word == "saved":
+            return
+        if word == "unsaved":
+            raise RunFailed(
+                f"States could not be saved: {why[:1].lower()}{why[1:]} ({self._data.path}). Free "
+                f"some space, or put right what else is wrong, and run the same command again; "
+                f"what was saved before is unchanged."
+            )
+        raise RunFailed(
+            f"The local cloud ended before it had saved; its log is {self.log}. What it had "
+            f"answered is in its log of changes, and the next command finds it there."
+        )
+
+    def _told(self, patience: float) -> tuple[str, str]:
+        """The next word that the local cloud says on its line, and why; nothing if it has ended."""
+        if self._line is None:
+            return "", ""
+        said = b""
+        deadline = time.monotonic() + patience
+        while not said.endswith(b"\n"):
+            self._line.settimeout(max(deadline - time.monotonic(), 0.01))
+            try:
+                more = self._line.recv(4096)
+            except OSError:
+                more = b""
+            if not more:
+                return "", ""
+            said += more
+        word, _, why = said.decode(errors="replace").strip().partition(" ")
+        return word, why
 
 
 class _deaf_to_interrupts:  # noqa: N801 - reads as a phrase after `with`
@@ -201,10 +275,11 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
         "DOCKER_HOST": f"unix://{nothing}",
         "LAMBDA_EXECUTOR": "local",
         "LOG_LEVEL": "ERROR",
-        "PERSIST_STATE": "1",
+        # Our own process saves (see `saving`); ministack writes objects as they come.
+        "PERSIST_STATE": "0",
         "S3_PERSIST": "1",
-        "STATE_DIR": str(data.cloud / "state"),
-        "S3_DATA_DIR": str(data.cloud / "s3"),
+        # By the working directory, so that one put in its place is never touched.
+        "S3_DATA_DIR": "s3",
         "TMPDIR": str(data.cloud / "tmp"),
         "AWS_CONFIG_FILE": nothing,
         "AWS_SHARED_CREDENTIALS_FILE": nothing,

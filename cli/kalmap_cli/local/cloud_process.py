@@ -1,32 +1,65 @@
-"""The local cloud's own process: ministack, on a socket and under a lifeline it inherits.
+"""The local cloud's own process: ministack, on a socket and a line to its parent that it inherits.
 
-Started by `kalmap_cli.local.cloud` as `python cloud_process.py SOCKET LIFELINE IDLE DIRECTORY`: two
+Started by `kalmap_cli.local.cloud` as `python cloud_process.py SOCKET LINE IDLE DIRECTORY`: two
 file descriptors, the seconds that a Lambda worker may idle, and the data directory, which is
-also there to be seen in a list of processes. The socket is bound before this process exists, so
-nobody can take its port in between. The lifeline is the reading end of a pipe whose other end
-only the parent holds: when the parent ends, however it ends, reading returns, and this process
-saves its state and goes.
+there to be seen in a list of processes. The socket is bound before this process exists, so
+nobody can take its port in between. The line is a socket whose other end only the parent holds:
+when the parent ends, however it ends, reading returns, and this process saves its state and
+goes. The parent asks for a save by it, and is told how each one went.
 
 The environment has the secret that requests must be signed with (`kalmap_cli.local.guard`).
 """
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kalmap_cli.exits import Damaged
+from kalmap_cli.local.saving import Keeper
+
 #: How long saving may take before everything is ended by force, seconds.
-_GRACE = 15.0
+_GRACE = 120.0
+#: Seconds between two looks at the log's length, and after a save that failed.
+_LOOK = 1.0
+_PAUSE = 60.0
 
 _orphaned = threading.Event()
 
 
-def _watch(lifeline: int) -> None:
-    os.read(lifeline, 1)
+class _Parent:
+    """The line to the parent."""
+
+    def __init__(self, line: int) -> None:
+        self._line = socket.socket(fileno=line)
+
+    def wait(self) -> None:
+        """Return when it asks for a save.
+
+        Raises:
+            EOFError: It has ended.
+        """
+        if not self._line.recv(1):
+            raise EOFError
+
+    def tell(self, word: str, why: object = "") -> None:
+        """Say in one line what has come of a save, or of the start."""
+        with contextlib.suppress(OSError):
+            self._line.sendall(f"{word} {' '.join(str(why).split())}\n".encode())
+
+
+def _watch(parent: _Parent, save: Callable[[], object]) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            parent.wait()
+            save()
     _orphaned.set()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
@@ -72,7 +105,7 @@ def secret_of(access_key: str) -> str | None:
     return os.environ["AWS_SECRET_ACCESS_KEY"] if access_key == known else None
 
 
-async def serve(socket: int, idle: float, directory: Path) -> None:
+async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) -> None:
     """Serve the local cloud on an already listening socket until SIGTERM; then save and end."""
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
     from hypercorn.config import Config  # noqa: PLC0415
@@ -81,9 +114,16 @@ async def serve(socket: int, idle: float, directory: Path) -> None:
     from kalmap_cli.local.access import forget  # noqa: PLC0415
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
 
+    loop = asyncio.get_running_loop()
+
+    def save_soon() -> None:
+        loop.call_soon_threadsafe(_save, keeper, parent)
+
+    threading.Thread(target=_watch, args=(parent, save_soon), daemon=True).start()
     threading.Thread(target=_end_idle_workers, args=(idle,), daemon=True).start()
+    keeping = asyncio.create_task(_keep_the_log_short(keeper))
     config = Config()
-    config.bind = [f"fd://{socket}"]
+    config.bind = [f"fd://{listening}"]
     config.loglevel = os.environ["LOG_LEVEL"]
     config.keep_alive_timeout = 75
     # Requests still open at the end are those of workers about to be stopped.
@@ -91,22 +131,55 @@ async def serve(socket: int, idle: float, directory: Path) -> None:
     guarded: Any = Guard(app, int(os.environ["GATEWAY_PORT"]), secret_of)
     await serve_asgi(guarded, config)
     # Here, too, for the parent may have been killed: what says where it is served lies no longer.
-    forget(directory)
-    # The state is saved. Leaving by the front door would wait for every call in progress.
+    # By the working directory: what may have been put in its place is not ours.
+    forget(Path(".."))
+    keeping.cancel()
+    saved = _save(keeper, parent)
+    # Leaving by the front door would wait for every call in progress.
     if _orphaned.is_set():
         _end_with_workers()
-    os._exit(0)
+    os._exit(0 if saved else 1)
+
+
+def _save(keeper: Keeper, parent: _Parent) -> bool:
+    try:
+        keeper.save()
+    except OSError as error:
+        parent.tell("unsaved", error.strerror or error)
+        return False
+    parent.tell("saved")
+    return True
+
+
+async def _keep_the_log_short(keeper: Keeper) -> None:
+    while True:
+        await asyncio.sleep(_LOOK)
+        if keeper.is_log_long:
+            try:
+                keeper.save()
+            except OSError:
+                # Nothing is lost: the log has it. The save at the end says so if it fails, too.
+                await asyncio.sleep(_PAUSE)
 
 
 def main() -> None:
     """Run until told to stop, or until the parent is gone."""
-    socket, lifeline, idle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    # First of all: importing takes a second, in which the parent may be killed.
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+    listening, line, idle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    parent = _Parent(line)
     # What it writes is about people: for their own user only.
     os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(serve(socket, idle, Path(sys.argv[4])))
+    try:
+        keeper = Keeper(Path.cwd())
+        keeper.restore()
+    except Damaged as damage:
+        parent.tell("damaged", damage)
+        sys.exit(1)
+    except OSError as error:
+        parent.tell("unstarted", error.strerror or error)
+        sys.exit(1)
+    keeper.keep()
+    asyncio.run(serve(listening, idle, keeper, parent))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 <data dir>/kalmap.json    marks the directory as ours
 <data dir>/lock           held while a local cloud runs in it; holds its user's process id
 <data dir>/cloud/         the local cloud's tables, objects, scratch files and log
+<data dir>/aside/         such a folder, set aside by --fresh until the new batch is accepted
 """
 
 import fcntl
+import json
 import os
 import shutil
 import time
@@ -13,16 +15,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kalmap_cli.exits import WrongUsage
+from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
 
 #: Used when neither --data-dir nor the environment says otherwise.
 DEFAULT = ".kalmap"
 VARIABLE = "KALMAP_DATA_DIR"
 
 _MARK = "kalmap.json"
-_MARK_CONTENT = '{"kalmap_data_directory": 1}\n'
+_KEY = "kalmap_data_directory"
+#: Format 1 had one save, in <data dir>/cloud/state, without checksums. It is carried over.
+_FORMAT = 2
 #: How long an orphaned local cloud may take to save its state and go, seconds.
-_ORPHAN_PATIENCE = 20.0
+_ORPHAN_PATIENCE = 130.0
 
 
 def default_path() -> Path:
@@ -40,16 +44,20 @@ class DataDirectory:
 
     Args:
         path: created where it does not exist.
-        fresh: forget everything that earlier runs stored in it.
+        fresh: set aside everything that earlier runs stored in it. It comes back at the end, or
+            at the next start, unless `forget_what_was_set_aside` was called.
 
     Raises:
         WrongUsage: on entering: the path cannot be a data directory, belongs to
             something else, or is in use.
+        RunFailed: on leaving: the directory was removed or replaced meanwhile.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self.path = path.absolute()
         self.cloud = self.path / "cloud"
+        self._aside = self.path / "aside"
+        self._forgotten = self.path / "forgotten"
         self._fresh = fresh
         self._lock = -1
 
@@ -62,14 +70,16 @@ class DataDirectory:
         try:
             self._claim()
             self._lock = self._acquire()
+            self._mark()
+            self._bring_back()
             if self._fresh and self.cloud.exists():
-                shutil.rmtree(self.cloud)
+                self.cloud.rename(self._aside)
             # The local cloud's scratch files outlive it when it is killed.
             shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
             self.cloud.mkdir(exist_ok=True)
             # Also where the data directory itself was there before, and open to others.
             self.cloud.chmod(0o700)
-            for name in ("state", "s3", "tmp"):
+            for name in ("s3", "tmp"):
                 (self.cloud / name).mkdir(exist_ok=True)
         except OSError as error:
             self._release()
@@ -85,8 +95,44 @@ class DataDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
-        self._release()
+        try:
+            if self.replaced:
+                raise RunFailed(
+                    f"The data directory {self.path} was removed or replaced while this command "
+                    f"used it. What it had stored is gone with it; what lies there now was not "
+                    f"touched."
+                ) from error
+            shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
+            self._bring_back()
+        finally:
+            self._release()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path no longer leads to the directory that this process has locked."""
+        try:
+            return not os.path.samestat(os.fstat(self._lock), (self.path / "lock").stat())
+        except OSError:
+            return True
+
+    def forget_what_was_set_aside(self) -> None:
+        """Forget what `fresh` set aside, once what replaces it has been accepted.
+
+        Until then nothing is lost: whatever ends the command, everything is there again.
+        """
+        if self._aside.exists():
+            # In one step: a kill while the files are being removed must not bring back half.
+            self._aside.rename(self._forgotten)
+            shutil.rmtree(self._forgotten, ignore_errors=True)
+
+    def _bring_back(self) -> None:
+        """End what `fresh` began: what was set aside and not forgotten is in its place again."""
+        shutil.rmtree(self._forgotten, ignore_errors=True)
+        if self._aside.exists():
+            if self.cloud.exists():
+                self.cloud.rename(self._forgotten)
+            self._aside.rename(self.cloud)
+            shutil.rmtree(self._forgotten, ignore_errors=True)
 
     def _claim(self) -> None:
         if self.path.exists() and not self.path.is_dir():
@@ -97,13 +143,28 @@ class DataDirectory:
         # Readings may be about people's health: for their owner's eyes only.
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if exists(self.path):
+            _check_format(self.path / _MARK)
             return
-        if any(self.path.iterdir()):
+        # A kill before the mark was written leaves no more than the lock.
+        if any(
+            path.name.partition(".")[0] not in ("lock", "kalmap") for path in self.path.iterdir()
+        ):
             raise WrongUsage(
                 f"{self.path} holds other things and is not a kalmap data directory (it has no "
                 f"{_MARK}). Name an empty or a new directory with --data-dir."
             )
-        (self.path / _MARK).write_text(_MARK_CONTENT)
+
+    def _mark(self) -> None:
+        """Write the mark, whole or not at all."""
+        mark = json.dumps({_KEY: _FORMAT}) + "\n"
+        path = self.path / _MARK
+        if not path.exists() or path.read_text() != mark:
+            temporary = self.path / f"{_MARK}.{os.getpid()}"
+            try:
+                temporary.write_text(mark)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _acquire(self) -> int:
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -136,6 +197,21 @@ class DataDirectory:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _check_format(mark: Path) -> None:
+    try:
+        found = json.loads(mark.read_bytes())[_KEY]
+    except (ValueError, TypeError, KeyError):
+        raise Damaged(
+            f"{mark} is damaged: it must be {json.dumps({_KEY: _FORMAT})}. Nothing was changed. "
+            f"Write this into it if the directory is kalmap's, or name another with --data-dir."
+        ) from None
+    if found not in range(1, _FORMAT + 1):
+        raise Damaged(
+            f"{mark.parent} has format {found}, and this kalmap knows formats 1 to {_FORMAT}. "
+            f"Nothing was changed. Use a newer kalmap, or name another directory with --data-dir."
+        )
 
 
 def _process_id(lock: int) -> int:
