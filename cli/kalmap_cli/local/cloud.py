@@ -279,6 +279,7 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
         "PERSIST_STATE": "0",
         "S3_PERSIST": "1",
         # By the working directory, so that one put in its place is never touched.
+        "STATE_DIR": "tmp/state",
         "S3_DATA_DIR": "s3",
         "TMPDIR": str(data.cloud / "tmp"),
         "AWS_CONFIG_FILE": nothing,

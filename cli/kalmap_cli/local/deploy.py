@@ -5,6 +5,7 @@ named by CodeUri and DefinitionUri are uploaded to S3 under their content's dige
 replaced by where they are, and CloudFormation does the rest.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -82,6 +83,8 @@ def deploy(
         cloudformation.delete_stack(StackName=stack)
         _wait(cloudformation, stack)
         present = None
+    if not present:
+        present = _attach(clients, content, stack)
     action = cloudformation.update_stack if present else cloudformation.create_stack
     try:
         action(
@@ -170,8 +173,80 @@ def _zip(folder: Path) -> bytes:
     return archive.getvalue()
 
 
+def _attach(clients: Clients, content: Mapping[str, Any], stack: str) -> dict[str, Any] | None:
+    """Make a stack of the tables and the bucket that an earlier one of this name left, if any.
+
+    They are retained when a stack is deleted, and its record may be lost without them. Without
+    this, a stack of the same name would begin with empty ones.
+    """
+    resources: dict[str, Any] = {}
+    imported = []
+    for logical, resource in content["Resources"].items():
+        if resource.get("DeletionPolicy") == "Retain" and (kind := resource["Type"]) in _RETAINED:
+            key, list_names, takes_properties = _RETAINED[kind]
+            beginning = f"{stack}-{logical}-".lower()
+            names = [name for name in list_names(clients) if name.lower().startswith(beginning)]
+            if names:
+                resources[logical] = resource if takes_properties else resource | {"Properties": {}}
+                imported.append(
+                    {
+                        "ResourceType": kind,
+                        "LogicalResourceId": logical,
+                        "ResourceIdentifier": {key: names[0]},
+                    }
+                )
+    if not imported:
+        return None
+    cloudformation = clients("cloudformation")
+    named = {
+        name: content[name]
+        for name in ("AWSTemplateFormatVersion", "Parameters", "Conditions")
+        if name in content
+    }
+    cloudformation.create_change_set(
+        StackName=stack,
+        ChangeSetName="attach",
+        ChangeSetType="IMPORT",
+        TemplateBody=json.dumps(named | {"Resources": resources}),
+        ResourcesToImport=imported,
+    )
+    change_set = {"StackName": stack, "ChangeSetName": "attach"}
+    cloudformation.get_waiter("change_set_create_complete").wait(
+        **change_set, WaiterConfig={"Delay": 1, "MaxAttempts": int(_PATIENCE)}
+    )
+    cloudformation.execute_change_set(**change_set)
+    ended = _wait(cloudformation, stack)
+    if ended != "IMPORT_COMPLETE":
+        raise RunFailed(
+            f"The tables and the bucket of an earlier deployment could not be attached ({ended}): "
+            f"{'; '.join(_reasons(cloudformation, stack)) or 'no reason was given'}. They are "
+            f"unchanged."
+        )
+    return _describe(cloudformation, stack)
+
+
+def _tables(clients: Clients) -> list[str]:
+    pages = clients("dynamodb").get_paginator("list_tables").paginate()
+    return [name for page in pages for name in page["TableNames"]]
+
+
+def _buckets(clients: Clients) -> list[str]:
+    return [bucket["Name"] for bucket in clients("s3").list_buckets()["Buckets"]]
+
+
+#: Of each type of resource that a stack leaves: its identifier's key, all names there are, and
+#: whether it is attached as the template has it. A bucket's settings may be lost and its objects
+#: not: it is attached without any, so that the update after this sets them all.
+_RETAINED: dict[str, tuple[str, Callable[[Clients], list[str]], bool]] = {
+    "AWS::DynamoDB::Table": ("TableName", _tables, True),
+    "AWS::S3::Bucket": ("BucketName", _buckets, False),
+}
+
+
 def _upload(s3: Any, artifacts: Mapping[str, bytes]) -> None:
-    s3.create_bucket(Bucket=_ARTIFACTS)
+    # Objects outlive a kill that the deployment did not, so the bucket may be there.
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=_ARTIFACTS)
     for key, data in artifacts.items():
         s3.put_object(Bucket=_ARTIFACTS, Key=key, Body=data)
 
