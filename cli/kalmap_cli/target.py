@@ -46,7 +46,7 @@ def target(
         screen: told what is being done; None for silence.
         data_dir: of the local cloud; unused with a stack.
         stack: name of a deployed stack; None for the local cloud.
-        fresh: forget what the data directory holds.
+        fresh: forget what the data directory holds, if the block ends without an error.
     """
     if stack is not None:
         clients = aws_clients()
@@ -63,6 +63,7 @@ def target(
                 cloud.save()
             try:
                 yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+                data.forget_what_was_set_aside()
             except BotoCoreError as error:
                 if cloud.running:
                     raise

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kalmap_cli.exits import RunFailed
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.saving import count_items
 from tests.e2e.commands import kalmap
 
 KEYS = {
@@ -103,11 +104,13 @@ def test_every_kind_of_change_that_was_answered_survives_a_kill(tmp_path):
             )
         cloud.clients("s3").put_object(Bucket="kept", Key="a/b", Body=b"object")
         before = values(cloud)
+    assert count_items(tmp_path / "cloud", "kep") == len(before)
     assert before == {"i0": "updated", "i3": "by statement", "i4": "v", "i5": "v"}
     with local_cloud(tmp_path) as cloud:
         assert values(cloud) == before
         found = cloud.clients("s3").get_object(Bucket="kept", Key="a/b")
         assert found["Body"].read() == b"object"
+    assert count_items(tmp_path / "cloud", "kep") == len(before)
 
 
 def test_kills_at_any_moment_lose_nothing_that_was_answered(tmp_path):

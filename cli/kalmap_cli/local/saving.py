@@ -238,6 +238,36 @@ def _saved(save: Save) -> Iterator[tuple[str, bytes]]:
             yield path.stem, path.read_bytes()
 
 
+def count_items(cloud: Path, table: str) -> int:
+    """How many items the table whose name begins so has, as it was saved and logged.
+
+    Args:
+        cloud: the folder of a local cloud that is not running.
+        table: the beginning of the table's name.
+
+    Raises:
+        Damaged: The last save, or the log, is not what was written.
+    """
+    last = saves.newest(cloud)
+    if last is None:
+        return 0
+    tables = json.loads(dict(_saved(last))["dynamodb"])["payload"]["tables"]["data"]
+    found = {
+        (hash_key, range_key)
+        for key, content in tables.items()
+        if key.rpartition("\0")[2].strip("'").startswith(table)
+        for hash_key, items in content["items"].items()
+        for range_key in items
+    }
+    for content in change_log.since(cloud, last.first_log):
+        for changes in content.records:
+            for arn, hash_key, range_key, item in changes:
+                if arn.partition(":table/")[2].startswith(table):
+                    change = found.discard if item is None else found.add
+                    change((hash_key, range_key))
+    return len(found)
+
+
 def _copied(get_state: Callable[[], Any]) -> Any:
     """A service's state, copied while threads of state machines may change it."""
     for _ in range(_TRIES - 1):

@@ -1,0 +1,98 @@
+"""The data directory: what `fresh` sets aside comes back, unless it was forgotten."""
+
+import os
+import shutil
+from contextlib import suppress
+
+import pytest
+
+from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
+from kalmap_cli.local.data_dir import DataDirectory
+
+
+@pytest.fixture
+def used(tmp_path):
+    """A data directory with something in it."""
+    with DataDirectory(tmp_path / "data") as data:
+        (data.cloud / "s3" / "kept").write_text("earlier")
+    return tmp_path / "data"
+
+
+def kept(directory):
+    with DataDirectory(directory) as data:
+        return [path.read_text() for path in (data.cloud / "s3").iterdir()]
+
+
+def test_fresh_begins_with_nothing_and_what_was_there_comes_back(used):
+    with DataDirectory(used, fresh=True) as data:
+        assert list((data.cloud / "s3").iterdir()) == []
+        (data.cloud / "s3" / "new").write_text("never accepted")
+    assert kept(used) == ["earlier"]
+
+
+def test_fresh_forgets_what_was_there_once_it_is_told_to(used):
+    with DataDirectory(used, fresh=True) as data:
+        (data.cloud / "s3" / "new").write_text("accepted")
+        data.forget_what_was_set_aside()
+        data.forget_what_was_set_aside()
+    assert kept(used) == ["accepted"]
+    assert sorted(path.name for path in used.iterdir()) == ["cloud", "kalmap.json", "lock"]
+
+
+@pytest.mark.parametrize("call", range(1, 12))
+def test_a_kill_between_any_two_steps_of_fresh_leaves_the_earlier_or_the_new(
+    used, monkeypatch, call
+):
+    class Killed(BaseException):
+        pass
+
+    def killing(inner):
+        def step(*arguments, **named):
+            nonlocal call
+            call -= 1
+            if call == 0:
+                raise Killed
+            return inner(*arguments, **named)
+
+        return step
+
+    data = DataDirectory(used, fresh=True)
+    accepted = False
+    with monkeypatch.context() as patch, suppress(Killed):
+        for name in ("rename", "mkdir", "unlink", "rmdir"):
+            patch.setattr(os, name, killing(getattr(os, name)))
+        data.__enter__()
+        (data.cloud / "s3" / "new").write_text("accepted")
+        accepted = True
+        data.forget_what_was_set_aside()
+    data._release()
+    assert kept(used) in ([["earlier"], ["accepted"]] if accepted else [["earlier"]])
+
+
+def test_a_directory_that_was_replaced_is_noticed_and_not_touched(used, tmp_path):
+    data = DataDirectory(used).__enter__()
+    assert not data.replaced
+    used.rename(tmp_path / "moved")
+    assert data.replaced
+    shutil.copytree(tmp_path / "moved", used)
+    assert data.replaced
+    (used / "cloud" / "tmp").mkdir(exist_ok=True)
+    with pytest.raises(RunFailed, match="was removed or replaced"):
+        data.__exit__(None, None, None)
+    assert (used / "cloud" / "tmp").exists()
+
+
+@pytest.mark.parametrize("mark", ["", "garbage", "[]", "{}", '{"kalmap_data_directory": "x"}'])
+def test_a_damaged_mark_is_refused_and_left(used, mark):
+    (used / "kalmap.json").write_text(mark)
+    with pytest.raises(Damaged, match="kalmap"):
+        DataDirectory(used).__enter__()
+    assert (used / "kalmap.json").read_text() == mark
+
+
+def test_a_kill_before_the_mark_was_written_leaves_a_directory_that_can_be_used(tmp_path):
+    (tmp_path / "lock").touch()
+    assert kept(tmp_path) == []
+    (tmp_path / "kalmap.json").unlink()
+    with pytest.raises(WrongUsage, match="holds other things"):
+        kept(tmp_path)
