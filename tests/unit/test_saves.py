@@ -144,6 +144,10 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_one_before(cloud):
     assert files_of(cloud / "saves" / "000003") == dict(SECOND)
 
 
+def changes_of(folder):
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:100])
 
@@ -169,11 +173,11 @@ def test_damage_of_any_file_of_a_save_is_named_with_a_way_on_that_works(cloud, d
         shutil.rmtree(cloud.parent)
         shutil.copytree(whole, cloud.parent)
         damage(cloud / name)
-        as_it_was = {path: path.stat() for path in cloud.rglob("*")}
+        as_it_was = changes_of(cloud)
         with pytest.raises(Damaged) as refused:
             saves.newest(cloud)
         assert str(cloud / name) in str(refused.value)
-        assert {path: path.stat() for path in cloud.rglob("*")} == as_it_was
+        assert changes_of(cloud) == as_it_was
         _, _, command = str(refused.value).partition("mv ")
         moved, aside = command.strip("'").split("' '")
         Path(moved).rename(aside)
