@@ -15,6 +15,7 @@ examples:
   kalmap run january.csv february.csv.gz --out results --profile body-weight
   kalmap status
   kalmap retry 3f9a
+  kalmap results 3f9a --out again
   kalmap states --user u-17
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_status(commands)
     _add_retry(commands)
+    _add_results(commands)
     _add_states(commands)
     _add_serve(commands)
     _add_simulate(commands)
@@ -205,14 +207,34 @@ def _retry(arguments: argparse.Namespace) -> int:
     return retry(arguments, path, stack)
 
 
+def _add_results(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "results",
+        "fetch a batch's results once more",
+        "  kalmap results 3f9a\n  kalmap results 3f9a --out again --stack kalmap",
+    )
+    parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
+    _add_out(parser)
+    _add_place(parser)
+    parser.set_defaults(command=_results)
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.results import results  # noqa: PLC0415
+
+    path, stack = _place_with_batches(arguments)
+    return results(arguments.batch, arguments.out, path, stack)
+
+
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("kalmap-out"),
         metavar="DIR",
         help="gets results.jsonl, unreadable.jsonl and summary.json, and where there is something "
-        "to tell, failed.jsonl and revisions.jsonl (default: kalmap-out)",
+        "to tell, failed.jsonl and revisions.jsonl; never takes the place of another batch's "
+        "(default: a folder for each batch in kalmap-out, and a link to it, kalmap-out/latest)",
     )
 
 

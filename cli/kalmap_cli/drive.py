@@ -1,25 +1,25 @@
-"""Drive a deployed stack: upload, start, watch, fetch. The same on AWS and on the local cloud."""
+"""Drive a deployed stack: upload, start, watch, stop. The same on AWS and on the local cloud."""
 
 import contextlib
 import json
-import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from kalmap.results.merge import kept, merge, unreadable
 from kalmap.store.objects import Objects
-from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.given_names import GivenNames, keep_names, printable
+from kalmap_cli.exits import WrongUsage
+from kalmap_cli.given_names import keep_names, printable
 from kalmap_cli.local.clients import Clients
 
 _HISTORY_PAGE = 100
 #: The state whose output says where the batch's objects lie.
 _FIRST_STATE = "IdentifyBatch"
+#: From here on states are written.
+_WRITING_STATE = "WriteStates"
 
 
 class Stack(NamedTuple):
@@ -56,21 +56,8 @@ class Ended(NamedTuple):
     prefix: str | None
     """Where the batch's objects lie; None where it failed before it had any."""
     batch_id: str | None
-
-
-class Fetched(NamedTuple):
-    """What was written into the output directory; None for a file that does not exist."""
-
-    results: Path | None
-    unreadable: Path | None
-    unreadable_lines: int
-    summary: Path | None
-    failed: Path | None
-    """The measurements that failed, to be run again."""
-    revisions: Path | None
-    """What this batch's late readings changed about earlier ones."""
-    content: dict[str, Any]
-    """Of the summary."""
+    ran_before: bool = False
+    """Another execution has this very batch, or had it: this one did nothing."""
 
 
 def find_stack(clients: Clients, name: str) -> Stack:
@@ -118,23 +105,26 @@ def upload(clients: Clients, stack: Stack, files: Sequence[Path]) -> str:
     return prefix
 
 
-def start(clients: Clients, stack: Stack, batch: Mapping[str, Any]) -> str:
+def new_execution(stack: Stack) -> str:
+    """The ARN of an execution that is still to be started, under a new name."""
+    *place, _, machine = stack.state_machine.split(":")[:7]
+    return ":".join((*place, "execution", machine, f"run-{uuid.uuid4().hex}"))
+
+
+def start(clients: Clients, stack: Stack, batch: Mapping[str, Any], execution: str) -> None:
     """Start a batch.
 
     Args:
         clients: of the cloud to run it on.
         stack: the deployed stack.
         batch: the execution's input.
-
-    Returns:
-        The execution's ARN.
+        execution: its ARN, from `new_execution`.
     """
-    started = clients("stepfunctions").start_execution(
+    clients("stepfunctions").start_execution(
         stateMachineArn=stack.state_machine,
-        name=f"run-{uuid.uuid4().hex}",
+        name=execution.rpartition(":")[2],
         input=json.dumps(batch),
     )
-    return str(started["executionArn"])
 
 
 def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progress]:
@@ -215,7 +205,8 @@ def ended(clients: Clients, execution: str) -> Ended:
     if found["status"] == "SUCCEEDED":
         if "summary" in json.loads(found.get("output") or "{}"):
             return Ended(True, "", prefix, batch_id)
-        return Ended(False, "Another execution has already run this batch.", prefix, batch_id)
+        reason = "Another execution has already run this batch."
+        return Ended(False, reason, prefix, batch_id, ran_before=True)
     return Ended(False, _sentence(found), prefix, batch_id)
 
 
@@ -246,70 +237,16 @@ def _sentence(execution: Mapping[str, Any]) -> str:
     return f"The execution ended as {execution['status']}{f' ({error})' if error else ''}."
 
 
-def stop(clients: Clients, execution: str) -> None:
-    """Stop an execution; one that has ended is left as it is."""
-    # Best effort at Ctrl-C: whatever goes wrong here, the local cloud is stopped next.
-    with contextlib.suppress(ClientError, BotoCoreError):
-        clients("stepfunctions").stop_execution(
+def stop(clients: Clients, execution: str) -> bool:
+    """Stop an execution; one that has ended, or never started, is left as it is.
+
+    Returns:
+        Whether it had begun to write states.
+    """
+    steps = clients("stepfunctions")
+    with contextlib.suppress(steps.exceptions.ExecutionDoesNotExist):
+        steps.stop_execution(
             executionArn=execution, error="Interrupted", cause="kalmap run was interrupted."
         )
-
-
-def fetch(clients: Clients, stack: Stack, prefix: str, out: Path) -> Fetched:
-    """Write a batch's results, unreadable records and summary into a directory.
-
-    Each file appears whole or not at all; one of an earlier batch is replaced, or removed
-    where this batch has none.
-
-    Raises:
-        RunFailed: The directory cannot be written to.
-    """
-    objects = Objects(clients("s3"), stack.bucket)
-    try:
-        results = _write(out / "results.jsonl", merge(objects, prefix))
-        refused = _write(
-            out / "unreadable.jsonl", GivenNames(objects).in_lines(unreadable(objects, prefix))
-        )
-        summary = objects.find(f"{prefix}/summary.json")
-        content: dict[str, Any] = json.loads(summary) if summary else {}
-        pretty = json.dumps(content, indent=2).encode()
-        written = _write(out / "summary.json", [pretty] if summary else [])
-        failed = _write(out / "failed.jsonl", kept(objects, prefix, "failed"))
-        revisions = _write(out / "revisions.jsonl", kept(objects, prefix, "revisions"))
-        for name, lines in (
-            ("results.jsonl", results),
-            ("summary.json", written),
-            ("failed.jsonl", failed),
-            ("revisions.jsonl", revisions),
-        ):
-            if not lines:
-                (out / name).unlink()
-    except OSError as error:
-        raise RunFailed(
-            f"The results could not be written to {out}: {error.strerror or error}. The batch "
-            f"itself has ended."
-        ) from error
-    return Fetched(
-        results=out / "results.jsonl" if results else None,
-        unreadable=out / "unreadable.jsonl",
-        unreadable_lines=refused,
-        summary=out / "summary.json" if written else None,
-        failed=out / "failed.jsonl" if failed else None,
-        revisions=out / "revisions.jsonl" if revisions else None,
-        content=content,
-    )
-
-
-def _write(path: Path, lines: Iterable[bytes]) -> int:
-    """Write lines to a file by way of another; returns how many there were."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    count = 0
-    try:
-        with temporary.open("wb") as file:
-            for line in lines:
-                file.write(line.rstrip(b"\n") + b"\n")
-                count += 1
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+        return any(entry.state == _WRITING_STATE for entry, _ in _entered(steps, execution, 0))
+    return False

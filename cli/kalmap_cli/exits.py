@@ -1,7 +1,10 @@
-"""How the command line ends: 0 done, 1 the work failed, 2 wrong usage.
+"""How the command line ends: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 
 Each exception's message is the sentence that the user reads on stderr.
 """
+
+from types import TracebackType
+from typing import Self
 
 DONE = 0
 FAILED = 1
@@ -24,6 +27,31 @@ class Interrupted(KeyboardInterrupt):
 
 class Damaged(WrongUsage):
     """A file of the data directory is not what kalmap wrote: exit 2, and it is left as it is."""
+
+
+class HowFar:
+    """How far a command has come: what is true of its work when Ctrl-C comes now.
+
+    Use as a context manager around the work.
+
+    Args:
+        sentence: what is true at first; the command changes it as it goes.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is KeyboardInterrupt:
+            raise Interrupted(f"Interrupted. {self.sentence}") from error
 
 
 def as_sentence(error: Exception | str) -> str:

@@ -1,103 +1,124 @@
-"""Follow a batch from its start to its files, and say what came out."""
+"""Follow a batch from its start to its files, and say how far it came when Ctrl-C ends it."""
 
-import json
-import sys
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from kalmap.outcome import Reason
+from botocore.exceptions import BotoCoreError, ClientError
+
+from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
 from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed
-from kalmap_cli.exits import DONE, RunFailed
+from kalmap_cli.exits import HowFar, Interrupted, RunFailed
 from kalmap_cli.given_names import GivenNames
-from kalmap_cli.screen import ID_SHOWN, Screen, print_summary
+from kalmap_cli.results_folder import Fetched, fetch
+from kalmap_cli.screen import ID_SHOWN, Screen
 from kalmap_cli.target import Target
 
-#: As many of the records that could not be read are shown on the screen.
-_SHOWN = 3
+#: What is true until a batch was started.
+NOT_STARTED = "Nothing was started."
+
+
+class Followed(NamedTuple):
+    """A batch that was followed to its end."""
+
+    ended: drive.Ended
+    fetched: Fetched | None
+    """None where it has left no results."""
+    options: str
+    """Of the place where it ran."""
 
 
 def follow(
-    screen: Screen, place: Target, batch: Mapping[str, Any], out: Path
-) -> tuple[drive.Fetched | None, drive.Ended]:
+    screen: Screen, place: Target, batch: Mapping[str, Any], out: Path | None, how_far: HowFar
+) -> Followed:
     """Start a batch, show its progress to its end, and fetch what came out.
 
     Args:
         screen: shows the progress.
         place: where to run it.
         batch: the execution's input.
-        out: the output directory.
-    """
-    execution = drive.start(place.clients, place.stack, batch)
-    try:
-        for progress in drive.watch(place.clients, execution, place.interval):
-            screen.show(progress)
-    except KeyboardInterrupt:
-        screen.note("Stopping the batch")
-        drive.stop(place.clients, execution)
-        raise
-    ended = drive.ended(place.clients, execution)
-    names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
-    ended = ended._replace(reason=names.in_text(ended.reason))
-    if ended.prefix is None:
-        return None, ended
-    screen.note("Fetching the results")
-    return drive.fetch(place.clients, place.stack, ended.prefix, out), ended
-
-
-def report(fetched: drive.Fetched | None, ended: drive.Ended) -> int:
-    """Print the summary and where everything is.
-
-    Returns:
-        The exit code.
+        out: the output directory; None for one of the batch's own.
+        how_far: is told how far the batch has come.
 
     Raises:
-        RunFailed: The batch failed.
+        RunFailed: The batch has ended, and its results could not be written.
     """
-    if fetched is not None:
-        _print_fetched(fetched)
-    if not ended.succeeded:
-        raise RunFailed(f"The batch failed: {as_typed(ended.reason)}")
-    return DONE
+    execution = drive.new_execution(place.stack)
+    try:
+        drive.start(place.clients, place.stack, batch, execution)
+        for progress in drive.watch(place.clients, execution, place.interval):
+            screen.show(progress)
+        names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
+        ended = drive.ended(place.clients, execution)
+        ended = ended._replace(reason=names.in_text(ended.reason))
+        how_far.sentence = _fate(place, ended)
+    except KeyboardInterrupt as error:
+        screen.interrupt("Stopping the batch")
+        raise Interrupted(f"Interrupted. {_stop(place, execution)}") from error
+    if ended.ran_before:
+        ended = _before(place, ended)
+    if ended.prefix is None:
+        return Followed(ended, None, place.options)
+    screen.note("Fetching the results")
+    try:
+        fetched = fetch(Objects(place.clients("s3"), place.stack.bucket), ended.prefix, out)
+    except RunFailed as error:
+        raise RunFailed(f"{error} {how_far.sentence}") from error
+    if fetched:
+        how_far.sentence = f"{_ended(ended)} Its results are in {fetched.summary.parent}."
+    return Followed(ended, fetched, place.options)
 
 
-def _print_fetched(fetched: drive.Fetched) -> None:
-    if fetched.content:
-        print_summary(fetched.content)
-    lines = fetched.unreadable_lines
-    print(f"results     {fetched.results or 'none'}")
-    print(f"unreadable  {fetched.unreadable} ({lines:,} line{'' if lines == 1 else 's'})")
-    for record in _first_lines(fetched.unreadable):
-        print(f"            {record['file']} line {record['line']}: {record['detail']}")
-    if lines > _SHOWN:
-        print(f"            and {lines - _SHOWN:,} more")
-    print(f"summary     {fetched.summary or 'none'}")
-    if fetched.revisions:
-        print(f"revised     {fetched.revisions}: earlier readings judged anew")
-    if fetched.failed:
-        print(f"failed      {fetched.failed}; {_remedy(fetched.content)}")
-    if fetched.content.get("status") == "rehearsed":
-        print("This was a rehearsal: no state was written.")
-    sys.stdout.flush()
+def _stop(place: Target, execution: str) -> str:
+    """Stop a batch; says what is true of it then."""
+    try:
+        wrote = drive.stop(place.clients, execution)
+        ended = drive.ended(place.clients, execution)
+        record = _record(place, ended.batch_id)
+    except (BotoCoreError, ClientError):
+        return (
+            f"The cloud does not answer whether the batch was stopped; "
+            f"`kalmap status{place.options}` lists how batches ended."
+        )
+    if record is None:
+        return "The batch was stopped before it had begun; no state was written."
+    if ended.succeeded or ended.ran_before:
+        return _fate(place, ended)
+    short = record["batch_id"]["S"][:ID_SHOWN]
+    again = f"`kalmap retry {short}{place.options}` runs it again"
+    if wrote:
+        return (
+            f"Batch {short} was stopped while it wrote states, and some may have been written; "
+            f"{again}, and what was written counts once."
+        )
+    return f"Batch {short} was stopped before it wrote any state; {again}."
 
 
-def _first_lines(unreadable: Path | None) -> list[dict[str, Any]]:
-    if unreadable is None:
-        return []
-    with unreadable.open("rb") as file:
-        return [json.loads(line) for line in islice(file, _SHOWN)]
+def _record(place: Target, batch_id: str | None) -> dict[str, Any] | None:
+    records = BatchRecords(place.clients("dynamodb"), place.stack.batches_table)
+    return records.get(batch_id) if batch_id else None
 
 
-def _remedy(summary: Mapping[str, Any]) -> str:
-    """What to type for the readings that failed."""
-    reasons = (summary.get("readings") or {}).get("failed") or {}
-    changed = Reason.PROFILE_CHANGED.label
-    # A retry takes the profile and options of its batch: it would find the same states.
-    adopt = "`kalmap run FILE --adopt-profile` goes on from the states of the profile before"
-    if set(reasons) == {changed}:
-        return adopt
-    again = f"`kalmap retry {summary.get('batch_id', 'BATCH')[:ID_SHOWN]}` runs them again"
-    return f"{again}; {adopt}" if changed in reasons else again
+def _before(place: Target, ended: drive.Ended) -> drive.Ended:
+    """The end of the execution that ran this batch before, where it succeeded."""
+    record = _record(place, ended.batch_id)
+    if record is None or record["status"]["S"] != "SUCCEEDED":
+        return ended
+    return ended._replace(succeeded=True, reason="", prefix=record["prefix"]["S"])
+
+
+def _fate(place: Target, ended: drive.Ended) -> str:
+    """How a batch ended, and how to get at its results."""
+    if ended.batch_id is None:
+        return _ended(ended)
+    fetch_them = f"`kalmap results {ended.batch_id[:ID_SHOWN]}{place.options} --out DIR`"
+    return f"{_ended(ended)} {fetch_them} fetches its results."
+
+
+def _ended(ended: drive.Ended) -> str:
+    batch = f"Batch {ended.batch_id[:ID_SHOWN]}" if ended.batch_id else "The batch"
+    if ended.succeeded:
+        return f"{batch} has succeeded, and what it wrote is stored."
+    return f"{batch} has failed: {as_typed(ended.reason)}"

@@ -1,7 +1,6 @@
 """What the user names on the command line, checked before anything is started."""
 
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +72,3 @@ def read_profile(given: str | None) -> str | dict[str, Any]:
 def _as_json(profile: Profile) -> dict[str, Any]:
     content: dict[str, Any] = msgspec.to_builtins(profile)
     return content
-
-
-def check_output(out: Path) -> None:
-    """Make the output directory, and see that files can be written into it.
-
-    Raises:
-        WrongUsage: They cannot.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".kalmap-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise WrongUsage(
-            f"The output directory {out} cannot be written to: {error.strerror or error}. "
-            f"Name another one with --out."
-        ) from error

@@ -47,7 +47,7 @@ class Screen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close_state()
+        self._close_state(unfinished=error is not None)
         self._note = ""
         if self._live:
             self._live.stop()
@@ -60,6 +60,11 @@ class Screen:
         if not self._live:
             self._print(text)
 
+    def interrupt(self, text: str) -> None:
+        """Say what is being done about an interrupted batch; its step stays unfinished."""
+        self._close_state(unfinished=True)
+        self.note(text)
+
     def show(self, progress: Progress) -> None:
         """Show where the batch is."""
         self._note = ""
@@ -69,13 +74,15 @@ class Screen:
         self._close_state(progress.entered)
         self._states.append(_Entry(progress))
 
-    def _close_state(self, left: float | None = None) -> None:
+    def _close_state(self, left: float | None = None, *, unfinished: bool = False) -> None:
         if self._states and self._states[-1].seconds is None:
             entry = self._states[-1]
             # By the cloud's clock where it tells: looking now and then is less exact.
             entry.seconds = entry.so_far if left is None else left - entry.progress.entered
+            entry.unfinished = unfinished
             if not self._live:
-                self._print(f"  {entry.progress.state}{entry.items()} {entry.seconds:.1f} s")
+                ended = ", not finished" if unfinished else ""
+                self._print(f"  {entry.progress.state}{entry.items()} {entry.seconds:.1f} s{ended}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
@@ -86,6 +93,8 @@ class Screen:
             mark: Any = Spinner("dots") if entry.seconds is None else Text("✓", "green")
             if entry.progress.failed:
                 mark = Text("✗", "red")
+            if entry.unfinished:
+                mark = Text("■", "yellow")
             seconds = entry.so_far if entry.seconds is None else entry.seconds
             table.add_row(mark, entry.progress.state, entry.items().strip(), f"{seconds:.1f} s")
         if self._note:
@@ -100,6 +109,7 @@ class _Entry:
         self.progress = progress
         self.began = time.monotonic()
         self.seconds: float | None = None
+        self.unfinished = False
 
     @property
     def so_far(self) -> float:

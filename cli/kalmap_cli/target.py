@@ -1,6 +1,7 @@
 """Where batches run: a deployed stack on AWS, or the local cloud of a data directory."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from kalmap_cli import drive
 from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.local.clients import Clients
 from kalmap_cli.local.cloud import LocalCloud
-from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.data_dir import DataDirectory, default_path
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.screen import Screen
 
@@ -34,6 +35,8 @@ class Target(NamedTuple):
     stack: drive.Stack
     interval: float
     """Seconds between two looks at a batch."""
+    options: str
+    """What a command needs on the command line to run in the same place, with a space before it."""
 
 
 @contextmanager
@@ -50,7 +53,8 @@ def target(
     """
     if stack is not None:
         clients = aws_clients()
-        yield Target(clients, drive.find_stack(clients, stack), _AWS_INTERVAL)
+        options = f" --stack {shlex.quote(stack)}"
+        yield Target(clients, drive.find_stack(clients, stack), _AWS_INTERVAL, options)
         return
     if data_dir is None:
         raise AssertionError("neither a data directory nor a stack was given")
@@ -62,7 +66,8 @@ def target(
             if deploy(cloud.clients, parameters, say=say):
                 cloud.save()
             try:
-                yield Target(cloud.clients, drive.find_stack(cloud.clients, STACK), _LOCAL_INTERVAL)
+                found = drive.find_stack(cloud.clients, STACK)
+                yield Target(cloud.clients, found, _LOCAL_INTERVAL, _options(data_dir))
                 data.forget_what_was_set_aside()
             except BotoCoreError as error:
                 if cloud.running:
@@ -71,6 +76,10 @@ def target(
                     f"The local cloud ended unexpectedly; its log is {cloud.log}. Nothing that "
                     f"it had stored is lost; run the same command again."
                 ) from error
+
+
+def _options(data_dir: Path) -> str:
+    return "" if data_dir == default_path() else f" --data-dir {shlex.quote(str(data_dir))}"
 
 
 def _nothing(_: str) -> None:

@@ -40,7 +40,7 @@ def ran(shared, tmp_path_factory):
     (directory / "bad.jsonl").write_bytes(b"\n".join(line for line, _ in LINES) + b"\n")
     outcome = shared.run("bad.jsonl", cwd=directory)
     assert outcome.code == 0, outcome.err
-    return directory / "kalmap-out", outcome.out
+    return directory / "kalmap-out" / "latest", outcome.out
 
 
 def lines(path):

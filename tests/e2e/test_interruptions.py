@@ -1,6 +1,9 @@
-"""A run that is interrupted, killed or doubled: nothing left running, states intact."""
+"""A run that is interrupted, killed or doubled: nothing left running, states intact, no lie told."""
 
+import fcntl
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -48,20 +51,40 @@ def statuses(directory):
 
 
 @contextmanager
-def a_run_that_has_left(directory, state):
-    """A second batch in progress, given as soon as it says that it has left a state."""
-    process = start("run", "second.jsonl", cwd=directory)
+def a_run_that_says(directory, beginning, *more):
+    """A second batch in progress, given as soon as it prints a line that begins so."""
+    process = start("run", "second.jsonl", *more, cwd=directory)
     assert process.stderr
     try:
         for line in process.stderr:
-            if line.startswith(f"  {state} "):
+            if line.startswith(beginning):
                 break
         else:
-            pytest.fail(f"the run never said {state}")
+            pytest.fail(f"the run never said {beginning}")
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def a_run_that_has_left(directory, state):
+    """A second batch in progress, given as soon as it says that it has left a state."""
+    return a_run_that_says(directory, f"  {state} ")
+
+
+def interrupted(process, number=signal.SIGINT):
+    """Interrupt a command; gives the last sentence, and the line before it."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    return err.splitlines()[-1], err.splitlines()[:-1]
+
+
+def typed(sentence):
+    """The command that a sentence names."""
+    [command] = re.findall(r"`kalmap ([^`]*)`", sentence)
+    return command.split()
 
 
 def ports_of(directory):
@@ -91,6 +114,13 @@ def wait_until_gone(directory, seconds):
         time.sleep(0.05)
 
 
+def assert_both_files_count_once(directory):
+    profile = builtin_profile("body-weight")
+    first = fold_files(profile, [directory / "first.jsonl"])
+    both = fold_files(profile, [directory / "second.jsonl"], first)
+    assert stored(states(directory)) == both
+
+
 def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
     before = states(directory)
     with a_run_that_has_left(directory, "PlanShards") as process:
@@ -103,15 +133,56 @@ def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
         assert other.code == 2
         assert f"in use by another kalmap command (process {process.pid})" in other.err
 
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Traceback" not in err
-    assert "Interrupted" in err.splitlines()[-1]
+        said, steps = interrupted(process)
+    assert "was stopped before it wrote any state" in said
+    assert typed(said)[0] == "retry"
+    assert any(line.endswith(", not finished") for line in steps)
     assert processes_of(directory / ".kalmap") == []
     assert is_free(ports[0])
     assert states(directory) == before
     assert "running" not in statuses(directory)
+
+
+def test_what_is_interrupted_before_a_batch_started_nothing(directory):
+    before = statuses(directory)
+    with a_run_that_says(directory, "Starting the local cloud", "--out", "never") as process:
+        said, _ = interrupted(process, signal.SIGTERM)
+    assert said == "kalmap: Interrupted. Nothing was started."
+    assert not (directory / "never").exists()
+    assert statuses(directory) == before
+
+
+def test_what_is_interrupted_while_it_writes_says_so_and_is_run_again_as_the_sentence_says(
+    directory,
+):
+    with a_run_that_has_left(directory, "AggregateResults") as process:
+        said, _ = interrupted(process)
+    assert "was stopped while it wrote states, and some may have been written" in said
+    again = kalmap(*typed(said), cwd=directory)
+    assert again.code == 0, again.err
+    assert_both_files_count_once(directory)
+
+
+def test_what_is_interrupted_after_its_end_has_succeeded_and_its_results_can_be_had(directory):
+    (directory / "held").mkdir()
+    held = os.open(directory / "held", os.O_RDONLY)
+    # Who writes into a folder waits for the one who does.
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with a_run_that_says(directory, "Fetching the results", "--out", "held") as process:
+        time.sleep(0.3)
+        said, _ = interrupted(process)
+    os.close(held)
+    assert "has succeeded, and what it wrote is stored" in said
+    assert list((directory / "held").iterdir()) == []
+    assert_both_files_count_once(directory)
+
+    listed = kalmap("status", typed(said)[1], cwd=directory)
+    assert typed(listed.out) == typed(said)
+    fetched = kalmap(*typed(said), cwd=directory)
+    assert fetched.code == 0, fetched.err
+    summary = json.loads((directory / "DIR" / "summary.json").read_text())
+    lines = (directory / "DIR" / "results.jsonl").read_bytes().splitlines()
+    assert len(lines) == summary["readings"]["received"] > 0
 
 
 def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(directory):
@@ -124,10 +195,7 @@ def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(di
     assert again.code == 0, again.err
     assert "running" not in statuses(directory)
     # Whoever was written before the kill was written once and as a whole.
-    profile = builtin_profile("body-weight")
-    first = fold_files(profile, [directory / "first.jsonl"])
-    both = fold_files(profile, [directory / "second.jsonl"], first)
-    assert stored(states(directory)) == both
+    assert_both_files_count_once(directory)
 
 
 def test_a_local_cloud_that_is_killed_ends_the_run_with_a_sentence_and_the_next_one_works(

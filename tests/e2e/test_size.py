@@ -75,7 +75,7 @@ def test_twenty_thousand_readings_of_a_thousand_users(tmp_path, capsys):
     assert process.returncode == 0, out + err
     peak.join(5)
 
-    summary = json.loads((tmp_path / "kalmap-out" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "kalmap-out" / "latest" / "summary.json").read_text())
     assert summary["readings"]["received"] == received
     assert summary["database"]["write_units"] == summary["users"]["changed"]
     handlers = sum(summary["time"]["phases"].values())

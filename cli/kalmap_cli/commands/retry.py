@@ -3,12 +3,15 @@
 import argparse
 from pathlib import Path
 
+from kalmap.store.objects import Objects
 from kalmap_cli.batch_options import moment_options
 from kalmap_cli.commands.status import find_batch
-from kalmap_cli.follow import follow, report
-from kalmap_cli.inputs import check_output
-from kalmap_cli.screen import Screen
-from kalmap_cli.target import target
+from kalmap_cli.exits import DONE, HowFar
+from kalmap_cli.follow import NOT_STARTED, follow
+from kalmap_cli.report import report
+from kalmap_cli.results_folder import check_folder
+from kalmap_cli.screen import ID_SHOWN, Screen
+from kalmap_cli.target import Target, target
 
 
 def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
@@ -24,13 +27,26 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
 
     Raises:
         WrongUsage: There is no such batch, or an option is wrong.
-        RunFailed: It has nothing to run again, or failed once more.
+        RunFailed: It failed once more.
     """
     options, out = moment_options(arguments), arguments.out
-    check_output(out)
-    with Screen() as screen, target(screen, data_dir, stack) as place:
+    check_folder(out)
+    with (
+        HowFar(NOT_STARTED) as how_far,
+        Screen() as screen,
+        target(screen, data_dir, stack) as place,
+    ):
         found = find_batch(place, arguments.batch)
-        batch = {"retry_of": str(found["batch_id"])} | options
-        fetched, ended = follow(screen, place, batch, out)
+        batch_id = str(found["batch_id"])
+        if found["status"] == "SUCCEEDED" and not _has_failed(place, str(found["prefix"])):
+            print(f"Nothing to run again: batch {batch_id[:ID_SHOWN]} has no failed reading.")
+            return DONE
+        batch = {"retry_of": batch_id} | options
+        followed = follow(screen, place, batch, out, how_far)
         screen.note("Saving" if stack is None else "Done")
-    return report(fetched, ended)
+    return report(followed)
+
+
+def _has_failed(place: Target, prefix: str) -> bool:
+    objects = Objects(place.clients("s3"), place.stack.bucket)
+    return any(True for _ in objects.keys(f"{prefix}/failed/"))

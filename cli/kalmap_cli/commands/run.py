@@ -5,8 +5,11 @@ from pathlib import Path
 
 from kalmap_cli import drive
 from kalmap_cli.batch_options import batch_options
-from kalmap_cli.follow import follow, report
-from kalmap_cli.inputs import check_input, check_output
+from kalmap_cli.exits import HowFar
+from kalmap_cli.follow import NOT_STARTED, follow
+from kalmap_cli.inputs import check_input
+from kalmap_cli.report import report
+from kalmap_cli.results_folder import check_folder
 from kalmap_cli.screen import Screen
 from kalmap_cli.target import target
 
@@ -30,11 +33,15 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
     for file in files:
         check_input(file)
     options = batch_options(arguments)
-    check_output(out)
-    with Screen() as screen, target(screen, data_dir, stack, fresh=arguments.fresh) as place:
+    check_folder(out)
+    with (
+        HowFar(NOT_STARTED) as how_far,
+        Screen() as screen,
+        target(screen, data_dir, stack, fresh=arguments.fresh) as place,
+    ):
         screen.note(f"Uploading {len(files)} file{'s' if len(files) > 1 else ''}")
         prefix = drive.upload(place.clients, place.stack, files)
         source = {"bucket": place.stack.bucket, "prefix": prefix}
-        fetched, ended = follow(screen, place, {"source": source} | options, out)
+        followed = follow(screen, place, {"source": source} | options, out, how_far)
         screen.note("Saving" if stack is None else "Done")
-    return report(fetched, ended)
+    return report(followed)

@@ -34,7 +34,7 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
 
 
 def find_batch(place: Target, beginning: str) -> dict[str, Any]:
-    """The record of the one batch whose id begins so.
+    """The record of the one batch whose id begins so, with its fate.
 
     Raises:
         WrongUsage: There is none, or there are several.
@@ -45,7 +45,7 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
             f"{'Several batches begin' if matching else 'There is no batch that begins'} "
             f"with {beginning}. `kalmap status` lists them."
         )
-    return matching[0]
+    return _with_fate(place, matching[0])
 
 
 def _batches(place: Target) -> list[dict[str, Any]]:
@@ -123,3 +123,7 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
     if found:
         console.print()
         print_summary(json.loads(found))
+        short = str(item["batch_id"])[:ID_SHOWN]
+        console.print(
+            f"`kalmap results {short}{place.options} --out DIR` fetches its results.", markup=False
+        )

@@ -1,0 +1,86 @@
+"""Say what came out of a batch, and where its files are."""
+
+import json
+import sys
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kalmap.outcome import Reason
+from kalmap_cli.batch_options import as_typed
+from kalmap_cli.exits import DONE, RunFailed
+from kalmap_cli.follow import Followed
+from kalmap_cli.results_folder import Fetched
+from kalmap_cli.screen import ID_SHOWN, print_summary
+
+#: As many of the records that could not be read are shown on the screen.
+_SHOWN = 3
+
+
+def report(followed: Followed) -> int:
+    """Print the summary and where everything is.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RunFailed: The batch failed.
+    """
+    ended, fetched, options = followed
+    if fetched is not None:
+        print_fetched(fetched, options)
+    if ended.succeeded and ended.ran_before:
+        print("This very batch had run before, and was not run again: these are its results.")
+    elif fetched is not None and _all_known(fetched.content):
+        print("Every reading had been counted by earlier batches: no state has changed.")
+    sys.stdout.flush()
+    if not ended.succeeded:
+        raise RunFailed(f"The batch failed: {as_typed(ended.reason)}")
+    return DONE
+
+
+def print_fetched(fetched: Fetched, options: str) -> None:
+    """Print a batch's summary and where its files are.
+
+    Args:
+        fetched: what was written.
+        options: of the place where it ran.
+    """
+    print_summary(fetched.content)
+    lines = fetched.unreadable_lines
+    print(f"results     {fetched.results or 'none'}")
+    print(f"unreadable  {fetched.unreadable} ({lines:,} line{'' if lines == 1 else 's'})")
+    for record in _first_lines(fetched.unreadable):
+        print(f"            {record['file']} line {record['line']}: {record['detail']}")
+    if lines > _SHOWN:
+        print(f"            and {lines - _SHOWN:,} more")
+    print(f"summary     {fetched.summary}")
+    if fetched.revisions:
+        print(f"revised     {fetched.revisions}: earlier readings judged anew")
+    if fetched.failed:
+        print(f"failed      {fetched.failed}; {_remedy(fetched.content, options)}")
+    if fetched.content.get("status") == "rehearsed":
+        print("This was a rehearsal: no state was written.")
+
+
+def _first_lines(unreadable: Path) -> list[dict[str, Any]]:
+    with unreadable.open("rb") as file:
+        return [json.loads(line) for line in islice(file, _SHOWN)]
+
+
+def _remedy(summary: Mapping[str, Any], options: str) -> str:
+    """What to type for the readings that failed."""
+    reasons = (summary.get("readings") or {}).get("failed") or {}
+    changed = Reason.PROFILE_CHANGED.label
+    # A retry takes the profile and options of its batch: it would find the same states.
+    adopt = "`kalmap run FILE --adopt-profile` goes on from the states of the profile before"
+    if set(reasons) == {changed}:
+        return adopt
+    again = f"`kalmap retry {summary['batch_id'][:ID_SHOWN]}{options}` runs them again"
+    return f"{again}; {adopt}" if changed in reasons else again
+
+
+def _all_known(summary: Mapping[str, Any]) -> bool:
+    readings = summary.get("readings") or {}
+    return bool(readings.get("received")) and readings.get("duplicate") == readings["received"]
