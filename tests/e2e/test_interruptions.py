@@ -1,4 +1,4 @@
-"""A run that is interrupted, killed or doubled: nothing left running, states intact, no lie told."""
+"""A run that is interrupted, killed or doubled: nothing left running, states intact, no lies."""
 
 import fcntl
 import json

@@ -25,3 +25,27 @@ def test_states_go_through_a_link_and_into_a_pipe_and_both_stay(shared, tmp_path
     assert (tmp_path / "pipe").read_text() == told
     assert process.wait(30) == 0
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_that_is_run_again_never_takes_the_place_of_its_results(shared, tmp_path):
+    (tmp_path / "in.jsonl").write_text(lines("output-2", days=3))
+    assert shared.run("in.jsonl", "--out", "out", cwd=tmp_path).code == 0
+    before = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    batch = json.loads(before["summary.json"])["batch_id"]
+    refused = shared.run("in.jsonl", "--out", "out", cwd=tmp_path)
+    assert refused.code == 2
+    assert f"already holds the results of batch {batch[:12]}" in refused.err
+
+    # As the sentence says: without --out every batch has a folder of its own.
+    again = shared.run("in.jsonl", cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert "Every reading had been counted by earlier batches: no state has changed." in again.out
+    assert '"level":null' in (tmp_path / "kalmap-out" / "latest" / "results.jsonl").read_text()
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == before
+
+    for out in ("out", "fetched"):
+        fetched = shared.kalmap("results", batch[:12], "--out", out, cwd=tmp_path)
+        assert fetched.code == 0, fetched.err
+        assert {path.name: path.read_text() for path in (tmp_path / out).iterdir()} == before
+    other = shared.kalmap("results", "nothing-begins-so", cwd=tmp_path)
+    assert other.code == 2

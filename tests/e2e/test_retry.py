@@ -43,8 +43,19 @@ def test_a_user_whose_state_is_corrupt_fails_alone_and_is_run_again_once_it_is_m
     assert [r["status"] for r in results] == ["duplicate"] * 2 + ["accepted"] * 2
     assert not (tmp_path / "again" / "failed.jsonl").exists()
 
-    nothing = shared.kalmap("retry", batch[:16], "--out", "again", cwd=tmp_path)
-    assert nothing.code == 1
+    # Once more the same retry: it is that batch, which has run.
+    twice = shared.kalmap("retry", batch[:16], "--out", "twice", cwd=tmp_path)
+    assert twice.code == 0, twice.err
+    assert "had run before" in twice.out
+    assert read(tmp_path / "twice" / "results.jsonl") == results
+
+    retried = json.loads((tmp_path / "again" / "summary.json").read_text())["batch_id"]
+    before = shared.kalmap("status", cwd=tmp_path).out
+    nothing = shared.kalmap("retry", retried, "--out", "nothing", cwd=tmp_path)
+    assert nothing.code == 0, nothing.err
+    assert nothing.out == f"Nothing to run again: batch {retried[:12]} has no failed reading.\n"
+    assert not (tmp_path / "nothing").exists()
+    assert shared.kalmap("status", cwd=tmp_path).out == before
 
 
 def test_a_batch_that_nobody_ran_cannot_be_run_again(shared, tmp_path):
@@ -71,4 +82,4 @@ def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_s
     assert command.split()[2:] == [option]
     adopted = shared.kalmap(*again, option, cwd=tmp_path)
     assert adopted.code == 0, adopted.err
-    assert "failed             0" in adopted.out
+    assert re.search(r"^failed +0$", adopted.out, re.MULTILINE)

@@ -75,7 +75,9 @@ def commands(sentence: Sentence) -> list[str]:
 
 
 def parses(command: str) -> bool:
-    filled = re.sub(r"\{[^}]*\}", "x", command)
+    # Where it runs goes with a command that needs it.
+    placed = re.sub(r"\{[^}]*options\}", " --data-dir x", command)
+    filled = re.sub(r"\{[^}]*\}", "x", placed)
     words = [
         re.sub(r"\b[A-Z]{2,}\b", lambda name: STANDS_FOR.get(name[0], "x"), word)
         for word in shlex.split(filled)
