@@ -61,11 +61,11 @@ def post_batches() -> Response[Any]:
         arn = known.execution_arn or ""
         told = BatchStarted(known.batch_id, known.status, arn, status_url)
         return encoded(told, HTTPStatus.ACCEPTED)
-    batch = Folder.of(work_bucket(), pointer).batch()
+    [first, *_] = Folder.of(work_bucket(), pointer).inputs()
     source = given.get("source") or {}
-    if source.get("key") and batch.objects[0].version_id:
+    if source.get("key") and first.version_id:
         # An object replaced in this moment would be another batch.
-        source["version_id"] = batch.objects[0].version_id
+        source["version_id"] = first.version_id
     started = _step_functions().start_execution(
         stateMachineArn=os.environ["STATE_MACHINE"],
         name=name,

@@ -3,11 +3,19 @@
 import gzip
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.batch.chunks import MAX_GZIP_BYTES, SourceObject, cut, inflated, owned_lines
+from kalmap.batch.chunks import (
+    MAX_GZIP_BYTES,
+    PACKED_BYTES,
+    SourceObject,
+    cut,
+    inflated,
+    owned_lines,
+)
 from kalmap.errors import InvalidInput
 from kalmap.records.measurement import MAX_LINE_BYTES
 
@@ -19,7 +27,9 @@ def source(size, body_start=0, gzipped=False):
 def pieces(data, chunk_bytes, body_start=0):
     item = source(len(data), body_start)
     return [
-        owned_lines(chunk, lambda start, end: data[start:end]) for chunk in cut([item], chunk_bytes)
+        owned_lines(piece, lambda start, end: data[start:end])
+        for chunk in cut([item], chunk_bytes)
+        for piece in chunk.pieces
     ]
 
 
@@ -74,5 +84,32 @@ def test_damaged_gzip_is_named(damage, word):
 def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
     chunks = cut([source(size) for size in sizes], chunk_bytes)
     assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
-    assert sum(chunk.end - chunk.start for chunk in chunks) == sum(sizes)
+    found = [piece for chunk in chunks for piece in chunk.pieces]
+    assert [p.object for p in found if p.start == 0] == [source(size) for size in sizes]
+    assert sum(piece.end - piece.start for piece in found) == sum(sizes)
     assert len(chunks) <= sum(math.ceil(size / chunk_bytes) for size in sizes)
+
+
+def test_small_objects_share_a_chunk_in_their_order_and_large_ones_have_their_own():
+    sizes = [1000] * 5 + [PACKED_BYTES + 1] + [1000] * 3 + [PACKED_BYTES // 2] * 3
+    chunks = cut([source(size) for size in sizes], 4 * PACKED_BYTES)
+    assert [len(chunk.pieces) for chunk in chunks] == [5, 1, 3 + 1, 2]
+    found = [(p.start, p.end) for chunk in chunks for p in chunk.pieces]
+    assert found == [(0, size) for size in sizes]
+
+
+def test_gzipped_objects_share_a_chunk_only_where_they_are_small_inflated_too():
+    small, large = source(1000, gzipped=True), source(PACKED_BYTES // 2, gzipped=True)
+    chunks = cut([small, small, large, large], 4 * PACKED_BYTES)
+    assert [len(chunk.pieces) for chunk in chunks] == [2, 1, 1]
+
+
+def test_ten_thousand_small_objects_are_few_chunks_that_fit_a_payload():
+    columns = ["user_id", "timestamp", "value"]
+    objects = [
+        SourceObject("bucket", f"exports/2026/03/{n:06d}.csv", 900, "e" * 32, "v" * 32, columns)
+        for n in range(10_000)
+    ]
+    chunks = cut(objects, 4 * PACKED_BYTES)
+    assert len(chunks) < 100
+    assert max(len(msgspec.json.encode(chunk)) for chunk in chunks) < 100_000

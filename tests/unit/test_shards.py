@@ -1,6 +1,7 @@
 """Shards: a user is in one, and every reading finds its way back to its place in the input."""
 
 import json
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.parse import parse
-from kalmap.records.shards import SLICE_PLACE, assemble, route, shard_of, slice_places
+from kalmap.records.shards import (
+    CHUNK_START,
+    SLICE_PLACE,
+    assemble,
+    chunk_starts,
+    route,
+    shard_of,
+    slice_places,
+)
 from kalmap.results.lines import encode, encode_measurements, failed_outcomes, iso_timestamps
 from kalmap.results.merge import merge
 
@@ -37,13 +46,16 @@ def sharded(chunks, shards):
         route(parse([encoded(records)], columns=None, profile=PROFILE), number, shards)
         for number, records in enumerate(chunks)
     ]
-    places = slice_places([report for _, report in routed], [0] * len(chunks))
+    reports = [report for _, report in routed]
+    starts = np.frombuffer(
+        chunk_starts([report.records for report in reports], [0] * len(chunks)), CHUNK_START
+    )
+    places, ends = slice_places(np.array([report.lengths for report in reports], np.uint32))
     found = []
-    for table in places:
-        rows = np.frombuffer(table, SLICE_PLACE).tolist()
+    for start, end in zip([0, *ends], ends, strict=False):
         slices = [
-            (chunk, index, line, routed[chunk][0][at : at + length])
-            for chunk, at, length, index, line in rows
+            (chunk, *starts[chunk].tolist(), routed[chunk][0][at : at + length])
+            for chunk, at, length in np.frombuffer(places[start:end], SLICE_PLACE).tolist()
         ]
         if slices:
             found.append(assemble(slices, PROFILE))
@@ -70,6 +82,17 @@ def test_every_record_comes_back_once_with_its_index_whatever_the_shards(chunks,
             assert records[unread.index]["value"] == "bad"
     assert indexes == Counter(range(len(records)))
     assert set(users.values()) <= {1}
+
+
+def test_where_slices_lie_takes_little_memory_however_many_they_are():
+    lengths = np.random.default_rng(1).integers(1, 4000, (2000, 500), dtype=np.uint32)
+    tracemalloc.start()
+    places, ends = slice_places(lengths)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ends[-1] == len(places) == lengths.size * SLICE_PLACE.itemsize
+    # PlanShards holds twenty million of them, and its Lambda 1,024 MB.
+    assert peak < 24 * lengths.size
 
 
 @given(st.text(min_size=1), st.integers(1, 10_000))

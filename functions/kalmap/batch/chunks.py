@@ -1,6 +1,7 @@
 """Chunks: the input's objects cut into byte ranges that one worker reads each."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,6 +11,12 @@ from kalmap.records.measurement import MAX_LINE_BYTES
 #: A gzipped object cannot be cut, so it must fit into one worker.
 MAX_GZIP_BYTES = 64 * 1024 * 1024
 MAX_INFLATED_BYTES = 768 * 1024 * 1024
+#: Objects up to this size share a chunk, together up to this size, too.
+PACKED_BYTES = 4 * 1024 * 1024
+#: What gzipped text inflates to, roughly.
+GZIP_RATIO = 8
+#: A chunk travels through the state machine, whose payloads have at most 256 KB.
+_MAX_CHUNK_JSON = 64 * 1024
 
 
 class SourceObject(msgspec.Struct, frozen=True):
@@ -28,30 +35,61 @@ class SourceObject(msgspec.Struct, frozen=True):
     gzipped: bool = False
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Piece(NamedTuple):
     """The lines of an object that begin in [start, end)."""
 
-    chunk: int
     object: SourceObject
     start: int
     end: int
 
 
+class Chunk(msgspec.Struct, frozen=True):
+    """The lines of an object that begin in [start, end), and small objects that follow it whole."""
+
+    chunk: int
+    object: SourceObject
+    start: int
+    end: int
+    others: list[SourceObject] = []
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """What one worker reads, in the input's order."""
+        first = Piece(self.object, self.start, self.end)
+        return [first, *(Piece(source, _start(source), source.size) for source in self.others)]
+
+
 def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
     """Cut objects into chunks of about `chunk_bytes`, in the input's order.
+
+    Small objects that lie next to each other are one chunk together.
 
     Raises:
         InvalidInput: A gzipped object is too large for one worker.
     """
     chunks: list[Chunk] = []
+    # Room that is left in the last chunk for small objects: their bytes, and their JSON's.
+    room = room_json = 0
     for source in objects:
         if source.gzipped and source.size > MAX_GZIP_BYTES:
             raise InvalidInput(
                 f"{source.key} is gzipped and has {source.size:,} bytes; a gzipped object is read "
                 f"by one worker and may have {MAX_GZIP_BYTES:,}. Split it, or upload it inflated."
             )
+        start = _start(source)
+        if start >= source.size:
+            continue
+        weight = source.size * (GZIP_RATIO if source.gzipped else 1)
+        weight_json = len(msgspec.json.encode(source))
+        if weight <= room and weight_json <= room_json:
+            chunks[-1].others.append(source)
+            room -= weight
+            room_json -= weight_json
+            continue
+        room, room_json = 0, _MAX_CHUNK_JSON - weight_json
+        if weight <= chunk_bytes:
+            room = min(PACKED_BYTES, chunk_bytes) - weight
         step = source.size if source.gzipped else chunk_bytes
-        start = 0 if source.gzipped else source.body_start
         while start < source.size:
             end = min(start + step, source.size)
             if source.size - end < step // 4:  # no tiny last chunk
@@ -61,26 +99,30 @@ def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
     return chunks
 
 
-def owned_lines(chunk: Chunk, read: Callable[[int, int], bytes]) -> bytes:
-    """The whole lines that begin inside a chunk of an object that is not gzipped.
+def _start(source: SourceObject) -> int:
+    return 0 if source.gzipped else source.body_start
+
+
+def owned_lines(piece: Piece, read: Callable[[int, int], bytes]) -> bytes:
+    """The whole lines that begin inside a piece of an object that is not gzipped.
 
     Args:
-        chunk: Its byte range.
+        piece: Its byte range.
         read: Gives the object's bytes [start, end); fewer at the object's end.
     """
-    source = chunk.object
-    first = chunk.start
+    source = piece.object
+    first = piece.start
     if first > source.body_start:
         first -= 1  # the byte before tells whether a line begins exactly at the start
-    data = read(first, min(chunk.end + MAX_LINE_BYTES, source.size))
+    data = read(first, min(piece.end + MAX_LINE_BYTES, source.size))
     begin = 0
-    if chunk.start > source.body_start:
-        newline = data.find(b"\n", 0, chunk.end - first)
-        if newline < 0 or first + newline + 1 >= chunk.end:
-            return b""  # the whole chunk lies inside a line that began before it
+    if piece.start > source.body_start:
+        newline = data.find(b"\n", 0, piece.end - first)
+        if newline < 0 or first + newline + 1 >= piece.end:
+            return b""  # the whole piece lies inside a line that began before it
         begin = newline + 1
     # The last line that begins here ends at the first newline at or behind the last byte.
-    end = data.find(b"\n", chunk.end - first - 1)
+    end = data.find(b"\n", piece.end - first - 1)
     # Without one, the line is longer than any that is read: what is there shows that.
     return data[begin:] if end < 0 else data[begin : end + 1]
 

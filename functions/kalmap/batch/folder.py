@@ -1,23 +1,27 @@
 """The batch's folder in the work bucket: every key's name, and what each object holds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 
 from kalmap.batch.chunks import Chunk
-from kalmap.batch.identity import Batch, Pointer
+from kalmap.batch.identity import Batch, InputObject, Pointer
 from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
-from kalmap.records.shards import SLICE_PLACE, PartitionReport, ShardInput, assemble
+from kalmap.records.shards import (
+    CHUNK_START,
+    SLICE_PLACE,
+    PartitionReport,
+    ShardInput,
+    assemble,
+)
 from kalmap.results.report import Report
 from kalmap.results.totals import Totals
 from kalmap.store.item import Change, StoredState
-from kalmap.store.objects import Objects
+from kalmap.store.objects import Objects, at_once
 
-_READS_IN_FLIGHT = 16
 T = TypeVar("T")
 
 
@@ -26,8 +30,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     chunks: int
     shards: int
-    files: list[str]
-    """The object's key of each chunk."""
+    files: list[list[str]]
+    """The keys of each chunk's objects."""
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -65,9 +69,14 @@ class Folder:
         """The identified batch."""
         return self._read("batch.json", Batch)
 
-    def save_batch(self, batch: Batch) -> None:
-        """Keep the identified batch."""
+    def save_batch(self, batch: Batch, inputs: Sequence[InputObject]) -> None:
+        """Keep the identified batch, and what it reads, which may be much more to read."""
+        self._write("inputs.json", inputs)
         self._write("batch.json", batch)
+
+    def inputs(self) -> list[InputObject]:
+        """The batch's input objects, in their order."""
+        return self._read("inputs.json", list[InputObject])
 
     def plan(self) -> Plan:
         """How the input is cut."""
@@ -102,32 +111,49 @@ class Folder:
         report = self.partition_report(chunk)
         return report is not None and self._size(self._partition(chunk)) == sum(report.lengths)
 
-    def save_slices(self, places: Sequence[bytes], counts: Sequence[int]) -> list[Shard]:
-        """Keep each shard's slice places; gives the shards that have readings."""
-        self.objects.put(self.key("slices.bin"), b"".join(places))
-        ends = np.cumsum([len(table) for table in places]).tolist()
+    def save_slices(
+        self, starts: bytes, places: bytearray, ends: Sequence[int], counts: Sequence[int]
+    ) -> list[Shard]:
+        """Keep where chunks start and slices lie; gives the shards that have readings."""
+        self.objects.put(self.key("starts.bin"), starts)
+        self.objects.put(self.key("slices.bin"), places)
         return [
-            Shard(number, count, (end - len(table), end))
-            for number, (table, count, end) in enumerate(zip(places, counts, ends, strict=True))
+            Shard(number, count, (start, end))
+            for number, (start, end, count) in enumerate(
+                zip([0, *ends[:-1]], ends, counts, strict=True)
+            )
             if count
         ]
 
     def has_slices(self, shard: Shard) -> bool:
         """Whether the table of a shard's slice places is there."""
-        return self._size(self.key("slices.bin")) >= shard.slices[1]
+        return (
+            self._size(self.key("slices.bin")) >= shard.slices[1]
+            and self._size(self.key("starts.bin")) >= 0
+        )
 
     def shard_input(
         self, shard: Shard, profile: Profile, only_users: set[str] | None
     ) -> ShardInput:
         """A shard's readings, from all chunks."""
-        table = np.frombuffer(
+        places = np.frombuffer(
             self.objects.get(self.key("slices.bin"), *shard.slices), SLICE_PLACE
         ).tolist()
-        slices = [
-            (chunk, index, line, self.objects.get(self._partition(chunk), at, at + length))
-            for chunk, at, length, index, line in table
-        ]
-        return assemble(slices, profile, only_users)
+        starts = np.frombuffer(self.objects.get(self.key("starts.bin")), CHUNK_START)
+        slices = at_once(
+            lambda place: self.objects.get(
+                self._partition(place[0]), place[1], place[1] + place[2]
+            ),
+            places,
+        )
+        return assemble(
+            [
+                (chunk, *starts[chunk].tolist(), data)
+                for (chunk, _, _), data in zip(places, slices, strict=True)
+            ],
+            profile,
+            only_users,
+        )
 
     def _partition(self, chunk: int) -> str:
         return self.key(f"partitions/{chunk:06d}.bin")
@@ -215,8 +241,7 @@ class Folder:
             for key in self.objects.keys(self.key(f"round-{round_}/{kind}/{step}"))
         ]
         decode = msgspec.json.Decoder(Report).decode
-        with ThreadPoolExecutor(_READS_IN_FLIGHT) as pool:
-            return [decode(data) for data in pool.map(self.objects.get, keys)]
+        return [decode(data) for data in at_once(self.objects.get, keys)]
 
     def save_totals(self, round_: int, totals: Totals) -> None:
         """Keep the sum of a round's reports."""

@@ -14,6 +14,8 @@ from kalmap.profile import Profile
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
+#: Objects that one batch may read: PlanBatch looks at the beginning of each.
+MAX_OBJECTS = 10_000
 #: Rounds of reloading users whose state another batch changed meanwhile.
 MAX_CONFLICT_ROUNDS = 5
 _BATCH_ID = re.compile(r"[0-9a-f]{32}")
@@ -78,7 +80,6 @@ class Batch(msgspec.Struct, frozen=True):
 
     batch_id: str
     attempt: str
-    objects: list[InputObject]
     profile: Profile
     write_mode: WriteMode
     limits: Limits

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import (
+    MAX_OBJECTS,
     Batch,
     BatchInput,
     InputObject,
@@ -79,7 +81,6 @@ def identify(
     batch = Batch(
         batch_id=batch_id,
         attempt=execution,
-        objects=objects,
         profile=profile,
         write_mode=given.write_mode,
         limits=given.limits,
@@ -97,7 +98,7 @@ def identify(
         write_mode=given.write_mode,
         started_at=started_at,
     )
-    Folder.of(work, pointer).save_batch(batch)
+    Folder.of(work, pointer).save_batch(batch, objects)
     Profiles(work).keep(profile)
     return pointer
 
@@ -145,7 +146,7 @@ def _to_run_again(
     folder = Folder(work, record["prefix"]["S"])
     before = folder.batch()
     if record["status"]["S"] == "FAILED":
-        return before, before.objects
+        return before, folder.inputs()
     failed = [
         InputObject(work.bucket, item["Key"], item["Size"], item["ETag"])
         for item in work.listing(folder.key("failed/"))
@@ -167,11 +168,17 @@ def _input_objects(
     if source.key is not None:
         return [_one_object(source, work, bucket)]
     name = source.bucket or ""
+    found = (item for item in bucket(name).listing(source.prefix or "") if item["Size"])
     objects = [
         InputObject(name, item["Key"], item["Size"], item["ETag"])
-        for item in bucket(name).listing(source.prefix or "")
-        if item["Size"]
+        for item in islice(found, MAX_OBJECTS + 1)
     ]
+    if len(objects) > MAX_OBJECTS:
+        raise InvalidInput(
+            f"There are more than {MAX_OBJECTS:,} objects below s3://{name}/{source.prefix}, and "
+            "one batch reads no more. Run longer prefixes one after the other, older readings "
+            "first, or join small objects to larger ones."
+        )
     if not objects:
         raise InputNotFound(
             f"There is nothing to read below s3://{name}/{source.prefix}: no object, or only "

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from kalmap.batch.chunks import Chunk, inflated, owned_lines
+from kalmap.batch.chunks import Chunk, Piece, inflated, owned_lines
 from kalmap.batch.folder import Folder
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
 from kalmap.pipeline.identify import OpenBucket
 from kalmap.records.measurement import Unread
-from kalmap.records.parse import parse
+from kalmap.records.parse import File, parse, parse_files
 from kalmap.records.shards import PartitionReport, route
 from kalmap.results.report import Report
 
@@ -22,8 +22,7 @@ def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionRepo
         InvalidInput: A gzipped object is truncated or corrupt.
     """
     shards = folder.plan().shards
-    profile = folder.batch().profile
-    parsed = parse(_parts(chunk, bucket), columns=chunk.object.columns, profile=profile)
+    parsed = parse_files(_files(chunk, bucket), folder.batch().profile)
     data, report = route(parsed, chunk.chunk, shards)
     folder.save_partition(data, report)
     return report
@@ -34,13 +33,17 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     shards = folder.plan().shards
     records = lines = 0
     unread: list[Unread] = []
-    # What made the chunk fail may end the counting too; the sentence says so.
-    with suppress(KalmapError):
-        for line in _lines_of(_parts(chunk, bucket)):
-            if line and not line.isspace():
-                unread.append(Unread(records, lines + 1, Reason.SHARD_FAILED, sentence, ""))
-                records += 1
-            lines += 1
+    for number, file in enumerate(_files(chunk, bucket)):
+        lines = file.first_line
+        # What made the chunk fail may end the counting too; the sentence says so.
+        with suppress(KalmapError):
+            for line in _lines_of(file.parts):
+                lines += 1
+                if line and not line.isspace():
+                    unread.append(
+                        Unread(records, lines, Reason.SHARD_FAILED, sentence, "", file=number)
+                    )
+                    records += 1
     parsed = parse((), columns=None, profile=folder.batch().profile)
     data, report = route(
         parsed._replace(unread=unread, records=records, lines=lines), chunk.chunk, shards
@@ -60,17 +63,26 @@ def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
     return report
 
 
-def _parts(chunk: Chunk, bucket: OpenBucket) -> Iterable[bytes]:
-    source = chunk.object
+def _files(chunk: Chunk, bucket: OpenBucket) -> Iterator[File]:
+    """A chunk's objects; where they are several, each is whole."""
+    pieces = chunk.pieces
+    for piece in pieces:
+        before = piece.object.header_lines if len(pieces) > 1 else 0
+        yield File(_parts(piece, bucket), piece.object.columns, before)
+
+
+def _parts(piece: Piece, bucket: OpenBucket) -> Iterator[bytes]:
+    source = piece.object
     objects = bucket(source.bucket)
     if source.gzipped:
         stream = objects.stream_pinned(source.key, source.etag, source.version_id, 0, source.size)
-        return _behind(inflated(stream, source.key), source.body_start)
+        yield from _behind(inflated(stream, source.key), source.body_start)
+        return
 
     def read(start: int, end: int) -> bytes:
         return objects.get_pinned(source.key, source.etag, source.version_id, start, end)
 
-    return [owned_lines(chunk, read)]
+    yield owned_lines(piece, read)
 
 
 def _behind(parts: Iterable[bytes], start: int) -> Iterator[bytes]:

@@ -1,13 +1,16 @@
 """PlanShards: the chunks' counts summed into index offsets, and round 0's Map items."""
 
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
+from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.errors import ChunkFailed, InputNotFound
 from kalmap.pipeline.partition import lose_chunk
-from kalmap.records.shards import slice_places
+from kalmap.records.shards import chunk_starts, slice_places
+from kalmap.store.objects import at_once
 
 
 class Partitioned(NamedTuple):
@@ -28,27 +31,38 @@ def plan_shards(folder: Folder) -> Partitioned:
         ChunkFailed: No chunk could be read, so there is nothing to run.
     """
     chunks = folder.chunks()
-    reports = [
-        folder.partition_report(chunk.chunk) or lose_chunk(folder, chunk.chunk) for chunk in chunks
-    ]
+    shards = folder.plan().shards
+    lengths = np.empty((len(chunks), shards), np.uint32)
+    counts = np.zeros(shards, np.int64)
+    adding = Lock()
+
+    def look(chunk: Chunk) -> tuple[int, int, str | None]:
+        report = folder.partition_report(chunk.chunk) or lose_chunk(folder, chunk.chunk)
+        lengths[chunk.chunk] = report.lengths
+        with adding:
+            counts[:] += report.counts
+        return report.records, report.lines, report.error
+
+    found = at_once(look, chunks)
     first_lines: list[int] = []
     lines = 0
-    for place, (chunk, report) in enumerate(zip(chunks, reports, strict=True)):
-        if place == 0 or chunk.object.key != chunks[place - 1].object.key:
-            lines = chunk.object.header_lines
+    for place, chunk in enumerate(chunks):
+        if place == 0 or chunk.object != chunks[place - 1].object:
+            # Where objects share a chunk, each has its lines counted from its own beginning.
+            lines = 0 if chunk.others else chunk.object.header_lines
         first_lines.append(lines)
-        lines += report.lines
-    failed = [report.error for report in reports if report.error]
-    records = sum(report.records for report in reports)
+        lines += found[place][1]
+    failed = [error for _, _, error in found if error]
+    records = sum(number for number, _, _ in found)
     if not records:
         if failed:
             raise ChunkFailed(f"Nothing of the input could be read. {failed[0]}")
         raise InputNotFound("The input holds no records, only blank lines.")
-    counts = np.sum([report.counts for report in reports], axis=0).tolist()
-    shards = folder.save_slices(slice_places(reports, first_lines), counts)
+    starts = chunk_starts([number for number, _, _ in found], first_lines)
+    to_run = folder.save_slices(starts, *slice_places(lengths), counts.tolist())
     return Partitioned(
-        shards=len(shards),
-        items=folder.save_shards(0, shards),
+        shards=len(to_run),
+        items=folder.save_shards(0, to_run),
         records=records,
         failed_chunks=len(failed),
     )

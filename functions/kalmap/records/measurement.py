@@ -44,6 +44,8 @@ class Unread(msgspec.Struct, array_like=True, gc=False):
     excerpt: str
     user_id: str | None = None
     measurement_id: str | None = None
+    file: int = 0
+    """Which of its chunk's objects it was found in."""
 
 
 class Unreadable(Exception):

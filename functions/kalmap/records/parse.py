@@ -58,7 +58,28 @@ class Parsed(NamedTuple):
     lines: int
 
 
+class File(NamedTuple):
+    """Whole lines of one object."""
+
+    parts: Iterable[bytes]
+    """Their bytes, cut anywhere."""
+    columns: Sequence[str] | None
+    """The CSV's column names; None for JSONL."""
+    first_line: int = 0
+    """Lines of the object before them."""
+
+
 _decoder = msgspec.json.Decoder(Measurement)
+
+
+def parse_files(files: Iterable[File], profile: Profile) -> Parsed:
+    """Read several objects' lines, one object after the other, as `parse` does."""
+    reader = _Reader(profile)
+    for number, file in enumerate(files):
+        reader.begin(number, file)
+        for block in blocks(file.parts):
+            reader.read(block)
+    return reader.parsed()
 
 
 def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Profile) -> Parsed:
@@ -72,10 +93,7 @@ def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Pro
     Returns:
         Every record exactly once: among the columns, or in `unread`.
     """
-    reader = _Reader(profile, columns)
-    for block in blocks(parts):
-        reader.read(block)
-    return reader.parsed()
+    return parse_files([File(parts, columns)], profile)
 
 
 class _Columns(NamedTuple):
@@ -105,12 +123,10 @@ class _Line(NamedTuple):
 class _Reader:
     """Reads block after block; users, units and sources are looked at once each."""
 
-    def __init__(self, profile: Profile, columns: Sequence[str] | None) -> None:
+    def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        known = REQUIRED_FIELDS + OPTIONAL_FIELDS
         self._fields: list[str | None] | None = None
-        if columns is not None:
-            self._fields = [name if name in known else None for name in columns]
+        self._file = 0
         self._users: dict[str, int] = {}
         self._ratios: dict[str | None, float] = {None: 1.0}
         self._sources: dict[str | None, int] = {}
@@ -119,6 +135,13 @@ class _Reader:
         self._unread: list[Unread] = []
         self._records = 0
         self._lines = 0
+
+    def begin(self, number: int, file: File) -> None:
+        """Go on to another file; its lines are counted from its beginning."""
+        known = REQUIRED_FIELDS + OPTIONAL_FIELDS
+        self._file, self._lines, self._fields = number, file.first_line, None
+        if file.columns is not None:
+            self._fields = [name if name in known else None for name in file.columns]
 
     def read(self, block: bytes) -> None:
         """Add a block of whole lines."""
@@ -270,7 +293,9 @@ class _Reader:
             error = Unreadable(
                 Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
             )
-        self._unread.append(unread(self._records + record, self._lines + number, error, text))
+        found = unread(self._records + record, self._lines + number, error, text)
+        found.file = self._file
+        self._unread.append(found)
 
     def _read_line(self, line: bytes) -> Measurement:
         if len(line) > MAX_LINE_BYTES:

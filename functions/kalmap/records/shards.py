@@ -13,10 +13,10 @@ from kalmap.readings import I64, Readings
 from kalmap.records.measurement import Unread
 from kalmap.records.parse import Parsed
 
-#: Where a shard's slice lies in a chunk's partition, and what to add to its ordinals and lines.
-SLICE_PLACE = np.dtype(
-    [("chunk", "<i8"), ("offset", "<i8"), ("length", "<i8"), ("index", "<i8"), ("line", "<i8")]
-)
+#: Where a shard's slice lies in a chunk's partition. There are as many as chunks times shards.
+SLICE_PLACE = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
+#: What to add to a chunk's ordinals and lines: the records, and the lines of its object, before it.
+CHUNK_START = np.dtype([("index", "<i8"), ("line", "<i8")])
 
 
 class Slice(msgspec.Struct, array_like=True):
@@ -123,28 +123,37 @@ def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slic
     )
 
 
-def slice_places(reports: Sequence[PartitionReport], first_lines: Sequence[int]) -> list[bytes]:
-    """Each shard's slice places, from the reports of all chunks in the input's order.
+def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
+    """Where each chunk begins in the batch's input, one `CHUNK_START` a chunk.
 
     Args:
-        reports: One per chunk.
+        records: Of each chunk, in the input's order.
         first_lines: Lines of the object that lie before each chunk.
     """
-    records = np.array([report.records for report in reports], np.int64)
-    first_index = np.concatenate([[0], np.cumsum(records)[:-1]])
-    lengths = np.array([report.lengths for report in reports], np.int64)
-    offsets = np.cumsum(lengths, axis=1) - lengths
-    places = []
+    starts = np.zeros(len(records), CHUNK_START)
+    starts["index"][1:] = np.cumsum(np.asarray(records, np.int64))[:-1]
+    starts["line"] = first_lines
+    return starts.tobytes()
+
+
+def slice_places(lengths: NDArray[np.uint32]) -> tuple[bytearray, list[int]]:
+    """Each shard's slice places, one shard behind the other, and where each shard's end.
+
+    Args:
+        lengths: Of each slice in bytes, of shape (chunks, shards).
+    """
+    bounds = np.concatenate([[0], np.cumsum(np.count_nonzero(lengths, axis=0))])
+    # Of shape (chunks, shards) like the lengths; a partition is smaller than 4 GB.
+    offsets = np.cumsum(lengths, axis=1, dtype=np.uint32) - lengths
+    data = bytearray(int(bounds[-1]) * SLICE_PLACE.itemsize)
+    table = np.frombuffer(data, SLICE_PLACE)
     for shard in range(lengths.shape[1]):
+        rows = table[bounds[shard] : bounds[shard + 1]]
         chunks = np.flatnonzero(lengths[:, shard])
-        table = np.empty(len(chunks), SLICE_PLACE)
-        table["chunk"] = [reports[chunk].chunk for chunk in chunks.tolist()]
-        table["offset"] = offsets[chunks, shard]
-        table["length"] = lengths[chunks, shard]
-        table["index"] = first_index[chunks]
-        table["line"] = np.asarray(first_lines, np.int64)[chunks]
-        places.append(table.tobytes())
-    return places
+        rows["chunk"] = chunks
+        rows["offset"] = offsets[chunks, shard]
+        rows["length"] = lengths[chunks, shard]
+    return data, (bounds[1:] * SLICE_PLACE.itemsize).tolist()
 
 
 def assemble(

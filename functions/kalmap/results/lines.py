@@ -174,18 +174,18 @@ def iso_timestamps(time: I64) -> list[str]:
     return texts
 
 
-def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[str]) -> bytes:
+def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[Sequence[str]]) -> bytes:
     """The lines of the file of unreadable records.
 
     Args:
         unread: The records that could not be read.
-        files: The object's name of each chunk.
+        files: The names of each chunk's objects.
     """
     return _encoder.encode_lines(
         [
             Unreadable(
                 index=record.index,
-                file=files[record.chunk],
+                file=files[record.chunk][record.record.file],
                 line=record.line,
                 reason=_REASON_LABELS[record.record.reason],
                 detail=record.record.detail,

@@ -1,15 +1,31 @@
 """Objects: the S3 adapter. Everything that crosses between steps goes through it."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kalmap.errors import InputChanged, InputNotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+#: Requests that one worker has under way. An answer of S3 takes 20 to 200 ms, so one after the
+#: other is too slow; and forty workers with many more would be more than S3 takes for one prefix.
+IN_FLIGHT = 8
 _PART_BYTES = 1 << 20
+T = TypeVar("T")
+R = TypeVar("R")
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "NotFound"}
+
+
+def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """What `work` gives for each item, in the items' order; for work that waits for S3."""
+    wanted = list(items)
+    if len(wanted) <= 1:
+        return [work(item) for item in wanted]
+    with ThreadPoolExecutor(min(IN_FLIGHT, len(wanted))) as pool:
+        return list(pool.map(work, wanted))
 
 
 class Objects:
@@ -22,6 +38,7 @@ class Objects:
         """Reads made, as S3 bills them; with `puts`, for the summary's cost."""
         self.puts = 0
         """Writes and listings made."""
+        self._counting = Lock()
 
     def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
         """An object's bytes, or those of [start, end).
@@ -45,10 +62,10 @@ class Objects:
         body = self._body(key)
         yield from body.iter_lines(chunk_size=_PART_BYTES)
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes | bytearray) -> None:
         """Write an object."""
         self.puts += 1
-        self._client.put_object(Bucket=self.bucket, Key=key, Body=body)
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=body)  # type: ignore[arg-type]
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys below a prefix, sorted."""
@@ -68,7 +85,7 @@ class Objects:
         Raises:
             InputNotFound: There is no such object.
         """
-        self.gets += 1
+        self._count_get()
         try:
             extra = {"VersionId": version_id} if version_id else {}
             return dict(self._client.head_object(Bucket=self.bucket, Key=key, **extra))  # type: ignore[arg-type]
@@ -109,11 +126,15 @@ class Objects:
         # where a version is asked for.
         yield from parts if "ContentRange" in found else _cut(parts, start, end)
 
+    def _count_get(self) -> None:
+        with self._counting:
+            self.gets += 1
+
     def _body(self, key: str, **extra: str) -> Any:
         return self._found(key, **extra)["Body"]
 
     def _found(self, key: str, **extra: str) -> Any:
-        self.gets += 1
+        self._count_get()
         try:
             return self._client.get_object(Bucket=self.bucket, Key=key, **extra)  # type: ignore[arg-type]
         except self._client.exceptions.ClientError as error:
