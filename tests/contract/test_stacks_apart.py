@@ -99,4 +99,4 @@ def test_what_has_a_name_of_its_own_bears_the_stacks():
 
 
 #: Their names count within another resource of the stack.
-NAMED_WITHIN = {"AWS::ApiGateway::Stage", "AWS::Lambda::Permission"}
+NAMED_WITHIN = {"AWS::ApiGateway::Stage", "AWS::Lambda::Alias"}

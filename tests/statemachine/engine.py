@@ -86,7 +86,7 @@ class Engine:
             "DefinitionSubstitutions"
         ]
         for name, value in substitutions.items():
-            target = value.get("Fn::GetAtt", [value.get("Ref")])[0]
+            target = value["Ref"].removesuffix(".Version")
             known = {"WorkBucket": "work", "AWS::StackName": "kalmap", "AWS::Partition": "aws"}
             known |= self.tables | self._defaults
             text = text.replace(f"${{{name}}}", known.get(target, _ARN + target))

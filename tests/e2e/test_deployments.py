@@ -1,0 +1,54 @@
+"""What another deployment changes, and what it leaves alone."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import deploy
+from kalmap_cli.target import local_parameters
+from tests.e2e.test_events import Stack, lines
+from tests.tables import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what is deployed, to be changed."""
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    for folder in ("functions", "statemachine"):
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    return tmp_path
+
+
+def ended(states, machine, given):
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        time.sleep(0.05)
+    return found
+
+
+def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_factory):
+    with DataDirectory(tmp_path_factory.mktemp("data")) as data, LocalCloud(data) as cloud:
+        deploy(cloud.clients, local_parameters(), template=checkout / "template.yaml")
+        stack = Stack(cloud)
+        states = stack.client("stepfunctions")
+        machine = stack.outputs["StateMachineArn"]
+        # What an execution goes by to its end: the definition of the moment when it began.
+        begun = states.describe_state_machine(stateMachineArn=machine)
+        step = checkout / "functions" / "handlers" / "filter.py"
+        step.write_text(step.read_text() + "\n\ndef handler(event, context):\n    raise ValueError\n")
+        deploy(cloud.clients, local_parameters(), template=checkout / "template.yaml")
+        running = states.create_state_machine(
+            name="begun-before", definition=begun["definition"], roleArn=begun["roleArn"]
+        )["stateMachineArn"]
+        stack.client("s3").put_object(Bucket=stack.bucket, Key="in/a.jsonl", Body=lines("a"))
+        source = {"bucket": stack.bucket, "key": "in/a.jsonl"}
+        assert ended(states, machine, {"source": source})["status"] == "FAILED"
+        before = ended(states, running, {"source": source})
+        assert before["status"] == "SUCCEEDED", before.get("cause")
+        assert json.loads(before["output"])["accepted"] == 3
