@@ -49,7 +49,7 @@ def grants(template: Mapping[str, Any]) -> list[Grant]:
         Grant(name, action, resource, prefix)
         for name in functions(template)
         for policy in template[name]["Properties"]["Policies"]
-        for statement in _document(template, policy)["Statement"]
+        for statement in map(_given, _document(template, policy)["Statement"])
         for prefix in _prefixes(statement)
         for action in as_list(statement["Action"])
         for resource in map(_text, as_list(statement["Resource"]))
@@ -77,10 +77,16 @@ def _prefixes(statement: Mapping[str, Any]) -> list[str | None]:
     return [prefix]
 
 
-def _text(resource: Any) -> str:
-    if "Fn::If" in resource:
-        [_, resource, otherwise] = resource["Fn::If"]
+def _given(value: Any) -> Any:
+    """What stands there where every parameter is given."""
+    if "Fn::If" in value:
+        [_, value, otherwise] = value["Fn::If"]
         assert otherwise == {"Ref": "AWS::NoValue"}
+    return value
+
+
+def _text(resource: Any) -> str:
+    resource = _given(resource)
     if "Fn::GetAtt" in resource:
         return "${" + ".".join(resource["Fn::GetAtt"]) + "}"
     return str(resource["Fn::Sub"])
@@ -91,6 +97,8 @@ def place(grant: Grant) -> str:
     text = grant.prefix or grant.resource.removeprefix("${WorkBucket.Arn}").lstrip("/")
     if "${InputBucket}" in grant.resource:
         return "InputBucket"
+    if parameter := re.fullmatch(r"\$\{(\w+)\}", grant.resource):
+        return parameter[1]
     if grant.resource.startswith("${WorkBucket.Arn}"):
         return text.removesuffix("*").rstrip("/") or "*"
     if grant.resource.startswith("arn:"):
@@ -120,6 +128,11 @@ class Cloud(NamedTuple):
         tables = {name: logical_id for logical_id, name in self.tables.items()}
         if operation in {"GetObject", "HeadObject", "PutObject", "ListObjectsV2"}:
             yield self._of_s3(operation, request)
+            # A look at an object asks for its checksum, which is encrypted as well.
+            if operation in {"GetObject", "HeadObject"} and request["Bucket"] != self.work_bucket:
+                yield Need("kms:Decrypt", "InputKey")
+        elif operation == "GetSecretValue":
+            yield Need("secretsmanager:GetSecretValue", "CacheSecret")
         elif operation in {"DescribeExecution", "StartExecution"}:
             yield Need(f"states:{operation}", "filter-batch")
         elif operation == "BatchExecuteStatement":

@@ -168,7 +168,8 @@ def refusal(call: Call, error: Exception) -> Response[Any]:
                 HTTPStatus.BAD_REQUEST,
                 "invalid_request",
                 "kalmap may not read there. Name the bucket by the stack's parameter InputBucket, "
-                "or send the file by POST /batches/uploads.",
+                "and by InputKey the key of KMS that its objects are encrypted with; or send the "
+                "file by POST /batches/uploads.",
                 "source",
             )
         if error.operation_name in _READS:

@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds without use after which a kept state is forgotten."""
     cache_url: str = ""
     """`redis://` or `rediss://` address of a cache that containers share; empty for none."""
+    cache_secret: str = ""
+    """ARN of a secret that holds such an address, where it has a password."""
     db_batch_get_size: int = 100
     """Keys of one read request."""
     db_batch_write_size: int = 25
@@ -109,13 +111,22 @@ def _given(defaults: msgspec.Struct, environment: Mapping[str, str]) -> dict[str
     return given
 
 
+def cache_address(setting: str, text: str) -> str:
+    """The address of a shared cache, as it stands in a setting or in the secret that it names.
+
+    Raises:
+        InvalidSetting: It is none. The sentence does not quote it, since it may hold a password.
+    """
+    if text.startswith(("redis://", "rediss://")):
+        return text
+    raise InvalidSetting(
+        f"The setting {setting} must give a redis:// or rediss:// address, or be empty."
+    )
+
+
 def _value(name: str, kind: type, text: str) -> bool | float | str:
     if kind is str:
-        if text.startswith(("redis://", "rediss://")):
-            return text
-        raise InvalidSetting(
-            f"The setting {name.upper()} must be a redis:// or rediss:// address, or empty."
-        )
+        return text if name == "cache_secret" else cache_address(name.upper(), text)
     if kind is bool:
         if text.lower() in _SWITCHES:
             return _SWITCHES[text.lower()]

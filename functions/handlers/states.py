@@ -12,7 +12,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.edge import logger, resident_mb, work_bucket
-from handlers.settings import Settings, read_settings
+from handlers.settings import Settings, cache_address, read_settings
 from kalmap.api.access import States
 from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates
 from kalmap.errors import KalmapError
@@ -87,16 +87,29 @@ def per_group() -> int:
 
 def _cache(given: Settings) -> Cache | None:
     near = recent()
-    if near is None or not given.cache_url:
+    address = given.cache_url or _secret_address(given.cache_secret)
+    if near is None or not address:
         return near
     # Only there where a shared cache is wanted.
     import redis  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
     client = redis.Redis.from_url(
-        given.cache_url, socket_timeout=0.2, socket_connect_timeout=0.5, retry=None
+        address, socket_timeout=0.2, socket_connect_timeout=0.5, retry=None
     )
     far = SharedStates(client, given.cache_seconds, given.cache_batch_size, redis.RedisError)
     return Layers(near, far)
+
+
+def _secret_address(secret: str) -> str:
+    if not secret:
+        return ""
+    try:
+        told = boto3.client("secretsmanager").get_secret_value(SecretId=secret)
+    except (BotoCoreError, ClientError) as error:
+        # Answers are right without a shared cache; they only take longer.
+        logger.warning("the secret of the shared cache is not read", error=type(error).__name__)
+        return ""
+    return cache_address("CACHE_SECRET", told["SecretString"].strip())
 
 
 def _warm_up(found: States, given: Settings) -> None:

@@ -38,6 +38,7 @@ def used():
         cloud = Cloud.of(RESOURCES, api.bucket, api.tables)
         record(cloud, monkeypatch, lambda client: found if answering else None)
         measure(api, monkeypatch)
+        read_the_secret(api, monkeypatch)
         start_batches(api)
         look_at_batches(api)
     return found
@@ -58,6 +59,14 @@ def measure(api, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("handlers.api_measurements._LINK_FROM", 1)
         assert api.post([reading("u-1", 4)]).body["results_url"]
+
+
+def read_the_secret(api, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("CACHE_SECRET", f"not-there-{uuid.uuid4().hex}")
+        api.cold_start()
+        assert api.post([reading("u-1", 5)]).status == 200
+    api.cold_start()
 
 
 def start_batches(api):

@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import uuid
 
+import boto3
 import pytest
 
 from handlers.settings import Settings
 from kalmap.api.openapi import OPERATIONS
 from kalmap_cli.local.deploy import read_template
 from tests.api.function import declared_settings
+from tests.local_dynamodb import endpoint
 from tests.online.ways import reading
 from tests.tables import TEMPLATE
 
@@ -264,6 +267,22 @@ def test_a_setting_out_of_its_range_is_named(name, value):
 
     with pytest.raises(InvalidSetting, match=name):
         read_settings({name: value})
+
+
+def test_the_address_of_a_shared_cache_may_lie_in_a_secret(api):
+    from handlers.states import _secret_address
+    from kalmap.errors import InvalidSetting
+
+    secrets = boto3.client("secretsmanager", endpoint_url=endpoint())
+
+    def secret(text):
+        return secrets.create_secret(Name=f"cache-{uuid.uuid4().hex}", SecretString=text)["ARN"]
+
+    address = "rediss://:password@cache.example:6379/0"
+    assert _secret_address(secret(f"{address}\n")) == address
+    with pytest.raises(InvalidSetting, match="CACHE_SECRET") as told:
+        _secret_address(secret("password"))
+    assert "password" not in str(told.value)
 
 
 def test_no_log_line_and_no_metric_names_a_user_or_a_value(api, capsys, log):

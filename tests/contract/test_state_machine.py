@@ -224,6 +224,7 @@ def test_the_state_machines_role_allows_exactly_what_its_tasks_do():
     # items, and writes its results, in parts where they are many.
     assert actions("StartMapRuns") == {"states:StartExecution"}
     assert actions("FollowMapRuns") == {"states:DescribeExecution", "states:StopExecution"}
+    assert actions("RedriveMapRuns") == {"states:RedriveExecution"}
     assert actions("ReadMapItems") == {"s3:GetObject"}
     assert actions("WriteMapResults") == {
         "s3:PutObject",
@@ -233,7 +234,7 @@ def test_the_state_machines_role_allows_exactly_what_its_tasks_do():
     }
     assert set(statements()) == {
         "InvokeSteps", "ClaimBatch", "PublishOutcome", "StartMapRuns", "FollowMapRuns",
-        "ReadMapItems", "WriteMapResults", *WITHOUT_RESOURCES,
+        "RedriveMapRuns", "ReadMapItems", "WriteMapResults", *WITHOUT_RESOURCES,
     }  # fmt: skip
 
 
@@ -258,7 +259,9 @@ def test_the_role_names_each_function_it_invokes_and_no_star():
 def test_the_role_starts_and_follows_only_its_own_executions():
     name = MACHINE["Name"]["Fn::Sub"]
     assert statements()["StartMapRuns"]["Resource"]["Fn::Sub"].endswith(f":stateMachine:{name}")
-    assert statements()["FollowMapRuns"]["Resource"]["Fn::Sub"].endswith(f":execution:{name}/*")
+    executions = [r["Fn::Sub"] for r in statements()["FollowMapRuns"]["Resource"]]
+    assert [e.rpartition(":execution:")[2] for e in executions] == [f"{name}:*", f"{name}/*"]
+    assert statements()["RedriveMapRuns"]["Resource"]["Fn::Sub"] == executions[1]
 
 
 def test_the_role_writes_where_the_maps_write_and_reads_where_their_items_lie():

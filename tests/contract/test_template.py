@@ -1,5 +1,7 @@
 """What the template promises of its bucket, tables, queues and API, whoever edits it next."""
 
+import re
+
 from kalmap_cli.local.deploy import read_template
 from tests import transformed
 from tests.permissions import grants, place
@@ -27,7 +29,7 @@ def test_buckets_are_private_encrypted_and_reached_over_tls_alone():
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
         assert len(properties["PublicAccessBlockConfiguration"]) == 4
         assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-        assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+        assert_kept(bucket)
         [statement] = policies[name]
         assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
             "Deny", "*", "s3:*",
@@ -37,6 +39,48 @@ def test_buckets_are_private_encrypted_and_reached_over_tls_alone():
             {"Fn::GetAtt": [name, "Arn"]},
             {"Fn::Sub": f"${{{name}.Arn}}/*"},
         ]
+
+
+def assert_kept(resource):
+    """It outlives its stack; but a first deployment that fails leaves nothing behind."""
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def allows(parameter, value):
+    return re.fullmatch(STACK["Parameters"][parameter]["AllowedPattern"], value) is not None
+
+
+def test_the_schedules_folder_is_none_that_has_a_lifecycle_or_a_meaning_of_its_own():
+    rules = RESOURCES["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    taken = {rule.get("Prefix") for rule in rules if isinstance(rule.get("Prefix"), str)}
+    assert len(taken) == 7
+    for prefix in taken | {"profiles/", "incoming/nightly/", "", "/", "nightly", "a//"}:
+        assert not allows("SchedulePrefix", prefix), prefix
+    for prefix in ("scheduled/", "nightly/", "exports/weights/", "incoming-files/"):
+        assert allows("SchedulePrefix", prefix), prefix
+
+
+def test_a_password_is_never_a_parameter():
+    assert allows("CacheUrl", "")
+    assert allows("CacheUrl", "rediss://cache.example:6379/0")
+    assert not allows("CacheUrl", "rediss://user:secret@cache.example:6379/0")
+
+
+def test_an_alarm_about_throttling_waits_for_what_a_table_does_by_itself():
+    # A table grows to twice its traffic within half an hour; only what lasts longer is trouble.
+    for name in ("ThrottledReads", "ThrottledWrites"):
+        alarm = RESOURCES[name]["Properties"]
+        assert alarm["Period"] * alarm["EvaluationPeriods"] >= 1800
+
+
+def test_an_event_that_a_function_fails_on_is_kept():
+    # Rules' own dead letters are those that were not delivered.
+    for name, function in of_type("AWS::Serverless::Function").items():
+        events = function["Properties"].get("Events", {}).values()
+        if any(event["Type"] == "EventBridgeRule" for event in events):
+            failed = function["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+            assert failed["Destination"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, name
 
 
 def test_whatever_is_written_is_forgotten_but_profiles():
@@ -55,14 +99,15 @@ def test_whatever_is_written_is_forgotten_but_profiles():
 
 def test_tables_are_encrypted_restored_to_any_second_and_kept():
     for name, table in of_type("AWS::DynamoDB::Table").items():
-        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+        # Without this property a table is encrypted with a key of DynamoDB's own, free of charge.
+        assert "SSESpecification" not in table["Properties"]
         if name in FORGETFUL:
             assert table["Properties"]["TimeToLiveSpecification"]["Enabled"]
             continue
         recovery = table["Properties"]["PointInTimeRecoverySpecification"]
         assert recovery == {"PointInTimeRecoveryEnabled": True}
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
-        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+        assert_kept(table)
 
 
 def test_queues_are_encrypted():

@@ -50,4 +50,3 @@ def parameters(value):
     text = json.dumps(value)
     named = re.findall(r"\$\{(\w+)\}", text) + re.findall(r'"Ref": "(\w+)"', text)
     return {name for name in named if name in SOURCE["Parameters"]}
-

@@ -31,6 +31,9 @@ GRANTS = grants(RESOURCES)
 #: A bucket of somebody else's, which the stack's parameter InputBucket names.
 OTHERS = "readings-of-others"
 _ACCOUNT = "000000000000"
+#: The local cloud asks nobody for rights to these; that the roles have them is looked at.
+KEY = f"arn:aws:kms:{REGION}:{_ACCOUNT}:key/of-others"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{_ACCOUNT}:secret:cache"
 #: Errors that name no action: a HEAD request's answer has no body.
 _FORBIDDEN = "when calling the HeadObject operation: Forbidden"
 _TOP = definition()["States"]
@@ -67,6 +70,11 @@ class Guarded(Stack):
         """The name of a function's role."""
         return self.ids[f"{function}Role"]
 
+    def queue(self, output: str) -> str:
+        """The ARN of a queue of the stack."""
+        name = self.outputs[output].rsplit("/", 1)[-1]
+        return f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{name}"
+
     def resolved(self, resource: str) -> str:
         """A resource of a grant, with what its names stand for in this deployment."""
         arns = {
@@ -76,6 +84,8 @@ class Guarded(Stack):
         } | {"WorkBucket": f"arn:aws:s3:::{self.bucket}"}
         known = {f"{name}.Arn": arn for name, arn in arns.items()} | {
             "InputBucket": OTHERS,
+            "InputKey": KEY,
+            "CacheSecret": SECRET,
             "AWS::Partition": "aws",
             "AWS::Region": REGION,
             "AWS::AccountId": _ACCOUNT,
@@ -268,7 +278,12 @@ def guarded_stack(directory: Path) -> Iterator[Guarded]:
         # What is refused is refused again: no pause before the state machine's retries.
         "SFN_WAIT_SCALE": "0",
     }
-    parameters = local_parameters() | {"InputBucket": OTHERS, "BatchMaxSize": "5000"}
+    parameters = local_parameters() | {
+        "InputBucket": OTHERS,
+        "InputKey": KEY,
+        "CacheSecret": SECRET,
+        "BatchMaxSize": "5000",
+    }
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(
             cloud_module, "_environment", lambda data, port: inherited(data, port) | guard

@@ -23,6 +23,8 @@ OF_THE_API = [grant for grant in GRANTS if grant.function == "ApiFunction"]
 NOT_TRIED = {
     ("dynamodb:PartiQLInsert", "StatesTable"): "It asks for an action that AWS does not have.",
     ("dynamodb:PartiQLUpdate", "StatesTable"): "It asks for an action that AWS does not have.",
+    ("kms:Decrypt", "InputKey"): "It decrypts for whoever may read.",
+    ("secretsmanager:GetSecretValue", "CacheSecret"): "Only logged if refused.",
     ("s3:PutObject", "cache"): "Done by containers of five minutes, and only logged if refused.",
 }
 

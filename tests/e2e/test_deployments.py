@@ -41,7 +41,8 @@ def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_facto
         # What an execution goes by to its end: the definition of the moment when it began.
         begun = states.describe_state_machine(stateMachineArn=machine)
         step = checkout / "functions" / "handlers" / "filter.py"
-        step.write_text(step.read_text() + "\n\ndef handler(event, context):\n    raise ValueError\n")
+        broken = "\n\ndef handler(event, context):\n    raise ValueError\n"
+        step.write_text(step.read_text() + broken)
         deploy(cloud.clients, local_parameters(), template=checkout / "template.yaml")
         running = states.create_state_machine(
             name="begun-before", definition=begun["definition"], roleArn=begun["roleArn"]
