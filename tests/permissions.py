@@ -10,6 +10,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from botocore.signers import RequestSigner
 
+from tests.aws_models import problems
+
 FUNCTION = "AWS::Serverless::Function"
 
 
@@ -192,6 +194,9 @@ def record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> Non
         if book is None:
             return call(self, operation, request)
         book |= set(cloud.needs(operation, request))
+        # What AWS would refuse for its form alone is a need that nobody can be granted.
+        described = self.meta.service_model.operation_model(operation)
+        book |= {Need(problem, "refused") for problem in problems(described, request)}
         try:
             return call(self, operation, request)
         except ClientError as error:

@@ -1,5 +1,8 @@
 """Every policy in the template is tried somewhere, and is as narrow as its use."""
 
+import json
+from importlib.resources import files
+
 from kalmap_cli.local.deploy import read_template
 from tests.permissions import functions
 from tests.tables import TEMPLATE
@@ -70,3 +73,25 @@ def test_every_rules_target_has_the_dead_letter_queue_behind_it():
     assert rules
     assert targets
     assert [each["DeadLetterConfig"] for each in rules + targets] == [queue] * len(rules + targets)
+
+
+def actions(value):
+    """Every action that a part of the template names."""
+    if isinstance(value, dict):
+        named = value["Action"] if "Effect" in value else []
+        yield from named if isinstance(named, list) else [named]
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from actions(part)
+
+
+def test_every_action_that_is_granted_is_one_that_aws_has():
+    # cfn-lint brings the list of AWS's service authorization reference.
+    text = files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text()
+    known = {service: set(of["Actions"]) for service, of in json.loads(text).items()}
+    named = set(actions(RESOURCES)) - {"s3:*"}
+    assert "dynamodb:PartiQLInsert" in named
+    for action in named:
+        service, _, name = action.partition(":")
+        assert name.lower() in known[service], action

@@ -1,0 +1,119 @@
+"""What the code takes for granted about AWS, held against botocore's descriptions of it.
+
+What each step and the API really ask for is held against them while their tests run
+(tests/permissions.py).
+"""
+
+import inspect
+import json
+import re
+
+import pytest
+
+from handlers import gateway
+from kalmap.store import write_modes
+from kalmap.store.states import StateStore
+from kalmap.store.table import THROTTLED, TRANSIENT
+from kalmap_cli.local.deploy import read_template
+from tests.aws_models import operation, problems, service
+from tests.tables import TEMPLATE
+from tests.transformed import definition
+
+PARAMETERS = read_template(TEMPLATE)["Parameters"]
+STATES = json.loads(definition())["States"]
+#: By the operation, what of its answers no other try would mend.
+FINAL = {
+    "ResourceNotFoundException", "ConditionalCheckFailedException",
+    "ItemCollectionSizeLimitExceededException", "DuplicateItemException",
+    "IdempotentParameterMismatchException", "TransactionCanceledException",
+    # Of global tables with strong consistency, which the template has none of.
+    "ReplicatedWriteConflictException",
+}  # fmt: skip
+TABLE_CALLS = ("BatchGetItem", "BatchExecuteStatement", "BatchWriteItem", "TransactWriteItems")
+
+
+@pytest.mark.parametrize(
+    ("called", "request_", "said"),
+    [
+        ("BatchGetItem", {"RequestItems": {"t": {"Keys": [{}] * 101}}}, "from 1 to 100"),
+        ("BatchGetItem", {"RequestItems": {"t": {}}}, "has no Keys"),
+        ("BatchExecuteStatement", {"Statements": [{"Statement": "x" * 8193}]}, "1 to 8192"),
+        ("BatchExecuteStatement", {"Statements": [], "Now": True}, "knows no Now"),
+        ("BatchGetItem", {"RequestItems": {}, "ReturnConsumedCapacity": "ALL"}, "is none of"),
+    ],
+)
+def test_a_request_that_aws_would_refuse_is_found(called, request_, said):
+    assert any(said in problem for problem in problems(operation("dynamodb", called), request_))
+
+
+def largest(called, *path):
+    """The most that a list in a request may have."""
+    shape = operation("dynamodb", called).input_shape
+    for name in path:
+        shape = shape.value if name == "*" else shape.members[name]
+    return shape.metadata["max"]
+
+
+def test_requests_to_the_table_are_as_large_as_aws_takes_and_no_larger():
+    given = inspect.signature(StateStore).parameters
+    statements = largest("BatchExecuteStatement", "Statements")
+    assert given["get_size"].default == largest("BatchGetItem", "RequestItems", "*", "Keys")
+    assert given["write_size"].default == statements
+    assert given["write_size"].default <= largest("BatchWriteItem", "RequestItems", "*")
+    assert given["transaction_size"].default == largest("TransactWriteItems", "TransactItems")
+    assert PARAMETERS["DbBatchGetSize"]["MaxValue"] == given["get_size"].default
+    assert PARAMETERS["DbBatchWriteSize"]["MaxValue"] == statements
+
+
+@pytest.mark.parametrize("called", TABLE_CALLS)
+def test_every_error_that_the_table_may_answer_is_tried_again_or_final(called):
+    errors = {shape.name for shape in operation("dynamodb", called).error_shapes}
+    assert errors <= THROTTLED | TRANSIENT | FINAL
+
+
+def test_every_error_of_a_statement_is_tried_again_or_a_conflict_or_final():
+    codes = set(service("dynamodb").shape_for("BatchStatementErrorCodeEnum").enum)
+    conflicts = {"ConditionalCheckFailed", "DuplicateItem"}
+    assert all(f'"{code}"' in inspect.getsource(write_modes) for code in conflicts)
+    assert codes - THROTTLED - TRANSIENT - conflicts == {
+        "ItemCollectionSizeLimitExceeded", "ValidationError", "ResourceNotFound", "AccessDenied",
+    }  # fmt: skip
+
+
+def test_every_error_that_is_tried_again_is_one_that_aws_has():
+    known = set(service("dynamodb").shape_for("BatchStatementErrorCodeEnum").enum)
+    for called in TABLE_CALLS:
+        known |= {shape.name for shape in operation("dynamodb", called).error_shapes}
+    # A cancelled transaction tells each action's code in words of its own.
+    known |= set(re.findall(r"Code: (\w+)", service("dynamodb").shape_for(
+        "TransactionCanceledException").documentation))  # fmt: skip
+    # These come from in front of every service.
+    assert (THROTTLED | TRANSIENT) - known <= {"RequestTimeout", "ServiceUnavailable",
+                                               "TransactionConflictException"}  # fmt: skip
+
+
+def test_what_the_api_tells_as_busy_is_what_step_functions_answers_then():
+    errors = {shape.name for shape in operation("stepfunctions", "StartExecution").error_shapes}
+    assert "ExecutionLimitExceeded" in errors & gateway._BUSY
+
+
+def calls(states):
+    for name, state in states.items():
+        if state["Type"] == "Task":
+            yield name, state["Resource"], state["Parameters"]
+        elif state["Type"] == "Map":
+            for part in ("ItemReader", "ResultWriter"):
+                yield name, state[part]["Resource"], state[part]["Parameters"]
+            yield from calls(state["ItemProcessor"]["States"])
+
+
+@pytest.mark.parametrize(("name", "resource", "given"), list(calls(STATES)))
+def test_the_state_machine_asks_for_what_each_service_knows(name, resource, given):
+    called, action = resource.split(":::")[1].split(":")
+    about = service({"lambda": "lambda", "s3": "s3"}.get(called, called))
+    known = about.operation_model(action[0].upper() + action[1:]).input_shape.members
+    # Map's ResultWriter names a prefix, which becomes the beginning of many keys.
+    asked = {field.removesuffix(".$") for field in given} - {"Prefix"}
+    assert asked <= set(known)
+    for entry in given.get("Entries", []):
+        assert set(entry) <= set(known["Entries"].member.members)
