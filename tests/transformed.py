@@ -8,7 +8,7 @@ from typing import Any
 from samtranslator.translator.transform import transform
 
 from kalmap_cli.local.deploy import read_template
-from tests.tables import ROOT, TEMPLATE
+from tests.tables import TEMPLATE
 
 _LOCAL = {"CodeUri": "s3://artifacts/code.zip", "DefinitionUri": "s3://artifacts/definition.json"}
 
@@ -30,11 +30,6 @@ def _transformed(code: str, parameters: tuple[tuple[str, str], ...]) -> dict[str
     machine = given["Resources"]["FilterBatchStateMachine"]["Properties"]
     machine["DefinitionUri"] = _LOCAL["DefinitionUri"]
     return dict(transform(given, dict(parameters), _NoPolicies()))
-
-
-def definition() -> str:
-    """The state machine's definition."""
-    return (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
 
 
 class _NoPolicies:

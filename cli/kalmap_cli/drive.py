@@ -127,19 +127,30 @@ def start(clients: Clients, stack: Stack, batch: Mapping[str, Any], execution: s
     )
 
 
-def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progress]:
+class Pauses(NamedTuple):
+    """Seconds between two looks at a batch."""
+
+    first: float
+    """While something changes."""
+    longest: float
+    """After long quiet."""
+
+
+def watch(clients: Clients, execution: str, pauses: Pauses) -> Iterator[Progress]:
     """Follow an execution to its end.
 
     Args:
         clients: of the cloud it runs on.
         execution: its ARN.
-        interval: seconds between two looks.
+        pauses: how long to wait between two looks.
     """
     steps = clients("stepfunctions")
     shown: Progress | None = None
     in_map = False
     maps = 0
+    pause = pauses.first
     while True:
+        before = shown
         # Asked first: what is entered after this look is found by the next one.
         status = steps.describe_execution(executionArn=execution)["status"]
         for entry, is_map in _entered(steps, execution, shown.event if shown else 0):
@@ -155,7 +166,9 @@ def watch(clients: Clients, execution: str, interval: float) -> Iterator[Progres
                 yield shown
         if status != "RUNNING":
             return
-        time.sleep(interval)
+        # A batch of hours needs no look a second, and AWS counts the account's looks together.
+        pause = pauses.first if shown != before else min(pause * 1.5, pauses.longest)
+        time.sleep(pause)
 
 
 def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[Progress, bool]]:
@@ -234,6 +247,12 @@ def _sentence(execution: Mapping[str, Any]) -> str:
         return cause
     if execution["status"] == "ABORTED":
         return "The execution was stopped."
+    if execution["status"] == "TIMED_OUT":
+        return (
+            "The batch took longer than the stack allows (its parameter BatchSeconds) and was "
+            "ended; some states may have been written. Start the same batch again: what was "
+            "written counts once."
+        )
     return f"The execution ended as {execution['status']}{f' ({error})' if error else ''}."
 
 

@@ -48,7 +48,7 @@ def follow(
     execution = drive.new_execution(place.stack)
     try:
         drive.start(place.clients, place.stack, batch, execution)
-        for progress in drive.watch(place.clients, execution, place.interval):
+        for progress in drive.watch(place.clients, execution, place.pauses):
             screen.show(progress)
         names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
         ended = drive.ended(place.clients, execution)

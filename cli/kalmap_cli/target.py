@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3.session
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from kalmap_cli import drive
@@ -18,9 +19,11 @@ from kalmap_cli.local.data_dir import DataDirectory, default_path
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.screen import Screen
 
-#: Seconds between two looks at a batch. AWS limits how often its API may be asked.
-_LOCAL_INTERVAL = 0.15
-_AWS_INTERVAL = 1.0
+#: AWS limits how often its API may be asked.
+_LOCAL_PAUSES = drive.Pauses(0.15, 0.15)
+_AWS_PAUSES = drive.Pauses(1.0, 10.0)
+#: Tries of a call that AWS throttles, with growing pauses; together about a minute.
+_AWS_TRIES = Config(retries={"mode": "standard", "max_attempts": 8})
 
 #: Enough for a worker to be worth its start, which takes half a second of a core.
 _LOCAL_READINGS_PER_SHARD = "5000"
@@ -33,8 +36,8 @@ class Target(NamedTuple):
 
     clients: Clients
     stack: drive.Stack
-    interval: float
-    """Seconds between two looks at a batch."""
+    pauses: drive.Pauses
+    """Between two looks at a batch."""
     options: str
     """What a command needs on the command line to run in the same place, with a space before it."""
 
@@ -54,7 +57,7 @@ def target(
     if stack is not None:
         clients = aws_clients()
         options = f" --stack {shlex.quote(stack)}"
-        yield Target(clients, drive.find_stack(clients, stack), _AWS_INTERVAL, options)
+        yield Target(clients, drive.find_stack(clients, stack), _AWS_PAUSES, options)
         return
     if data_dir is None:
         raise AssertionError("neither a data directory nor a stack was given")
@@ -67,7 +70,7 @@ def target(
                 cloud.save()
             try:
                 found = drive.find_stack(cloud.clients, STACK)
-                yield Target(cloud.clients, found, _LOCAL_INTERVAL, _options(data_dir))
+                yield Target(cloud.clients, found, _LOCAL_PAUSES, _options(data_dir))
                 data.forget_what_was_set_aside()
             except BotoCoreError as error:
                 if cloud.running:
@@ -108,7 +111,7 @@ def aws_clients() -> Clients:
 
     def client(service: str) -> Any:
         if service not in made:
-            made[service] = session.client(service)
+            made[service] = session.client(service, config=_AWS_TRIES)
         return made[service]
 
     return client

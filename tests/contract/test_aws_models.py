@@ -5,7 +5,6 @@ What each step and the API really ask for is held against them while their tests
 """
 
 import inspect
-import json
 import re
 
 import pytest
@@ -16,11 +15,10 @@ from kalmap.store.states import StateStore
 from kalmap.store.table import THROTTLED, TRANSIENT
 from kalmap_cli.local.deploy import read_template
 from tests.aws_models import operation, problems, service
-from tests.tables import TEMPLATE
-from tests.transformed import definition
+from tests.tables import TEMPLATE, definition
 
 PARAMETERS = read_template(TEMPLATE)["Parameters"]
-STATES = json.loads(definition())["States"]
+STATES = definition()["States"]
 #: By the operation, what of its answers no other try would mend.
 FINAL = {
     "ResourceNotFoundException", "ConditionalCheckFailedException",

@@ -1,0 +1,59 @@
+"""How often a batch is looked at, and how one that the stack ended is told."""
+
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from kalmap_cli import drive
+
+
+class Steps:
+    """Step Functions, with an execution that enters its states after so many looks."""
+
+    def __init__(self, *looks):
+        self._looks = looks
+        self.asked = 0
+
+    def describe_execution(self, **_):
+        self.asked += 1
+        return {"status": "RUNNING" if self.asked <= self._looks[-1] else "SUCCEEDED"}
+
+    def get_execution_history(self, **_):
+        entered = [number for number, look in enumerate(self._looks, 1) if look <= self.asked]
+        return {
+            "events": [
+                {
+                    "id": number,
+                    "timestamp": datetime(2026, 3, 1, tzinfo=UTC),
+                    "type": "TaskStateEntered",
+                    "stateEnteredEventDetails": {"name": f"State{number}"},
+                }
+                for number in reversed(entered)
+            ]
+        }
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    made = []
+    monkeypatch.setattr(drive.time, "sleep", made.append)
+    return made
+
+
+def test_a_batch_in_which_nothing_changes_is_looked_at_less_and_less(pauses):
+    steps = Steps(1, 40, 42)
+    told = list(drive.watch(lambda _: steps, "arn", drive.Pauses(1.0, 10.0)))
+    assert [progress.state for progress in told] == ["State1", "State2", "State3"]
+    quiet, after = pauses[:39], pauses[39:]
+    assert quiet[0] == after[0] == 1.0
+    assert all(a <= b for a, b in itertools.pairwise(quiet))
+    assert max(pauses) == 10.0
+    # Two hours with a look a second would be 7,200 calls of each kind.
+    assert sum(quiet) > 300
+
+
+def test_a_batch_that_took_too_long_is_told_by_what_to_do():
+    told = drive._sentence({"status": "TIMED_OUT"})
+    assert "BatchSeconds" in told
+    assert "Start the same batch again" in told
