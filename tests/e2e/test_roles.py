@@ -84,7 +84,16 @@ def events(stack):
     stopped = {"detail": {"name": one["name"], "status": "ABORTED"}}
     found["ReleaseClaimFunction"].append(lambda: stopped)
     found["IdentifyFunction"].append(lambda: orphaned(stack, one))
+    found["IdentifyFunction"].append(lambda: with_new_records(one))
     return found
+
+
+def with_new_records(execution):
+    """An event with records that nobody has sent before; what was sent is not put again."""
+    record = json.loads(lines(uuid.uuid4().hex, days=1))
+    given = {"source": {"records": [record]}}
+    started = execution["startDate"].isoformat()
+    return {"input": given, "execution": uuid.uuid4().hex, "started_at": started}
 
 
 def orphaned(stack, execution):
