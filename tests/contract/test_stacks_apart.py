@@ -8,7 +8,7 @@ from moto.events.models import EventPattern
 from tests.tables import definition
 from tests.transformed import filled, of_type, transformed
 
-TEMPLATE = transformed(Schedule="rate(1 day)")
+TEMPLATE = transformed(Schedule="rate(1 day)", ScheduleDays="2")
 DEV, PROD = "kalmap-dev", "kalmap"
 ENDED = "Step Functions Execution Status Change"
 

@@ -23,7 +23,7 @@ YEARS_AHEAD = "cron(0 3 1 1 ? 2099)"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    parameters = local_parameters() | {"Schedule": YEARS_AHEAD}
+    parameters = local_parameters() | {"Schedule": YEARS_AHEAD, "ScheduleDays": "2"}
     with DataDirectory(tmp_path_factory.mktemp("rules")) as data, LocalCloud(data) as cloud:
         deploy(cloud.clients, parameters)
         yield Stack(cloud)

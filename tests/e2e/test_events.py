@@ -2,9 +2,11 @@
 
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
 
+from kalmap_cli.exits import RunFailed
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
@@ -139,7 +141,9 @@ def test_a_stopped_execution_releases_its_claim_and_leaves_a_message(stack):
 def test_a_schedule_runs_what_lies_below_its_prefix(tmp_path):
     parameters = local_parameters() | {"Schedule": "rate(1 minute)", "SchedulePrefix": "nightly/"}
     with DataDirectory(tmp_path) as data, LocalCloud(data) as cloud:
-        deploy(cloud.clients, parameters)
+        with pytest.raises(RunFailed, match="ScheduleDays - how many days of files a run reads"):
+            deploy(cloud.clients, parameters)
+        deploy(cloud.clients, parameters | {"ScheduleDays": "2"})
         stack = Stack(cloud)
         stack.client("s3").put_object(
             Bucket=stack.bucket, Key="nightly/a.jsonl", Body=lines("nightly")
@@ -149,7 +153,13 @@ def test_a_schedule_runs_what_lies_below_its_prefix(tmp_path):
         [target] = stack.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
         assert target["Arn"] == stack.outputs["StateMachineArn"]
         # What the rule sends at its time; waiting for the minute would test only the clock.
+        sent = target["InputTransformer"]
+        assert sent["InputPathsMap"] == {"time": "$.time"}
+        # A rule's time has no fractions of a second: it must not lie before the file's.
+        time.sleep(1.1)
+        time_of_the_rule = json.dumps(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         states = stack.client("stepfunctions")
-        states.start_execution(stateMachineArn=target["Arn"], input=target["Input"])
+        given = sent["InputTemplate"].replace("<time>", time_of_the_rule)
+        states.start_execution(stateMachineArn=target["Arn"], input=given)
         [execution] = stack.ended("nightly/")[:1]
         assert output(execution)["accepted"] == 3

@@ -1,9 +1,12 @@
 """The state machine's inputs: their forms, and the sentences for wrong ones."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
+from kalmap.batch.identity import read_input
+from kalmap.errors import InvalidInput
 from kalmap.profile import digest, load_profile
 from kalmap.store.objects import Objects
 from kalmap.store.profiles import Profiles
@@ -82,3 +85,28 @@ def test_a_profile_may_lie_in_s3(engine):
 )
 def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, given, word):
     assert word in engine.run(given)["cause"]
+
+
+def test_of_a_prefix_only_the_days_before_now_are_read_and_always_the_same(engine):
+    engine.put("nightly/a.jsonl", readings(days=1))
+    placed = engine.s3.head_object(Bucket="work", Key="nightly/a.jsonl")["LastModified"]
+
+    def run(now, days=2):
+        source = {"bucket": "work", "prefix": "nightly/", "days": days}
+        return engine.run({"source": source, "now": now.isoformat()})
+
+    night = placed + timedelta(hours=3)
+    assert run(night)["output"]["accepted"] == 8
+    # Delivered twice it is one batch; the next night's is another.
+    assert "first" in run(night)["output"]
+    assert run(night + timedelta(days=1))["output"]["accepted"] == 0
+    for now in (placed - timedelta(seconds=1), placed + timedelta(days=3)):
+        found = run(now)
+        assert found["status"] == "FAILED"
+        assert "no object of the 2 days before" in found["cause"]
+
+
+@pytest.mark.parametrize("source", [{"key": "in/a.jsonl", "days": 2}, {"prefix": "in/", "days": 0}])
+def test_days_go_with_a_prefix(source):
+    with pytest.raises(InvalidInput, match=r"source\.days goes with a prefix"):
+        read_input({"source": {"bucket": "b"} | source})

@@ -33,6 +33,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     version_id: str | None = None
     """Pins a key's version; S3 events carry it."""
     prefix: str | None = None
+    days: int | None = None
+    """Of a prefix, only what was put there in so many days before `now`."""
     records: list[dict[str, Any]] | None = None
 
 
@@ -168,6 +170,10 @@ def _check(batch_input: BatchInput) -> None:
         raise InvalidInput("source.bucket is not a bucket's name.", "source.bucket")
     if source.key is not None and not 0 < len(source.key.encode(errors="replace")) <= 1024:
         raise InvalidInput("source.key must have 1 to 1,024 bytes.", "source.key")
+    if source.days is not None and (source.prefix is None or not 1 <= source.days <= 3650):
+        raise InvalidInput(
+            "source.days goes with a prefix, and must be from 1 to 3650.", "source.days"
+        )
     if source.version_id == "":
         raise InvalidInput("source.version_id is empty; leave it out.", "source.version_id")
     for name in ("failed_shards", "unusable"):

@@ -1,7 +1,7 @@
 """IdentifyBatch: one form for every input, pinned versions, a frozen `now`, the identity."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -21,7 +21,7 @@ from kalmap.batch.identity import (
 )
 from kalmap.batch.inline import is_named_by_its_content, keep_records
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.moments import microseconds, parse_moment
+from kalmap.moments import iso, microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
@@ -167,8 +167,18 @@ def _input_objects(
         return [_one_object(Source(bucket=work.bucket, key=key), work, bucket)]
     if source.key is not None:
         return [_one_object(source, work, bucket)]
+    return _objects_below(source, bucket, given.now or now)
+
+
+def _objects_below(source: Source, bucket: OpenBucket, now: datetime) -> list[InputObject]:
     name = source.bucket or ""
-    found = (item for item in bucket(name).listing(source.prefix or "") if item["Size"])
+    # With an end, too: the same start later on finds the same objects, so it is the same batch.
+    since = now - timedelta(days=source.days) if source.days else None
+    found = (
+        item
+        for item in bucket(name).listing(source.prefix or "")
+        if item["Size"] and (since is None or since < item["LastModified"] <= now)
+    )
     objects = [
         InputObject(name, item["Key"], item["Size"], item["ETag"])
         for item in islice(found, MAX_OBJECTS + 1)
@@ -180,9 +190,10 @@ def _input_objects(
             "first, or join small objects to larger ones."
         )
     if not objects:
+        within = f" of the {source.days} days before {iso(now)}" if source.days else ""
         raise InputNotFound(
-            f"There is nothing to read below s3://{name}/{source.prefix}: no object, or only "
-            "empty ones."
+            f"There is nothing to read below s3://{name}/{source.prefix}: no object{within}, or "
+            "only empty ones."
         )
     return objects
 
