@@ -182,7 +182,8 @@ def _attach(clients: Clients, content: Mapping[str, Any], stack: str) -> dict[st
     resources: dict[str, Any] = {}
     imported = []
     for logical, resource in content["Resources"].items():
-        if resource.get("DeletionPolicy") == "Retain" and (kind := resource["Type"]) in _RETAINED:
+        retained = str(resource.get("DeletionPolicy")).startswith("Retain")
+        if retained and (kind := resource["Type"]) in _RETAINED:
             key, list_names, takes_properties = _RETAINED[kind]
             beginning = f"{stack}-{logical}-".lower()
             names = [name for name in list_names(clients) if name.lower().startswith(beginning)]
