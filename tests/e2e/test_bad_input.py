@@ -38,7 +38,7 @@ LINES = (
 def ran(shared, tmp_path_factory):
     directory = tmp_path_factory.mktemp("bad")
     (directory / "bad.jsonl").write_bytes(b"\n".join(line for line, _ in LINES) + b"\n")
-    outcome = shared.run("bad.jsonl", cwd=directory)
+    outcome = shared.run("bad.jsonl", "--limits", "unusable=1", cwd=directory)
     assert outcome.code == 0, outcome.err
     return directory / "kalmap-out" / "latest", outcome.out
 

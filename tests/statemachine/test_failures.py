@@ -199,6 +199,16 @@ def test_too_many_unusable_readings_close_the_gate_unless_the_limit_allows_them(
     assert len(engine.stored()) == 20
 
 
+def test_a_small_batch_of_which_nothing_was_readable_fails_and_says_why(engine):
+    data = b"user_id,timestamp,value\nanna,2026-03-01 07:12:00,81.4\nanna,?,81.1\nben,?,x\n"
+    ended = engine.run(batch(engine.put("in/local.csv", data)))
+    assert ended["status"] == "FAILED"
+    assert "Nothing could be read (bad_timestamp 2, bad_value 1)." in ended["cause"]
+    assert "in/local.csv, line 2: timestamp has no offset" in ended["cause"]
+    assert "line 4: value is not a number." in ended["cause"]
+    assert "No state was changed." in engine.record()["reason"]
+
+
 def test_a_write_that_always_fails_is_told_user_by_user(engine):
     engine.fault = always("WriteFunction", lambda event: event["shard"]["shard"] == 1)
     ended = engine.run(batch(engine.put("in/a.jsonl", readings())))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kalmap.batch.commit_gate import closed_gate, failed_commit
 from kalmap.batch.identity import Limits
 from kalmap.pipeline.complete import sentence_of
+from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
 from kalmap.results.totals import Totals, sum_of, total
@@ -60,19 +61,46 @@ def received(records):
 
 
 @pytest.mark.parametrize(
-    ("records", "unusable", "closed"),
-    [(100, 20, False), (100, 21, True), (99, 99, False), (1000, 201, True)],
+    ("records", "unusable", "limit", "closed"),
+    [
+        (100, 20, 0.2, False),
+        (100, 21, 0.2, True),
+        (1000, 201, 0.2, True),
+        (99, 20, 0.2, True),
+        (3, 1, 0.2, False),
+        (12, 4, 0.2, False),
+        (12, 5, 0.2, True),
+        (3, 1, 0.0, True),
+        (3, 3, 1.0, False),
+    ],
 )
-def test_the_gate_closes_above_the_share_of_unusable_readings_from_100_on(
-    records, unusable, closed
-):
+def test_the_gate_closes_above_the_share_of_unusable_readings(records, unusable, limit, closed):
     bad = {
-        "unreadable/malformed": unusable - 2,
-        "rejected/out_of_range": 1,
+        "unreadable/malformed": max(0, unusable - 2),
+        "rejected/out_of_range": int(unusable > 1),
         "rejected/in_future": 1,
     }
-    reason = closed_gate(total([received(records), filtered(readings=bad)]), Limits())
+    totals = total([received(records), filtered(readings=bad)])
+    reason = closed_gate(totals, Limits(unusable=limit))
     assert (reason is not None) == closed
+    if reason:
+        assert reason.startswith(f"{unusable} of {records:,} readings are unreadable")
+        assert "in_future 1" in reason
+
+
+@pytest.mark.parametrize("records", [1, 2, 500])
+def test_a_batch_of_which_nothing_could_be_read_never_commits(records):
+    bad = {"unreadable/bad_timestamp": records - 1, "unreadable/malformed": 1}
+    totals = total([received(records), filtered(readings=bad)])
+    example = Unreadable(0, "a.csv", 2, "bad_timestamp", "timestamp has no offset from UTC.", "x")
+    other = msgspec.structs.replace(example, index=3, line=5, detail="The line is not CSV.")
+    reason = closed_gate(totals, Limits(), [example, other])
+    assert reason.startswith("Nothing could be read (")
+    assert reason.endswith(
+        "a.csv, line 2: timestamp has no offset from UTC. line 5: The line is not CSV."
+    )
+    assert closed_gate(totals, Limits(unusable=0.99)) is not None
+    assert closed_gate(totals, Limits(unusable=1.0)) is None
 
 
 def test_outliers_never_close_the_gate():

@@ -1,15 +1,26 @@
 """The commit gate: whether what a round computed may be written, and whether it was."""
 
+from collections.abc import Sequence
+from itertools import groupby
+
 from kalmap.batch.identity import Limits
+from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
 
-#: Below this many readings the share of unusable ones says too little to stop a batch.
-_UNUSABLE_FROM = 100
+#: Of fewer readings a share says little: as many may be unusable as of these.
+_FEW = 20
+_WHICH = "The results say which."
 _UNUSABLE = ("unreadable/", "rejected/out_of_range", "rejected/in_future")
 
 
-def closed_gate(totals: Totals, limits: Limits) -> str | None:
-    """Why round 0 must not be committed, in a sentence; None where it may."""
+def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] = ()) -> str | None:
+    """Why round 0 must not be committed, in a sentence; None where it may.
+
+    Args:
+        totals: Of the round.
+        limits: The batch's limits.
+        examples: Some records that could not be read, to be named with what is wrong with them.
+    """
     chunks = [failure for failure in totals.failures if failure.step == "partition"]
     if chunks:
         return (
@@ -24,12 +35,22 @@ def closed_gate(totals: Totals, limits: Limits) -> str | None:
         )
     if totals.users and totals.failed_users >= totals.users and not shards:
         return _nobody(totals)
-    unusable = sum(n for name, n in totals.readings.items() if name.startswith(_UNUSABLE))
-    if totals.records >= _UNUSABLE_FROM and unusable > limits.unusable * totals.records:
+    counts = {name: n for name, n in totals.readings.items() if n and name.startswith(_UNUSABLE)}
+    unusable = sum(counts.values())
+    most = sorted(counts.items(), key=lambda count: -count[1])
+    reasons = ", ".join(f"{name.partition('/')[2]} {n:,}" for name, n in most)
+    shown = " ".join(
+        f"{file}, " + " ".join(f"line {one.line}: {one.detail}" for one in some)
+        for file, some in groupby(examples, key=lambda one: one.file)
+    )
+    unreadable = sum(n for name, n in counts.items() if name.startswith("unreadable/"))
+    if unreadable == totals.records and unreadable and limits.unusable < 1.0:
+        return f"Nothing could be read ({reasons}). {shown}".rstrip()
+    if unusable > limits.unusable * max(totals.records, _FEW):
         return (
             f"{unusable:,} of {totals.records:,} readings are unreadable, out of range or in the "
-            f"future, more than the limit of {limits.unusable:.0%}. The unreadable file and the "
-            "results say which; check unit, columns and clock, or raise `limits.unusable`."
+            f"future ({reasons}), more than the limit of {limits.unusable:.0%}. {shown or _WHICH} "
+            "Check unit, columns and clock, or raise `limits.unusable`."
         )
     return None
 

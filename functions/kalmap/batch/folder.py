@@ -1,6 +1,7 @@
 """The batch's folder in the work bucket: every key's name, and what each object holds."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -17,11 +18,13 @@ from kalmap.records.shards import (
     ShardInput,
     assemble,
 )
+from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.totals import Totals
 from kalmap.store.item import Change, StoredState
 from kalmap.store.objects import Objects, at_once
 
+_EXAMPLE_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
@@ -221,6 +224,17 @@ class Folder:
         """Keep lines of `unreadable`, `failed` or `revisions`, where there are any."""
         if lines:
             self.objects.put(self.key(f"{kind}/{round_}-{shard:06d}.jsonl"), lines)
+
+    def unreadable_examples(self, round_: int, most: int = 3) -> list[Unreadable]:
+        """Some of a round's unreadable records, early ones, each with another fault."""
+        decode = msgspec.json.Decoder(Unreadable).decode
+        found: list[Unreadable] = []
+        for key in islice(self.objects.keys(self.key(f"unreadable/{round_}-")), most):
+            whole, _, _ = self.objects.get(key, 0, _EXAMPLE_BYTES).rpartition(b"\n")
+            found += map(decode, whole.splitlines())
+        found.sort(key=lambda record: record.index, reverse=True)
+        first_of_each = {record.detail: record for record in found}.values()
+        return sorted(first_of_each, key=lambda record: record.index)[:most]
 
     # Reports.
 

@@ -45,7 +45,10 @@ def aggregate(folder: Folder, round_: int) -> Judged:
             folder.save_report(report)
     totals = total(folder.reports(round_))
     folder.save_totals(round_, totals)
-    reason = closed_gate(totals, folder.batch().limits) if round_ == 0 else None
+    reason = None
+    if round_ == 0:
+        examples = folder.unreadable_examples(round_)
+        reason = closed_gate(totals, folder.batch().limits, examples)
     return Judged(open=reason is None, reason=reason or "")
 
 
