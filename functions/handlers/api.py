@@ -1,7 +1,6 @@
 """The HTTP API: one function behind every path of it."""
 
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -9,8 +8,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from handlers import api_batches, api_measurements, api_users
 from handlers.edge import Event, logger, metrics, resident_mb
-from handlers.gateway import Call, encoded, problem, refusal
-from handlers.states import breaker, memory, recent
+from handlers.gateway import Call, encoded, refusal
+from handlers.renewal import LastAnswer
+from handlers.states import breaker, recent, watch_memory
 from kalmap.api.openapi import document
 from kalmap.api.wire import Health
 
@@ -59,15 +59,17 @@ def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
     routed = event | {"path": event["resource"]}
     metrics.add_dimension("step", "api")
     metrics.add_metric("Requests", MetricUnit.Count, 1)
-    answer = app.resolve(routed, context) if memory().admits() else _exhausted(routed, context)
-    used = memory().look()
+    answer = app.resolve(routed, context)
+    memory = watch_memory()
     seconds = time.monotonic() - began
     answer["multiValueHeaders"]["Server-Timing"] = [f"function;dur={1000 * seconds:.1f}"]
     metrics.add_metric("Errors", MetricUnit.Count, int(answer["statusCode"] >= 500))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
-    metrics.add_metric("Memory", MetricUnit.Megabytes, used)
+    metrics.add_metric("Memory", MetricUnit.Megabytes, memory.used)
+    metrics.add_metric("MemoryRelieved", MetricUnit.Count, int(memory.relieved))
+    metrics.add_metric("MemoryExhausted", MetricUnit.Count, int(memory.exhausted))
     metrics.add_metric(
-        "MemoryShare", MetricUnit.Percent, 100 * used / int(context.memory_limit_in_mb)
+        "MemoryShare", MetricUnit.Percent, 100 * memory.used / int(context.memory_limit_in_mb)
     )
     logger.info(
         "request answered",
@@ -75,29 +77,6 @@ def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
         method=event["httpMethod"],
         status=answer["statusCode"],
         seconds=round(seconds, 4),
-        memory_mb=round(used, 1),
+        memory_mb=round(memory.used, 1),
     )
-    return answer
-
-
-def _exhausted(event: Event, context: "LambdaContext") -> dict[str, Any]:
-    """The answer of a container that has just freed its cache."""
-    metrics.add_metric("MemoryRelieved", MetricUnit.Count, 1)
-    logger.warning("memory limit passed: cache freed, one request turned away")
-    call = Call(app._to_proxy_event(event), context)  # noqa: SLF001 - no public way to it
-    told = problem(
-        call,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "unavailable",
-        "This container had to free memory first; send the request again.",
-        retry_after=0.5,
-    )
-    return {
-        "statusCode": told.status_code,
-        "multiValueHeaders": {
-            name: [value]
-            for name, value in (told.headers | {"Content-Type": told.content_type}).items()
-        },
-        "body": told.body,
-        "isBase64Encoded": False,
-    }
+    return LastAnswer(answer) if memory.exhausted else answer

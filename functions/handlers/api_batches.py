@@ -16,9 +16,17 @@ from handlers.edge import batch_records, bucket, now, work_bucket
 from handlers.gateway import Call, encoded, presigned
 from kalmap.api.pages import batch_page, batch_view, result_page
 from kalmap.api.progress import progress
-from kalmap.api.wire import BatchStarted, BatchView, Links, Upload, UploadRequest, read_body
+from kalmap.api.wire import (
+    ROOM_FOR_A_NAME,
+    BatchStarted,
+    BatchView,
+    Links,
+    Upload,
+    UploadRequest,
+    read_body,
+)
 from kalmap.batch.folder import Folder
-from kalmap.batch.identity import read_input
+from kalmap.batch.identity import read_options
 from kalmap.batch.inline import keep_records
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.moments import iso
@@ -43,7 +51,7 @@ def post_batches() -> Response[Any]:
         content_type=call.header("content-type"),
         encoding=call.header("content-encoding"),
     )
-    read_input(given)
+    read_options(given)
     given = _with_records_in_the_bucket(given)
     name = uuid.uuid4().hex
     # The execution's first step does this too: here it refuses what is wrong, and gives the id.
@@ -86,6 +94,7 @@ def post_uploads() -> Response[Any]:
             UploadRequest,
             content_type=call.header("content-type"),
             encoding=call.header("content-encoding"),
+            room=ROOM_FOR_A_NAME,
         )
     key = f"incoming/{uuid.uuid4().hex}/{asked.name}"
     url = presigned(key, _LINK_SECONDS, "put_object")

@@ -17,7 +17,7 @@ from handlers.edge import metrics, now, work_bucket
 from handlers.gateway import Call, packed, presigned
 from handlers.states import frequent, recent, settings, states, workers
 from kalmap.api.online import Answer, Pace, Request, answer
-from kalmap.api.wire import Measurements, lines_of, read_body
+from kalmap.api.wire import Measurements, Room, lines_of, read_body
 from kalmap.errors import Contradiction, InvalidInput, TooLarge
 from kalmap.moments import microseconds
 from kalmap.profile import Profile, builtin_profile, load_profile
@@ -61,6 +61,7 @@ def _answered(call: Call) -> tuple[bytes, bool]:
         Measurements,
         content_type=call.header("content-type"),
         encoding=call.header("content-encoding"),
+        room=Room.of_measurements(given.batch_max_size),
     )
     count = len(asked.measurements)
     if count > given.batch_max_size:

@@ -14,7 +14,7 @@ from handlers.states import dynamodb
 from kalmap.api.user_view import user_view
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.filter.codec import digest_of
-from kalmap.moments import parse_moment
+from kalmap.moments import aware_moment
 from kalmap.profile import MAX_NAME
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.item import key, stored_item
@@ -56,11 +56,8 @@ def _moment(text: str | None) -> datetime | None:
         return None
     try:
         # In a query an unescaped plus sign means a space.
-        moment = parse_moment(text.strip().replace(" ", "+"))
-    except (msgspec.ValidationError, OverflowError, ValueError):
-        moment = None
-    if moment is None or datetime.fromisoformat(text.strip().replace(" ", "+")).tzinfo is None:
+        return aware_moment(text.strip().replace(" ", "+"))
+    except (msgspec.ValidationError, OverflowError, ValueError) as error:
         raise InvalidInput(
             "at must be a time with its offset, like 2026-03-01T07:12:00+01:00.", "at"
-        )
-    return moment
+        ) from error

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _JSON = "application/json"
+_MOST_MESSAGE, _MOST_FIELD = 1_000, 200
 #: A shorter answer gains nothing by being compressed.
 _COMPRESSED_FROM = 1024
 _BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})
@@ -139,6 +140,10 @@ def problem(
     """A problem, in the one form that all of them have."""
     metrics.add_metric("Problems", MetricUnit.Count, 1)
     headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after + 0.5)))}
+    # Both may quote what was sent, which may be long.
+    if len(message) > _MOST_MESSAGE:
+        message = message[:_MOST_MESSAGE] + "...."
+    field = field[:_MOST_FIELD] if field else field
     body = msgspec.json.encode(Problem(code, message, field, call.request_id)).decode()
     return Response(status, _JSON, body, headers)
 
@@ -204,4 +209,7 @@ def presigned(key: str, seconds: int, operation: str = "get_object") -> str:
 
 @cache
 def _signer() -> Any:
-    return boto3.client("s3", config=Config(signature_version="s3v4"))
+    # Unless told otherwise, addresses name S3's endpoint for all regions, which redirects to the
+    # bucket's own: there the signature does not fit, and from newer regions there is no way.
+    regional: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+    return boto3.client("s3", config=Config(signature_version="s3v4", s3=regional))

@@ -19,7 +19,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_timeout_seconds: float = 30.0
     """After this a request is answered, with the users not finished as `failed`."""
     batch_memory_limit_mb: int = 512
-    """Resident memory past which the container frees its cache and skips a request."""
+    """Resident memory past which a container frees its cache; it starts anew where that is not
+    enough."""
     cache_batch_size: int = 100
     """States asked of, or given to, a shared cache at a time."""
     cache_warmup_size: int = 20

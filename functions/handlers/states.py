@@ -5,7 +5,7 @@ import gc
 import os
 import time
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import msgspec
@@ -147,36 +147,28 @@ class _Frequent:
 frequent = cache(_Frequent)
 
 
-class Memory:
-    """Keeps the container below BATCH_MEMORY_LIMIT_MB, well before the platform would end it."""
+class Memory(NamedTuple):
+    """What a look at the container's memory has come to."""
 
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._passed = False
-
-    def admits(self) -> bool:
-        """Whether the next request may come; if not, memory is freed, and the one after may."""
-        if not self._passed:
-            return True
-        self._passed = False
-        kept = recent()
-        if kept is not None:
-            kept.clear()
-        gc.collect()
-        _return_freed_memory()
-        return False
-
-    def look(self) -> float:
-        """Notes whether the limit was passed; gives the megabytes in use."""
-        used = resident_mb()
-        self._passed = used > self._limit
-        return used
+    used: float
+    """Megabytes, before anything was freed."""
+    relieved: bool
+    """Whether it was past BATCH_MEMORY_LIMIT_MB, so that the cache was freed."""
+    exhausted: bool
+    """Whether it still is."""
 
 
-@cache
-def memory() -> Memory:
-    """The container's watch over its memory."""
-    return Memory(settings().batch_memory_limit_mb)
+def watch_memory() -> Memory:
+    """Keep the container below BATCH_MEMORY_LIMIT_MB, well before the platform would end it."""
+    used, limit = resident_mb(), settings().batch_memory_limit_mb
+    if used <= limit:
+        return Memory(used, relieved=False, exhausted=False)
+    kept = recent()
+    if kept is not None:
+        kept.clear()
+    gc.collect()
+    _return_freed_memory()
+    return Memory(used, relieved=True, exhausted=resident_mb() > limit)
 
 
 def _return_freed_memory() -> None:

@@ -27,6 +27,19 @@ def parse_moment(text: str) -> datetime:
     return msgspec.convert(text, datetime).astimezone(UTC)
 
 
+def aware_moment(text: str) -> datetime:
+    """A time in UTC from ISO 8601 with an offset.
+
+    Raises:
+        ValueError: It is not one, or has no offset.
+        OverflowError: In UTC it lies outside the years 1 to 9999.
+    """
+    moment = msgspec.convert(text, datetime)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its offset")
+    return moment.astimezone(UTC)
+
+
 def iso(moment: datetime) -> str:
     """A UTC time in ISO 8601, as kalmap writes it: ending in Z."""
     return moment.isoformat().replace("+00:00", "Z")

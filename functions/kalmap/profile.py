@@ -18,6 +18,10 @@ MAX_WINDOW_DAYS = 3000.0
 #: A profile's name is part of the item's key, so its bytes count against the item's size.
 MAX_NAME = 48
 
+#: A profile is kept by every container that is asked under it.
+MAX_DESCRIPTION = 10_000
+MAX_SOURCE_NAME = 256
+
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -157,7 +161,7 @@ def builtin_profile(name: str) -> Profile:
     names = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir())
     if name not in names:
         known = ", ".join(names)
-        raise InvalidProfile(f"There is no built-in profile {name!r}; there is: {known}.")
+        raise InvalidProfile(f"There is no built-in profile {_shown(name)}; there is: {known}.")
     return load_profile(folder.joinpath(f"{name}.json").read_bytes())
 
 
@@ -181,7 +185,8 @@ def _known(given: Mapping[str, Any], allowed: tuple[str, ...], prefix: str) -> N
     for field in given:
         if field not in allowed:
             names = ", ".join(allowed)
-            message = f"The profile has an unknown field '{prefix}{field}'; known are: {names}."
+            name = _shown(f"{prefix}{field}")
+            message = f"The profile has an unknown field {name}; known are: {names}."
             raise InvalidProfile(message)
 
 
@@ -227,9 +232,10 @@ def _check_texts(fields: dict[str, Any]) -> None:
         )
     fields["unit"] = units.canonical(unit)
     description = fields.get("description", "")
-    if not isinstance(description, str):
+    if not isinstance(description, str) or len(description) > MAX_DESCRIPTION:
         raise InvalidProfile(
-            f"Profile field 'description' is {_shown(description)}; it must be a text."
+            f"Profile field 'description' is {_shown(description)}; it must be a text of at most "
+            f"{MAX_DESCRIPTION:,} characters."
         )
 
 
@@ -258,9 +264,10 @@ def _sources(value: object) -> dict[str, float]:
         )
     multipliers = {}
     for source, multiplier in value.items():
-        if not isinstance(source, str) or not source:
+        if not isinstance(source, str) or not 0 < len(source) <= MAX_SOURCE_NAME:
             raise InvalidProfile(
-                f"Profile field 'sources' has the name {_shown(source)}; names are texts."
+                f"Profile field 'sources' has the name {_shown(source)}; names are texts of 1 to "
+                f"{MAX_SOURCE_NAME} characters."
             )
         multipliers[source] = float(_number(f"sources.{source}", multiplier, (1e-3, 1e3)))
     return multipliers

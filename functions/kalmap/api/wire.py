@@ -3,17 +3,38 @@
 import re
 import zlib
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
 from kalmap.errors import InvalidInput, TooLarge, UnsupportedBody
 
-#: An inflated body may be this long. Lambda takes 6 MB; what it inflates to must stay bounded.
-MAX_BODY_BYTES = 10_000_000
+#: A body may inflate to this much whatever it is, and beyond that to so many times its length.
+#: Readings in JSON shrink to a tenth or a thirtieth.
+_INFLATED_BYTES, _INFLATED_TIMES = 1_000_000, 100
 _PLACE = re.compile(r"at `\$([^`]*)`")
 _NAME = re.compile(r"(?:required|unknown) field `([^`]*)`")
 T = TypeVar("T")
+
+
+class Room(NamedTuple):
+    """How large a request's body may be, once inflated."""
+
+    size: int
+    """Bytes."""
+    values: int
+    """Values in all its objects and lists, which take more memory than their bytes."""
+
+    @staticmethod
+    def of_measurements(most: int) -> "Room":
+        """For so many measurements, of six fields each, and a profile."""
+        return Room(min(_MOST.size, max(1_000_000, 2_000 * most)), 32 * most + 1_000)
+
+
+_MOST = Room(10_000_000, 500_000)
+#: For the records of a batch.
+ROOM_FOR_RECORDS = _MOST
+ROOM_FOR_A_NAME = Room(10_000, 100)
 
 
 class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,7 +194,9 @@ class Problem(msgspec.Struct, frozen=True):
     request_id: str
 
 
-def read_body(body: bytes, kind: type[T], *, content_type: str, encoding: str) -> T:
+def read_body(
+    body: bytes, kind: type[T], *, content_type: str, encoding: str, room: Room = ROOM_FOR_RECORDS
+) -> T:
     """A request's body.
 
     Args:
@@ -181,10 +204,11 @@ def read_body(body: bytes, kind: type[T], *, content_type: str, encoding: str) -
         kind: What it shall hold.
         content_type: Of the request; empty counts as JSON.
         encoding: Its Content-Encoding.
+        room: How large it may be.
 
     Raises:
         UnsupportedBody: It is not JSON by its type, or encoded in an unknown way.
-        TooLarge: It inflates to more than is read.
+        TooLarge: It is larger than is read; it was not parsed then, nor inflated further.
         InvalidInput: It is not JSON, or not of this kind; the sentence names the field.
     """
     media_type = content_type.partition(";")[0].strip().lower()
@@ -194,7 +218,12 @@ def read_body(body: bytes, kind: type[T], *, content_type: str, encoding: str) -
             f"The body's type is {media_type[:60]!r}; send application/json. Files of CSV or JSONL "
             "go by POST /batches/uploads."
         )
-    data = _decoded(body, encoding.strip().lower())
+    data = _decoded(body, encoding.strip().lower(), room.size)
+    if len(data) > room.size:
+        raise _too_large(f"has more than {room.size:,} bytes")
+    # Every value but the first of an object or a list follows a comma. Text may hold some, too.
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > room.values:
+        raise _too_large(f"has more than {room.values:,} values")
     if not data.strip():
         raise InvalidInput("The request has no body; send a JSON object.")
     try:
@@ -205,7 +234,11 @@ def read_body(body: bytes, kind: type[T], *, content_type: str, encoding: str) -
         raise InvalidInput(f"The request's body is not JSON: {error}.") from error
 
 
-def _decoded(body: bytes, encoding: str) -> bytes:
+def _too_large(what: str) -> TooLarge:
+    return TooLarge(f"The request's body {what}. Upload it as a file by POST /batches/uploads.")
+
+
+def _decoded(body: bytes, encoding: str, most: int) -> bytes:
     if encoding in {"", "identity"}:
         return body
     if encoding != "gzip":
@@ -213,15 +246,13 @@ def _decoded(body: bytes, encoding: str) -> bytes:
             f"The body's encoding is {encoding[:60]!r}; send it plain or gzipped."
         )
     inflate = zlib.decompressobj(wbits=31)
+    most = min(most, max(_INFLATED_BYTES, _INFLATED_TIMES * len(body)))
     try:
-        data = inflate.decompress(body, MAX_BODY_BYTES)
+        data = inflate.decompress(body, most)
     except zlib.error as error:
         raise InvalidInput(f"The body says gzip but cannot be inflated: {error}.") from error
     if inflate.unconsumed_tail:
-        raise TooLarge(
-            f"The body inflates to more than {MAX_BODY_BYTES:,} bytes. Upload it as a file by "
-            "POST /batches/uploads."
-        )
+        raise _too_large(f"inflates to more than {most:,} bytes")
     if not inflate.eof:
         raise InvalidInput("The body says gzip but is cut off.")
     return data

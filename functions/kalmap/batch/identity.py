@@ -122,6 +122,15 @@ def read_input(event: Mapping[str, Any]) -> BatchInput:
     if isinstance(detail, Mapping) and "detail-type" in event:
         # The stack's name is the address: the rule has looked at it.
         given = {name: value for name, value in detail.items() if name != "stack"}
+    return read_options(given)
+
+
+def read_options(given: Mapping[str, Any]) -> BatchInput:
+    """A batch's source and options, as StartExecution takes them.
+
+    Raises:
+        InvalidInput: Something in it is wrong; the sentence names the field.
+    """
     try:
         batch_input = msgspec.convert(given, BatchInput)
     except msgspec.ValidationError as error:
@@ -133,12 +142,14 @@ def read_input(event: Mapping[str, Any]) -> BatchInput:
 def _from_s3_event(detail: Mapping[str, Any]) -> BatchInput:
     try:
         item = detail["object"]
-        source = Source(
-            bucket=detail["bucket"]["name"], key=item["key"], version_id=item.get("version-id")
+        place = {"bucket": detail["bucket"]["name"], "key": item["key"]}
+        batch_input = BatchInput(
+            source=msgspec.convert(place | {"version_id": item.get("version-id")}, Source)
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         raise InvalidInput(f"The S3 event has no bucket name or object key ({error}).") from error
-    return BatchInput(source=source)
+    _check(batch_input)
+    return batch_input
 
 
 def _check(batch_input: BatchInput) -> None:
@@ -147,6 +158,7 @@ def _check(batch_input: BatchInput) -> None:
         raise InvalidInput("now needs an offset from UTC, for example 2026-03-01T07:12:00Z.", "now")
     if batch_input.now and not EARLIEST <= microseconds(batch_input.now) <= LATEST:
         raise InvalidInput("now lies outside the years 1 to 9999 of UTC.", "now")
+    _check_profile(batch_input.profile)
     if batch_input.retry_of is not None:
         if not _BATCH_ID.fullmatch(batch_input.retry_of):
             raise InvalidInput("retry_of is not a batch's id: 32 hexadecimal digits.", "retry_of")
@@ -179,6 +191,20 @@ def _check(batch_input: BatchInput) -> None:
     for name in ("failed_shards", "unusable"):
         if not 0.0 <= getattr(batch_input.limits, name) <= 1.0:
             raise InvalidInput(f"limits.{name} is a share and must lie between 0 and 1.")
+
+
+def _check_profile(profile: str | Mapping[str, Any]) -> None:
+    """Whether a profile that lies in S3 is named rightly; what is in one is its own check's."""
+    if isinstance(profile, str) or set(profile) != {"bucket", "key"}:
+        return
+    try:
+        place = msgspec.convert(profile, ProfileObject)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"profile is wrong: {error}.", "profile") from error
+    if not _BUCKET.fullmatch(place.bucket):
+        raise InvalidInput("profile.bucket is not a bucket's name.", "profile.bucket")
+    if not 0 < len(place.key.encode(errors="replace")) <= 1024:
+        raise InvalidInput("profile.key must have 1 to 1,024 bytes.", "profile.key")
 
 
 def identity(objects: Sequence[InputObject], profile_digest: bytes, given: BatchInput) -> str:

@@ -20,13 +20,16 @@ from kalmap.batch.identity import (
     read_input,
 )
 from kalmap.batch.inline import is_named_by_its_content, keep_records
-from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
 from kalmap.moments import iso, microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
 from kalmap.store.profiles import Profiles
 
+#: Folders of the work bucket that no input may be read from.
+_OWN_PLACES = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
+_MOST_PROFILE_BYTES = 1_000_000
 #: Opens another bucket than the work bucket.
 OpenBucket = Callable[[str], Objects]
 #: Whether an execution, by its ARN, is still running.
@@ -64,6 +67,7 @@ def identify(
     given = read_input(event)
     now = parse_moment(started_at)
     if given.retry_of is None:
+        _check_places(given, work)
         profile = _profile(given.profile, bucket)
         objects = _input_objects(given, work, bucket, now)
     else:
@@ -103,12 +107,56 @@ def identify(
     return pointer
 
 
+def _check_places(given: BatchInput, work: Objects) -> None:
+    """No input may lie among what kalmap itself keeps in its bucket, such as others' results."""
+    source = given.source
+    if source is not None and source.bucket == work.bucket:
+        if source.key is not None and source.key.startswith(_OWN_PLACES):
+            raise InvalidInput(
+                f"source.key lies below {_below(source.key)}, which kalmap keeps for itself. "
+                "Put the file elsewhere, for example below uploads/.",
+                "source.key",
+            )
+        prefix = source.prefix
+        if prefix is not None and (own := _below(prefix)):
+            raise InvalidInput(
+                f"source.prefix takes in {own}, which kalmap keeps for itself. Name a prefix of "
+                "your own, for example uploads/.",
+                "source.prefix",
+            )
+    profile = given.profile
+    if (
+        isinstance(profile, dict)
+        and profile.get("bucket") == work.bucket
+        and str(profile.get("key")).startswith(_OWN_PLACES)
+    ):
+        raise InvalidInput(
+            "profile.key lies below what kalmap keeps for itself. Put the profile elsewhere, for "
+            "example below uploads/.",
+            "profile.key",
+        )
+
+
+def _below(place: str) -> str | None:
+    """The folder of kalmap's own that a key or prefix lies in, or takes in; None for none."""
+    for own in _OWN_PLACES:
+        if place.startswith(own) or own.startswith(place):
+            return own
+    return None
+
+
 def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
     if isinstance(given, str):
         return builtin_profile(given)
     if set(given) == {"bucket", "key"}:
         place = msgspec.convert(given, ProfileObject)
-        return load_profile(bucket(place.bucket).get(place.key))
+        data = bucket(place.bucket).get(place.key, 0, _MOST_PROFILE_BYTES + 1)
+        if len(data) > _MOST_PROFILE_BYTES:
+            raise InvalidProfile(
+                f"s3://{place.bucket}/{place.key} has more than {_MOST_PROFILE_BYTES:,} bytes, so "
+                "it is no profile."
+            )
+        return load_profile(data)
     return load_profile(given)
 
 
