@@ -51,27 +51,6 @@ class TestCache:
 
 
 class TestMemory:
-    def test_past_the_limit_one_request_is_turned_away_and_the_next_answered(self, start, capsys):
-        api = start(BATCH_MEMORY_LIMIT_MB="64")
-        from handlers.states import recent
-
-        # Python with numpy takes more than 64 MB: every answer passes the limit.
-        assert api.post([reading("u-1", 0)]).status == 200
-        assert len(recent()) == 1
-        told = api.post([reading("u-1", 1)])
-        assert told.status == 503
-        assert told.body["code"] == "unavailable"
-        assert int(told.headers["Retry-After"]) >= 1
-        assert len(recent()) == 0
-        lines = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
-        assert "MemoryRelieved" not in lines[-2]
-        assert lines[-1]["MemoryRelieved"] == [1.0]
-
-    def test_below_it_none_is(self, start):
-        api = start(BATCH_MEMORY_LIMIT_MB="4096")
-        for hour in range(3):
-            assert api.post([reading("u-1", hour)]).status == 200
-
     def test_a_full_request_stays_far_below_the_limit(self):
         """A process of its own, as a container is: imports, two full requests, and no more."""
         child = subprocess.run(

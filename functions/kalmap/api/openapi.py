@@ -27,7 +27,7 @@ _PROBLEMS = {
     413: "It holds more than is answered at once: send it as a batch.",
     415: "The body is of a type or an encoding that is not read.",
     429: "Too many requests; Retry-After says when to come again.",
-    503: "The table or this container is overloaded; Retry-After says when to come again.",
+    503: "The table is overloaded; Retry-After says when to come again.",
 }
 #: What the gateway itself may answer, whatever is asked.
 _ALWAYS = (400, 403, 429, 503)

@@ -1,0 +1,51 @@
+"""Presigned addresses name the bucket's own region, wherever the stack is."""
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from handlers import gateway
+from handlers.gateway import presigned
+
+
+@pytest.fixture
+def link(monkeypatch):
+    """Signs an address in a region, on AWS or at an endpoint."""
+
+    def sign(region, endpoint=None, operation="get_object"):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+        monkeypatch.setenv("WORK_BUCKET", "work-bucket")
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+        if endpoint:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        gateway._signer.cache_clear()
+        return urlsplit(presigned("a/b.jsonl", 60, operation))
+
+    yield sign
+    gateway._signer.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("region", "suffix"),
+    [
+        ("us-east-1", "amazonaws.com"),
+        ("eu-central-1", "amazonaws.com"),
+        ("ap-east-1", "amazonaws.com"),
+        ("me-south-1", "amazonaws.com"),
+        ("cn-north-1", "amazonaws.com.cn"),
+        ("us-gov-west-1", "amazonaws.com"),
+    ],
+)
+@pytest.mark.parametrize("operation", ["get_object", "put_object"])
+def test_an_address_is_the_buckets_own_in_its_region(link, region, suffix, operation):
+    address = link(region, operation=operation)
+    assert (address.scheme, address.netloc) == ("https", f"work-bucket.s3.{region}.{suffix}")
+    assert address.path == "/a/b.jsonl"
+    assert f"%2F{region}%2Fs3%2Faws4_request" in address.query
+    assert "X-Amz-SignedHeaders=host" in address.query
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "ap-east-1"])
+def test_at_the_local_cloud_an_address_needs_no_name_to_be_looked_up(link, region):
+    address = link(region, "http://127.0.0.1:4566")
+    assert (address.netloc, address.path) == ("127.0.0.1:4566", "/work-bucket/a/b.jsonl")
