@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.metrics import MetricUnit
 
 from handlers import api_batches, api_measurements, api_users
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 app = APIGatewayRestResolver()
+
+
+def _check_parameters(asked: APIGatewayRestResolver, answer: NextMiddleware) -> Response[Any]:
+    Call(asked.current_event, asked.lambda_context).check_parameters()
+    return answer(asked)
+
+
+app.use(middlewares=[_check_parameters])
 for router in (api_measurements.router, api_batches.router, api_users.router):
     app.include_router(router)
 

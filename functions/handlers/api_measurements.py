@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from handlers.edge import metrics, now, work_bucket
 from handlers.gateway import Call, packed, presigned
-from handlers.states import frequent, recent, settings, states, workers
+from handlers.states import frequent, recent, settings, states, time_for, workers
 from kalmap.api.online import Answer, Pace, Request, answer
 from kalmap.api.wire import Measurements, Room, lines_of, read_body
 from kalmap.errors import Contradiction, InvalidInput, TooLarge
@@ -26,8 +26,6 @@ from kalmap.store.profiles import Profiles
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 
-#: Left of a Lambda's time for the answer itself.
-_RESERVE_SECONDS = 2.0
 #: Result lines longer than this are given by link, if ENABLE_STREAMING.
 _LINK_FROM = 1_000_000
 _LINK_SECONDS = 3600
@@ -70,11 +68,10 @@ def _answered(call: Call) -> tuple[bytes, bool]:
             "answered at once. Send them as a batch: POST /batches, or POST /batches/uploads."
         )
     profile = _profile(asked.profile)
-    left = call.context.get_remaining_time_in_millis() / 1000
     pace = Pace(
         group=given.db_batch_get_size,
         workers=workers(),
-        seconds=min(given.batch_timeout_seconds, max(left - _RESERVE_SECONDS, left / 2)),
+        seconds=time_for(call.context),
     )
     request = Request(
         name=uuid.uuid4().hex,

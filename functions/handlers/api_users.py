@@ -1,6 +1,6 @@
 """GET /users/{id}: what is believed of a user now, or expected at a later time."""
 
-import os
+import time
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +10,13 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from handlers.edge import work_bucket
 from handlers.gateway import Call, encoded
-from handlers.states import dynamodb
+from handlers.states import states, time_for
 from kalmap.api.user_view import user_view
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.filter.codec import digest_of
 from kalmap.moments import aware_moment
 from kalmap.profile import MAX_NAME
 from kalmap.records.measurement import MAX_ID_BYTES
-from kalmap.store.item import key, stored_item
 from kalmap.store.profiles import Profiles
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
@@ -34,21 +33,14 @@ def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name
     found = None
     # No empty or longer id or name has a state, and the table would refuse to look for one.
     if 0 < len(user.encode(errors="replace")) <= MAX_ID_BYTES and len(profile) <= MAX_NAME:
-        found = (
-            dynamodb()
-            .get_item(
-                TableName=os.environ["STATES_TABLE"], Key=key(user, profile), ConsistentRead=True
-            )
-            .get("Item")
-        )
-    if not found:
+        found = states().find(profile, user, time.monotonic() + time_for(call.context))
+    if found is None:
         raise InputNotFound(
             f"There is no state of this user under the profile {profile[:60]!r}. The parameter "
             "profile names another."
         )
-    item = stored_item(found)
-    kept = Profiles(work_bucket()).find(item.profile, digest_of(item.state.body))
-    return encoded(user_view(item, kept, at))
+    kept = Profiles(work_bucket()).find(found.profile, digest_of(found.state.body))
+    return encoded(user_view(found, kept, at))
 
 
 def _moment(text: str | None) -> datetime | None:

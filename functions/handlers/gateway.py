@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import re
 import traceback
 from collections.abc import Mapping
 from functools import cache
@@ -21,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from handlers.edge import logger, metrics, work_bucket
 from kalmap import errors
+from kalmap.api.openapi import parameters
 from kalmap.api.wire import Problem, field_of
 from kalmap.store.breaker import CircuitOpen
 from kalmap.store.table import THROTTLED
@@ -35,6 +37,7 @@ _COMPRESSED_FROM = 1024
 _BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})
 #: Of S3; whatever else refuses them, a caller has named the bucket and the key.
 _READS = frozenset({"HeadObject", "GetObject", "ListObjectsV2"})
+_OF_A_SESSION = re.compile(r"(:assumed-role/.+)/[^/]+\Z")
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
@@ -104,9 +107,30 @@ class Call:
 
     @property
     def caller(self) -> str:
-        """Whose credentials signed the request; empty where that is not known."""
+        """Who signed the request: a user, or a role whatever its session is named.
+
+        Empty where that is not known.
+        """
         identity = self._event.raw_event["requestContext"].get("identity") or {}
-        return str(identity.get("userArn") or identity.get("accessKey") or "")
+        named = str(identity.get("userArn") or identity.get("accessKey") or "")
+        # Every task, instance and client of a role has a session of its own.
+        return _OF_A_SESSION.sub(r"\1", named)
+
+    def check_parameters(self) -> None:
+        """Refuse a query parameter that the operation does not know.
+
+        Raises:
+            InvalidInput: There is one. A typo must not ask for something else.
+        """
+        event = self._event.raw_event
+        known = parameters(event["httpMethod"], event["resource"])
+        for name in self._event.query_string_parameters or {}:
+            # A signature may stand in the query, too.
+            if name not in known and not name.lower().startswith("x-amz-"):
+                names = f"known are {', '.join(known)}" if known else "there are none"
+                raise errors.InvalidInput(
+                    f"There is no parameter {name[:60]!r} here; {names}.", name
+                )
 
 
 class _Bytes(Response[Any]):

@@ -5,7 +5,7 @@ import gc
 import os
 import time
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import msgspec
@@ -21,9 +21,14 @@ from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.states import StateStore
 from kalmap.store.table import client_config
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
 #: A caller waits: give up early, and leave the rest to his next try.
 _RETRY = RetryPolicy(base=0.03, cap=0.5, attempts=8)
 _ANSWER_SECONDS = 3.0
+#: Left of a Lambda's time for the answer itself.
+_RESERVE_SECONDS = 2.0
 _FREQUENT = "cache/frequent.json"
 _FREQUENT_EVERY = 300.0
 _WARMUP_SECONDS = 2.0
@@ -73,6 +78,12 @@ def states() -> States:
     found = States(store, breaker(), _cache(given))
     _warm_up(found, given)
     return found
+
+
+def time_for(context: "LambdaContext") -> float:
+    """Seconds that a request may take of the table's time."""
+    left = context.get_remaining_time_in_millis() / 1000
+    return min(settings().batch_timeout_seconds, max(left - _RESERVE_SECONDS, left / 2))
 
 
 def workers() -> int:

@@ -20,7 +20,7 @@ MAX_NAME = 48
 
 #: A profile is kept by every container that is asked under it.
 MAX_DESCRIPTION = 10_000
-MAX_SOURCE_NAME = 256
+MAX_SOURCE_NAME = 128
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 

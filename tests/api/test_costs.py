@@ -53,7 +53,7 @@ class TestLocksNobodyOut:
         for more, status in (
             ({"description": "x" * 10_000}, 200),
             ({"description": "x" * 10_001}, 400),
-            ({"sources": {"x" * 257: 1.0}}, 400),
+            ({"sources": {"x" * 129: 1.0}}, 400),
         ):
             body = {"measurements": [reading("u-1", 0)], "profile": profile | more}
             assert api.call("POST", "/measurements", body).status == status

@@ -4,6 +4,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import pytest
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from handlers import api_measurements
@@ -77,6 +78,46 @@ def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_
     monkeypatch.setattr("kalmap.api.online.MAX_ROUNDS", 1)
     told = api.post(records, Idempotency_Key="k-1")
     assert {r["status"] for r in told.body["results"]} == {"accepted"}
+
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/writer"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (f"{ROLE}/task-1", f"{ROLE}/botocore-session-17", True),
+        (f"{ROLE}/a@b.example", f"{ROLE}/c=d,e", True),
+        (f"{ROLE}/task-1", f"{ROLE}-2/task-1", False),
+        (f"{ROLE}/s", "arn:aws:sts::210987654321:assumed-role/writer/s", False),
+        (f"{ROLE}/s", f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/writer/s", False),
+        (f"arn:aws:iam::{ACCOUNT}:user/ops/ann", f"arn:aws:iam::{ACCOUNT}:user/ops/bob", False),
+        (f"arn:aws:iam::{ACCOUNT}:user/ops/ann", f"arn:aws:iam::{ACCOUNT}:user/ops/ann", True),
+        (
+            f"arn:aws:sts::{ACCOUNT}:federated-user/ann",
+            f"arn:aws:sts::{ACCOUNT}:federated-user/bob",
+            False,
+        ),
+        (f"arn:aws:iam::{ACCOUNT}:root", "arn:aws:iam::210987654321:root", False),
+    ],
+)
+def test_a_key_is_the_callers_and_a_role_is_one_caller_in_all_its_sessions(
+    api, monkeypatch, one, other, same
+):
+    records, event = [reading("u-1", 0)], api.event
+
+    def ask(arn):
+        def signed(*arguments, **options):
+            made = event(*arguments, **options)
+            made["requestContext"]["identity"] = {"userArn": arn, "accessKey": "A"}
+            return made
+
+        monkeypatch.setattr(api, "event", signed)
+        return api.post(records, Idempotency_Key="k-1")
+
+    first, second = ask(one), ask(other)
+    assert (first.raw == second.raw) == same
 
 
 def test_keys_that_no_header_should_carry_are_refused(api):

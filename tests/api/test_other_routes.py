@@ -13,6 +13,7 @@ from kalmap.api.openapi import OPERATIONS
 from kalmap_cli.local.deploy import read_template
 from tests.api.function import declared_settings
 from tests.local_dynamodb import endpoint
+from tests.faults.injector import THROTTLED, Injector
 from tests.online.ways import reading
 from tests.tables import TEMPLATE
 
@@ -82,6 +83,32 @@ class TestUsers:
 
             told = api.call("GET", "/users/{user_id}", path={"user_id": quote(user, safe="")})
             assert told.body["user_id"] == user
+
+    def test_a_table_that_throttles_is_asked_again(self, api):
+        api.post([reading("u-1", 0)])
+        from handlers.states import dynamodb
+
+        with Injector(dynamodb(), 3, {THROTTLED: 0.5}) as faulty:
+            for _ in range(10):
+                told = api.call("GET", "/users/{user_id}", path={"user_id": "u-1"})
+                assert told.status == 200
+        assert faulty.requests > 10
+
+    def test_a_table_in_trouble_is_left_alone_by_reads_too(self, api):
+        api.post([reading("u-1", 0)])
+        from handlers.states import dynamodb
+
+        def ask():
+            return api.call("GET", "/users/{user_id}", path={"user_id": "u-1"})
+
+        with Injector(dynamodb(), 3, {THROTTLED: 1.0}) as faulty:
+            assert {ask().status for _ in range(3)} == {503}
+            asked = faulty.requests
+            told = ask()
+        assert is_problem(told, 503, "unavailable")
+        assert int(told.headers["Retry-After"]) >= 1
+        assert faulty.requests == asked
+        assert api.call("GET", "/health").body["circuit"] == "open"
 
     def test_a_profile_that_is_not_built_in_is_kept_for_who_reads_its_states(self, api):
         body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
@@ -192,6 +219,28 @@ class TestProblems:
         for cursor in ("x", "!!", "AAAA", "ü", "kgAA" * 50):
             told = api.call("GET", "/batches", query={"cursor": cursor})
             assert is_problem(told, 400, "invalid_request", "cursor")
+
+    @pytest.mark.parametrize(
+        ("route", "query", "known"),
+        [
+            ("/users/{user_id}", {"profil": "chicks"}, "profile, at"),
+            ("/users/{user_id}", {"at": "2027-01-01T00:00:00Z", "Profile": "x"}, "profile, at"),
+            ("/batches", {"status": "FAILED"}, "limit, cursor"),
+            ("/health", {"x" * 5000: ""}, "there are none"),
+        ],
+    )
+    def test_a_parameter_that_nobody_knows_is_refused(self, api, route, query, known):
+        told = api.call("GET", route, path={"user_id": "u-1"}, query=query)
+        name = list(query)[-1]
+        assert is_problem(told, 400, "invalid_request", name[:200])
+        assert known in told.body["message"]
+        assert name[:60] in told.body["message"]
+
+    def test_a_signature_in_the_query_is_no_parameter(self, api):
+        query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Signature": "0"}
+        assert api.call("GET", "/health", query=query).status == 200
+        told = api.call("POST", "/batches/uploads", query={"name": "a.csv"})
+        assert is_problem(told, 400, "invalid_request", "name")
 
     def test_a_path_that_does_not_exist_is_not_found(self, api):
         assert is_problem(api.call("GET", "/nothing"), 404, "not_found")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from kalmap.api.cache import Cache, Key
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.item import Change, StoredState, state_after, version_token
+from kalmap.store.item import Change, StoredItem, StoredState, state_after, version_token
 from kalmap.store.states import Loaded, StateStore, Written
 
 
@@ -41,6 +41,14 @@ class States:
         loaded = self._breaker.run(lambda: self._store.load(profile, users, deadline=deadline))
         self._keep(profile, loaded.states)
         return loaded
+
+    def find(self, profile: str, user: str, deadline: float | None) -> StoredItem | None:
+        """A user's whole item as the table has it, or None.
+
+        Raises:
+            StoreUnavailable: It could not be read, or the breaker is open.
+        """
+        return self._breaker.run(lambda: self._store.find(profile, user, deadline=deadline)).item
 
     def write(
         self,

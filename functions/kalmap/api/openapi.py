@@ -172,6 +172,17 @@ OPERATIONS = (
 )
 
 
+def parameters(method: str, path: str) -> tuple[str, ...]:
+    """The names of an operation's query parameters."""
+    return _NAMES.get((method.lower(), path), ())
+
+
+_NAMES = {
+    (one.method, one.path): tuple(p["name"] for p in one.parameters if p["in"] == "query")
+    for one in OPERATIONS
+}
+
+
 def document(server: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document.
 

@@ -1,6 +1,7 @@
 """Pages: of a batch's results, and of the batches; each names where the next one begins."""
 
 import base64
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from kalmap.results.merge import merge
 
 #: A page ends after so many lines, however few of them were asked for.
 _MOST_LINES = 50_000
+#: The list that a cursor belongs to; a batch's results go by their folder's name.
+_BATCHES = "batches"
+_CHECK_BYTES = 6
 
 
 class _Place(msgspec.Struct, array_like=True, frozen=True):
@@ -56,8 +60,10 @@ def result_page(
         InvalidInput: The cursor is not one of ours.
         InputNotFound: The batch ended before it had results.
     """
-    place = _read_cursor(cursor, _Place) if cursor else _Place()
+    place = _read_cursor(cursor, _Place, folder.prefix) if cursor else _Place()
     shards = folder.plan().shards
+    if not 0 <= place.shard < shards:
+        raise _no_cursor_of_ours()
     wanted: Iterable[int] = range(place.shard, shards)
     if user is not None:
         own = shard_of(user, shards)
@@ -73,7 +79,7 @@ def result_page(
             if line.index <= after:
                 continue
             if len(found) == limit or seen == _MOST_LINES:
-                return ResultPage(found, _cursor(_Place(shard, after)))
+                return ResultPage(found, _cursor(_Place(shard, after), folder.prefix))
             seen, after = seen + 1, line.index
             if status in {None, line.status} and user in {None, line.user_id}:
                 found.append(msgspec.Raw(text))
@@ -95,11 +101,11 @@ def batch_page(
     """
     views = sorted((batch_view(record) for record in records), key=_age, reverse=True)
     if cursor:
-        last = _read_cursor(cursor, _Newest)
+        last = _read_cursor(cursor, _Newest, _BATCHES)
         views = [view for view in views if _age(view) < (last.started_at, last.batch_id)]
     page = views[:limit]
     more = len(views) > limit
-    return BatchPage(page, _cursor(_Newest(*_age(page[-1]))) if more else None)
+    return BatchPage(page, _cursor(_Newest(*_age(page[-1])), _BATCHES) if more else None)
 
 
 def batch_view(record: Mapping[str, Any]) -> BatchView:
@@ -148,15 +154,26 @@ def _age(view: BatchView) -> tuple[str, str]:
     return view.started_at or "", view.batch_id
 
 
-def _cursor(place: msgspec.Struct) -> str:
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
+def _cursor(place: msgspec.Struct, of: str) -> str:
+    data = msgspec.msgpack.encode(place)
+    return base64.urlsafe_b64encode(_check(data, of) + data).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, kind: type[Any]) -> Any:
+def _read_cursor(cursor: str, kind: type[Any], of: str) -> Any:
     try:
-        data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.msgpack.decode(data, type=kind)
+        whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        check, data = whole[:_CHECK_BYTES], whole[_CHECK_BYTES:]
+        if check == _check(data, of):
+            return msgspec.msgpack.decode(data, type=kind)
     except (ValueError, msgspec.MsgspecError, UnicodeError) as error:
-        raise InvalidInput(
-            "The cursor is not one that a page of this list has given.", "cursor"
-        ) from error
+        raise _no_cursor_of_ours() from error
+    raise _no_cursor_of_ours()
+
+
+def _check(data: bytes, of: str) -> bytes:
+    """What tells a cursor of another list, or a mistyped one. It keeps nothing secret."""
+    return hashlib.blake2b(data, digest_size=_CHECK_BYTES, key=of.encode()[-64:]).digest()
+
+
+def _no_cursor_of_ours() -> InvalidInput:
+    return InvalidInput("The cursor is not one that a page of this list has given.", "cursor")

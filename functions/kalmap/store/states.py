@@ -34,6 +34,7 @@ from kalmap.store.write_modes import (
 __all__ = [
     "Change",
     "DatabaseUse",
+    "Found",
     "Loaded",
     "StateStore",
     "StoredItem",
@@ -52,6 +53,13 @@ class Loaded(NamedTuple):
     use: DatabaseUse
     left: tuple[str, ...] = ()
     """Users who were not read, where not all could be."""
+
+
+class Found(NamedTuple):
+    """A user's item, or None where there is none."""
+
+    item: StoredItem | None
+    use: DatabaseUse
 
 
 class Written(NamedTuple):
@@ -207,6 +215,24 @@ class StateStore:
         tokens = _tokens(changes, batch, attempt, round_)
         states = self.load(profile, list(tokens), deadline=deadline).states
         return {user for user, state in states.items() if tokens[user] in state.tokens}
+
+    def find(self, profile: str, user: str, *, deadline: float | None = None) -> Found:
+        """Reads a user's whole item, as of its last completed write.
+
+        Raises:
+            StoreUnavailable: It could not be read.
+        """
+        use = DatabaseUse()
+        answer = self._table.call(
+            "get_item",
+            self._retry.start(deadline),
+            use,
+            TableName=self._table.name,
+            Key=key(user, profile),
+            ConsistentRead=True,
+        )
+        use.read_units += 1
+        return Found(stored_item(answer["Item"]) if "Item" in answer else None, use)
 
     def scan(self, *, deadline: float | None = None) -> Iterator[StoredItem]:
         """Reads the whole table, in no particular order.

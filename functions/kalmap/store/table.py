@@ -51,6 +51,7 @@ class DynamoDB(Protocol):
     def batch_execute_statement(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def batch_write_item(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def transact_write_items(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
+    def get_item(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def scan(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
 
 
