@@ -105,8 +105,7 @@ def post_uploads() -> Response[Any]:
 def get_batches() -> Response[Any]:
     """List the batches."""
     call = Call(router.current_event, router.lambda_context)
-    records = batch_records().scan()
-    return encoded(batch_page(records, limit=_limit(call), cursor=call.query("cursor")))
+    return encoded(batch_page(batch_records(), limit=_limit(call), cursor=call.query("cursor")))
 
 
 @router.get("/batches/<batch_id>")

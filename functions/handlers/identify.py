@@ -1,5 +1,6 @@
 """IdentifyBatch."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from handlers.edge import Event, batch_records, bucket, encode, is_running, logger, work_bucket
@@ -20,5 +21,6 @@ def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:  # noqa: 
         bucket=bucket,
         records=batch_records(),
         is_running=is_running,
+        record_days=int(os.environ["RECORD_DAYS"]),
     )
     return encode(pointer)

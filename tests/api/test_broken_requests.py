@@ -16,7 +16,7 @@ from tests.fuzz.records import ODD, SOUND, broken
 from tests.fuzz.shapes import MORE, a_body, changed
 
 REQUESTS = 700
-#: Sound requests, to be broken. The batch's object is not there: nothing is to be started.
+#: Sound requests, to be broken.
 BODIES = {
     "/measurements": {"measurements": [SOUND, SOUND | {"user_id": "u-18"}], "adopt_profile": True},
     "/batches": {
@@ -78,10 +78,17 @@ def send(api, chance):
 
 @pytest.fixture
 def whole(api, monkeypatch):
-    """The API with a state machine that takes every start, and a state to be found."""
+    """The API with a state machine that takes every start, an object and a state to be found."""
     started_by(monkeypatch)
+    put_object(api)
     assert api.call("POST", "/measurements", BODIES["/measurements"]).status == 200
     return api
+
+
+def put_object(api):
+    """What the sound request to start a batch names."""
+    api.s3.create_bucket(Bucket="bucket")
+    api.s3.put_object(Bucket="bucket", Key="none", Body=json.dumps(SOUND).encode())
 
 
 def started_by(monkeypatch):
@@ -140,5 +147,6 @@ if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patch:
         started_by(patch)
         container, drawing = Api(patch), random.Random(seed)
+        put_object(container)
         for _ in range(number):
             send(container, drawing)

@@ -9,6 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, WrongUsage
@@ -39,7 +40,13 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
     Raises:
         WrongUsage: There is none, or there are several.
     """
-    matching = [item for item in _batches(place) if str(item["batch_id"]).startswith(beginning)]
+    # One that is named in full need not be listed.
+    whole = _records(place).get(beginning)
+    matching = (
+        [_plain(whole)]
+        if whole
+        else [item for item in _batches(place) if str(item["batch_id"]).startswith(beginning)]
+    )
     if len(matching) != 1:
         raise WrongUsage(
             f"{'Several batches begin' if matching else 'There is no batch that begins'} "
@@ -49,14 +56,16 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
 
 
 def _batches(place: Target) -> list[dict[str, Any]]:
+    return [_plain(item) for item in _records(place).newest()]
+
+
+def _records(place: Target) -> BatchRecords:
+    return BatchRecords(place.clients("dynamodb"), place.stack.batches_table)
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
     read = TypeDeserializer().deserialize
-    pages = place.clients("dynamodb").get_paginator("scan")
-    found = [
-        {name: read(value) for name, value in item.items()}
-        for page in pages.paginate(TableName=place.stack.batches_table)
-        for item in page["Items"]
-    ]
-    return sorted(found, key=lambda item: str(item.get("started_at", "")), reverse=True)
+    return {name: read(value) for name, value in item.items()}
 
 
 def _told(place: Target, batches: list[dict[str, Any]]) -> list[dict[str, Any]]:

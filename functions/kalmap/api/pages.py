@@ -12,6 +12,7 @@ from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
+from kalmap.store.batches import BatchRecords, Last
 
 #: A page ends after so many lines, however few of them were asked for.
 _MOST_LINES = 50_000
@@ -25,13 +26,6 @@ class _Place(msgspec.Struct, array_like=True, frozen=True):
 
     shard: int = 0
     index: int = -1
-
-
-class _Newest(msgspec.Struct, array_like=True, frozen=True):
-    """The last batch of a page."""
-
-    started_at: str
-    batch_id: str
 
 
 class _Line(msgspec.Struct):
@@ -86,26 +80,19 @@ def result_page(
     return ResultPage(found, None)
 
 
-def batch_page(
-    records: Iterable[Mapping[str, Any]], *, limit: int, cursor: str | None
-) -> BatchPage:
+def batch_page(records: BatchRecords, *, limit: int, cursor: str | None) -> BatchPage:
     """Some of the batches, the newest first.
 
     Args:
-        records: All of them, as items of the table.
+        records: The table of batches.
         limit: Most batches of a page.
         cursor: Of the page before.
 
     Raises:
         InvalidInput: The cursor is not one of ours.
     """
-    views = sorted((batch_view(record) for record in records), key=_age, reverse=True)
-    if cursor:
-        last = _read_cursor(cursor, _Newest, _BATCHES)
-        views = [view for view in views if _age(view) < (last.started_at, last.batch_id)]
-    page = views[:limit]
-    more = len(views) > limit
-    return BatchPage(page, _cursor(_Newest(*_age(page[-1])), _BATCHES) if more else None)
+    found, last = records.page(limit, _read_cursor(cursor, Last, _BATCHES) if cursor else None)
+    return BatchPage([batch_view(one) for one in found], _cursor(last, _BATCHES) if last else None)
 
 
 def batch_view(record: Mapping[str, Any]) -> BatchView:
@@ -148,10 +135,6 @@ class _OneShard:
 
     def lines(self, key: str) -> Iterator[bytes]:
         return self._folder.objects.lines(key)
-
-
-def _age(view: BatchView) -> tuple[str, str]:
-    return view.started_at or "", view.batch_id
 
 
 def _cursor(place: msgspec.Struct, of: str) -> str:

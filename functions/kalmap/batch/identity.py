@@ -107,6 +107,8 @@ class Pointer(msgspec.Struct, frozen=True):
     profile: str
     write_mode: WriteMode
     started_at: str
+    expires_at: str = "0"
+    """When the batch's record is to be forgotten, in seconds since 1970."""
 
 
 def read_input(event: Mapping[str, Any]) -> BatchInput:

@@ -45,6 +45,7 @@ def identify(
     bucket: OpenBucket,
     records: BatchRecords,
     is_running: IsRunning | None = None,
+    record_days: int = 365,
 ) -> Pointer:
     """Identify the batch of an execution and keep it in its folder.
 
@@ -58,6 +59,7 @@ def identify(
         bucket: Opens a bucket by its name.
         records: The table of batches, to find one that is to be run again.
         is_running: Tells of a claim whether anybody still holds it; None: they all do.
+        record_days: Days for which the batch's record is kept.
 
     Raises:
         InvalidInput: The input has not the right form.
@@ -101,6 +103,7 @@ def identify(
         profile=profile.name,
         write_mode=given.write_mode,
         started_at=started_at,
+        expires_at=str(int((now + timedelta(days=record_days)).timestamp())),
     )
     Folder.of(work, pointer).save_batch(batch, objects)
     Profiles(work).keep(profile)

@@ -4,10 +4,32 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from kalmap.moments import iso
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+#: What every record that is listed has under `listed`, so that one index holds them by time.
+_LISTED = "batches"
+_PAGE = 1000
+
+
+class Last(msgspec.Struct, array_like=True, frozen=True):
+    """Where a page of records ended."""
+
+    started_at: str
+    batch_id: str
+
+    def key(self) -> dict[str, Any]:
+        """The record's keys, in the table and in the index."""
+        return {
+            "listed": {"S": _LISTED},
+            "started_at": {"S": self.started_at},
+            "batch_id": {"S": self.batch_id},
+        }
 
 
 class BatchRecords:
@@ -80,12 +102,44 @@ class BatchRecords:
         )
         return dict(answer["Item"]) if "Item" in answer else None
 
-    def scan(self) -> Iterator[dict[str, Any]]:
-        """All records, in no particular order."""
-        for page in self._client.get_paginator("scan").paginate(
-            TableName=self._table, ConsistentRead=True
-        ):
-            yield from page["Items"]
+    def page(
+        self, limit: int, after: Last | None = None
+    ) -> tuple[list[dict[str, Any]], Last | None]:
+        """Some records, the newest first.
+
+        One that has just begun may come a moment later. Records from before there was the index
+        are not in it; by their id they are found.
+
+        Args:
+            limit: Records at most.
+            after: The last one of the page before.
+
+        Returns:
+            The records, and what to ask for the next page with; None on the last one.
+        """
+        start: Any = {} if after is None else {"ExclusiveStartKey": after.key()}
+        answer = self._client.query(
+            TableName=self._table,
+            IndexName="by-start",
+            KeyConditionExpression="#listed = :all",
+            ExpressionAttributeNames={"#listed": "listed"},
+            ExpressionAttributeValues={":all": {"S": _LISTED}},
+            ScanIndexForward=False,
+            Limit=limit,
+            **start,
+        )
+        last = answer.get("LastEvaluatedKey")
+        more = Last(last["started_at"]["S"], last["batch_id"]["S"]) if last else None
+        return list(answer["Items"]), more
+
+    def newest(self) -> Iterator[dict[str, Any]]:
+        """All records, the newest first."""
+        after = None
+        while True:
+            records, after = self.page(_PAGE, after)
+            yield from records
+            if after is None:
+                return
 
     def _mark(
         self,
