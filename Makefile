@@ -65,8 +65,9 @@ asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
-fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 5,000 requests
+fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records
+	@$(RUN) -m tests.fuzz.requests
 	@SCHEMATHESIS=$(FUZZ)/bin/schemathesis $(RUN) -m tests.fuzz.api
 
 bench: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_PEERS)  ## Measure, and write docs/benchmarks.md

@@ -1,5 +1,6 @@
 """Users, health, the document, and the one shape that every problem has."""
 
+import base64
 import json
 import os
 import re
@@ -197,6 +198,29 @@ class TestProblems:
         told = api.call("POST", "/batches", {"source": source})
         assert is_problem(told, 400, "invalid_request", told.body["field"])
 
+    @pytest.mark.parametrize(
+        "place", ["", "b", "batches/", "batches/0/", "map-runs/", "answers/", "cache/", "profiles/"]
+    )
+    def test_what_kalmap_keeps_for_itself_is_no_source(self, api, place):
+        api.s3.put_object(Bucket=api.bucket, Key=f"{place or 'in/'}a.jsonl", Body=b"{}")
+        own = {"bucket": api.bucket, "prefix": place}
+        told = api.call("POST", "/batches", {"source": own})
+        assert is_problem(told, 400, "invalid_request", "source.prefix")
+        if place.endswith("/"):
+            key = {"bucket": api.bucket, "key": f"{place}a.jsonl"}
+            told = api.call("POST", "/batches", {"source": key})
+            assert is_problem(told, 400, "invalid_request", "source.key")
+            records = {"records": [reading("u", 0)]}
+            told = api.call("POST", "/batches", {"source": records, "profile": key})
+            assert is_problem(told, 400, "invalid_request", "profile.key")
+
+    def test_other_buckets_and_places_are_sources(self, api):
+        api.s3.create_bucket(Bucket="elsewhere")
+        for bucket, place in (("elsewhere", ""), ("elsewhere", "batches/"), (api.bucket, "in/")):
+            source = {"bucket": bucket, "prefix": place}
+            told = api.call("POST", "/batches", {"source": source})
+            assert is_problem(told, 404, "not_found")
+
     @pytest.mark.parametrize("retry_of", ["", "x", "0" * 33])
     def test_what_is_no_batchs_id_cannot_be_run_again(self, api, retry_of):
         told = api.call("POST", "/batches", {"retry_of": retry_of})
@@ -241,6 +265,27 @@ class TestProblems:
         assert api.call("GET", "/health", query=query).status == 200
         told = api.call("POST", "/batches/uploads", query={"name": "a.csv"})
         assert is_problem(told, 400, "invalid_request", "name")
+
+    def test_what_the_gateway_itself_answers_has_the_same_form(self):
+        known = boto3.client("apigateway").meta.service_model.shape_for("GatewayResponseType").enum
+        told = read_template(TEMPLATE)["Resources"]["Api"]["Properties"]["GatewayResponses"]
+        codes = {}
+        for kind, response in told.items():
+            assert kind in known
+            template = response["ResponseTemplates"]["application/json"]
+            # What the gateway fills in: a text with its quotation marks, and others without.
+            filled = template.replace("$context.error.messageString", '"Forbidden"')
+            body = json.loads(re.sub(r"\$context[.\w]+", "x", filled))
+            assert set(body) == {"code", "message", "field", "request_id"}
+            codes[kind] = body["code"]
+        assert codes["REQUEST_TOO_LARGE"] == "too_large"
+        assert codes["THROTTLED"] == "too_many_requests"
+
+    def test_a_body_that_lambda_would_not_take_is_refused_everywhere(self, api):
+        told = api.call("POST", "/batches", raw=b" " * 4_400_001)
+        assert is_problem(told, 413, "too_large")
+        # Lambda's limit is 6 MB; beside the body there are the headers, at most 10 KB, twice.
+        assert len(base64.b64encode(b" " * 4_400_000)) + 2 * 10_240 < 6 * 2**20
 
     def test_a_path_that_does_not_exist_is_not_found(self, api):
         assert is_problem(api.call("GET", "/nothing"), 404, "not_found")

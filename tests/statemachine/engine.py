@@ -62,6 +62,7 @@ class Engine:
             "WORK_BUCKET": "work",
             "STATES_TABLE": self.tables["StatesTable"],
             "BATCHES_TABLE": self.tables["BatchesTable"],
+            "RECORD_DAYS": "30",
             "READINGS_PER_SHARD": "10",
             "MAX_SHARDS": "4",
         }

@@ -1,9 +1,11 @@
 """The state machine itself: what runs, what is written, what goes round again."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
+from kalmap.store.batches import BatchRecords
 from tests.statemachine.batches import (
     assert_accounts_for_all,
     batch,
@@ -30,6 +32,16 @@ def test_a_batch_passes_every_state_and_accounts_for_every_reading(engine):
     assert ended["output"]["summary"] == {"bucket": "work", "key": record["summary"]}
     assert len(engine.stored()) == 8
     assert engine.calls["FilterFunction"] > 1
+
+
+def test_a_batch_is_listed_from_its_claim_on_until_its_record_expires(engine):
+    engine.run(batch(engine.put("in/a.jsonl", readings())))
+    records = BatchRecords(engine.dynamodb, engine.tables["BatchesTable"])
+    [record], last = records.page(10)
+    assert last is None
+    assert record["status"] == {"S": "SUCCEEDED"}
+    began = datetime.fromisoformat(record["started_at"]["S"])
+    assert int(record["expires_at"]["N"]) == int((began + timedelta(days=30)).timestamp())
 
 
 def test_a_second_start_ends_with_a_pointer_to_the_first(engine):

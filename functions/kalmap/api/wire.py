@@ -9,6 +9,8 @@ import msgspec
 
 from kalmap.errors import InvalidInput, TooLarge, UnsupportedBody
 
+#: Lambda takes 6 MB of request, in which a body is base64.
+MAX_SENT_BYTES = 4_400_000
 #: A body may inflate to this much whatever it is, and beyond that to so many times its length.
 #: Readings in JSON shrink to a tenth or a thirtieth.
 _INFLATED_BYTES, _INFLATED_TIMES = 1_000_000, 100
@@ -218,6 +220,8 @@ def read_body(
             f"The body's type is {media_type[:60]!r}; send application/json. Files of CSV or JSONL "
             "go by POST /batches/uploads."
         )
+    if len(body) > MAX_SENT_BYTES:
+        raise _too_large(f"has more than {MAX_SENT_BYTES:,} bytes")
     data = _decoded(body, encoding.strip().lower(), room.size)
     if len(data) > room.size:
         raise _too_large(f"has more than {room.size:,} bytes")

@@ -1,0 +1,68 @@
+"""The table of batches, as the template has it: records found by id, and listed by their start."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from kalmap.store.batches import BatchRecords
+from tests.local_dynamodb import new_client
+from tests.tables import create_tables
+
+
+@pytest.fixture
+def records():
+    client = new_client()
+    return BatchRecords(client, create_tables(client)["BatchesTable"])
+
+
+def put(records, number, *, listed=True):
+    item = {
+        "batch_id": {"S": f"{number:032x}"},
+        "execution": {"S": f"e-{number}"},
+        "status": {"S": "RUNNING"},
+        # Three start in each second.
+        "started_at": {"S": f"2026-03-01T00:00:{number // 3:02d}Z"},
+    }
+    if listed:
+        item |= {"listed": {"S": "batches"}, "expires_at": {"N": "1800000000"}}
+    records._client.put_item(TableName=records._table, Item=item)
+
+
+def ids(found):
+    return [int(one["batch_id"]["S"], 16) for one in found]
+
+
+def test_pages_have_every_record_once_and_the_newest_first(records):
+    for number in (4, 0, 7, 2, 6, 1, 5, 3):
+        put(records, number)
+    for limit in (1, 3, 8, 100):
+        pages, after = [], None
+        while True:
+            page, after = records.page(limit, after)
+            pages.append(page)
+            if after is None:
+                break
+        assert all(len(page) <= limit for page in pages)
+        listed = [one for page in pages for one in page]
+        assert sorted(ids(listed)) == list(range(8))
+        starts = [one["started_at"]["S"] for one in listed]
+        assert starts == sorted(starts, reverse=True)
+
+
+def test_what_is_listed_while_pages_are_read_moves_no_other(records):
+    for number in range(6):
+        put(records, number)
+    first, after = records.page(3)
+    put(records, 30)
+    second, _ = records.page(3, after)
+    assert sorted(ids(first) + ids(second)) == list(range(6))
+
+
+def test_a_record_from_before_there_was_the_list_is_found_by_its_id_alone(records):
+    put(records, 1, listed=False)
+    put(records, 2)
+    assert ids(records.newest()) == [2]
+    assert records.get(f"{1:032x}")["execution"] == {"S": "e-1"}
+    assert records.release("e-1", "It was stopped.", datetime(2026, 3, 2, tzinfo=UTC)) == [
+        f"{1:032x}"
+    ]
