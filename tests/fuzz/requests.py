@@ -3,7 +3,7 @@
     python -m tests.fuzz.requests [--requests N] [--seed S]
 
 The function runs in this process, on the local cloud's table and bucket, and none of its answers
-may be a 5xx or have another form than the document gives. `make fuzz` runs it;
+may be a 5xx; every problem has its one form. `make fuzz` runs it;
 `tests/api/test_broken_requests.py` has a small part of it that is always the same.
 """
 
@@ -21,8 +21,6 @@ import pytest
 
 import tests.conftest  # noqa: F401
 from tests.api.function import Api
-
-
 from tests.fuzz.records import ODD, SOUND, broken
 from tests.fuzz.shapes import MORE, a_body, changed
 
