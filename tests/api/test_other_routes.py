@@ -89,7 +89,7 @@ class TestUsers:
         api.post([reading("u-1", 0)])
         from handlers.states import dynamodb
 
-        with Injector(dynamodb(), 3, {THROTTLED: 0.5}) as faulty:
+        with Injector(dynamodb(), 3, {THROTTLED: 0.2}) as faulty:
             for _ in range(10):
                 told = api.call("GET", "/users/{user_id}", path={"user_id": "u-1"})
                 assert told.status == 200
