@@ -13,8 +13,8 @@ from handlers.settings import Settings
 from kalmap.api.openapi import OPERATIONS
 from kalmap_cli.local.deploy import read_template
 from tests.api.function import declared_settings
-from tests.local_dynamodb import endpoint
 from tests.faults.injector import THROTTLED, Injector
+from tests.local_dynamodb import endpoint
 from tests.online.ways import reading
 from tests.tables import TEMPLATE
 
