@@ -171,6 +171,16 @@ def watch(clients: Clients, execution: str, pauses: Pauses) -> Iterator[Progress
         time.sleep(pause)
 
 
+def look(clients: Clients, execution: str) -> Progress | None:
+    """Where an execution is now; None where it has entered no state yet."""
+    steps = clients("stepfunctions")
+    entered = list(_entered(steps, execution, 0))
+    if not entered:
+        return None
+    progress, is_map = entered[-1]
+    return _counted(steps, execution, progress, sum(m for _, m in entered)) if is_map else progress
+
+
 def _entered(steps: Any, execution: str, seen: int) -> Iterator[tuple[Progress, bool]]:
     """States entered after the event `seen`, oldest first, and whether each is a Map."""
     entered: list[tuple[Progress, bool]] = []

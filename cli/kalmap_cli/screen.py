@@ -118,11 +118,16 @@ class _Entry:
 
     def items(self) -> str:
         """How many of a Map's items are done, as ` 3/4 shards`."""
-        p = self.progress
-        if not p.total:
-            return ""
-        kind = "chunks" if p.state == "PartitionMeasurements" else "shards"
-        return f" {p.done}/{p.total} {kind}{f', {p.failed} failed' if p.failed else ''}"
+        return items(self.progress)
+
+
+def items(progress: Progress) -> str:
+    """How many of a Map's items are done, as ` 3/4 shards`; empty in a state that is no Map."""
+    if not progress.total:
+        return ""
+    kind = "chunks" if progress.state == "PartitionMeasurements" else "shards"
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    return f" {progress.done}/{progress.total} {kind}{failed}"
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +14,11 @@ from botocore.exceptions import BotoCoreError
 
 from kalmap_cli import drive
 from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.local.clients import Clients
+from kalmap_cli.local.clients import Clients, local_clients
 from kalmap_cli.local.cloud import LocalCloud
-from kalmap_cli.local.data_dir import DataDirectory, default_path
+from kalmap_cli.local.data_dir import DataDirectory, InUse, default_path
 from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.local.guests import Guest, invite, join
 from kalmap_cli.screen import Screen
 
 #: AWS limits how often its API may be asked.
@@ -24,6 +26,11 @@ _LOCAL_PAUSES = drive.Pauses(0.15, 0.15)
 _AWS_PAUSES = drive.Pauses(1.0, 10.0)
 #: Tries of a call that AWS throttles, with growing pauses; together about a minute.
 _AWS_TRIES = Config(retries={"mode": "standard", "max_attempts": 8})
+#: How long another command that has the data directory is waited for, seconds.
+_PATIENCE = 60.0
+_LOOK = 0.1
+#: Said when a command ends and its local cloud does not.
+STAYS = "The local cloud goes on for another command, and saves and ends with it."
 
 #: Enough for a worker to be worth its start, which takes half a second of a core.
 _LOCAL_READINGS_PER_SHARD = "5000"
@@ -44,15 +51,23 @@ class Target(NamedTuple):
 
 @contextmanager
 def target(
-    screen: Screen | None, data_dir: Path | None, stack: str | None, *, fresh: bool = False
+    screen: Screen | None,
+    data_dir: Path | None,
+    stack: str | None,
+    *,
+    fresh: bool = False,
+    guests: bool = False,
 ) -> Iterator[Target]:
     """Where to run: a deployed stack, or the local cloud of a data directory.
+
+    Where another command runs the local cloud of that directory already, it is used as it is.
 
     Args:
         screen: told what is being done; None for silence.
         data_dir: of the local cloud; unused with a stack.
         stack: name of a deployed stack; None for the local cloud.
         fresh: forget what the data directory holds, if the block ends without an error.
+        guests: let other commands use the local cloud meanwhile; it stays for them at the end.
     """
     if stack is not None:
         clients = aws_clients()
@@ -63,22 +78,73 @@ def target(
         raise AssertionError("neither a data directory nor a stack was given")
     parameters = local_parameters()
     say = screen.note if screen else _nothing
-    with DataDirectory(data_dir, fresh=fresh) as data:
+    with ExitStack() as used:
+        found = _own_or_join(used, data_dir, say, fresh=fresh)
+        if isinstance(found, Guest):
+            say("Using the local cloud that runs already")
+            clients = local_clients(found.endpoint, found.secret)
+            with _told_of_its_end(data_dir, lambda: found.cloud_listens):
+                place = drive.find_stack(clients, STACK)
+                yield Target(clients, place, _LOCAL_PAUSES, _options(data_dir))
+            return
         say("Starting the local cloud")
-        with LocalCloud(data) as cloud:
-            if deploy(cloud.clients, parameters, say=say):
-                cloud.save()
-            try:
-                found = drive.find_stack(cloud.clients, STACK)
-                yield Target(cloud.clients, found, _LOCAL_PAUSES, _options(data_dir))
-                data.forget_what_was_set_aside()
-            except BotoCoreError as error:
-                if cloud.running:
-                    raise
-                raise RunFailed(
-                    f"The local cloud ended unexpectedly; its log is {cloud.log}. Nothing that "
-                    f"it had stored is lost; run the same command again."
+        cloud = LocalCloud(found)
+        try:
+            with cloud:
+                if deploy(cloud.clients, parameters, say=say):
+                    cloud.save()
+                # What was set aside must not come back under a guest.
+                if guests and not found.has_set_aside:
+                    invite(found.path, cloud.endpoint)
+                with _told_of_its_end(data_dir, lambda: cloud.running):
+                    place = drive.find_stack(cloud.clients, STACK)
+                    yield Target(cloud.clients, place, _LOCAL_PAUSES, _options(data_dir))
+                found.forget_what_was_set_aside()
+                say("Saving")
+        finally:
+            if cloud.left:
+                say(STAYS)
+
+
+def _own_or_join(
+    used: ExitStack, path: Path, say: Callable[[str], None], *, fresh: bool
+) -> DataDirectory | Guest:
+    """The data directory, locked for us; or a guest's place in the local cloud that has it."""
+    begun = time.monotonic()
+    told = False
+    while True:
+        if not fresh and (guest := join(path)):
+            return used.enter_context(guest)
+        try:
+            return used.enter_context(DataDirectory(path, fresh=fresh))
+        except InUse as error:
+            if fresh:
+                raise WrongUsage(
+                    f"--fresh forgets what the data directory {path} holds, which is in use by "
+                    f"{error.holder}. Wait until it has ended, or leave out --fresh."
                 ) from error
+            waited = time.monotonic() - begun
+            if waited > _PATIENCE:
+                raise
+            # It starts, or ends, or is one of those that take a moment.
+            if waited > 1.0 and not told:
+                told = True
+                say(f"Waiting for {error.holder}")
+        time.sleep(_LOOK)
+
+
+@contextmanager
+def _told_of_its_end(data_dir: Path, runs: Callable[[], bool]) -> Iterator[None]:
+    """Say that the local cloud has ended, where a request failed because of that."""
+    try:
+        yield
+    except BotoCoreError as error:
+        if runs():
+            raise
+        raise RunFailed(
+            f"The local cloud ended unexpectedly; its log is {data_dir / 'cloud' / 'cloud.log'}. "
+            f"Nothing that it had stored is lost; run the same command again."
+        ) from error
 
 
 def _options(data_dir: Path) -> str:

@@ -128,10 +128,11 @@ def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
         assert len(ports) == 1
         assert not is_free(ports[0])
 
-        # While it runs, the directory is taken for everyone else.
-        other = run(directory, "second.jsonl")
-        assert other.code == 2
-        assert f"in use by another kalmap command (process {process.pid})" in other.err
+        # While it runs, nobody else may take the directory for themselves.
+        for command in (("run", "second.jsonl", "--fresh"), ("serve",)):
+            other = kalmap(*command, cwd=directory)
+            assert other.code == 2
+            assert f"in use by another kalmap command (process {process.pid})" in other.err
 
         said, steps = interrupted(process)
     assert "was stopped before it wrote any state" in said
@@ -198,16 +199,45 @@ def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(di
     assert_both_files_count_once(directory)
 
 
+def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(directory):
+    (directory / "few.jsonl").write_text(
+        '{"user_id": "few", "timestamp": "2025-12-31T07:00:00Z", "value": 80}\n'
+    )
+    with a_run_that_has_left(directory, "IdentifyBatch") as process:
+        # How far a batch is can be seen from outside.
+        [running] = [
+            line.split()[0]
+            for line in kalmap("status", cwd=directory).out.splitlines()
+            if line.split()[1] == "running"
+        ]
+        shown = kalmap("status", running, cwd=directory)
+        assert re.search(r"^phase +[A-Z]\w+( \d+/\d+ (shards|chunks))?$", shown.out, re.MULTILINE)
+        guest = start("run", "few.jsonl", "--out", "few", cwd=directory)
+        assert guest.stderr
+        assert guest.stderr.readline() == "Using the local cloud that runs already\n"
+        process.kill()
+        out, err = guest.communicate(timeout=60)
+    assert guest.returncode == 0, err
+    assert "accepted            1" in out
+    wait_until_gone(directory, 20)
+    assert '"user_id":"few"' in states(directory)
+
+
 def test_a_local_cloud_that_is_killed_ends_the_run_with_a_sentence_and_the_next_one_works(
     directory,
 ):
     before = states(directory)
-    with a_run_that_has_left(directory, "IdentifyBatch") as process:
+    with (
+        a_run_that_has_left(directory, "IdentifyBatch") as process,
+        a_run_that_has_left(directory, "IdentifyBatch") as guest,
+    ):
         clouds = [line for line in processes_of(directory / ".kalmap") if "cloud_process" in line]
+        assert len(clouds) == 1
         os.kill(int(clouds[0].split()[0]), signal.SIGKILL)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "Traceback" not in err
-    assert "The local cloud ended unexpectedly; its log is" in err.splitlines()[-1]
+        for each in (process, guest):
+            _, err = each.communicate(timeout=60)
+            assert each.returncode == 1
+            assert "Traceback" not in err
+            assert "The local cloud ended unexpectedly; its log is" in err.splitlines()[-1]
     wait_until_gone(directory, 20)
     assert states(directory) == before

@@ -1,4 +1,4 @@
-"""`kalmap serve`: what it says works, one command at a time has the directory, Ctrl-C ends it."""
+"""`kalmap serve`: what it says works, other commands use its cloud, Ctrl-C ends it."""
 
 import json
 import shlex
@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from kalmap_cli.target import STAYS
 from tests.e2e.commands import environment, kalmap, processes_of, start
 
 #: What lies in the data directory while it is served, and no longer.
@@ -84,17 +85,33 @@ def test_what_says_how_to_reach_it_is_for_its_owner_only_and_no_process_shows_it
     assert secret not in listed.stdout + said
 
 
-def test_ctrl_c_ends_it_and_what_it_stored_is_kept(served):
+def test_other_commands_use_its_cloud_which_goes_on_for_them_after_ctrl_c(served):
     folder, process, _ = served
-    again = kalmap("serve", "--data-dir", "my data", cwd=folder)
+    place = ("--data-dir", "my data")
+    again = kalmap("serve", *place, cwd=folder)
     assert again.code == 2
     assert "in use" in again.err
+    (folder / "a.csv").write_text("user_id,timestamp,value\nu-18,2026-03-01T07:12:00Z,60.5\n")
+    guest = start("run", "a.csv", "--out", "out", *place, cwd=folder)
+    for line in guest.stderr:
+        if line.startswith("  IdentifyBatch "):
+            break
+    # Asked while both run, and without disturbing either.
+    assert " running " in kalmap("status", *place, cwd=folder).out
     process.send_signal(signal.SIGINT)
     said, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in complaints
-    assert said.endswith("Stopped. States and batches are kept.\n")
-    assert not [name for name in SERVED if (folder / "my data" / name).exists()]
-    assert processes_of(folder / "my data") == []
-    states = kalmap("states", "--data-dir", "my data", cwd=folder)
+    assert said.endswith(f"Stopped. {STAYS}\n")
+    assert not (folder / "my data" / "api-url").exists()
+    assert not (folder / "my data" / "bucket").exists()
+    out, complaints = guest.communicate(timeout=60)
+    assert guest.returncode == 0, complaints
+    assert "accepted            1" in out
+    states = kalmap("states", *place, cwd=folder)
     assert '"user_id":"u-17"' in states.out
+    assert '"user_id":"u-18"' in states.out
+    assert processes_of(folder / "my data") == []
+    assert {path.name for path in (folder / "my data").iterdir()} == {
+        *("cloud", "guests", "kalmap.json", "lock"),
+    }

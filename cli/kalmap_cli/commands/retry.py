@@ -34,7 +34,7 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
     with (
         HowFar(NOT_STARTED) as how_far,
         Screen() as screen,
-        target(screen, data_dir, stack) as place,
+        target(screen, data_dir, stack, guests=True) as place,
     ):
         found = find_batch(place, arguments.batch)
         batch_id = str(found["batch_id"])
@@ -43,7 +43,6 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
             return DONE
         batch = {"retry_of": batch_id} | options
         followed = follow(screen, place, batch, out, how_far)
-        screen.note("Saving" if stack is None else "Done")
     return report(followed)
 
 

@@ -37,11 +37,10 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
     with (
         HowFar(NOT_STARTED) as how_far,
         Screen() as screen,
-        target(screen, data_dir, stack, fresh=arguments.fresh) as place,
+        target(screen, data_dir, stack, fresh=arguments.fresh, guests=True) as place,
     ):
         screen.note(f"Uploading {len(files)} file{'s' if len(files) > 1 else ''}")
         prefix = drive.upload(place.clients, place.stack, files)
         source = {"bucket": place.stack.bucket, "prefix": prefix}
         followed = follow(screen, place, {"source": source} | options, out, how_far)
-        screen.note("Saving" if stack is None else "Done")
     return report(followed)

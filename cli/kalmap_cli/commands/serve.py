@@ -23,8 +23,9 @@ from kalmap_cli.local.access import (
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.local.guests import invite
 from kalmap_cli.screen import Screen
-from kalmap_cli.target import local_parameters
+from kalmap_cli.target import STAYS, local_parameters
 
 #: Seconds after which a worker with nothing to do is ended; a batch's leave soon, and the API's
 #: is given something to do before that.
@@ -83,12 +84,13 @@ def serve(data_dir: Path) -> int:
         ):
             stack.callback((data_dir / name).unlink, missing_ok=True)
             write_private(data_dir / name, content)
+        invite(data.path, cloud.endpoint)
         print(_guide(found, data_dir), flush=True)
         # Ctrl-C is the expected end here, and no failure.
         with contextlib.suppress(KeyboardInterrupt):
             _wait(cloud)
         print("Saving", file=sys.stderr, flush=True)
-    print("Stopped. States and batches are kept.", flush=True)
+    print(f"Stopped. {STAYS if cloud.left else 'States and batches are kept.'}", flush=True)
     return DONE
 
 

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
+from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.given_names import GivenNames
-from kalmap_cli.screen import ID_SHOWN, print_summary
+from kalmap_cli.screen import ID_SHOWN, items, print_summary
 from kalmap_cli.target import Target, target
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
@@ -127,6 +128,8 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
     for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
         if item.get(name):
             console.print(f"{name:14}{item[name]}", markup=False)
+    if item["status"] == "RUNNING" and (now := drive.look(place.clients, item["execution_arn"])):
+        console.print(f"{'phase':14}{now.state}{items(now)}", markup=False)
     key = item.get("summary")
     found = Objects(place.clients("s3"), place.stack.bucket).find(str(key)) if key else None
     if found:

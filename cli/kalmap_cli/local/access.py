@@ -1,6 +1,7 @@
 """Who may use the local cloud: whoever can read these files of its data directory.
 
 <data dir>/secret      the secret key of every request, made anew at each start of a local cloud
+<data dir>/cloud-url   while other commands may use it, its address (see `guests`)
 <data dir>/curl        while it is served, for `curl -K`: signs a request to the HTTP API
 <data dir>/aws         while it is served, for AWS's tools, as their configuration and credentials
 <data dir>/bucket      while it is served, the work bucket's name
@@ -19,6 +20,7 @@ ACCOUNT = "000000000000"
 ACCESS_KEY = ACCOUNT
 
 SECRET = "secret"  # noqa: S105 - a file's name
+ENDPOINT = "cloud-url"
 CURL = "curl"
 AWS = "aws"
 BUCKET = "bucket"
@@ -35,7 +37,7 @@ def new_secret(directory: Path) -> str:
 
 def forget(directory: Path) -> None:
     """Remove these files, since no local cloud runs any more for which they hold."""
-    for name in (ADDRESS, BUCKET, CURL, AWS, SECRET):
+    for name in (ENDPOINT, ADDRESS, BUCKET, CURL, AWS, SECRET):
         (directory / name).unlink(missing_ok=True)
 
 

@@ -22,6 +22,7 @@ from kalmap_cli.exits import Damaged, RunFailed, as_sentence
 from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.guests import without_guests
 
 PROGRAM = Path(__file__).with_name("cloud_process.py")
 _START_PATIENCE = 60.0
@@ -66,6 +67,8 @@ class LocalCloud:
         self._clients: Clients | None = None
         self.endpoint = ""
         self.secret = ""
+        self.left = False
+        """Whether it goes on, without us, for its guests."""
         self.log = data.cloud / "cloud.log"
 
     @property
@@ -96,13 +99,20 @@ class LocalCloud:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        guests_out = without_guests(self._data.path) if self.running else None
         try:
-            self.stop()
+            if self.running and guests_out is None:
+                self._leave()
+            else:
+                self.stop()
         except RunFailed as failure:
             if not isinstance(error, RunFailed):
                 raise
             # Both count: what the command failed at, and that its states are not saved.
             raise RunFailed(f"{as_sentence(error)} {failure}") from error
+        finally:
+            if guests_out is not None:
+                os.close(guests_out)
 
     def clients(self, service: str) -> Any:
         """A boto3 client of the local cloud."""
@@ -190,6 +200,19 @@ class LocalCloud:
                 self._expect_saved()
             finally:
                 self._end()
+
+    def _leave(self) -> None:
+        """Let the local cloud go on for its guests; it saves and ends with the last of them."""
+        try:
+            self.save()
+        finally:
+            self.left = True
+            if self._process is not None:
+                self._data.leave_to(self._process.pid)
+                self._process = None
+            if self._line is not None:
+                self._line.close()
+                self._line = None
 
     def _end(self) -> None:
         """End the local cloud and all its workers, saved or not."""

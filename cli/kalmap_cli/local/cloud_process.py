@@ -5,7 +5,8 @@ file descriptors, the seconds that a Lambda worker may idle, and the data direct
 there to be seen in a list of processes. The socket is bound before this process exists, so
 nobody can take its port in between. The line is a socket whose other end only the parent holds:
 when the parent ends, however it ends, reading returns, and this process saves its state and
-goes. The parent asks for a save by it, and is told how each one went.
+goes, once it has no guests (`kalmap_cli.local.guests`). The parent asks for a save by it, and is
+told how each one went.
 
 The environment has the secret that requests must be signed with (`kalmap_cli.local.guard`).
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from kalmap_cli.exits import Damaged
+from kalmap_cli.local.guests import wait_for_guests
 from kalmap_cli.local.saving import Keeper
 
 #: How long saving may take before everything is ended by force, seconds.
@@ -61,6 +63,8 @@ def _watch(parent: _Parent, save: Callable[[], object]) -> None:
             parent.wait()
             save()
     _orphaned.set()
+    with contextlib.suppress(OSError):
+        wait_for_guests(Path(".."))
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     _end_with_workers()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
+from kalmap_cli.local.access import forget
 
 #: Used when neither --data-dir nor the environment says otherwise.
 DEFAULT = ".kalmap"
@@ -39,6 +40,17 @@ def exists(path: Path) -> bool:
     return (path / _MARK).is_file()
 
 
+class InUse(WrongUsage):
+    """Another command has the data directory."""
+
+    def __init__(self, path: Path, holder: int) -> None:
+        self.holder = f"another kalmap command{f' (process {holder})' if holder else ''}"
+        super().__init__(
+            f"The data directory {path} is in use by {self.holder}. Wait until it has ended, end "
+            f"it with Ctrl-C if it is `kalmap serve`, or name another directory with --data-dir."
+        )
+
+
 class DataDirectory:
     """A data directory, locked for this process while the `with` block lasts.
 
@@ -60,6 +72,7 @@ class DataDirectory:
         self._forgotten = self.path / "forgotten"
         self._fresh = fresh
         self._lock = -1
+        self._left = False
 
     @property
     def lock(self) -> int:
@@ -70,6 +83,7 @@ class DataDirectory:
         try:
             self._claim()
             self._lock = self._acquire()
+            forget(self.path)
             self._mark()
             self._bring_back()
             if self._fresh and self.cloud.exists():
@@ -102,8 +116,9 @@ class DataDirectory:
                     f"used it. What it had stored is gone with it; what lies there now was not "
                     f"touched."
                 ) from error
-            shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
-            self._bring_back()
+            if not self._left:
+                shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
+                self._bring_back()
         finally:
             self._release()
 
@@ -114,6 +129,16 @@ class DataDirectory:
             return not os.path.samestat(os.fstat(self._lock), (self.path / "lock").stat())
         except OSError:
             return True
+
+    @property
+    def has_set_aside(self) -> bool:
+        """Whether there is something that `fresh` set aside and that is not forgotten yet."""
+        return self._aside.exists()
+
+    def leave_to(self, process: int) -> None:
+        """Leave the directory to a child that has inherited the lock, and goes on using it."""
+        self._left = True
+        _sign(self._lock, process)
 
     def forget_what_was_set_aside(self) -> None:
         """Forget what `fresh` set aside, once what replaces it has been accepted.
@@ -177,17 +202,11 @@ class DataDirectory:
                     holder = _process_id(lock)
                     # A killed run leaves its local cloud saving the state: worth waiting for.
                     if _alive(holder) or time.monotonic() > deadline:
-                        raise WrongUsage(
-                            f"The data directory {self.path} is in use by another kalmap command"
-                            f"{f' (process {holder})' if holder else ''}. Wait until it has ended, "
-                            f"end it with Ctrl-C if it is `kalmap serve`, or name another "
-                            f"directory with --data-dir."
-                        ) from None
+                        raise InUse(self.path, holder) from None
                     time.sleep(0.1)
                 else:
                     break
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            _sign(lock, os.getpid())
         except BaseException:
             os.close(lock)
             raise
@@ -212,6 +231,11 @@ def _check_format(mark: Path) -> None:
             f"{mark.parent} has format {found}, and this kalmap knows formats 1 to {_FORMAT}. "
             f"Nothing was changed. Use a newer kalmap, or name another directory with --data-dir."
         )
+
+
+def _sign(lock: int, process: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(process).encode(), 0)
 
 
 def _process_id(lock: int) -> int:

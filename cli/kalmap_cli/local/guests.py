@@ -1,0 +1,110 @@
+"""Commands that use a local cloud which another one has started: its guests.
+
+<data dir>/cloud-url   the local cloud's address, while guests may come
+<data dir>/guests      locked by all guests together, or alone by whoever ends the local cloud
+
+A local cloud does not end under its guests: where there are some, the command that started it
+leaves it behind, and it ends with the last of them.
+"""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from kalmap_cli.local.access import ENDPOINT, secret_of, write_private
+
+_LOCK = "guests"
+
+
+class Guest:
+    """A guest of the local cloud that runs on a data directory, while the `with` block lasts.
+
+    Args:
+        endpoint: the local cloud's address.
+        secret: what requests to it are signed with.
+        lock: a descriptor of the guests' lock, which is held.
+    """
+
+    def __init__(self, endpoint: str, secret: str, lock: int) -> None:
+        self.endpoint = endpoint
+        self.secret = secret
+        self._lock = lock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._lock)
+
+    @property
+    def cloud_listens(self) -> bool:
+        """Whether the local cloud still listens."""
+        return _listens(self.endpoint)
+
+
+def invite(directory: Path, endpoint: str) -> None:
+    """Let guests come to the local cloud of a data directory."""
+    write_private(directory / ENDPOINT, f"{endpoint}\n")
+
+
+def join(directory: Path) -> Guest | None:
+    """Become a guest on a data directory; None where no local cloud is open to guests now."""
+    if not (directory / ENDPOINT).exists():
+        return None
+    lock = _locked(directory, fcntl.LOCK_SH)
+    if lock is None:
+        return None
+    # What stands there may have been left by a local cloud that was killed.
+    try:
+        endpoint = (directory / ENDPOINT).read_text().strip()
+    except FileNotFoundError:
+        endpoint = ""
+    secret = secret_of(directory)
+    if not endpoint or not secret or not _listens(endpoint):
+        os.close(lock)
+        return None
+    return Guest(endpoint, secret, lock)
+
+
+def without_guests(directory: Path) -> int | None:
+    """Lock guests out of a data directory; gives the lock's descriptor.
+
+    Returns:
+        None where there are guests.
+    """
+    return _locked(directory, fcntl.LOCK_EX)
+
+
+def wait_for_guests(directory: Path) -> None:
+    """Return when there is no guest left; from then on none can come."""
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _locked(directory: Path, how: int) -> int | None:
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _listens(endpoint: str) -> bool:
+    place = urlsplit(endpoint)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
+        return probe.connect_ex((place.hostname or "", place.port or 0)) == 0

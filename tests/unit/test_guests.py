@@ -1,0 +1,57 @@
+"""Who may use a local cloud that another command has started, and when it may end."""
+
+import os
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+from kalmap_cli.local.access import forget, new_secret
+from kalmap_cli.local.guests import invite, join, without_guests
+
+
+@contextmanager
+def listening():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def open_to_guests(tmp_path):
+    """A data directory on which something listens, and its address."""
+    with listening() as endpoint:
+        new_secret(tmp_path)
+        invite(tmp_path, endpoint)
+        yield tmp_path, endpoint
+
+
+def test_a_guest_is_told_the_address_and_the_secret_that_only_its_user_can_read(open_to_guests):
+    directory, endpoint = open_to_guests
+    with join(directory) as guest:
+        assert guest.endpoint == endpoint
+        assert guest.secret == (directory / "secret").read_text().strip()
+        assert guest.cloud_listens
+    assert (directory / "cloud-url").stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_joins_what_was_not_opened_or_has_ended(tmp_path):
+    assert join(tmp_path) is None
+    with listening() as endpoint:
+        new_secret(tmp_path)
+        invite(tmp_path, endpoint)
+    # Killed: its files are still there, and nothing listens.
+    assert join(tmp_path) is None
+    forget(tmp_path)
+    assert list(tmp_path.glob("cloud-url")) == []
+
+
+def test_a_cloud_may_not_end_under_guests_and_takes_none_while_it_ends(open_to_guests):
+    directory, _ = open_to_guests
+    with join(directory), join(directory):
+        assert without_guests(directory) is None
+    ending = without_guests(directory)
+    assert ending is not None
+    assert join(directory) is None
+    os.close(ending)
+    with join(directory):
+        assert without_guests(directory) is None
