@@ -71,14 +71,14 @@ class Guard:
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         sender = _without_leave_for_others(send)
-        service = ""
+        form = ""
         try:
             sent = self._sent(scope)
             signature = read_signature(sent)
-            service = signature.service
+            form = _error_form(signature, sent)
             receive = await self._signed(signature, sent, receive)
         except Refused as refused:
-            await _refuse(sender, service, refused)
+            await _refuse(sender, form, refused)
             return
         except _GoneAway:
             return
@@ -176,23 +176,30 @@ def _without_leave_for_others(send: Send) -> Send:
     return sender
 
 
-async def _refuse(send: Send, service: str, refused: Refused) -> None:
-    """Answer 403, in the form in which a service's clients expect an error."""
+def _error_form(signature: Signature, sent: Sent) -> str:
+    """The form in which a service's clients expect an error; empty for JSON."""
+    error = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    if signature.service == "s3":
+        return error
+    # The API's client may be curl, which calls all that it sends a form.
+    is_form = sent.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if is_form and signature.service != "execute-api":
+        return f"<ErrorResponse>{error}</ErrorResponse>"
+    return ""
+
+
+async def _refuse(send: Send, form: str, refused: Refused) -> None:
     code, message = refused.code, str(refused)
-    if service in {"s3", "cloudformation"}:
-        error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-        body = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
-        kind = b"application/xml"
+    if form:
+        content = form.format(code=code, message=escape(message)).encode()
     else:
-        body = json.dumps({"__type": code, "message": message})
-        kind = b"application/json"
-    content = body.encode()
+        content = json.dumps({"__type": code, "message": message}).encode()
     await send(
         {
             "type": "http.response.start",
             "status": 403,
             "headers": [
-                (b"content-type", kind),
+                (b"content-type", b"application/xml" if form else b"application/json"),
                 (b"content-length", str(len(content)).encode()),
                 (b"x-amzn-errortype", code.encode()),
                 (b"connection", b"close"),

@@ -1,0 +1,196 @@
+"""The local cloud beside a browser and on a shared machine: it answers only who has its secret."""
+
+import base64
+import io
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import boto3
+import pytest
+import urllib3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from kalmap_cli.local.access import ACCESS_KEY, REGION
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from tests.e2e import browser
+
+CHROMIUM = shutil.which("chromium")
+NOBODY = 65534
+SERVICES = {
+    "apigateway": "get_rest_apis",
+    "cloudformation": "list_stacks",
+    "dynamodb": "list_tables",
+    "events": "list_rules",
+    "iam": "list_roles",
+    "lambda": "list_functions",
+    "logs": "describe_log_groups",
+    "s3": "list_buckets",
+    "sns": "list_topics",
+    "sqs": "list_queues",
+    "stepfunctions": "list_state_machines",
+    "sts": "get_caller_identity",
+}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """A local cloud whose data directory was there before, and is open to everybody."""
+    folder = tmp_path_factory.mktemp("open")
+    for path in (folder, *folder.parents):
+        if path.owner() == Path.home().owner() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o755)
+    with DataDirectory(folder) as data, LocalCloud(data) as running:
+        running.data = data
+        yield running
+
+
+def client(cloud, service, secret=None):
+    return boto3.client(
+        service,
+        endpoint_url=cloud.endpoint,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=secret or cloud.secret,
+        config=Config(signature_version="s3v4") if service == "s3" else None,
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_answers_the_secret_and_no_other(cloud, service):
+    getattr(client(cloud, service), SERVICES[service])()
+    with pytest.raises(ClientError) as refused:
+        getattr(client(cloud, service, "f" * 64), SERVICES[service])()
+    assert refused.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
+    s3 = client(cloud, "s3")
+    s3.create_bucket(Bucket="objects")
+    place = {"Bucket": "objects", "Key": "a b/ü//c%20d+e"}
+    whole = os.urandom(6 * 1024 * 1024)
+    s3.upload_fileobj(io.BytesIO(whole * 2), **place)
+    assert s3.get_object(**place, Range="bytes=1-9")["Body"].read() == whole[1:10]
+    s3.put_object(**place, Body=whole, ContentType="text/plain", Metadata={"k": "a  b"})
+    assert s3.head_object(**place)["Metadata"] == {"k": "a  b"}
+    assert s3.list_objects_v2(Bucket="objects", Prefix="a b/")["KeyCount"] == 1
+    s3.put_object(Bucket="objects", Key="md5", Body=b"x", ChecksumAlgorithm="SHA256")
+    s3.delete_objects(Bucket="objects", Delete={"Objects": [{"Key": "md5"}]})
+
+    def link(operation, seconds=60):
+        return s3.generate_presigned_url(operation, Params=place, ExpiresIn=seconds)
+
+    put = urllib3.request("PUT", link("put_object"), body=b"by link", retries=False)
+    assert put.status == 200
+    got = urllib3.request("GET", link("get_object"), retries=False)
+    assert (got.status, got.data) == (200, b"by link")
+    for changed in (
+        link("get_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61"),
+        link("get_object").replace("objects/", "objects/./"),
+        link("get_object")[:-1],
+        link("get_object", 0),
+    ):
+        assert urllib3.request("GET", changed, retries=False).status == 403
+    assert urllib3.request("DELETE", link("get_object"), retries=False).status == 403
+
+
+def leaves_a_trace(trace):
+    """A function's code: whoever runs it leaves a file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("index.py", f"def handler(*_):\n    open({str(trace)!r}, 'w').close()\n")
+    return packed.getvalue()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2")
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", browser.REBOUND])
+def test_a_page_in_a_browser_can_neither_read_nor_run_anything(cloud, tmp_path, name):
+    code = leaves_a_trace(tmp_path / "trace")
+    port = int(cloud.endpoint.rpartition(":")[2])
+    tried = browser.attack(
+        CHROMIUM, port, name, base64.b64encode(code).decode(), tmp_path / "profile"
+    )
+    assert len(tried.told) == 13
+    assert tried.told.pop("make by form")["text"] == "sent"
+    for one in tried.told.values():
+        # An opaque answer, which a page cannot look into, has the status 0 and no text.
+        assert one.get("status") in {None, 0, 403}
+        assert one.get("status") or not one.get("text")
+    if name == browser.REBOUND:
+        assert len(tried.handed_on) >= len(tried.told)
+    for _, answer in tried.handed_on:
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert b"access-control" not in answer.lower()
+    assert not (tmp_path / "trace").exists()
+    # The attack is a real one: with the secret, the same function is made and runs.
+    lambdas = client(cloud, "lambda")
+    assert lambdas.list_functions()["Functions"] == []
+    lambdas.create_function(
+        FunctionName="trace",
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role=f"arn:aws:iam::{ACCESS_KEY}:role/any",
+        Code={"ZipFile": code},
+    )
+    try:
+        lambdas.invoke(FunctionName="trace", Payload=b"{}")
+        assert (tmp_path / "trace").exists()
+    finally:
+        lambdas.delete_function(FunctionName="trace")
+
+
+def test_another_user_of_the_machine_can_read_nothing_and_use_nothing(cloud):
+    client(cloud, "s3").create_bucket(Bucket="private")
+    client(cloud, "s3").put_object(Bucket="private", Key="k", Body=b"readings")
+    private = [cloud.data.path / "secret", cloud.data.cloud, Path(f"/proc/{cloud.process}/environ")]
+    assert [path.stat().st_mode & 0o077 for path in private] == [0, 0, 0]
+    written = [path for path in cloud.data.cloud.rglob("*") if path.is_file()]
+    assert [path for path in written if path.name == "k"]
+    if os.geteuid() != 0:
+        return
+
+    def as_another(*command):
+        return subprocess.run(
+            command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, check=False
+        )
+
+    # They come as far as the directory itself.
+    assert as_another("ls", str(cloud.data.path)).returncode == 0
+    for path in private:
+        told = as_another("ls" if path.is_dir() else "cat", str(path))
+        assert told.returncode != 0
+        assert b"Permission denied" in told.stderr
+    for signature in ([], ["--aws-sigv4", f"aws:amz:{REGION}:s3", "--user", f"{ACCESS_KEY}:a"]):
+        told = as_another(
+            "curl", "-sS", "-w", "%{http_code}", *signature, cloud.endpoint + "/private/k"
+        )
+        assert told.stdout.endswith(b"403")
+        assert b"readings" not in told.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_it_listens_on_one_port_and_nowhere_else(cloud):
+    listening = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{cloud.process}/net/{table}").read_text().splitlines()[1:]:
+            (
+                _,
+                local,
+                _,
+                state,
+                *_,
+            ) = line.split()
+            inode = line.split()[9]
+            if state in {"0A", "07"}:
+                listening.add((inode, local))
+    own = {os.readlink(link) for link in Path(f"/proc/{cloud.process}/fd").iterdir()}  # noqa: PTH115
+    port = int(cloud.endpoint.rpartition(":")[2])
+    found = [local for inode, local in listening if f"socket:[{inode}]" in own]
+    assert found == [f"0100007F:{port:04X}"]
