@@ -1,11 +1,14 @@
-"""Settings every test shares: no account, no region but the local one."""
+"""Settings every test shares: no account, no region but the local one, a secret of its own."""
 
 import logging
 import os
+import secrets
+
+from kalmap_cli.local.access import ACCESS_KEY
 
 os.environ |= {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": secrets.token_hex(32),
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_LOG_LEVEL": "WARNING",
     "POWERTOOLS_SERVICE_NAME": "the-stack",

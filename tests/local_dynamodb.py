@@ -1,4 +1,7 @@
-"""A DynamoDB for tests: the local cloud's, as a process of its own on a free port."""
+"""A DynamoDB for tests: the local cloud's, as a process of its own, and as well guarded.
+
+Whoever has the secret of this process's environment can use it; tests/conftest.py makes one.
+"""
 
 import atexit
 import functools
@@ -7,39 +10,37 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 
 from kalmap.store.table import client_config
 from tests.tables import create_tables
 
-SECONDS_TO_START = 60
+PROGRAM = Path(__file__).with_name("dynamodb_process.py")
 
 
 @functools.cache
 def endpoint() -> str:
     """The address of the process, started at the first call and stopped at exit."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folder = tempfile.TemporaryDirectory()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ministack"],
-        cwd=folder.name,
-        env={
-            **os.environ,
-            "BIND_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(port),
-            "SFTP_ENABLED": "0",
-            "IOT_MTLS_ENABLED": "0",
-            "LOG_LEVEL": "ERROR",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-P", PROGRAM, str(listening.fileno())],
+            cwd=folder.name,
+            env={
+                **os.environ,
+                "GATEWAY_PORT": str(port),
+                "SFTP_ENABLED": "0",
+                "IOT_MTLS_ENABLED": "0",
+                "LOG_LEVEL": "ERROR",
+            },
+            pass_fds=(listening.fileno(),),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     @atexit.register
     def stop() -> None:
@@ -48,28 +49,31 @@ def endpoint() -> str:
         folder.cleanup()
 
     address = f"http://127.0.0.1:{port}"
-    give_up = time.monotonic() + SECONDS_TO_START
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/_ministack/health", timeout=1).close()
-        except (urllib.error.URLError, OSError):
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError("The local cloud did not start.") from None
-            time.sleep(0.05)
-        else:
-            return address
+    # Connected already: it answers as soon as it can.
+    boto3.client("dynamodb", endpoint_url=address, region_name="us-east-1").list_tables()
+    return address
 
 
 def new_client(address: str | None = None, **options):
-    """A client that leaves retries to the store, as the handlers make it."""
-    return boto3.client(
+    """A client that leaves retries to the store, as the handlers make it.
+
+    Args:
+        address: of what stands between it and the process, which knows its own address only.
+        options: of its configuration.
+    """
+    client = boto3.client(
         "dynamodb",
         endpoint_url=address or endpoint(),
         region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
         config=client_config(**options),
     )
+    if address:
+        client.meta.events.register("before-sign.dynamodb", _name_the_process)
+    return client
+
+
+def _name_the_process(request, **_):
+    request.headers["Host"] = urlsplit(endpoint()).netloc
 
 
 def new_table(client) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from kalmap.api.openapi import document
+from kalmap_cli.local.access import ACCESS_KEY
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
@@ -64,7 +65,8 @@ def main(program: str, examples: int, seed: int) -> int:
         for called, operation in operations(described):
             # Each sound request to start a batch starts one: those are fewer.
             number = max(20, examples // 20) if called == "POST /batches" else examples
-            done = fuzz(program, client.address, file, operation["operationId"], number, seed)
+            wanted = operation["operationId"]
+            done = fuzz(program, client.address, cloud.secret, file, wanted, number, seed)
             sent = count(done.stdout)
             requests += sent
             print(f"  {called:32} {sent:6,} requests", flush=True)
@@ -114,7 +116,13 @@ def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def fuzz(
-    program: str, address: str, described: Path, operation_id: str, examples: int, seed: int
+    program: str,
+    address: str,
+    secret: str,
+    described: Path,
+    operation_id: str,
+    examples: int,
+    seed: int,
 ) -> subprocess.CompletedProcess[str]:
     """Run schemathesis on one operation."""
     return subprocess.run(
@@ -125,10 +133,11 @@ def fuzz(
             "--max-examples", str(examples), "--seed", str(seed), "--no-shrink", "--no-color",
             "--generation-with-security-parameters", "false",
             "--generation-database", "none", "--continue-on-failure",
-            # The local cloud looks for a signature, and not at it.
-            "--header", "Authorization: AWS4-HMAC-SHA256 Credential=local",
         ],
         cwd=described.parent,
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "sign", "PYTHONPATH": str(Path(__file__).parent)}
+        | {"KALMAP_ACCESS_KEY": ACCESS_KEY, "KALMAP_SECRET": secret},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

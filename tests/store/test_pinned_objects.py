@@ -21,8 +21,6 @@ def bucket():
         "s3",
         endpoint_url=endpoint(),
         region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
     )
     name = f"versioned-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=name)

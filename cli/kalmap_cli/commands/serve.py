@@ -29,8 +29,8 @@ from kalmap_cli.target import STAYS, local_parameters
 
 #: Seconds after which a worker with nothing to do is ended; a batch's leave soon, and the API's
 #: is given something to do before that.
-_IDLE = 30.0
-_STIR = 10.0
+_IDLE = 10.0
+_STIR = 4.0
 _LOOK = 0.5
 
 _GUIDE = """\

@@ -297,6 +297,8 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
         # Never a Docker daemon, even where there is one.
         "DOCKER_HOST": f"unix://{nothing}",
         "LAMBDA_EXECUTOR": "local",
+        # A call that waits for a worker holds a thread, and the worker's own calls need one.
+        "MINISTACK_WORKER_THREADS": "256",
         "LOG_LEVEL": "ERROR",
         # Our own process saves (see `saving`); ministack writes objects as they come.
         "PERSIST_STATE": "0",

@@ -77,32 +77,6 @@ def _end_with_workers() -> None:
     os._exit(1)
 
 
-def _end_idle_workers(most: float) -> None:
-    """End Lambda workers that have been idle for `most` seconds, for as long as we live.
-
-    ministack keeps a worker of every function that ever ran, and what a burst left behind
-    for half a minute. A batch goes from one function to the next, so that most of them
-    would be kept for nothing, at 50 MB each.
-    """
-    from ministack.core import lambda_runtime  # noqa: PLC0415 - see main()
-
-    idle_since: dict[int, float] = {}
-    while True:
-        time.sleep(most / 4)
-        now = time.monotonic()
-        ended = []
-        with lambda_runtime._lock:  # noqa: SLF001 - the version is pinned exactly
-            for workers in lambda_runtime._workers.values():  # noqa: SLF001
-                for worker in tuple(workers):
-                    if worker.in_use:
-                        idle_since.pop(id(worker), None)
-                    elif now - idle_since.setdefault(id(worker), now) >= most:
-                        workers.remove(worker)
-                        idle_since.pop(id(worker))
-                        ended.append(worker)
-        lambda_runtime.kill_workers(ended)
-
-
 def secret_of(access_key: str) -> str | None:
     """The secret of an access key. There is one pair, which the parent and the workers have."""
     known = os.environ["AWS_ACCESS_KEY_ID"]
@@ -118,6 +92,11 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     from kalmap_cli.local.access import forget  # noqa: PLC0415
     from kalmap_cli.local.api_gateway import ApiGateway  # noqa: PLC0415
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
+    from kalmap_cli.local.upkeep import (  # noqa: PLC0415
+        bound_workers,
+        end_idle_workers,
+        tidy,
+    )
 
     loop = asyncio.get_running_loop()
 
@@ -125,8 +104,10 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
         loop.call_soon_threadsafe(_save, keeper, parent)
 
     threading.Thread(target=_watch, args=(parent, save_soon), daemon=True).start()
-    threading.Thread(target=_end_idle_workers, args=(idle,), daemon=True).start()
-    keeping = asyncio.create_task(_keep_the_log_short(keeper))
+    # A worker is a process: more of a function's than there are cores only wait for each other.
+    bound_workers(max(2, os.cpu_count() or 2))
+    threading.Thread(target=end_idle_workers, args=(idle,), daemon=True).start()
+    keeping = [asyncio.create_task(_keep_the_log_short(keeper)), asyncio.create_task(tidy())]
     config = Config()
     config.bind = [f"fd://{listening}"]
     config.loglevel = os.environ["LOG_LEVEL"]
@@ -138,7 +119,8 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     # Here, too, for the parent may have been killed: what says where it is served lies no longer.
     # By the working directory: what may have been put in its place is not ours.
     forget(Path(".."))
-    keeping.cancel()
+    for task in keeping:
+        task.cancel()
     saved = _save(keeper, parent)
     # Leaving by the front door would wait for every call in progress.
     if _orphaned.is_set():
