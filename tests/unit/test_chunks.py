@@ -80,6 +80,13 @@ def test_damaged_gzip_is_named(damage, word):
         list(inflated(iter([data]), "k"))
 
 
+def test_a_gzipped_object_of_too_many_lines_is_refused_before_they_are_in_memory(monkeypatch):
+    monkeypatch.setattr("kalmap.batch.chunks.MAX_GZIP_LINES", 1000)
+    assert len(list(inflated(iter([gzip.compress(b"x\n" * 1000)]), "k"))) == 1
+    with pytest.raises(InvalidInput, match="k has more than 1,000 lines"):
+        list(inflated(iter([gzip.compress(b"x\n" * 1001)]), "k"))
+
+
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), st.integers(1, 3000))
 def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
     chunks = cut([source(size) for size in sizes], chunk_bytes)

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from kalmap.api.openapi import OPERATIONS
 from kalmap.batch import chunks
-from kalmap.batch.identity import read_input
+from kalmap.batch.identity import MAX_OBJECTS, read_input
 from kalmap.outcome import Reason, Status
 from kalmap.profile import builtin_profile, load_profile
 from kalmap.records import measurement
@@ -155,9 +155,12 @@ def test_the_parameter_and_the_runtime_named_are_the_templates() -> None:
         (r"at most (\d+) bytes", measurement.MAX_ID_BYTES),
         (r"a line (\d+) KB", measurement.MAX_LINE_BYTES / 1024),
         (r"gzipped file (\d+) MB", chunks.MAX_GZIP_BYTES / 1024**2),
+        (r"inflated (\d+) MB", chunks.MAX_INFLATED_BYTES / 1024**2),
+        (r"and (\d+) million lines", chunks.MAX_GZIP_LINES / 1e6),
+        (r"at most ([\d,]+) objects", MAX_OBJECTS),
     ],
 )
 def test_limits_named_are_the_codes(sentence: str, limit: float) -> None:
     found = re.search(sentence, " ".join(TEXT.split()))
     assert found
-    assert float(found.group(1)) == limit
+    assert float(found.group(1).replace(",", "")) == limit

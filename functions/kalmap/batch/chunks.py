@@ -8,9 +8,13 @@ import msgspec
 from kalmap.errors import InvalidInput
 from kalmap.records.measurement import MAX_LINE_BYTES
 
-#: A gzipped object cannot be cut, so it must fit into one worker.
+#: A gzipped object cannot be cut, so it must fit into one worker: tests/statemachine/test_memory.py
+#: holds these against the memory that the template gives it.
 MAX_GZIP_BYTES = 64 * 1024 * 1024
 MAX_INFLATED_BYTES = 768 * 1024 * 1024
+MAX_GZIP_LINES = 6_000_000
+#: What one worker reads of an object that can be cut, where the input is very large.
+MAX_CHUNK_BYTES = 128 * 1024 * 1024
 #: Objects up to this size share a chunk, together up to this size, too.
 PACKED_BYTES = 4 * 1024 * 1024
 #: What gzipped text inflates to, roughly.
@@ -136,7 +140,7 @@ def inflated(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
     import zlib  # noqa: PLC0415 - most workers never meet gzip
 
     inflater = zlib.decompressobj(wbits=31)
-    total = 0
+    total = lines = 0
     try:
         for part in parts:
             rest = part
@@ -146,6 +150,12 @@ def inflated(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
                 data = inflater.decompress(rest, 1 << 20)
                 rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
                 total += len(data)
+                lines += data.count(b"\n")
+                if lines > MAX_GZIP_LINES:
+                    raise InvalidInput(
+                        f"{name} has more than {MAX_GZIP_LINES:,} lines, too many for the one "
+                        "worker that reads a gzipped object; split it, or upload it inflated."
+                    )
                 if total > MAX_INFLATED_BYTES:
                     raise InvalidInput(
                         f"{name} inflates to more than {MAX_INFLATED_BYTES:,} bytes; split it, or "

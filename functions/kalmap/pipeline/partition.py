@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 
 from kalmap.batch.chunks import Chunk, Piece, inflated, owned_lines
 from kalmap.batch.folder import Folder
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
 from kalmap.pipeline.identify import OpenBucket
-from kalmap.records.measurement import Unread
+from kalmap.records.measurement import MAX_UNREAD, Unread
 from kalmap.records.parse import File, parse, parse_files
 from kalmap.records.shards import PartitionReport, route
 from kalmap.results.report import Report
@@ -19,7 +20,7 @@ def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionRepo
 
     Raises:
         InputChanged: The object is no longer there as it was identified.
-        InvalidInput: A gzipped object is truncated or corrupt.
+        InvalidInput: A gzipped object is truncated or corrupt, or hardly anything is readable.
     """
     shards = folder.plan().shards
     parsed = parse_files(_files(chunk, bucket), folder.batch().profile)
@@ -37,7 +38,7 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
         lines = file.first_line
         # What made the chunk fail may end the counting too; the sentence says so.
         with suppress(KalmapError):
-            for line in _lines_of(file.parts):
+            for line in islice(_lines_of(file.parts), MAX_UNREAD - records):
                 lines += 1
                 if line and not line.isspace():
                     unread.append(

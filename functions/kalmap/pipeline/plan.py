@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from kalmap.batch.chunks import MAX_INFLATED_BYTES, Chunk, SourceObject, cut
+from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, cut
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.errors import InputNotFound, InvalidInput
@@ -54,7 +54,7 @@ def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
     chunk_bytes = CHUNK_BYTES
     while len(chunks := cut(objects, chunk_bytes)) > MAX_CHUNKS:
         chunk_bytes *= 2
-        if chunk_bytes > MAX_INFLATED_BYTES:
+        if chunk_bytes > MAX_CHUNK_BYTES:
             size = sum(source.size for source in objects)
             raise InvalidInput(
                 f"The input has {size:,} bytes in {len(objects):,} objects: {len(chunks):,} parts "

@@ -19,6 +19,8 @@ REQUIRED_FIELDS = ("user_id", "timestamp", "value")
 OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
 OUT_OF_CALENDAR = "timestamp lies outside the years 1 to 9999 of UTC."
 _EXCERPT_CHARACTERS = 200
+#: Unreadable records of one chunk that are kept, each with what is wrong with it.
+MAX_UNREAD = 1_000_000
 
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from kalmap import units
+from kalmap.errors import InvalidInput
 from kalmap.moments import EARLIEST, LATEST, microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
@@ -18,6 +19,7 @@ from kalmap.records.blocks import blocks, is_a_line_each, is_text, may_hold_a_lo
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
     MAX_LINE_BYTES,
+    MAX_UNREAD,
     OPTIONAL_FIELDS,
     OUT_OF_CALENDAR,
     REQUIRED_FIELDS,
@@ -92,6 +94,9 @@ def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Pro
 
     Returns:
         Every record exactly once: among the columns, or in `unread`.
+
+    Raises:
+        InvalidInput: More records are unreadable than can be kept.
     """
     return parse_files([File(parts, columns)], profile)
 
@@ -292,6 +297,11 @@ class _Reader:
         if not isinstance(error, Unreadable):
             error = Unreadable(
                 Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
+            )
+        if len(self._unread) >= MAX_UNREAD:
+            raise InvalidInput(
+                f"More than {MAX_UNREAD:,} records of one part of the input cannot be read. The "
+                f"first of them: {self._unread[0].detail}"
             )
         found = unread(self._records + record, self._lines + number, error, text)
         found.file = self._file
