@@ -259,9 +259,8 @@ def _sentence(execution: Mapping[str, Any]) -> str:
         return "The execution was stopped."
     if execution["status"] == "TIMED_OUT":
         return (
-            "The batch took longer than the stack allows (its parameter BatchSeconds) and was "
-            "ended; some states may have been written. Start the same batch again: what was "
-            "written counts once."
+            "The batch took longer than a day and was ended; some states may have been written. "
+            "Start the same batch again: what was written counts once."
         )
     return f"The execution ended as {execution['status']}{f' ({error})' if error else ''}."
 

@@ -44,6 +44,19 @@ def substituted(text):
     return set(re.findall(r"\$\{(\w+)\}", text))
 
 
+def test_the_definition_is_json_before_anything_is_substituted():
+    # CloudFormation parses it first, and refuses what is neither JSON nor YAML.
+    assert json.loads(TEXT) == DEFINITION
+    outside_of_strings = re.sub(r'"(\\.|[^"\\])*"', "", TEXT)
+    assert "$" not in outside_of_strings
+
+
+def test_an_execution_has_a_time_limit_that_the_alarm_can_see():
+    # Longer than any batch within the limits, shorter than a claim that nobody looks at.
+    assert DEFINITION["TimeoutSeconds"] == 24 * 3600
+    assert RESOURCES["TimedOutBatches"]["Properties"]["MetricName"] == "ExecutionsTimedOut"
+
+
 def test_every_state_name_is_unique():
     names = [name for name, _ in STATES]
     assert len(names) == len(set(names))
@@ -60,7 +73,7 @@ def target(value):
 
 def test_every_substitution_is_of_the_template_or_known_of_every_stack():
     for name, value in SUBSTITUTIONS.items():
-        if f'": ${{{name}}}' in TEXT:
+        if f"States.MathAdd(${{{name}}}, 0)" in TEXT:
             assert PARAMETERS[target(value)]["Type"] == "Number"
         else:
             assert target(value) in RESOURCES or target(value).startswith("AWS::")
@@ -163,7 +176,10 @@ def test_every_map_stays_in_the_part_that_all_engines_agree_on(name, state):
         "ExecutionType": "STANDARD",
     }
     assert state["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
-    assert f'"MaxConcurrency": ${{{state["Label"]}Concurrency}},' in TEXT
+    assert state["MaxConcurrencyPath"] == f"$.concurrency.{state['Label']}"
+    concurrency = DEFINITION["States"]["IdentifyBatch"]["ResultSelector"]["concurrency"]
+    number = f"States.MathAdd(${{{state['Label']}Concurrency}}, 0)"
+    assert concurrency[f"{state['Label']}.$"] == number
     assert not {"ItemBatcher", "ToleratedFailureCount"} & set(state)
     assert state["ResultWriter"]["Parameters"]["Bucket"] == "${WorkBucketName}"
 

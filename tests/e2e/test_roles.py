@@ -37,6 +37,7 @@ NOT_ASKED_FOR = {
     ("FailShardFunction", "s3:ListBucket"): MISSING,
     ("PlanShardsFunction", "s3:ListBucket"): MISSING,
     ("FilterFunction", "s3:ListBucket"): MISSING,
+    ("LoadFunction", "s3:ListBucket"): MISSING,
     ("WriteFunction", "s3:ListBucket"): MISSING,
     ("WriteFunction", "dynamodb:PartiQLInsert"): PARTIQL,
     ("WriteFunction", "dynamodb:PartiQLUpdate"): PARTIQL,

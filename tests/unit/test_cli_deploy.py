@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from kalmap_cli.local.deploy import TEMPLATE as DEPLOYED
 from kalmap_cli.local.deploy import _package, _zip, read_template
 
 TEMPLATE = """\
@@ -71,3 +72,13 @@ def test_a_package_depends_on_contents_and_not_on_when_files_were_touched(folder
     assert _zip(folder / "functions") == before
     (folder / "functions" / "h.py").write_text("x = 2\n")
     assert _zip(folder / "functions") != before
+
+
+def test_each_map_on_the_local_cloud_gets_its_concurrency_as_a_number():
+    # It knows no MaxConcurrencyPath: every item of a Map would get a worker at once.
+    content = read_template(DEPLOYED)
+    artifacts = _package(content, DEPLOYED.parent)
+    key = content["Resources"]["FilterBatchStateMachine"]["Properties"]["DefinitionUri"]["Key"]
+    definition = artifacts[key].decode()
+    assert definition.count('"Type": "Map"') == definition.count('"MaxConcurrency": ${') == 4
+    assert "MaxConcurrencyPath" not in definition

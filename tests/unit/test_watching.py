@@ -55,5 +55,5 @@ def test_a_batch_in_which_nothing_changes_is_looked_at_less_and_less(pauses):
 
 def test_a_batch_that_took_too_long_is_told_by_what_to_do():
     told = drive._sentence({"status": "TIMED_OUT"})
-    assert "BatchSeconds" in told
+    assert "longer than a day" in told
     assert "Start the same batch again" in told

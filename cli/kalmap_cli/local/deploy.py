@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -149,7 +150,7 @@ def _package(content: dict[str, Any], folder: Path) -> dict[str, bytes]:
         if not isinstance(path, str) or path.startswith("s3://"):
             return
         local = folder / path
-        data = _zip(local) if local.is_dir() else local.read_bytes()
+        data = _zip(local) if local.is_dir() else _definition(local.read_bytes())
         key = f"{_digest(data)}{'.zip' if local.is_dir() else local.suffix}"
         artifacts[key] = data
         properties[name] = {"Bucket": _ARTIFACTS, "Key": key}
@@ -159,6 +160,18 @@ def _package(content: dict[str, Any], folder: Path) -> dict[str, bytes]:
         if resource["Type"] in _LOCAL_PATHS:
             replace(resource.setdefault("Properties", {}), _LOCAL_PATHS[resource["Type"]])
     return artifacts
+
+
+def _definition(text: bytes) -> bytes:
+    """A state machine's definition as the local cloud takes it, which knows no MaxConcurrencyPath.
+
+    It puts a number wherever a substitution stands, while AWS does so in strings alone.
+    """
+    return re.sub(
+        rb'"MaxConcurrencyPath": "\$\.concurrency\.(\w+)"',
+        rb'"MaxConcurrency": ${\1Concurrency}',
+        text,
+    )
 
 
 def _zip(folder: Path) -> bytes:

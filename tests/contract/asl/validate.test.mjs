@@ -122,13 +122,6 @@ for (const [what, [breakIt, words]] of Object.entries(BROKEN)) {
   });
 }
 
-test("a number that is substituted when the stack is deployed is a number", async () => {
-  const text = JSON.stringify(valid(), null, 2);
-  const found = text.replace(/("MaxConcurrency": )\d+/, "$1${FilterConcurrency}");
-  assert.notEqual(found, text);
-  assert.deepEqual(await problemsOf(found.replace(/Percentage": 100\b/, "$&.0")), []);
-});
-
 test("text that is no JSON is named", async () => {
   assert.notDeepEqual(await problemsOf('{"StartAt": '), []);
 });
