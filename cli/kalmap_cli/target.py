@@ -17,8 +17,9 @@ from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.local.clients import Clients, local_clients
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory, InUse, default_path
-from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import Guest, invite, join
+from kalmap_cli.local.prepare import prepare
 from kalmap_cli.screen import Screen
 
 #: AWS limits how often its API may be asked.
@@ -91,8 +92,7 @@ def target(
         cloud = LocalCloud(found)
         try:
             with cloud:
-                if deploy(cloud.clients, parameters, say=say):
-                    cloud.save()
+                prepare(cloud, parameters, say=say)
                 # What was set aside must not come back under a guest.
                 if guests and not found.has_set_aside:
                     invite(found.path, cloud.endpoint)

@@ -22,8 +22,9 @@ from kalmap_cli.local.access import (
 )
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
-from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import invite
+from kalmap_cli.local.prepare import prepare
 from kalmap_cli.screen import Screen
 from kalmap_cli.target import STAYS, local_parameters
 
@@ -70,8 +71,7 @@ def serve(data_dir: Path) -> int:
             data = stack.enter_context(DataDirectory(data_dir))
             cloud = stack.enter_context(LocalCloud(data, idle=_IDLE))
             screen.note("Deploying the stack")
-            if deploy(cloud.clients, local_parameters()):
-                cloud.save()
+            prepare(cloud, local_parameters())
             _warm_up(cloud)
             found = address(cloud)
             bucket = find_stack(cloud.clients, STACK).bucket

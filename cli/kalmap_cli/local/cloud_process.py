@@ -29,7 +29,7 @@ from kalmap_cli.local.saving import Keeper
 
 #: How long saving may take before everything is ended by force, seconds.
 _GRACE = 120.0
-#: Seconds between two looks at the log's length, and after a save that failed.
+#: Seconds between two syncs of the log and looks at its length, and after a save that failed.
 _LOOK = 1.0
 _PAUSE = 60.0
 
@@ -107,7 +107,7 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     # A worker is a process: more of a function's than there are cores only wait for each other.
     bound_workers(max(2, os.cpu_count() or 2))
     threading.Thread(target=end_idle_workers, args=(idle,), daemon=True).start()
-    keeping = [asyncio.create_task(_keep_the_log_short(keeper)), asyncio.create_task(tidy())]
+    keeping = [asyncio.create_task(_keep_the_log(keeper)), asyncio.create_task(tidy())]
     config = Config()
     config.bind = [f"fd://{listening}"]
     config.loglevel = os.environ["LOG_LEVEL"]
@@ -138,9 +138,11 @@ def _save(keeper: Keeper, parent: _Parent) -> bool:
     return True
 
 
-async def _keep_the_log_short(keeper: Keeper) -> None:
+async def _keep_the_log(keeper: Keeper) -> None:
     while True:
         await asyncio.sleep(_LOOK)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(keeper.sync)
         if keeper.is_log_long:
             try:
                 keeper.save()

@@ -51,6 +51,7 @@ class Keeper:
         self._unkept: ContextVar[list[OSError]] = ContextVar("unkept")
         self._unkept_outside_requests: list[OSError] = []
         self._saved_bytes = 0
+        self._synced = 0
         self._last = saves.newest(cloud)
 
     def restore(self) -> None:
@@ -119,6 +120,14 @@ class Keeper:
         for error in self._unkept_outside_requests:
             raise error
 
+    def sync(self) -> None:
+        """Wait until all changes so far would survive the machine's end, too."""
+        log = self._log
+        if log.size > self._synced:
+            size = log.size
+            log.sync()
+            self._synced = size
+
     @property
     def is_log_long(self) -> bool:
         """Whether a save is due, so that the log does not grow without end."""
@@ -127,6 +136,7 @@ class Keeper:
     def _begin_log(self, before: tuple[int, int]) -> None:
         number = (change_log.numbers(self._cloud) or [0])[-1] + 1
         self._log = ChangeLog(self._cloud, number, before)
+        self._synced = 0
 
     def _states(self) -> Iterator[tuple[str, bytes]]:
         from ministack import app  # noqa: PLC0415
