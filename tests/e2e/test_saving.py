@@ -201,6 +201,34 @@ def test_a_mark_that_is_foreign_or_damaged_is_refused_and_left(copied, mark, sen
     assert path.read_text() == mark
 
 
+def test_old_executions_and_logs_are_forgotten_and_newer_ones_are_not(copied):
+    def held(cloud):
+        executions = cloud.clients("stepfunctions").list_executions(
+            stateMachineArn=find_stack(cloud.clients, STACK).state_machine
+        )["executions"]
+        groups = cloud.clients("logs").describe_log_groups()["logGroups"]
+        return len(executions), sum(group["storedBytes"] > 0 for group in groups)
+
+    with local_cloud(copied / ".kalmap") as cloud:
+        executions, logs = held(cloud)
+    assert executions == 1
+    assert logs
+    # The same save, some months older.
+    state = made_format_1(copied / ".kalmap")
+    ended = datetime.now(UTC) - timedelta(days=91)
+    path = state / "stepfunctions.json"
+    dated = re.sub(
+        r'("stopDate": )"[^"]*"', rf'\1"{ended:%Y-%m-%dT%H:%M:%S.000Z}"', path.read_text()
+    )
+    path.write_text(dated)
+    path = state / "cloudwatch_logs.json"
+    dated = re.sub(r'("timestamp": )\d+', rf"\g<1>{ended.timestamp() * 1000:.0f}", path.read_text())
+    path.write_text(dated)
+    with local_cloud(copied / ".kalmap") as cloud:
+        assert held(cloud) == (0, 0)
+    assert kalmap("status", cwd=copied).out.count("succeeded") == 1
+
+
 def made_format_1(data_dir):
     """Turn a data directory into one as format 1 had it: each service in a file of its own."""
     saves = data_dir / "cloud" / "saves"

@@ -99,6 +99,10 @@ class LocalCloud:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and not self.running:
+            # It has ended by itself, as the error says.
+            self._end()
+            return
         guests_out = without_guests(self._data.path) if self.running else None
         try:
             if self.running and guests_out is None:

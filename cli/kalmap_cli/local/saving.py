@@ -4,7 +4,7 @@ ministack saves its services one by one, when it ends, and only logs what goes w
 is made as a whole (see `saves`), every change of a table is logged before the request for it is
 answered (see `change_log`), and an object that could not be written is an error of its request.
 
-All of this reaches into ministack, whose version is pinned exactly; tests/store/test_saving.py
+All of this reaches into ministack, whose version is pinned exactly; tests/e2e/test_saving.py
 fails when a newer one no longer works so.
 """
 
@@ -13,12 +13,14 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kalmap_cli.exits import Damaged
 from kalmap_cli.local import change_log, saves
 from kalmap_cli.local.change_log import ChangeLog
+from kalmap_cli.local.retention import forget_old
 from kalmap_cli.local.saves import Save
 
 #: A line for each service: its name, a tab, and JSON as ministack writes it.
@@ -63,7 +65,12 @@ class Keeper:
         """
         from ministack import app  # noqa: PLC0415 - takes a second, and reads the environment
         from ministack.core import persistence  # noqa: PLC0415
-        from ministack.services import dynamodb, lambda_svc  # noqa: PLC0415
+        from ministack.services import (  # noqa: PLC0415
+            cloudwatch_logs,
+            dynamodb,
+            lambda_svc,
+            stepfunctions,
+        )
 
         _listen_to_ministack(self._hear)
         app._get_module("s3")  # noqa: SLF001 - the version is pinned exactly
@@ -78,6 +85,7 @@ class Keeper:
                     hook = persistence._json_object_hook  # noqa: SLF001
                     state = json.loads(saved.pop(service), object_hook=hook)
                     app._get_module(module).load_persisted_state(state["payload"])  # noqa: SLF001
+            forget_old(stepfunctions, cloudwatch_logs, datetime.now(UTC))
             first = self._last.first_log
         before = (0, 0)
         for content in change_log.since(self._named, first):
@@ -187,10 +195,15 @@ class Keeper:
         from ministack.services import dynamodb  # noqa: PLC0415
 
         with self._lock:
-            if noted := tuple(self._changed):
+            noted = [key for key in tuple(self._changed) if self._changed.pop(key, True) is None]
+            if not noted:
+                return
+            try:
+                # Read after it is no longer noted: who changes it now notes it anew.
                 self._log.append([(*key, _item(dynamodb, *key)) for key in noted])
-                for key in noted:
-                    self._changed.pop(key)
+            except OSError:
+                self._changed |= dict.fromkeys(noted)
+                raise
 
     def _logged(self, inner: _Handler) -> _Handler:
         async def handle(*arguments: Any, **named: Any) -> _Answer:
@@ -228,7 +241,7 @@ def _listen_to_ministack(hear: Callable[[OSError], object]) -> None:
 
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.msg.startswith("Failed to "):
+            if str(record.msg).startswith("Failed to "):
                 reasons = [part for part in record.args or () if isinstance(part, OSError)]
                 hear(reasons[0] if reasons else OSError(record.getMessage()))
 
