@@ -21,7 +21,7 @@ from kalmap_cli.exits import RunFailed
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
-from kalmap_cli.local.expiry import _is_due, expire
+from kalmap_cli.local.expiry import Rule, expire, rules_of
 from kalmap_cli.local.saving import count_items
 from tests.e2e.commands import kalmap
 
@@ -317,41 +317,29 @@ def test_what_cannot_be_written_fails_and_what_was_saved_is_there_again(tmp_path
         assert values(cloud) == {"i1": "v", "i2": "v"}
 
 
-def test_the_local_cloud_applies_the_lifecycle_rules_of_its_bucket(tmp_path):
-    def rule(name, **more):
-        return {"ID": name, "Status": "Enabled", "Filter": {"Prefix": ""}} | more
-
+def test_what_the_lifecycle_rules_do_not_keep_is_deleted(tmp_path):
+    rules = [Rule("batches/", 30, None), Rule("", None, 1)]
     with local_cloud(tmp_path) as cloud:
         s3 = cloud.clients("s3")
         s3.create_bucket(Bucket="kept")
         s3.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Enabled"})
-        rules = [
-            rule("batches", Filter={"Prefix": "batches/"}, Expiration={"Days": 30}),
-            rule("replaced", NoncurrentVersionExpiration={"NoncurrentDays": 1}),
-        ]
-        s3.put_bucket_lifecycle_configuration(
-            Bucket="kept", LifecycleConfiguration={"Rules": rules}
-        )
         for key in ("batches/a", "batches/b", "profiles/a"):
             s3.put_object(Bucket="kept", Key=key, Body=b"first")
-        s3.put_object(Bucket="kept", Key="profiles/a", Body=b"second")
-        s3.put_object(Bucket="kept", Key="batches/b", Body=b"second")
+        for key in ("profiles/a", "batches/b"):
+            s3.put_object(Bucket="kept", Key=key, Body=b"second")
         now = datetime.now(UTC)
-        assert expire(s3, "kept", now) == 0
-        assert expire(s3, "kept", now + timedelta(days=1, minutes=5)) == 2
-        assert expire(s3, "kept", now + timedelta(days=29)) == 0
-        assert expire(s3, "kept", now + timedelta(days=31)) == 2
+        assert expire(s3, "kept", rules, now) == 0
+        assert expire(s3, "kept", rules, now + timedelta(days=1, minutes=5)) == 2
+        assert expire(s3, "kept", rules, now + timedelta(days=29)) == 0
+        assert expire(s3, "kept", rules, now + timedelta(days=31)) == 2
         listed = s3.list_object_versions(Bucket="kept")
         assert [version["Key"] for version in listed["Versions"]] == ["profiles/a"]
         assert s3.get_object(Bucket="kept", Key="profiles/a")["Body"].read() == b"second"
 
 
-def test_the_deployed_buckets_rules_are_understood(shared):
-    bucket = find_stack(shared.cloud.clients, STACK).bucket
-    s3 = shared.cloud.clients("s3")
-    s3.put_object(Bucket=bucket, Key="batches/old/a", Body=b"a")
-    soon = datetime.now(UTC) + timedelta(days=1)
-    assert expire(s3, bucket, soon) == 0
-    (old,) = s3.list_object_versions(Bucket=bucket, Prefix="batches/old/")["Versions"]
-    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert any(_is_due(rule, old, None, soon + timedelta(days=30)) for rule in rules)
+def test_the_rules_are_those_of_the_deployed_template(shared):
+    rules = rules_of(shared.cloud.clients("cloudformation"), STACK)
+    assert Rule("batches/", 30, None) in rules
+    assert Rule("scheduled/", 30, None) in rules
+    assert Rule("", None, 1) in rules
+    assert not [rule for rule in rules if rule.days and "profiles/".startswith(rule.prefix)]

@@ -1,20 +1,56 @@
-"""The lifecycle rules of a bucket, which S3 applies by itself and the local cloud does not."""
+"""The lifecycle rules of the work bucket, which the local cloud neither knows nor applies."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Most objects of one request to delete them.
 _MOST = 1000
 
 
-def expire(s3: Any, bucket: str, now: datetime) -> int:
-    """Delete what the bucket's lifecycle rules no longer keep at a moment.
+class Rule(NamedTuple):
+    """How long objects are kept whose keys begin so, in days; None for ever."""
+
+    prefix: str
+    days: int | None
+    days_replaced: int | None
+    """Of a version whose place another one took."""
+
+
+def rules_of(cloudformation: Any, stack: str) -> list[Rule]:
+    """The rules of a deployed stack's buckets, as its template has them."""
+    template = cloudformation.get_template(StackName=stack)["TemplateBody"]
+    content = json.loads(template) if isinstance(template, str) else template
+    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    values = {name: declared.get("Default") for name, declared in content["Parameters"].items()}
+    values |= {given["ParameterKey"]: given["ParameterValue"] for given in described["Parameters"]}
+
+    def value(given: Any) -> Any:
+        return values[given["Ref"]] if isinstance(given, Mapping) else given
+
+    def days(given: Any) -> int | None:
+        return None if given is None else int(value(given))
+
+    return [
+        Rule(
+            value(rule.get("Prefix", "")),
+            days(rule.get("ExpirationInDays")),
+            days(rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")),
+        )
+        for resource in content["Resources"].values()
+        if resource["Type"] == "AWS::S3::Bucket"
+        for rule in resource["Properties"]["LifecycleConfiguration"]["Rules"]
+        if rule["Status"] == "Enabled"
+    ]
+
+
+def expire(s3: Any, bucket: str, rules: Sequence[Rule], now: datetime) -> int:
+    """Delete what rules no longer keep at a moment.
 
     Returns:
         How many versions of objects were deleted.
     """
-    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     due = [
         {"Key": version["Key"], "VersionId": version["VersionId"]}
         for version, replaced in _versions(s3, bucket)
@@ -47,13 +83,9 @@ def _versions(s3: Any, bucket: str) -> Iterator[tuple[dict[str, Any], datetime |
 
 
 def _is_due(
-    rule: dict[str, Any], version: dict[str, Any], replaced: datetime | None, now: datetime
+    rule: Rule, version: Mapping[str, Any], replaced: datetime | None, now: datetime
 ) -> bool:
-    prefix = rule.get("Prefix") or rule.get("Filter", {}).get("Prefix") or ""
-    if rule["Status"] != "Enabled" or not version["Key"].startswith(prefix):
+    if not version["Key"].startswith(rule.prefix):
         return False
-    if replaced is None:
-        days, since = rule.get("Expiration", {}).get("Days"), version["LastModified"]
-    else:
-        days, since = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"), replaced
-    return days is not None and now - since > timedelta(days=days)
+    days = rule.days if replaced is None else rule.days_replaced
+    return days is not None and now - (replaced or version["LastModified"]) > timedelta(days=days)
