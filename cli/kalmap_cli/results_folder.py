@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap.results.merge import kept, merge, unreadable
+from kalmap.results.merge import is_read_here, kept, merge, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.given_names import GivenNames
+from kalmap_cli.local_copy import LocalCopy
 from kalmap_cli.outputs import replace_with
 from kalmap_cli.screen import ID_SHOWN
 
@@ -146,11 +147,13 @@ def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path)
     apart = folder / f".kalmap-{uuid.uuid4().hex}"
     apart.mkdir()
     try:
+        (apart / "copy").mkdir()
+        copy = LocalCopy(objects, f"{prefix}/", is_read_here, apart / "copy")
         contents: dict[str, Iterable[bytes]] = {
-            "results.jsonl": merge(objects, prefix),
-            "unreadable.jsonl": GivenNames(objects).in_lines(unreadable(objects, prefix)),
-            "failed.jsonl": kept(objects, prefix, "failed"),
-            "revisions.jsonl": kept(objects, prefix, "revisions"),
+            "results.jsonl": merge(copy, prefix),
+            "unreadable.jsonl": GivenNames(objects).in_lines(unreadable(copy, prefix)),
+            "failed.jsonl": kept(copy, prefix, "failed"),
+            "revisions.jsonl": kept(copy, prefix, "revisions"),
         }
         lines = {name: _write_lines(apart / name, content) for name, content in contents.items()}
         _write_lines(apart / _SUMMARY, [json.dumps(summary, indent=2).encode()])

@@ -29,8 +29,10 @@ def deaf_server():
 
 
 @contextlib.contextmanager
-def cutting_proxy(address, cuts):
-    """The address of a proxy that keeps the first `cuts` answers and closes the connection.
+def cutting_proxy(address, cuts, after=0):
+    """The address of a proxy that closes the connection instead of the first `cuts` answers.
+
+    Their first `after` bytes still come.
 
     The server has carried out those requests in full before the client loses the connection.
     """
@@ -43,6 +45,7 @@ def cutting_proxy(address, cuts):
                 far.sendall(request)
                 answer = _message(far)
                 if left.acquire(blocking=False):
+                    near.sendall(answer[:after])
                     return
                 near.sendall(answer)
 

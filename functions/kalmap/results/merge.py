@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 _RESULTS_KEY = re.compile(r"/round-(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
+_OTHER_KEY = re.compile(r"/(unreadable|rejected|failed|revisions)/[^/]*\.jsonl$")
 
 
 class Bucket(Protocol):
@@ -16,6 +17,11 @@ class Bucket(Protocol):
 
     def lines(self, key: str) -> Iterator[bytes]:
         """An object's lines."""
+
+
+def is_read_here(key: str) -> bool:
+    """Whether an object of a batch holds lines that the functions of this module give."""
+    return bool(_RESULTS_KEY.search(key) or _OTHER_KEY.search(key))
 
 
 def merge(objects: Bucket, prefix: str) -> Iterator[bytes]:
