@@ -103,9 +103,11 @@ class LocalCloud:
             # It has ended by itself, as the error says.
             self._end()
             return
-        guests_out = without_guests(self._data.path) if self.running else None
+        # No guest comes to a directory that is gone, and what lies in its place is not ours.
+        reachable = self.running and not self._data.replaced
+        guests_out = without_guests(self._data.path) if reachable else None
         try:
-            if self.running and guests_out is None:
+            if reachable and guests_out is None:
                 self._leave()
             else:
                 self.stop()
