@@ -50,6 +50,15 @@ def test_what_is_no_batchs_input_is_refused_with_a_sentence(whole, body):
     assert (told.status, told.body["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("version", ["no version", "0" * 32, "\n", "\x00", "x" * 2000, "\u00fc", 5])
+def test_a_version_that_is_none_is_refused(whole, version):
+    whole.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    put_object(whole)
+    source = {"bucket": "bucket", "key": "none", "version_id": version}
+    told = whole.call("POST", "/batches", {"source": source})
+    assert told.status in {400, 404}
+
+
 @pytest.mark.parametrize(
     "at", ["2026-03-02t00:00:00z", "2026-03-02T00:00:00z", "9999-12-31T23:59:59Z"]
 )

@@ -7,17 +7,18 @@ import msgspec
 import pytest
 
 from kalmap.api.pages import _cursor, _Place
-from kalmap.batch.folder import Folder, Plan
+from kalmap.batch.folder import Folder
 from kalmap.store.objects import Objects
 
 BATCH, OTHER = "a" * 32, "b" * 32
 SHARDS, LINES = 3, 5
 
 
-def put_batch(api, batch_id):
+def put_batch(api, batch_id, files=()):
     """A batch that has ended, with results in every shard."""
     folder = Folder(Objects(api.s3, api.bucket), f"batches/{batch_id}/e")
-    folder.objects.put(folder.key("plan.json"), msgspec.json.encode(Plan(1, SHARDS, ["k"])))
+    plan = {"chunks": 1, "shards": SHARDS, "files": files}
+    folder.objects.put(folder.key("plan.json"), msgspec.json.encode(plan))
     folder.objects.put(folder.key("round-0/shards.json"), b"[]")
     for shard in range(SHARDS):
         lines = [
@@ -37,7 +38,7 @@ def put_batch(api, batch_id):
 
 @pytest.fixture
 def prefix(api):
-    put_batch(api, OTHER)
+    put_batch(api, OTHER, files=["as plans had them before objects shared a chunk"])
     return put_batch(api, BATCH)
 
 

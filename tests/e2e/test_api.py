@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import jsonschema
 import pytest
@@ -67,6 +68,18 @@ def test_a_request_is_answered_at_once_and_its_state_shown(api, user):
     assert told.body["readings"] == 1
     later = api.get(f"/users/{user}", at="2026-06-01T00:00:00+02:00").body
     assert later["level_sd"] > told.body["level_sd"]
+
+
+def test_a_user_is_found_whatever_is_in_the_id(api, user):
+    for name in (f"{user}/a", f"{user}/", f"{user} 100%41+&?#"):
+        assert api.post("/measurements", {"measurements": [reading(name, 0)]}).status == 200
+        told = api.get(f"/users/{quote(name, safe='')}")
+        assert (told.status, told.body["user_id"]) == (200, name)
+
+
+def test_a_path_with_an_empty_part_does_not_exist(api, user):
+    for path in ("//health", "/health/", f"/users//{user}", "/batches/"):
+        assert api.get(path).status == 403
 
 
 def test_nobody_is_answered_without_a_signature(api):

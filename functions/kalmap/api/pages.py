@@ -55,7 +55,7 @@ def result_page(
         InputNotFound: The batch ended before it had results.
     """
     place = _read_cursor(cursor, _Place, folder.prefix) if cursor else _Place()
-    shards = folder.plan().shards
+    shards = folder.cut().shards
     if not 0 <= place.shard < shards:
         raise _no_cursor_of_ours()
     wanted: Iterable[int] = range(place.shard, shards)

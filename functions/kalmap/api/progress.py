@@ -13,7 +13,7 @@ def progress(folder: Folder) -> Progress:
         return Progress("planning", 0, 0, 0)
     round_ = folder.rounds() - 1
     if round_ < 0 or folder.objects.find(folder.key(f"round-{round_}/shards.json")) is None:
-        chunks = folder.plan().chunks
+        chunks = folder.cut().chunks
         # Of each chunk its slices, and the report that says where they lie.
         names = [name for name in _names(folder, "partitions/") if name.endswith(".report")]
         return Progress("partitioning", 0, min(len(names), chunks), chunks)

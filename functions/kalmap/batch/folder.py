@@ -28,11 +28,16 @@ _EXAMPLE_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """How the input is cut: `plan.json`."""
+class Cut(msgspec.Struct, frozen=True):
+    """Into how many parts the input is cut: what of `plan.json` readers of old batches need."""
 
     chunks: int
     shards: int
+
+
+class Plan(Cut, frozen=True):
+    """How the input is cut: `plan.json`."""
+
     files: list[list[str]]
     """The keys of each chunk's objects."""
 
@@ -84,6 +89,10 @@ class Folder:
     def plan(self) -> Plan:
         """How the input is cut."""
         return self._read("plan.json", Plan)
+
+    def cut(self) -> Cut:
+        """Into how many parts the input is cut."""
+        return self._read("plan.json", Cut)
 
     def save_plan(self, plan: Plan, chunks: Sequence[Chunk]) -> str:
         """Keep the plan and the chunks; gives the key of the Map's items."""
