@@ -113,7 +113,9 @@ WAYS = {
     ("s3:ListBucket", "InputBucket"): others(by="prefix"),
     ("dynamodb:BatchGetItem", "StatesTable"): Way(Caller.measure, 503, 200),
     ("dynamodb:GetItem", "StatesTable"): Way(lambda c: c.call("GET", f"/users/{c.name}"), 503, 404),
-    ("dynamodb:Query", "BatchesTable/index/by-start"): Way(lambda c: c.call("GET", "/batches"), 500, 200),
+    ("dynamodb:Query", "BatchesTable/index/by-start"): Way(
+        lambda c: c.call("GET", "/batches"), 500, 200
+    ),
     ("dynamodb:GetItem", "BatchesTable"): Way(Caller.start, 500, 202),
     ("dynamodb:PutItem", "IdempotencyTable"): Way(Caller.measure_once, 500, 200),
     ("dynamodb:UpdateItem", "IdempotencyTable"): Way(Caller.measure_once, 500, 200),

@@ -90,7 +90,7 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     from ministack.app import app  # noqa: PLC0415
 
     from kalmap_cli.local.access import forget  # noqa: PLC0415
-    from kalmap_cli.local.api_gateway import ApiGateway  # noqa: PLC0415
+    from kalmap_cli.local.api_gateway import with_paths_as_sent  # noqa: PLC0415
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
     from kalmap_cli.local.upkeep import (  # noqa: PLC0415
         bound_workers,
@@ -114,7 +114,7 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     config.keep_alive_timeout = 75
     # Requests still open at the end are those of workers about to be stopped.
     config.graceful_timeout = 1
-    guarded: Any = Guard(ApiGateway(app), int(os.environ["GATEWAY_PORT"]), secret_of)
+    guarded: Any = Guard(with_paths_as_sent(app), int(os.environ["GATEWAY_PORT"]), secret_of)
     await serve_asgi(guarded, config)
     # Here, too, for the parent may have been killed: what says where it is served lies no longer.
     # By the working directory: what may have been put in its place is not ours.
