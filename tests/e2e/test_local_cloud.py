@@ -1,17 +1,21 @@
 """The local cloud by itself: where it listens, what it sees, what it keeps, how it ends."""
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from kalmap_cli.exits import WrongUsage
+from kalmap_cli.local.access import ACCOUNT
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from tests.e2e.commands import environment, processes_of
@@ -29,6 +33,15 @@ with DataDirectory(Path(sys.argv[1])) as data, LocalCloud(data) as cloud:
     s3.put_object(Bucket="kept", Key="k", Body=b"value")
     print(cloud.endpoint, flush=True)
     time.sleep(60)
+"""
+
+#: A function's code: it takes its time, and says which worker it ran in.
+SLOW = """
+import os, time
+
+def handler(*_):
+    time.sleep(0.2)
+    return os.getpid()
 """
 
 
@@ -138,9 +151,11 @@ def test_a_second_user_of_the_directory_is_told_who_has_it(tmp_path, holder):
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_with_its_parent_however_that_ends_and_saves_first(tmp_path, holder, end):
+    assert (tmp_path / "data" / "secret").exists()
     os.kill(holder.pid, end)
     holder.wait()
     assert gone_within(10, tmp_path / "data", holder.endpoint)
+    assert not (tmp_path / "data" / "secret").exists()
     with DataDirectory(tmp_path / "data") as data, LocalCloud(data) as cloud:
         assert cloud.clients("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"value"
 
@@ -150,3 +165,28 @@ def test_the_directory_of_a_killed_parent_is_free_as_soon_as_all_is_saved(tmp_pa
     holder.wait()
     with DataDirectory(tmp_path / "data") as data, LocalCloud(data) as cloud:
         assert cloud.clients("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"value"
+
+
+def test_a_function_has_no_more_workers_than_there_are_cores_and_calls_wait_for_one(tmp_path):
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("index.py", SLOW)
+    calls = 4 * (os.cpu_count() or 2)
+    with DataDirectory(tmp_path) as data, LocalCloud(data, idle=5.0) as cloud:
+        lambdas = cloud.clients("lambda")
+        lambdas.create_function(
+            FunctionName="slow",
+            Runtime="python3.13",
+            Handler="index.handler",
+            Role=f"arn:aws:iam::{ACCOUNT}:role/any",
+            Code={"ZipFile": code.getvalue()},
+        )
+
+        def worker(_):
+            answer = lambdas.invoke(FunctionName="slow", Payload=b"{}")
+            assert "FunctionError" not in answer
+            return int(answer["Payload"].read())
+
+        with ThreadPoolExecutor(calls) as pool:
+            workers = set(pool.map(worker, range(calls)))
+    assert 1 < len(workers) <= max(2, os.cpu_count() or 2)

@@ -96,3 +96,23 @@ def test_a_kill_before_the_mark_was_written_leaves_a_directory_that_can_be_used(
     (tmp_path / "kalmap.json").unlink()
     with pytest.raises(WrongUsage, match="holds other things"):
         kept(tmp_path)
+
+
+def test_a_directory_into_which_others_may_write_is_closed_to_them(tmp_path):
+    directory = tmp_path / "data"
+    directory.mkdir()
+    directory.chmod(0o777)
+    with DataDirectory(directory) as data:
+        assert oct(directory.stat().st_mode & 0o777) == "0o755"
+        assert oct(data.cloud.stat().st_mode & 0o777) == "0o700"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_a_directory_of_another_user_into_which_others_may_write_is_refused(tmp_path):
+    directory = tmp_path / "data"
+    directory.mkdir()
+    directory.chmod(0o777)
+    os.chown(directory, 65534, 65534)
+    with pytest.raises(WrongUsage, match="belongs to another user"):
+        DataDirectory(directory).__enter__()
+    assert list(directory.iterdir()) == []

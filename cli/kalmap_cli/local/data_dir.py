@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from types import TracebackType
@@ -167,6 +168,7 @@ class DataDirectory:
             )
         # Readings may be about people's health: for their owner's eyes only.
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _keep_others_out(self.path)
         if exists(self.path):
             _check_format(self.path / _MARK)
             return
@@ -192,7 +194,7 @@ class DataDirectory:
                 temporary.unlink(missing_ok=True)
 
     def _acquire(self) -> int:
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + _ORPHAN_PATIENCE
         try:
             while True:
@@ -216,6 +218,19 @@ class DataDirectory:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _keep_others_out(path: Path) -> None:
+    """Let nobody else put files into the directory: who can, has us run what they put there."""
+    found = path.stat()
+    if not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return
+    if found.st_uid != os.geteuid():
+        raise WrongUsage(
+            f"{path} belongs to another user, and others may write into it. Name a directory of "
+            f"your own with --data-dir."
+        )
+    path.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _check_format(mark: Path) -> None:
