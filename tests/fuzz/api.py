@@ -136,7 +136,7 @@ def fuzz(
         ],
         cwd=described.parent,
         env=os.environ
-        | {"SCHEMATHESIS_HOOKS": "sign", "PYTHONPATH": str(Path(__file__).parent)}
+        | {"SCHEMATHESIS_HOOKS": "sign", "PYTHONPATH": str(Path(__file__).with_name("plug"))}
         | {"KALMAP_ACCESS_KEY": ACCESS_KEY, "KALMAP_SECRET": secret},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
