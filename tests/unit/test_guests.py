@@ -2,10 +2,13 @@
 
 import os
 import socket
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from kalmap_cli.exits import WrongUsage
 from kalmap_cli.local.access import forget, new_secret
 from kalmap_cli.local.guests import invite, join, without_guests
 
@@ -55,3 +58,22 @@ def test_a_cloud_may_not_end_under_guests_and_takes_none_while_it_ends(open_to_g
     os.close(ending)
     with join(directory):
         assert without_guests(directory) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_another_user_is_told_whose_it_is():
+    with tempfile.TemporaryDirectory() as name, listening() as endpoint:
+        directory = Path(name)
+        directory.chmod(0o755)
+        new_secret(directory)
+        invite(directory, endpoint)
+        with join(directory):
+            pass
+        os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError):
+                (directory / "secret").read_text()
+            with pytest.raises(WrongUsage, match="another user's"):
+                join(directory)
+        finally:
+            os.seteuid(0)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from kalmap_cli.exits import WrongUsage
 from kalmap_cli.local.access import ENDPOINT, secret_of, write_private
 
 _LOCK = "guests"
@@ -57,10 +58,20 @@ def invite(directory: Path, endpoint: str) -> None:
 
 
 def join(directory: Path) -> Guest | None:
-    """Become a guest on a data directory; None where no local cloud is open to guests now."""
+    """Become a guest on a data directory; None where no local cloud is open to guests now.
+
+    Raises:
+        WrongUsage: The local cloud is another user's.
+    """
     if not (directory / ENDPOINT).exists():
         return None
-    lock = _locked(directory, fcntl.LOCK_SH)
+    try:
+        lock = _locked(directory, fcntl.LOCK_SH)
+    except PermissionError:
+        raise WrongUsage(
+            f"The local cloud that runs on {directory} is another user's, and answers that user "
+            f"only. Name a directory of your own with --data-dir."
+        ) from None
     if lock is None:
         return None
     # What stands there may have been left by a local cloud that was killed.
