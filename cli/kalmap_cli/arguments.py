@@ -35,6 +35,16 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes as long as all the rest."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(f"{parser.prog} {version('kalmap')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; a parsed command line names its function as `command`."""
     top = _Parser(
@@ -45,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="show kalmap's version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_status(commands)
@@ -142,7 +153,9 @@ def _add_run(commands: Any) -> None:
     )
     _add_now(parser)
     parser.add_argument(
-        "--fresh", action="store_true", help="forget all states and batches of the data directory"
+        "--fresh",
+        action="store_true",
+        help="begin anew: once the batch has succeeded, forget the states and batches from before",
     )
     _add_place(parser)
     parser.set_defaults(command=_run)

@@ -22,6 +22,10 @@ _FIRST_STATE = "IdentifyBatch"
 _WRITING_STATE = "WriteStates"
 
 
+class NoStack(WrongUsage):
+    """There is no stack of that name, or it is not a kalmap."""
+
+
 class Stack(NamedTuple):
     """Where a deployed kalmap's parts are."""
 
@@ -58,19 +62,21 @@ class Ended(NamedTuple):
     batch_id: str | None
     ran_before: bool = False
     """Another execution has this very batch, or had it: this one did nothing."""
+    rehearsed: bool = False
+    """It succeeded, and wrote no state."""
 
 
 def find_stack(clients: Clients, name: str) -> Stack:
     """A deployed stack by its name.
 
     Raises:
-        WrongUsage: There is none of this name, or it is not a kalmap.
+        NoStack: There is none of this name, or it is not a kalmap.
     """
     try:
         found = clients("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
-            raise WrongUsage(
+            raise NoStack(
                 f"There is no stack named {name} in this account and region. Deploy one with "
                 f"`sam deploy`, or name another with --stack."
             ) from error
@@ -84,7 +90,7 @@ def find_stack(clients: Clients, name: str) -> Stack:
             outputs["BatchesTable"],
         )
     except KeyError as error:
-        raise WrongUsage(
+        raise NoStack(
             f"The stack {name} is not a deployed kalmap: it has no output {error}."
         ) from error
 
@@ -226,8 +232,10 @@ def ended(clients: Clients, execution: str) -> Ended:
     batch = _identified(steps, execution)
     prefix, batch_id = batch.get("prefix"), batch.get("batch_id")
     if found["status"] == "SUCCEEDED":
-        if "summary" in json.loads(found.get("output") or "{}"):
-            return Ended(True, "", prefix, batch_id)
+        output = json.loads(found.get("output") or "{}")
+        if "summary" in output:
+            rehearsed = output.get("status") == "rehearsed"
+            return Ended(True, "", prefix, batch_id, rehearsed=rehearsed)
         reason = "Another execution has already run this batch."
         return Ended(False, reason, prefix, batch_id, ran_before=True)
     return Ended(False, _sentence(found), prefix, batch_id)

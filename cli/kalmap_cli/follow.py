@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap.store.batches import BatchRecords
 from kalmap.store.objects import Objects
+from kalmap.wording import counted
 from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import HowFar, Interrupted, RunFailed
@@ -26,8 +27,13 @@ class Followed(NamedTuple):
     ended: drive.Ended
     fetched: Fetched | None
     """None where it has left no results."""
-    options: str
-    """Of the place where it ran."""
+    place: Target
+    """Where it ran."""
+
+    @property
+    def kept(self) -> str:
+        """What is true of the states that `--fresh` has set aside, as a sentence, or empty."""
+        return _kept(self.place, self.ended)
 
 
 def follow(
@@ -53,6 +59,7 @@ def follow(
         names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
         ended = drive.ended(place.clients, execution)
         ended = ended._replace(reason=names.in_text(ended.reason))
+        _accept(place, ended)
         how_far.sentence = _fate(place, ended)
     except KeyboardInterrupt as error:
         screen.interrupt("Stopping the batch")
@@ -60,7 +67,7 @@ def follow(
     if ended.ran_before:
         ended = _before(place, ended)
     if ended.prefix is None:
-        return Followed(ended, None, place.options)
+        return Followed(ended, None, place)
     screen.note("Fetching the results")
     try:
         fetched = fetch(Objects(place.clients("s3"), place.stack.bucket), ended.prefix, out)
@@ -68,7 +75,7 @@ def follow(
         raise RunFailed(f"{error} {how_far.sentence}") from error
     if fetched:
         how_far.sentence = f"{_ended(ended)} Its results are in {fetched.summary.parent}."
-    return Followed(ended, fetched, place.options)
+    return Followed(ended, fetched, place)
 
 
 def _stop(place: Target, execution: str) -> str:
@@ -82,10 +89,13 @@ def _stop(place: Target, execution: str) -> str:
             f"The cloud does not answer whether the batch was stopped; "
             f"`kalmap status{place.options}` lists how batches ended."
         )
+    if ended.succeeded or ended.ran_before:
+        _accept(place, ended)
+        return _fate(place, ended)
+    if place.set_aside:
+        return f"The batch was stopped. {_kept(place, ended)}"
     if record is None:
         return "The batch was stopped before it had begun; no state was written."
-    if ended.succeeded or ended.ran_before:
-        return _fate(place, ended)
     short = record["batch_id"]["S"][:ID_SHOWN]
     again = f"`kalmap retry {short}{place.options}` runs it again"
     if wrote:
@@ -111,10 +121,11 @@ def _before(place: Target, ended: drive.Ended) -> drive.Ended:
 
 def _fate(place: Target, ended: drive.Ended) -> str:
     """How a batch ended, and how to get at its results."""
-    if ended.batch_id is None:
-        return _ended(ended)
+    kept = _kept(place, ended)
+    if ended.batch_id is None or (kept and not _is_accepted(ended)):
+        return f"{_ended(ended)} {kept}".rstrip()
     fetch_them = f"`kalmap results {ended.batch_id[:ID_SHOWN]}{place.options} --out DIR`"
-    return f"{_ended(ended)} {fetch_them} fetches its results."
+    return f"{_ended(ended)} {fetch_them} fetches its results. {kept}".rstrip()
 
 
 def _ended(ended: drive.Ended) -> str:
@@ -122,3 +133,25 @@ def _ended(ended: drive.Ended) -> str:
     if ended.succeeded:
         return f"{batch} has succeeded, and what it wrote is stored."
     return f"{batch} has failed: {as_typed(ended.reason)}"
+
+
+def _is_accepted(ended: drive.Ended) -> bool:
+    return ended.succeeded and not ended.rehearsed
+
+
+def _accept(place: Target, ended: drive.Ended) -> None:
+    """Forget what was set aside for this batch, once it has taken its place."""
+    if place.set_aside and _is_accepted(ended):
+        place.set_aside.forget()
+
+
+def _kept(place: Target, ended: drive.Ended) -> str:
+    if place.set_aside is None:
+        return ""
+    if not _is_accepted(ended):
+        return "--fresh has forgotten nothing: what was stored before is there again."
+    if place.set_aside.states is None:
+        return "--fresh has forgotten what was stored before; it could not be read."
+    if not place.set_aside.states:
+        return ""
+    return f"--fresh has forgotten {counted(place.set_aside.states, 'state')} from before."

@@ -94,26 +94,12 @@ def _complain(sentence: object, code: int) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    from botocore.exceptions import (  # noqa: PLC0415
-        BotoCoreError,
-        ClientError,
-        EndpointConnectionError,
-        NoCredentialsError,
-        NoRegionError,
-    )
+    from kalmap_cli.aws_errors import told  # noqa: PLC0415 - takes a moment
 
     if os.environ.get(_DEBUG):
         traceback.print_exception(error)
-    if isinstance(error, NoCredentialsError | NoRegionError):
-        return _complain(
-            f"AWS cannot be asked: {as_sentence(error)} Set region and credentials with "
-            f"`aws configure`, or run without --stack on the local cloud.",
-            WRONG_USAGE,
-        )
-    if isinstance(error, EndpointConnectionError):
-        return _complain(f"The cloud does not answer: {as_sentence(error)}", FAILED)
-    if isinstance(error, ClientError | BotoCoreError):
-        return _complain(f"The cloud refused a request: {as_sentence(error)}", FAILED)
+    if known := told(error):
+        return _complain(*known)
     return _complain(
         f"Something unexpected went wrong: {type(error).__name__}: {as_sentence(error)} Set "
         f"{_DEBUG}=1 and run again to see where.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kalmap.outcome import Reason
+from kalmap.wording import counted
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, RunFailed
 from kalmap_cli.follow import Followed
@@ -27,16 +28,18 @@ def report(followed: Followed) -> int:
     Raises:
         RunFailed: The batch failed.
     """
-    ended, fetched, options = followed
+    ended, fetched, place = followed
     if fetched is not None:
-        print_fetched(fetched, options)
+        print_fetched(fetched, place.options)
     if ended.succeeded and ended.ran_before:
         print("This very batch had run before, and was not run again: these are its results.")
     elif fetched is not None and _all_known(fetched.content):
         print("Every reading had been counted by earlier batches: no state has changed.")
+    if followed.kept and ended.succeeded:
+        print(followed.kept)
     sys.stdout.flush()
     if not ended.succeeded:
-        raise RunFailed(f"The batch failed: {as_typed(ended.reason)}")
+        raise RunFailed(f"The batch failed: {as_typed(ended.reason)} {followed.kept}".rstrip())
     return DONE
 
 
@@ -50,7 +53,7 @@ def print_fetched(fetched: Fetched, options: str) -> None:
     print_summary(fetched.content)
     lines = fetched.unreadable_lines
     print(f"results     {fetched.results or 'none'}")
-    print(f"unreadable  {fetched.unreadable} ({lines:,} line{'' if lines == 1 else 's'})")
+    print(f"unreadable  {fetched.unreadable} ({counted(lines, 'line')})")
     for record in _first_lines(fetched.unreadable):
         print(f"            {record['file']} line {record['line']}: {record['detail']}")
     if lines > _SHOWN:

@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from kalmap.wording import counted
 from kalmap_cli.drive import Progress
 
 #: Letters of a batch's id: enough to tell it from others, and what `kalmap retry` takes.
@@ -158,12 +159,13 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if (mean := (summary.get("quality") or {}).get("mean")) is not None:
         rows.append(("quality", f"{mean:.2f}", "mean of the accepted readings, 0 to 1"))
     if database := summary.get("database"):
-        remark = (
-            f"requests; {database.get('write_units', 0):,.0f} write units, "
-            f"{database.get('read_units', 0):,.0f} read units, "
-            f"{database.get('conflicts', 0):,} conflicts"
-        )
-        rows.append(("database", f"{database.get('requests', 0):,}", remark))
+        requests, _, noun = counted(database.get("requests", 0), "request").partition(" ")
+        parts = [
+            counted(round(database.get("write_units", 0)), "write unit"),
+            counted(round(database.get("read_units", 0)), "read unit"),
+            counted(database.get("conflicts", 0), "conflict"),
+        ]
+        rows.append(("database", requests, f"{noun}; {', '.join(parts)}"))
     if (total := (summary.get("time") or {}).get("total_seconds")) is not None:
         rows.append(("time", f"{total:.1f}", "seconds from start to completion"))
     if memory := summary.get("memory_mb"):

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import boto3.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap_cli import drive
-from kalmap_cli.exits import RunFailed, WrongUsage
+from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
 from kalmap_cli.local.clients import Clients, local_clients
 from kalmap_cli.local.cloud import LocalCloud
-from kalmap_cli.local.data_dir import DataDirectory, InUse, default_path
+from kalmap_cli.local.data_dir import DataDirectory, InUse, default_path, exists
 from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import Guest, invite, join
 from kalmap_cli.local.prepare import prepare
@@ -39,6 +39,14 @@ _LOCAL_READINGS_PER_SHARD = "5000"
 READINGS_PER_SHARD_VARIABLE = "KALMAP_READINGS_PER_SHARD"
 
 
+class SetAside(NamedTuple):
+    """What `--fresh` has set aside; it comes back at the end unless it is forgotten."""
+
+    states: int | None
+    """How many; None where they could not be counted."""
+    forget: Callable[[], None]
+
+
 class Target(NamedTuple):
     """Where batches run."""
 
@@ -48,6 +56,7 @@ class Target(NamedTuple):
     """Between two looks at a batch."""
     options: str
     """What a command needs on the command line to run in the same place, with a space before it."""
+    set_aside: SetAside | None = None
 
 
 @contextmanager
@@ -67,7 +76,7 @@ def target(
         screen: told what is being done; None for silence.
         data_dir: of the local cloud; unused with a stack.
         stack: name of a deployed stack; None for the local cloud.
-        fresh: forget what the data directory holds, if the block ends without an error.
+        fresh: set aside what the data directory holds.
         guests: let other commands use the local cloud meanwhile; it stays for them at the end.
     """
     if stack is not None:
@@ -79,6 +88,7 @@ def target(
         raise AssertionError("neither a data directory nor a stack was given")
     parameters = local_parameters()
     say = screen.note if screen else _nothing
+    states = _count_states(data_dir) if fresh and exists(data_dir) else 0
     with ExitStack() as used:
         found = _own_or_join(used, data_dir, say, fresh=fresh)
         if isinstance(found, Guest):
@@ -88,6 +98,7 @@ def target(
                 place = drive.find_stack(clients, STACK)
                 yield Target(clients, place, _LOCAL_PAUSES, _options(data_dir))
             return
+        set_aside = SetAside(states, found.forget_what_was_set_aside) if fresh else None
         say("Starting the local cloud")
         cloud = LocalCloud(found)
         try:
@@ -98,8 +109,8 @@ def target(
                     invite(found.path, cloud.endpoint)
                 with _told_of_its_end(data_dir, lambda: cloud.running):
                     place = drive.find_stack(cloud.clients, STACK)
-                    yield Target(cloud.clients, place, _LOCAL_PAUSES, _options(data_dir))
-                found.forget_what_was_set_aside()
+                    options = _options(data_dir)
+                    yield Target(cloud.clients, place, _LOCAL_PAUSES, options, set_aside)
                 say("Saving")
         finally:
             if cloud.left:
@@ -145,6 +156,20 @@ def _told_of_its_end(data_dir: Path, runs: Callable[[], bool]) -> Iterator[None]
             f"The local cloud ended unexpectedly; its log is {data_dir / 'cloud' / 'cloud.log'}. "
             f"Nothing that it had stored is lost; run the same command again."
         ) from error
+
+
+def _count_states(data_dir: Path) -> int | None:
+    """How many states a data directory holds; None where that cannot be told."""
+    try:
+        with DataDirectory(data_dir) as data, LocalCloud(data) as cloud:
+            table = drive.find_stack(cloud.clients, STACK).states_table
+            pages = cloud.clients("dynamodb").get_paginator("scan")
+            found = pages.paginate(TableName=table, Select="COUNT")
+            return sum(int(page["Count"]) for page in found)
+    except drive.NoStack:
+        return 0
+    except (Damaged, InUse, RunFailed, ClientError, BotoCoreError):
+        return None
 
 
 def _options(data_dir: Path) -> str:

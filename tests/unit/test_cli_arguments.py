@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kalmap_cli.arguments import parser
 from kalmap_cli.batch_options import batch_options, moment_options
 from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.main import main
+from tests.tables import ROOT
 
 LINE = '{"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 80}\n'
 
@@ -42,8 +44,8 @@ def refused(capsys, *arguments):
 
 
 def here():
-    """What stands in the directory, but for the output directory, which is made to try it."""
-    return sorted(path.name for path in Path().iterdir() if path.name != "kalmap-out")
+    """What stands in the directory."""
+    return sorted(path.name for path in Path().iterdir())
 
 
 def test_a_missing_file_is_named(capsys):
@@ -257,3 +259,9 @@ def test_a_wrong_number_of_readings_per_shard_is_refused_before_anything_is_star
 ):
     monkeypatch.setenv("KALMAP_READINGS_PER_SHARD", "many")
     assert "KALMAP_READINGS_PER_SHARD is 'many'" in refused(capsys, "run", good)
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    assert main(["--version"]) == 0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"kalmap {project['version']}\n"

@@ -4,15 +4,18 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
+import tomllib
 
 import pytest
 
 from kalmap_cli.exits import FAILED, WRONG_USAGE, RunFailed, WrongUsage
 from kalmap_cli.main import main
 from kalmap_cli.outputs import check_outputs, written
-from tests.e2e.commands import kalmap, start
+from tests.e2e.commands import environment, kalmap, start
+from tests.tables import ROOT
 
 SIMULATE = ("simulate", "--users", "30", "--days", "40", "--seed", "1", "--out")
 
@@ -190,3 +193,25 @@ def test_a_reader_of_stdout_that_leaves_early_is_no_failure(tmp_path):
     assert head.stdout.startswith(b"{")
     assert process.wait(30) == 0
     assert process.stderr.read() == ""
+
+
+def test_ctrl_c_in_the_very_first_import_is_a_sentence(tmp_path):
+    """What the installed program does, with a first import that presses Ctrl-C."""
+    (tmp_path / "argparse.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, function = project["scripts"]["kalmap"].split(":")
+    program = f"import sys\nfrom {module} import {function}\nsys.exit({function}())"
+    path = os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))
+    process = subprocess.run(
+        [sys.executable, "-c", program, "status"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert process.returncode == 130
+    assert process.stderr == "kalmap: Interrupted. Nothing was changed.\n"

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from kalmap.wording import counted
 from kalmap_cli import drive
 from kalmap_cli.batch_options import batch_options
 from kalmap_cli.exits import HowFar
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         Screen() as screen,
         target(screen, data_dir, stack, fresh=arguments.fresh, guests=True) as place,
     ):
-        screen.note(f"Uploading {len(files)} file{'s' if len(files) > 1 else ''}")
+        screen.note(f"Uploading {counted(len(files), 'file')}")
         prefix = drive.upload(place.clients, place.stack, files)
         source = {"bucket": place.stack.bucket, "prefix": prefix}
         followed = follow(screen, place, {"source": source} | options, out, how_far)

@@ -11,6 +11,7 @@ import msgspec
 from kalmap.moments import moment_at
 from kalmap.store.item import StoredItem, stored_item
 from kalmap.store.states import StateStore
+from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.outputs import check_outputs, is_special, written
 from kalmap_cli.target import Target, target
@@ -34,12 +35,8 @@ def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path
     with written(out) as file:
         write(found, file)
     if not is_special(out):
-        print(f"{_states(len(found))} in {out}", file=sys.stderr)
+        print(f"{counted(len(found), 'state')} in {out}", file=sys.stderr)
     return DONE
-
-
-def _states(count: int) -> str:
-    return f"{count:,} state{'' if count == 1 else 's'}"
 
 
 def write(items: Iterable[StoredItem], file: BinaryIO) -> None:

@@ -17,6 +17,7 @@ from kalmap.filter.model import MICROSECONDS_PER_DAY
 from kalmap.profile import MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import csv_header, detect_format
 from kalmap.records.parse import parse
+from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
@@ -45,9 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_outputs({"--out": arguments.out}, [*arguments.files, *profile_file])
     histories = read_histories(base, arguments.files)
     begun = start_from(base, histories)
+    readings = _readings(histories.value.size, histories.counts.size)
     print(
-        f"{histories.value.size:,} readings of {histories.counts.size:,} users; "
-        f"surprise per reading {surprise(base, histories):.4f} with {base.name}",
+        f"{readings}; surprise per reading {surprise(base, histories):.4f} with {base.name}",
         file=sys.stderr,
     )
     if surprise(base, histories) < surprise(begun, histories):
@@ -55,8 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     best = msgspec.structs.replace(
         fit(begun, histories, _progress),
         name=arguments.name or tuned_name(base.name),
-        description=f"{base.name}, with noises fitted by kalmap tune to "
-        f"{histories.value.size:,} readings of {histories.counts.size:,} users.",
+        description=f"{base.name}, with noises fitted by kalmap tune to {readings}.",
     )
     # Once more through the validation: what is written is what a batch accepts.
     text = msgspec.json.format(msgspec.json.encode(best), indent=2) + b"\n"
@@ -92,6 +92,10 @@ def _what_next(profile: Path, before: str, name: str) -> str:
         f"name, {name}. Where an earlier profile of this name has left some, --adopt-profile goes "
         f"on from them."
     )
+
+
+def _readings(count: int, users: int) -> str:
+    return f"{counted(count, 'reading')} of {counted(users, 'user')}"
 
 
 def _check_name(name: str) -> None:
@@ -147,9 +151,9 @@ def read_histories(profile: Profile, files: Iterable[Path]) -> Histories:
     _, counts = np.unique(user[order], return_counts=True)
     if order.size - counts.size < _LEAST_READINGS:
         raise WrongUsage(
-            f"Of {records:,} records, {records - unread - inside.size:,} lie outside the range of "
-            f"profile {profile.name} ({low:g} to {high:g} {profile.unit}) and {unread:,} cannot be "
-            f"read. That leaves {order.size:,} readings of {counts.size:,} users, too few to fit "
+            f"Of {counted(records, 'record')}, {records - unread - inside.size:,} lie outside the "
+            f"range of profile {profile.name} ({low:g} to {high:g} {profile.unit}) and {unread:,} "
+            f"cannot be read. That leaves {_readings(order.size, counts.size)}, too few to fit "
             f"noises to: at least {_LEAST_READINGS} are needed beyond each user's first. Give more "
             "files, or a --profile with another range."
         )

@@ -6,6 +6,7 @@ from itertools import groupby
 from kalmap.batch.identity import Limits
 from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
+from kalmap.wording import counted
 
 #: Of fewer readings a share says little: as many may be unusable as of these.
 _FEW = 20
@@ -24,13 +25,13 @@ def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] =
     chunks = [failure for failure in totals.failures if failure.step == "partition"]
     if chunks:
         return (
-            f"{len(chunks)} chunk(s) of the input could not be read, and their readings may be "
-            f"older than others' of the same users. {chunks[0].error}"
+            f"{counted(len(chunks), 'chunk')} of the input, whose readings may be older than "
+            f"others' of the same users, could not be read. {chunks[0].error}"
         )
     shards = [failure for failure in totals.failures if failure.step == "filter"]
     if len(shards) > limits.failed_shards * totals.shards:
         return (
-            f"{len(shards)} of {totals.shards} shards failed, more than the limit of "
+            f"{len(shards)} of {counted(totals.shards, 'shard')} failed, more than the limit of "
             f"{limits.failed_shards:.0%}. {shards[0].error}"
         )
     if totals.users and totals.failed_users >= totals.users and not shards:
@@ -48,9 +49,9 @@ def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] =
         return f"Nothing could be read ({reasons}). {shown}".rstrip()
     if unusable > limits.unusable * max(totals.records, _FEW):
         return (
-            f"{unusable:,} of {totals.records:,} readings are unreadable, out of range or in the "
-            f"future ({reasons}), more than the limit of {limits.unusable:.0%}. {shown or _WHICH} "
-            "Check unit, columns and clock, or raise `limits.unusable`."
+            f"{unusable:,} of {counted(totals.records, 'reading')} are unreadable, out of range or "
+            f"in the future ({reasons}), more than the limit of {limits.unusable:.0%}. "
+            f"{shown or _WHICH} Check unit, columns and clock, or raise `limits.unusable`."
         )
     return None
 
@@ -64,7 +65,11 @@ def _nobody(totals: Totals) -> str:
             " The states were stored under this name by another version of the profile: to go on "
             "from them, run with `adopt_profile`; to begin anew, give the profile another name."
         )
-    return f"All {totals.users:,} users failed ({names}), so there is nothing to commit.{advice}"
+    return f"{_all_users(totals.users)} failed ({names}), so there is nothing to commit.{advice}"
+
+
+def _all_users(count: int) -> str:
+    return "The only user" if count == 1 else f"All {count:,} users"
 
 
 def failed_commit(totals: Totals, limits: Limits) -> str | None:
@@ -79,7 +84,7 @@ def failed_commit(totals: Totals, limits: Limits) -> str | None:
     if shards <= limits.failed_shards * totals.first_shards:
         return None
     return (
-        f"{shards} of {totals.first_shards} shards could not be committed, more than the limit of "
-        f"{limits.failed_shards:.0%}. {failures[0].error} Start the same batch again: what was "
-        "written counts once."
+        f"{shards} of {counted(totals.first_shards, 'shard')} could not be committed, more than "
+        f"the limit of {limits.failed_shards:.0%}. {failures[0].error} Start the same batch again: "
+        "what was written counts once."
     )

@@ -13,6 +13,7 @@ from kalmap.moments import parse_moment
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, sum_of, total
 from kalmap.store.batches import BatchRecords
+from kalmap.wording import counted
 
 
 class Completed(NamedTuple):
@@ -64,9 +65,11 @@ def record_failure(
     rounds = folder.rounds()
     totals = sum_of(total(folder.reports(number)) for number in range(rounds))
     if totals.written:
-        reason += f" The states of {totals.written:,} users had been written before."
+        reason += f" The states of {counted(totals.written, 'user')} had been written before."
     elif totals.unknown:
-        reason += f" Nobody knows whether {totals.unknown:,} users' states were written."
+        reason += (
+            f" Nobody knows whether the states of {counted(totals.unknown, 'user')} were written."
+        )
     else:
         reason += " No state was changed."
     summary = _summary(batch, totals, "failed", reason, max(rounds - 1, 0), finished)

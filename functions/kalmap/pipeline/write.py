@@ -13,6 +13,7 @@ from kalmap.results.report import Report
 from kalmap.store.item import Change
 from kalmap.store.states import StateStore, Written
 from kalmap.store.table import DatabaseUse
+from kalmap.wording import counted
 
 
 class WriteProgress(msgspec.Struct):
@@ -90,6 +91,6 @@ def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
 def _too_slow(shard: Shard, changes: Sequence[Change], written: Written) -> str:
     some = written.failed[next(iter(written.unfinished))]
     return (
-        f"Of {len(changes):,} states of shard {shard.shard} that were to be written, "
-        f"{len(written.unfinished):,} were not written in time. {some}"
+        f"Of {counted(len(changes), 'state')} of shard {shard.shard} that were to be written, "
+        f"{len(written.unfinished):,} could not be written in time. {some}"
     )

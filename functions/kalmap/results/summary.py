@@ -9,6 +9,7 @@ import msgspec
 from kalmap.moments import iso
 from kalmap.results.cost import estimate
 from kalmap.results.totals import Totals
+from kalmap.wording import counted
 
 
 def summarise(
@@ -101,23 +102,25 @@ def hints(totals: Totals) -> list[str]:
     found = []
     if (suspects := readings["rejected/unit_suspect"]) > 0.01 * received:
         found.append(
-            f"{suspects:,} readings fit once multiplied by a unit ratio: check their unit."
+            f"{counted(suspects, 'reading')} would fit once multiplied by a unit ratio: check the "
+            "unit."
         )
     if (outliers := readings["rejected/outlier"]) > 0.1 * received:
         found.append(
-            f"{outliers:,} readings are outliers, over 10 %: check the profile's noise and gate."
+            f"Over 10 % are outliers, {counted(outliers, 'reading')}: check the profile's noise "
+            "and gate."
         )
     if late := readings["rejected/too_late"]:
         found.append(
-            f"{late:,} readings came too late to count: send a user's readings in order of time, "
-            "or within the profile's window."
+            f"{counted(late, 'reading')} came too late to count: send a user's readings in order "
+            "of time, or within the profile's window."
         )
     if readings["duplicate/duplicate"] > 0.5 * received:
         found.append("Most readings were there already: was this input run before?")
     if totals.database.throttles:
         found.append(
-            f"The table turned requests away {totals.database.throttles:,} times: lower the Maps' "
-            "MaxConcurrency, or warm the table's throughput."
+            f"The table turned requests away {counted(totals.database.throttles, 'time')}: lower "
+            "the Maps' MaxConcurrency, or warm the table's throughput."
         )
     for step, (peak, configured) in totals.memory.items():
         if configured and peak > 0.8 * configured:

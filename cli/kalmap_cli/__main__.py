@@ -1,0 +1,20 @@
+"""Where the command `kalmap` begins: Ctrl-C is answered before anything else is imported."""
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    os.write(2, b"kalmap: Interrupted. Nothing was changed.\n")
+    os._exit(130)
+
+
+signal.signal(signal.SIGINT, _end)
+signal.signal(signal.SIGTERM, _end)
+
+from kalmap_cli.main import main  # noqa: E402 - importing takes longer than pressing Ctrl-C
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`--fresh` forgets what was stored once the new batch has taken its place, and never before."""
+
+import signal
+
+import pytest
+
+from kalmap.profile import builtin_profile
+from tests.e2e.commands import kalmap, start
+from tests.e2e.expected import fold_files, stored
+from tests.e2e.test_events import lines
+
+KEPT = "--fresh has forgotten nothing: what was stored before is there again."
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A data directory in which a batch of two users was run, and a file of a third."""
+    directory = tmp_path_factory.mktemp("fresh")
+    (directory / "two.jsonl").write_text(lines("one", days=3) + "\n" + lines("other", days=3))
+    (directory / "third.jsonl").write_text(lines("third", days=3))
+    (directory / "header.csv").write_text("user_id,timestamp,value\n")
+    assert kalmap("run", "two.jsonl", cwd=directory).code == 0
+    return directory
+
+
+def states(directory):
+    return stored(kalmap("states", cwd=directory).out)
+
+
+def expected(directory, file):
+    return fold_files(builtin_profile("body-weight"), [directory / file])
+
+
+def test_a_batch_that_fails_forgets_nothing_and_says_so(directory):
+    failed = kalmap("run", "header.csv", "--fresh", cwd=directory)
+    assert failed.code == 1
+    assert failed.err.rstrip().endswith(f"No state was changed. {KEPT}")
+    assert states(directory) == expected(directory, "two.jsonl")
+
+
+def test_a_rehearsal_forgets_nothing(directory):
+    rehearsed = kalmap(
+        *("run", "third.jsonl", "--fresh", "--write-mode", "none", "--out", "rehearsal"),
+        cwd=directory,
+    )
+    assert rehearsed.code == 0, rehearsed.err
+    assert KEPT in rehearsed.out
+    assert states(directory) == expected(directory, "two.jsonl")
+
+
+def test_an_interrupted_batch_forgets_nothing_and_says_so(directory):
+    process = start("run", "third.jsonl", "--fresh", cwd=directory)
+    assert process.stderr
+    assert any(line.startswith("  PlanShards ") for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == f"kalmap: Interrupted. The batch was stopped. {KEPT}"
+    assert states(directory) == expected(directory, "two.jsonl")
+
+
+def test_a_batch_that_succeeds_takes_the_place_and_says_how_much_was_forgotten(directory):
+    ran = kalmap("run", "third.jsonl", "--fresh", cwd=directory)
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[-1] == "--fresh has forgotten 2 states from before."
+    assert states(directory) == expected(directory, "third.jsonl")

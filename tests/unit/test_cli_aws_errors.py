@@ -1,0 +1,60 @@
+"""AWS settings that are wrong: exit 2, and a sentence that says what to do."""
+
+import pytest
+from botocore.exceptions import ClientError, SSOTokenLoadError
+
+from kalmap_cli.aws_errors import told
+from kalmap_cli.exits import FAILED, WRONG_USAGE
+from kalmap_cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("variables", "word"),
+    [
+        ({"AWS_PROFILE": "nope"}, "nope"),
+        ({"AWS_SECRET_ACCESS_KEY": None}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_DEFAULT_REGION": "nowhere at all"}, "nowhere at all"),
+        ({"AWS_DEFAULT_REGION": None}, "region"),
+        ({"AWS_RETRY_MODE": "often"}, "often"),
+        ({"AWS_DEFAULTS_MODE": "odd"}, "odd"),
+        ({"AWS_ENDPOINT_URL": "not an address"}, "not an address"),
+        ({"AWS_CONFIG_FILE": "broken"}, "broken"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variables, word):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken").write_text("[default\nregion\n")
+    (tmp_path / "empty").touch()
+    settings = {
+        "AWS_CONFIG_FILE": "empty",
+        "AWS_SHARED_CREDENTIALS_FILE": "empty",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in (settings | variables).items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    assert main(["status", "--stack", "kalmap"]) == WRONG_USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("kalmap: AWS cannot be asked: ")
+    assert word in said
+    assert "`aws configure`" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (SSOTokenLoadError(error_msg="none"), WRONG_USAGE, "`aws sso login`"),
+        ("ExpiredToken", WRONG_USAGE, "`aws sso login`"),
+        ("UnrecognizedClientException", WRONG_USAGE, "`aws configure`"),
+        ("AccessDeniedException", FAILED, "The cloud refused a request"),
+    ],
+)
+def test_what_aws_refuses_is_the_users_to_mend_where_it_is_the_credentials(error, code, words):
+    if isinstance(error, str):
+        error = ClientError({"Error": {"Code": error, "Message": "m"}}, "DescribeStacks")
+    sentence, found = told(error)
+    assert found == code
+    assert words in sentence
