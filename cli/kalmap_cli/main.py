@@ -19,6 +19,7 @@ from kalmap_cli.exits import (
     WrongUsage,
     as_sentence,
 )
+from kalmap_cli.terminal import fitted
 
 _DEBUG = "KALMAP_DEBUG"
 #: Said of commands that change nothing before their end; others say how far they came.
@@ -89,7 +90,7 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _complain(sentence: object, code: int) -> int:
-    print(f"kalmap: {sentence}", file=sys.stderr)
+    print(fitted(f"kalmap: {sentence}", sys.stderr), file=sys.stderr)
     return code
 
 

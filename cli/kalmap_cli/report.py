@@ -14,9 +14,12 @@ from kalmap_cli.exits import DONE, RunFailed
 from kalmap_cli.follow import Followed
 from kalmap_cli.results_folder import Fetched
 from kalmap_cli.screen import ID_SHOWN, print_summary
+from kalmap_cli.terminal import fitted
 
 #: As many of the records that could not be read are shown on the screen.
 _SHOWN = 3
+#: Columns of the words before each file.
+_LABEL = 12
 
 
 def report(followed: Followed) -> int:
@@ -32,11 +35,11 @@ def report(followed: Followed) -> int:
     if fetched is not None:
         print_fetched(fetched, place.options)
     if ended.succeeded and ended.ran_before:
-        print("This very batch had run before, and was not run again: these are its results.")
+        _say("This very batch had run before, and was not run again: these are its results.")
     elif fetched is not None and _all_known(fetched.content):
-        print("Every reading had been counted by earlier batches: no state has changed.")
+        _say("Every reading had been counted by earlier batches: no state has changed.")
     if followed.kept and ended.succeeded:
-        print(followed.kept)
+        _say(followed.kept)
     sys.stdout.flush()
     if not ended.succeeded:
         raise RunFailed(f"The batch failed: {as_typed(ended.reason)} {followed.kept}".rstrip())
@@ -52,19 +55,19 @@ def print_fetched(fetched: Fetched, options: str) -> None:
     """
     print_summary(fetched.content)
     lines = fetched.unreadable_lines
-    print(f"results     {fetched.results or 'none'}")
-    print(f"unreadable  {fetched.unreadable} ({counted(lines, 'line')})")
+    _row(f"results     {fetched.results or 'none'}")
+    _row(f"unreadable  {fetched.unreadable} ({counted(lines, 'line')})")
     for record in _first_lines(fetched.unreadable):
-        print(f"            {record['file']} line {record['line']}: {record['detail']}")
+        _row(f"            {record['file']} line {record['line']}: {record['detail']}")
     if lines > _SHOWN:
-        print(f"            and {lines - _SHOWN:,} more")
-    print(f"summary     {fetched.summary}")
+        _row(f"            and {lines - _SHOWN:,} more")
+    _row(f"summary     {fetched.summary}")
     if fetched.revisions:
-        print(f"revised     {fetched.revisions}: earlier readings judged anew")
+        _row(f"revised     {fetched.revisions}: earlier readings judged anew")
     if fetched.failed:
-        print(f"failed      {fetched.failed}; {_remedy(fetched.content, options)}")
+        _row(f"failed      {fetched.failed}; {_remedy(fetched.content, options)}")
     if fetched.content.get("status") == "rehearsed":
-        print("This was a rehearsal: no state was written.")
+        _say("This was a rehearsal: no state was written.")
 
 
 def _first_lines(unreadable: Path) -> list[dict[str, Any]]:
@@ -87,3 +90,11 @@ def _remedy(summary: Mapping[str, Any], options: str) -> str:
 def _all_known(summary: Mapping[str, Any]) -> bool:
     readings = summary.get("readings") or {}
     return bool(readings.get("received")) and readings.get("duplicate") == readings["received"]
+
+
+def _row(text: str) -> None:
+    _say(text, _LABEL)
+
+
+def _say(text: str, indent: int = 0) -> None:
+    print(fitted(text, sys.stdout, indent))

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from kalmap.wording import counted
 from kalmap_cli.drive import Progress
+from kalmap_cli.terminal import fitted
 
 #: Letters of a batch's id: enough to tell it from others, and what `kalmap retry` takes.
 ID_SHOWN = 12
@@ -135,10 +136,12 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     """Print a batch's summary as a table on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     for label, figure, remark in summary_rows(summary):
-        line = Text(f"{label:11}", "bold")
-        console.print(line.append(f"{figure:>10}  {remark}".rstrip(), "not bold"))
+        row = fitted(f"{label:11}{figure:>10}  {remark}".rstrip(), sys.stdout, indent=23)
+        line = Text(row)
+        line.stylize("bold", 0, len(label))
+        console.print(line)
     for hint in summary.get("hints") or ():
-        console.print(f"Hint: {hint}", markup=False)
+        console.print(fitted(f"Hint: {hint}", sys.stdout, indent=6), markup=False)
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -15,7 +15,6 @@ from kalmap_cli.main import main
         ({"AWS_SECRET_ACCESS_KEY": None}, "AWS_SECRET_ACCESS_KEY"),
         ({"AWS_DEFAULT_REGION": "nowhere at all"}, "nowhere at all"),
         ({"AWS_DEFAULT_REGION": None}, "region"),
-        ({"AWS_RETRY_MODE": "often"}, "often"),
         ({"AWS_DEFAULTS_MODE": "odd"}, "odd"),
         ({"AWS_ENDPOINT_URL": "not an address"}, "not an address"),
         ({"AWS_CONFIG_FILE": "broken"}, "broken"),

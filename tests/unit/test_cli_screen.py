@@ -1,6 +1,9 @@
 """What is shown of a batch."""
 
+import pytest
+
 from kalmap_cli.drive import Progress
+from kalmap_cli.exits import RunFailed
 from kalmap_cli.screen import Screen, summary_rows
 
 SUMMARY = {
@@ -53,3 +56,22 @@ def test_without_a_terminal_each_state_is_a_line_once_it_is_left(capsys):
     assert [line.split()[0] for line in lines[1:]] == ["PlanBatch", "FilterUsers", "CompleteBatch"]
     assert lines[1].endswith(" 0.5 s")
     assert lines[2].endswith("3/3 shards, 1 failed 2.2 s")
+
+
+def ended_in_a_step(screen, error):
+    screen.show(Progress(1, 100.0, "PlanBatch", 0, 0, 0))
+    screen.show(Progress(4, 100.5, "PlanShards", 0, 0, 0))
+    if error is KeyboardInterrupt:
+        screen.interrupt("Stopping the batch")
+    raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RunFailed])
+@pytest.mark.parametrize(("live", "mark"), [(False, ", not finished"), (True, "■ PlanShards")])
+def test_a_step_that_did_not_end_by_itself_is_not_shown_as_done(capsys, live, mark, error):
+    with pytest.raises(error), Screen(live=live) as screen:
+        ended_in_a_step(screen, error)
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count(mark) == 1
+    assert told.count("not finished") + told.count("■") == 1
+    assert "✓ PlanShards" not in told

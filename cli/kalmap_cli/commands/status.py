@@ -1,6 +1,7 @@
 """`kalmap status`: the batches that were run, or one of them."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.given_names import GivenNames
 from kalmap_cli.screen import ID_SHOWN, items, print_summary
 from kalmap_cli.target import Target, target
+from kalmap_cli.terminal import fitted
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 
@@ -99,24 +101,30 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
     if not batches:
         console.print("No batch has been run yet.")
         return
-    rows: list[tuple[str, ...]] = [_COLUMNS]
+    # At a terminal a reason has lines of its own; elsewhere each batch is one line.
+    terminal = sys.stdout.isatty()
+    rows: list[tuple[str, ...]] = [_COLUMNS[:-1] if terminal else _COLUMNS]
     rows += [
         (
             str(item["batch_id"])[:ID_SHOWN],
             str(item.get("status", "")).lower(),
             str(item.get("started_at", ""))[:19].replace("T", " "),
             *(_figure(item, name) for name in ("received", "accepted", "users")),
-            item["reason"],
+            *(() if terminal else (item["reason"],)),
         )
         for item in batches
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    reasons = ["", *(item["reason"] if terminal else "" for item in batches)]
+    for row, reason in zip(rows, reasons, strict=True):
         cells = [
             cell.rjust(width) if 3 <= place <= 5 else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         console.print("  ".join(cells).rstrip(), markup=False)
+        if reason:
+            aside = " " * (ID_SHOWN + 2)
+            console.print(fitted(f"{aside}{reason}", sys.stdout, len(aside)), markup=False)
 
 
 def _figure(item: Mapping[str, Any], name: str) -> str:
@@ -127,7 +135,7 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
         if item.get(name):
-            console.print(f"{name:14}{item[name]}", markup=False)
+            console.print(fitted(f"{name:14}{item[name]}", sys.stdout, 14), markup=False)
     if item["status"] == "RUNNING" and (now := drive.look(place.clients, item["execution_arn"])):
         console.print(f"{'phase':14}{now.state}{items(now)}", markup=False)
     key = item.get("summary")
@@ -136,6 +144,5 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
         console.print()
         print_summary(json.loads(found))
         short = str(item["batch_id"])[:ID_SHOWN]
-        console.print(
-            f"`kalmap results {short}{place.options} --out DIR` fetches its results.", markup=False
-        )
+        again = f"`kalmap results {short}{place.options} --out DIR` fetches its results."
+        console.print(fitted(again, sys.stdout), markup=False)
