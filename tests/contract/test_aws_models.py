@@ -8,6 +8,7 @@ import inspect
 import re
 
 import pytest
+from botocore import xform_name
 
 from handlers import gateway
 from kalmap.store import write_modes
@@ -15,7 +16,7 @@ from kalmap.store.states import StateStore
 from kalmap.store.table import THROTTLED, TRANSIENT
 from kalmap_cli.local.deploy import read_template
 from tests.aws_models import operation, problems, service
-from tests.tables import TEMPLATE, definition
+from tests.tables import ROOT, TEMPLATE, definition
 
 PARAMETERS = read_template(TEMPLATE)["Parameters"]
 STATES = definition()["States"]
@@ -93,6 +94,26 @@ def test_every_error_that_is_tried_again_is_one_that_aws_has():
 def test_what_the_api_tells_as_busy_is_what_step_functions_answers_then():
     errors = {shape.name for shape in operation("stepfunctions", "StartExecution").error_shapes}
     assert "ExecutionLimitExceeded" in errors & gateway._BUSY
+
+
+SHOWN = re.findall(
+    r"aws ([a-z0-9-]+) ([a-z0-9-]+)((?:[^\n]|\\\n)*)",
+    "\n".join((ROOT / "docs" / name).read_text() for name in ("deployment.md", "api.md")),
+)
+#: Options of the command line itself, and the service that only the command line has.
+OF_THE_COMMAND_LINE = {"query", "output", "max-items", "region"}
+
+
+@pytest.mark.parametrize(("name", "command", "rest"), SHOWN)
+def test_the_documents_show_commands_that_the_aws_command_line_has(name, command, rest):
+    if name == "s3":
+        assert command == "rb"
+        return
+    about = service(name.removesuffix("api") if name == "s3api" else name)
+    known = {xform_name(called, "-"): called for called in about.operation_names}
+    members = about.operation_model(known[command]).input_shape.members
+    options = set(re.findall(r"--([a-z-]+)", rest)) - OF_THE_COMMAND_LINE
+    assert options <= {xform_name(member, "-") for member in members}
 
 
 def calls(states):
