@@ -58,7 +58,7 @@ types: $(INSTALLED_DEV)  ## Types, strictly
 	@$(RUN) -m mypy
 
 template: $(INSTALLED_DEV) $(INSTALLED_SAM)  ## The deployment's template
-	@$(VENV)/bin/cfn-lint template.yaml && echo "template.yaml: cfn-lint found no mistake"
+	@$(VENV)/bin/cfn-lint template.yaml --regions us-east-1 eu-central-1 us-gov-west-1 cn-north-1 && echo "template.yaml: cfn-lint found no mistake"
 	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
 
 asl: $(ASL_INSTALLED)  ## The state machine's definition

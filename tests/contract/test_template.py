@@ -74,6 +74,16 @@ def test_an_alarm_about_throttling_waits_for_what_a_table_does_by_itself():
         assert alarm["Period"] * alarm["EvaluationPeriods"] >= 1800
 
 
+def test_the_document_on_deployment_counts_the_alarms_and_names_every_parameter_it_explains():
+    text = (TEMPLATE.parent / "docs" / "deployment.md").read_text()
+    assert "nine alarms" in text
+    assert len(of_type("AWS::CloudWatch::Alarm")) == 9
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)(?:=\w+)?`", text))
+    known = {*STACK["Parameters"], *RESOURCES, *STACK["Outputs"]}
+    assert "CacheSecret" in named
+    assert named - known == {"AmazonAPIGatewayPushToCloudWatchLogs"}
+
+
 def test_an_event_that_a_function_fails_on_is_kept():
     # Rules' own dead letters are those that were not delivered.
     for name, function in of_type("AWS::Serverless::Function").items():

@@ -53,3 +53,19 @@ def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_facto
         before = ended(states, running, {"source": source})
         assert before["status"] == "SUCCEEDED", before.get("cause")
         assert json.loads(before["output"])["accepted"] == 3
+        # Another value of a parameter is another version, too; the one before keeps its own.
+        deploy(
+            cloud.clients,
+            local_parameters() | {"ReadingsPerShard": "7"},
+            template=checkout / "template.yaml",
+        )
+        later = states.describe_state_machine(stateMachineArn=machine)
+        assert readings_per_shard(stack, later) == "7"
+        assert readings_per_shard(stack, begun) == local_parameters()["ReadingsPerShard"]
+
+
+def readings_per_shard(stack, machine):
+    """What the version that a state machine plans batches with was given."""
+    plan = json.loads(machine["definition"])["States"]["PlanBatch"]["Parameters"]["FunctionName"]
+    found = stack.client("lambda").get_function_configuration(FunctionName=plan)
+    return found["Environment"]["Variables"]["READINGS_PER_SHARD"]
