@@ -1,17 +1,20 @@
 """What the user names on the command line, checked before anything is started."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from kalmap.errors import InvalidProfile, UnknownFormat
+from kalmap.batch.inflate import check_gzip_size, inflated
+from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import Profile, builtin_profile, load_profile
-from kalmap.records.formats import detect_format
+from kalmap.records.formats import GZIP, detect_format
 from kalmap_cli.exits import WrongUsage
 
 _HEAD_BYTES = 65_536
+_PART_BYTES = 1 << 20
 
 
 def check_input(file: Path) -> None:
@@ -31,14 +34,29 @@ def check_input(file: Path) -> None:
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
+        if not head.strip():
+            raise WrongUsage(
+                f"The file {file} is empty. Give a file with at least one measurement."
+            )
+        detect_format(str(file), head)
+        if head.startswith(GZIP):
+            check_gzip_size(str(file), file.stat().st_size)
+            for _ in inflated_file(file):
+                pass
+    except (UnknownFormat, InvalidInput) as error:
+        raise WrongUsage(str(error)) from error
     except OSError as error:
         raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
-    if not head.strip():
-        raise WrongUsage(f"The file {file} is empty. Give a file with at least one measurement.")
-    try:
-        detect_format(str(file), head)
-    except UnknownFormat as error:
-        raise WrongUsage(str(error)) from error
+
+
+def inflated_file(file: Path) -> Iterator[bytes]:
+    """A gzipped file's content, in parts.
+
+    Raises:
+        InvalidInput: It is truncated, corrupt, or swells beyond what is read.
+    """
+    with file.open("rb") as opened:
+        yield from inflated(iter(lambda: opened.read(_PART_BYTES), b""), str(file))
 
 
 def read_profile(given: str | None) -> str | dict[str, Any]:

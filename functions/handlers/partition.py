@@ -13,4 +13,9 @@ def handler(task: Task) -> Report:
     """Parse a chunk and route its readings to their shards."""
     chunk = msgspec.convert(task.event["chunk"], Chunk)
     partitioned = partition(task.folder, chunk, bucket)
-    return Report(step="partition", shard=chunk.chunk, records=partitioned.records)
+    return Report(
+        step="partition",
+        shard=chunk.chunk,
+        records=partitioned.records,
+        notes=partitioned.notes,
+    )

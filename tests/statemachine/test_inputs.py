@@ -1,5 +1,6 @@
 """The state machine's inputs: their forms, and the sentences for wrong ones."""
 
+import gzip
 import json
 from datetime import timedelta
 
@@ -38,8 +39,16 @@ def test_a_wrong_input_fails_at_once_with_a_sentence(engine, given, word):
 
 def test_what_is_neither_jsonl_nor_csv_fails_with_a_sentence(engine):
     ended = engine.run(batch(engine.put("in/cat.png", b"\x89PNG\r\n\x1a\n")))
-    assert "in/cat.png is neither JSONL" in ended["cause"]
+    assert "in/cat.png is a PNG image, not JSONL or CSV." in ended["cause"]
     assert engine.record()["status"] == "FAILED"
+
+
+def test_bytes_behind_a_gzipped_content_are_ignored_and_the_summary_says_so(engine):
+    lines = "\n".join(map(json.dumps, readings(users=2, days=2))).encode()
+    source = engine.put("in/a.jsonl.gz", gzip.compress(lines) + b"\0\0?")
+    assert engine.run(batch(source))["output"]["accepted"] == 4
+    [hint] = engine.summary(engine.record())["hints"]
+    assert hint == "in/a.jsonl.gz has bytes behind its gzipped content, which were ignored."
 
 
 def test_inline_records_are_one_batch_however_often_they_are_sent(engine):

@@ -1,6 +1,5 @@
 """Chunks: every line belongs to exactly one, wherever the cuts fall."""
 
-import gzip
 import math
 
 import msgspec
@@ -9,14 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalmap.batch.chunks import (
-    MAX_GZIP_BYTES,
     PACKED_BYTES,
     SourceObject,
     cut,
-    inflated,
     owned_lines,
 )
-from kalmap.errors import InvalidInput
 from kalmap.records.measurement import MAX_LINE_BYTES
 
 
@@ -57,34 +53,8 @@ def test_a_very_long_line_is_one_line_of_one_chunk(length):
     assert len(lines[1]) == length if length <= MAX_LINE_BYTES else len(lines[1]) > MAX_LINE_BYTES
 
 
-def test_a_gzipped_object_is_one_chunk_and_must_fit_a_worker():
+def test_a_gzipped_object_is_one_chunk():
     assert len(cut([source(10_000, gzipped=True)], 10)) == 1
-    with pytest.raises(InvalidInput, match="Split it"):
-        cut([source(MAX_GZIP_BYTES + 1, gzipped=True)], 10)
-
-
-@given(st.lists(st.binary(max_size=100), min_size=1), st.integers(1, 50))
-def test_gzip_members_inflate_to_their_contents(contents, size):
-    data = b"".join(gzip.compress(content) for content in contents)
-    parts = [data[at : at + size] for at in range(0, len(data), size)]
-    assert b"".join(inflated(iter(parts), "k")) == b"".join(contents)
-
-
-@pytest.mark.parametrize(
-    ("damage", "word"),
-    [(lambda data: data[:-5], "truncated"), (lambda data: data[:15] + b"?" + data[16:], "corrupt")],
-)
-def test_damaged_gzip_is_named(damage, word):
-    data = damage(gzip.compress(bytes(range(256)) * 10))
-    with pytest.raises(InvalidInput, match=word):
-        list(inflated(iter([data]), "k"))
-
-
-def test_a_gzipped_object_of_too_many_lines_is_refused_before_they_are_in_memory(monkeypatch):
-    monkeypatch.setattr("kalmap.batch.chunks.MAX_GZIP_LINES", 1000)
-    assert len(list(inflated(iter([gzip.compress(b"x\n" * 1000)]), "k"))) == 1
-    with pytest.raises(InvalidInput, match="k has more than 1,000 lines"):
-        list(inflated(iter([gzip.compress(b"x\n" * 1001)]), "k"))
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), st.integers(1, 3000))

@@ -248,6 +248,22 @@ def test_every_command_has_help_with_examples_that_fits_a_terminal(capsys, monke
         assert all(len(line) <= 80 for line in own.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (lambda packed: packed[:-4], "a.jsonl.gz is truncated"),
+        (lambda packed: packed + packed[:9], "a.jsonl.gz is truncated"),
+        (lambda _: gzip.compress(LINE.encode() + b" " * 2**25), "inflates to more than 250 times"),
+        (lambda _: gzip.compress(b"\0" * 2**25), "a.jsonl.gz is binary data"),
+        (lambda _: b"PK\3\4" + LINE.encode(), "a.jsonl.gz is a ZIP archive"),
+    ],
+)
+def test_a_gzipped_file_that_no_batch_could_read_is_refused(capsys, tmp_path, damage, word):
+    (tmp_path / "a.jsonl.gz").write_bytes(damage(gzip.compress(LINE.encode())))
+    for command in (["run"], ["tune", "--out", "p.json"]):
+        assert word in refused(capsys, *command, "a.jsonl.gz")
+
+
 def test_a_gzipped_file_passes_the_checks(tmp_path):
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(LINE.encode()))

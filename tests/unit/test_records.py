@@ -1,7 +1,10 @@
 """Parsing: every record ends among the columns or among the unreadable, with its place."""
 
 import gzip
+import io
 import json
+import tarfile
+import zipfile
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -152,6 +155,23 @@ def test_timestamps_are_exact_to_the_microsecond_at_any_date(moment, offset):
     assert parsed.time.tolist() == [(aware - epoch) // timedelta(microseconds=1)]
 
 
+def zipped(*names):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in names:
+            archive.writestr(name, GOOD_LINE)
+    return packed.getvalue()
+
+
+def tarred():
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("a.jsonl")
+        member.size = len(GOOD_LINE)
+        archive.addfile(member, io.BytesIO(GOOD_LINE))
+    return packed.getvalue()
+
+
 _TEXT = st.text("ab\u00e9\u2028\x00", max_size=4)
 _FIELDS = st.fixed_dictionaries(
     {},
@@ -195,6 +215,7 @@ def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, s
         ("a", GOOD_LINE, "jsonl"),
         ("a", b"garbage\n" + GOOD_LINE, "jsonl"),
         ("a", gzip.compress(GOOD_LINE, mtime=0), "jsonl"),
+        ("a", b'{"user_id": "a\x00b"}\n' + GOOD_LINE, "jsonl"),
         ("a", b"\n\nValue,Timestamp,User_ID,more\n", "csv"),
     ],
 )
@@ -205,7 +226,18 @@ def test_the_format_is_told_from_the_content(name, head, expected):
 @pytest.mark.parametrize(
     ("head", "word"),
     [
-        (b"\x89PNG\r\n\x1a\n\x00", "neither"),
+        (b"\x89PNG\r\n\x1a\n\x00", "a PNG image"),
+        (zipped("a.csv"), "a ZIP archive, not JSONL or CSV. Unpack it"),
+        (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook"),
+        (gzip.compress(tarred()), "a tar archive"),
+        (gzip.compress(gzip.compress(GOOD_LINE)), "gzipped twice"),
+        (b"PAR1\x15\x04\x15" + b"\x00" * 20, "a Parquet file"),
+        (GOOD_LINE.decode().encode("utf-16"), "in UTF-16, not JSONL or CSV. Save it as UTF-8"),
+        (GOOD_LINE.decode().encode("utf-16-le"), "in UTF-16, not JSONL or CSV. Save it as UTF-8"),
+        (GOOD_LINE.decode().encode("utf-16-be"), "in UTF-16, not JSONL or CSV. Save it as UTF-8"),
+        (bytes(range(256)) * 9 + b"\n" + GOOD_LINE + bytes(999), "binary data"),
+        (b"[" + GOOD_LINE + b",\n" + GOOD_LINE + b"]", "a JSON array"),
+        (b'\n<?xml version="1.0"?>\n<HealthData/>', "XML or HTML"),
         (b"hello", "neither"),
         (b"", "neither"),
         (b"user_id,value\n1,2\n", "timestamp"),

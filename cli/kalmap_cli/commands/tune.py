@@ -1,7 +1,6 @@
 """`kalmap tune`: noise parameters fitted to many users' readings, as a profile for `--profile`."""
 
 import argparse
-import gzip
 import re
 import shlex
 import sys
@@ -15,11 +14,11 @@ import numpy as np
 from kalmap.errors import InvalidProfile
 from kalmap.filter.model import MICROSECONDS_PER_DAY
 from kalmap.profile import MAX_NAME, Profile, builtin_profile, load_profile
-from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.formats import GZIP, csv_header, detect_format
 from kalmap.records.parse import parse
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
-from kalmap_cli.inputs import check_input, read_profile
+from kalmap_cli.inputs import check_input, inflated_file, read_profile
 from kalmap_cli.likelihood import Histories, fit, start_from, surprise
 from kalmap_cli.outputs import check_outputs, is_special, written
 
@@ -174,11 +173,8 @@ def _some_users(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _parsed(profile: Profile, file: Path) -> Any:
     data = file.read_bytes()
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
-            raise WrongUsage(f"{file} begins like gzip but cannot be inflated: {error}.") from error
+    if data.startswith(GZIP):
+        data = b"".join(inflated_file(file))
     if detect_format(str(file), data[:65536]) == "jsonl":
         return parse([data], columns=None, profile=profile)
     # Blank lines may stand before the header.

@@ -1,11 +1,10 @@
 """Chunks: the input's objects cut into byte ranges that one worker reads each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from kalmap.errors import InvalidInput
 from kalmap.records.measurement import MAX_LINE_BYTES
 
 #: A gzipped object cannot be cut, so it must fit into one worker: tests/statemachine/test_memory.py
@@ -67,19 +66,11 @@ def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
     """Cut objects into chunks of about `chunk_bytes`, in the input's order.
 
     Small objects that lie next to each other are one chunk together.
-
-    Raises:
-        InvalidInput: A gzipped object is too large for one worker.
     """
     chunks: list[Chunk] = []
     # Room that is left in the last chunk for small objects: their bytes, and their JSON's.
     room = room_json = 0
     for source in objects:
-        if source.gzipped and source.size > MAX_GZIP_BYTES:
-            raise InvalidInput(
-                f"{source.key} is gzipped and has {source.size:,} bytes; a gzipped object is read "
-                f"by one worker and may have {MAX_GZIP_BYTES:,}. Split it, or upload it inflated."
-            )
         start = _start(source)
         if start >= source.size:
             continue
@@ -129,40 +120,3 @@ def owned_lines(piece: Piece, read: Callable[[int, int], bytes]) -> bytes:
     end = data.find(b"\n", piece.end - first - 1)
     # Without one, the line is longer than any that is read: what is there shows that.
     return data[begin:] if end < 0 else data[begin : end + 1]
-
-
-def inflated(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Inflate a gzipped object, whose members may be several.
-
-    Raises:
-        InvalidInput: It is truncated, corrupt, or inflates to more than a worker can hold.
-    """
-    import zlib  # noqa: PLC0415 - most workers never meet gzip
-
-    inflater = zlib.decompressobj(wbits=31)
-    total = lines = 0
-    try:
-        for part in parts:
-            rest = part
-            while rest:
-                if inflater.eof:
-                    inflater = zlib.decompressobj(wbits=31)
-                data = inflater.decompress(rest, 1 << 20)
-                rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-                total += len(data)
-                lines += data.count(b"\n")
-                if lines > MAX_GZIP_LINES:
-                    raise InvalidInput(
-                        f"{name} has more than {MAX_GZIP_LINES:,} lines, too many for the one "
-                        "worker that reads a gzipped object; split it, or upload it inflated."
-                    )
-                if total > MAX_INFLATED_BYTES:
-                    raise InvalidInput(
-                        f"{name} inflates to more than {MAX_INFLATED_BYTES:,} bytes; split it, or "
-                        "upload it inflated."
-                    )
-                yield data
-    except zlib.error as error:
-        raise InvalidInput(f"{name} is corrupt: it cannot be inflated ({error}).") from error
-    if not inflater.eof:
-        raise InvalidInput(f"{name} is truncated: its gzip stream does not end.")

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
-from kalmap.batch.chunks import Chunk, Piece, inflated, owned_lines
+from kalmap.batch.chunks import Chunk, Piece, owned_lines
 from kalmap.batch.folder import Folder
+from kalmap.batch.inflate import inflated
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
 from kalmap.pipeline.identify import OpenBucket
-from kalmap.records.measurement import MAX_UNREAD, Unread
+from kalmap.records.measurement import MAX_LINE_BYTES, MAX_UNREAD, Unread
 from kalmap.records.parse import File, parse, parse_files
 from kalmap.records.shards import PartitionReport, route
 from kalmap.results.report import Report
@@ -23,8 +24,10 @@ def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionRepo
         InvalidInput: A gzipped object is truncated or corrupt, or hardly anything is readable.
     """
     shards = folder.plan().shards
-    parsed = parse_files(_files(chunk, bucket), folder.batch().profile)
+    notes: list[str] = []
+    parsed = parse_files(_files(chunk, bucket, notes), folder.batch().profile)
     data, report = route(parsed, chunk.chunk, shards)
+    report.notes = notes
     folder.save_partition(data, report)
     return report
 
@@ -34,7 +37,7 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     shards = folder.plan().shards
     records = lines = 0
     unread: list[Unread] = []
-    for number, file in enumerate(_files(chunk, bucket)):
+    for number, file in enumerate(_files(chunk, bucket, [])):
         lines = file.first_line
         # What made the chunk fail may end the counting too; the sentence says so.
         with suppress(KalmapError):
@@ -64,20 +67,20 @@ def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
     return report
 
 
-def _files(chunk: Chunk, bucket: OpenBucket) -> Iterator[File]:
+def _files(chunk: Chunk, bucket: OpenBucket, notes: list[str]) -> Iterator[File]:
     """A chunk's objects; where they are several, each is whole."""
     pieces = chunk.pieces
     for piece in pieces:
         before = piece.object.header_lines if len(pieces) > 1 else 0
-        yield File(_parts(piece, bucket), piece.object.columns, before)
+        yield File(_parts(piece, bucket, notes), piece.object.columns, before)
 
 
-def _parts(piece: Piece, bucket: OpenBucket) -> Iterator[bytes]:
+def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes]:
     source = piece.object
     objects = bucket(source.bucket)
     if source.gzipped:
         stream = objects.stream_pinned(source.key, source.etag, source.version_id, 0, source.size)
-        yield from _behind(inflated(stream, source.key), source.body_start)
+        yield from _behind(inflated(stream, source.key, notes), source.body_start)
         return
 
     def read(start: int, end: int) -> bytes:
@@ -99,5 +102,7 @@ def _lines_of(parts: Iterable[bytes]) -> Iterator[bytes]:
     for part in parts:
         *lines, rest = (rest + part).split(b"\n")
         yield from lines
+        # A line that is too long to be read need not be kept to be counted.
+        rest = rest[:MAX_LINE_BYTES]
     if rest:
         yield rest

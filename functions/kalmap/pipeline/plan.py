@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, cut
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
+from kalmap.batch.inflate import check_gzip_size
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.pipeline.identify import OpenBucket
-from kalmap.records.formats import csv_header, detect_format, inflate_head
+from kalmap.records.formats import GZIP, csv_header, detect_format, inflate_head
 from kalmap.records.measurement import MAX_LINE_BYTES
 from kalmap.store.objects import at_once
 
@@ -71,6 +72,8 @@ def _look(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
     )
     text = inflate_head(item.key, head)
     source = _source(item, head, text)
+    if source.gzipped:
+        check_gzip_size(item.key, item.size)
     sample = text[source.body_start :]
     bytes_per_line = len(sample) / max(1, sample.count(b"\n"))
     ratio = 1.0
@@ -87,7 +90,7 @@ def _source(item: InputObject, head: bytes, text: bytes) -> SourceObject:
         size=item.size,
         etag=item.etag,
         version_id=item.version_id,
-        gzipped=head.startswith(b"\x1f\x8b"),
+        gzipped=head.startswith(GZIP),
     )
     if detect_format(item.key, head) == "jsonl":
         return source

@@ -6,11 +6,14 @@ from typing import Literal
 
 from kalmap.errors import UnknownFormat
 from kalmap.records.measurement import MAX_LINE_BYTES, OPTIONAL_FIELDS, REQUIRED_FIELDS
+from kalmap.records.other_formats import what_else
 
 Format = Literal["jsonl", "csv"]
 
 #: The byte order mark that some programs put in front of UTF-8.
 BOM = b"\xef\xbb\xbf"
+#: What gzip begins with.
+GZIP = b"\x1f\x8b"
 
 
 def detect_format(name: str, head: bytes) -> Format:
@@ -24,6 +27,8 @@ def detect_format(name: str, head: bytes) -> Format:
         UnknownFormat: It is neither, or a CSV header lacks a required column.
     """
     text = inflate_head(name, head).removeprefix(BOM)
+    if other := what_else(text):
+        raise UnknownFormat(f"{name} is {other.kind}, not JSONL or CSV. {other.advice}")
     lines = [line for line in text.splitlines()[:50] if line.strip()]
     if any(line.lstrip().startswith(b"{") for line in lines):
         return "jsonl"
@@ -48,7 +53,7 @@ def inflate_head(name: str, head: bytes) -> bytes:
     Raises:
         UnknownFormat: It begins like gzip but is not.
     """
-    if not head.startswith(b"\x1f\x8b"):
+    if not head.startswith(GZIP):
         return head
     try:
         return zlib.decompressobj(wbits=31).decompress(head, 4 * MAX_LINE_BYTES)

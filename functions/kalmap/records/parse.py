@@ -262,6 +262,8 @@ class _Reader:
 
     def _read_line_by_line(self, block: bytes) -> tuple[list[_Columns], int]:
         """A block's columns and records; the unreadable ones are kept."""
+        if block.isspace():
+            return [], 0
         good: list[_Line] = []
         record = 0
         for number, text in enumerate(block.split(b"\n"), start=1):

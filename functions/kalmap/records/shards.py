@@ -45,6 +45,8 @@ class PartitionReport(msgspec.Struct):
     counts: list[int]
     error: str | None = None
     """Why the chunk could not be read, after every retry."""
+    notes: list[str] = []
+    """Sentences about what was ignored."""
 
 
 class UnreadRecord(NamedTuple):

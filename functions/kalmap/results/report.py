@@ -18,6 +18,8 @@ class Report(msgspec.Struct, kw_only=True):
 
     records: int = 0
     """Records received; of `partition` only."""
+    notes: list[str] = []
+    """Sentences about what was ignored; of `partition` only."""
     readings: dict[str, int] = {}
     """Readings by "status/reason", such as "rejected/outlier" or "accepted/"."""
     superseded: dict[str, int] = {}

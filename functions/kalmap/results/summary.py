@@ -99,7 +99,7 @@ def _per_user(shards: list[tuple[float, int]]) -> dict[str, float]:
 def hints(totals: Totals) -> list[str]:
     """What someone who runs such batches should look at, in sentences."""
     readings, received = Counter(totals.readings), max(totals.records, 1)
-    found = []
+    found = list(totals.notes)
     if (suspects := readings["rejected/unit_suspect"]) > 0.01 * received:
         found.append(
             f"{counted(suspects, 'reading')} would fit once multiplied by a unit ratio: check the "

@@ -8,6 +8,8 @@ import msgspec
 from kalmap.results.report import Report
 from kalmap.store.table import DatabaseUse
 
+_MOST_NOTES = 10
+
 
 class Failure(msgspec.Struct, frozen=True):
     """A shard, or a chunk, that was given up, and why."""
@@ -37,6 +39,7 @@ class Totals(msgspec.Struct, kw_only=True):
     first_shards: int = 0
     """Shards filtered in round 0."""
     failures: list[Failure] = []
+    notes: list[str] = []
     database: DatabaseUse = msgspec.field(default_factory=DatabaseUse)
     phases: dict[str, tuple[float, float]] = {}
     """First start and last end of each step."""
@@ -55,6 +58,7 @@ class Totals(msgspec.Struct, kw_only=True):
             self.readings[name] = self.readings.get(name, 0) + number
         self.user_seconds += other.user_seconds
         self.failures += other.failures
+        self.notes = (self.notes + other.notes)[:_MOST_NOTES]
         self.database += other.database
         for step, (start, end) in other.phases.items():
             first, last = self.phases.get(step, (start, end))
@@ -91,6 +95,7 @@ def _totals_of(report: Report) -> Totals:
     readings.subtract(report.superseded)
     totals = Totals(
         records=report.records,
+        notes=report.notes,
         readings=dict(readings),
         users=report.users if first else 0,
         new_users=report.new_users if first else 0,

@@ -1,0 +1,64 @@
+"""Other formats: what a file is, by its first bytes, that is not read, and what to do about it."""
+
+from typing import NamedTuple
+
+
+class Other(NamedTuple):
+    """A format that is not read."""
+
+    kind: str
+    advice: str
+
+
+_UNPACK = "Unpack it, and give the files that are in it."
+_INFLATE = "Inflate it first; of compressed files, gzip's are read."
+_CONVERT = "Convert it to JSONL or CSV."
+_AS_UTF_8 = "Save it as UTF-8, for example by: iconv -f UTF-16 -t UTF-8."
+_BEGINNINGS = (
+    (b"PAR1\x15", Other("a Parquet file", _CONVERT)),
+    (b"Obj\x01", Other("an Avro file", _CONVERT)),
+    (b"SQLite format 3\x00", Other("an SQLite database", _CONVERT)),
+    (b"\xd0\xcf\x11\xe0", Other("an old Excel or Office file", "Save the sheet as CSV.")),
+    (b"\x1f\x8b", Other("gzipped twice", "Inflate it once.")),
+    (b"BZh91AY&SY", Other("compressed by bzip2", _INFLATE)),
+    (b"\xfd7zXZ\x00", Other("compressed by xz", _INFLATE)),
+    (b"\x28\xb5\x2f\xfd", Other("compressed by Zstandard", _INFLATE)),
+    (b"7z\xbc\xaf\x27\x1c", Other("a 7-Zip archive", _UNPACK)),
+    (b"%PDF-", Other("a PDF", _CONVERT)),
+    (b"\x89PNG", Other("a PNG image", "Give a file of measurements.")),
+    (b"\xff\xd8\xff", Other("a JPEG image", "Give a file of measurements.")),
+)
+_SHEETS = (b"xl/", b"[Content_Types].xml")
+_TAR = slice(257, 262)
+_LEAD = 1024
+#: More zeros than this share are in no text, even where some lines are broken.
+_ZEROS = 0.05
+
+
+def what_else(head: bytes) -> Other | None:
+    """What the first bytes, inflated, are of; None where they may be JSONL or CSV."""
+    if head.startswith(b"PK\x03\x04"):
+        if any(name in head for name in _SHEETS):
+            return Other("an Excel workbook", "Save the sheet as CSV UTF-8.")
+        return Other("a ZIP archive", _UNPACK)
+    for beginning, other in _BEGINNINGS:
+        if head.startswith(beginning):
+            return other
+    start = head[:_LEAD].lstrip()
+    if start.startswith(b"<"):
+        return Other("XML or HTML", _CONVERT)
+    if start.startswith(b"[") and start[1:].lstrip().startswith(b"{"):
+        return Other("a JSON array", "Write one object a line, for example by: jq -c '.[]'.")
+    if head[_TAR] == b"ustar":
+        return Other("a tar archive", _UNPACK)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _alternates_with_zeros(head):
+        return Other("text in UTF-16", _AS_UTF_8)
+    if head.count(0) > _ZEROS * len(head):
+        return Other("binary data", "Give a file of text.")
+    return None
+
+
+def _alternates_with_zeros(head: bytes) -> bool:
+    """Whether every other byte is mostly zero, and those between are not: UTF-16 without a mark."""
+    shares = [part.count(0) / max(1, len(part)) for part in (head[::2], head[1::2])]
+    return max(shares) > 0.5 and min(shares) < 0.1
