@@ -79,8 +79,22 @@ def odd_timestamp(chance: random.Random) -> str:
     text = str(np.datetime64(min(max(moment, EARLIEST), LATEST), "us"))
     if chance.random() < 0.2:
         text = text.partition(".")[0] + "." + str(chance.randrange(10 ** chance.choice((1, 7, 30))))
+    basic = text.replace("-", "").replace(":", "")
+    text = chance.choice(
+        (text, text, basic, text.replace("T", " "), text.replace(".", ","), text[:16])
+    )
     sign, hours, minutes = chance.choice("+-"), chance.randrange(24), chance.randrange(60)
-    return text + chance.choice(("Z", f"{sign}{hours:02}:{minutes:02}", "+23:59", "-23:59", "z"))
+    return text + chance.choice(
+        (
+            "Z",
+            f"{sign}{hours:02}:{minutes:02}",
+            "+23:59",
+            "-23:59",
+            "z",
+            " +0100",
+            f"{sign}{hours:02}",
+        )
+    )
 
 
 def json_line(chance: random.Random) -> bytes:

@@ -3,26 +3,21 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Annotated
+from collections.abc import Sequence
 
 import msgspec
 
-from kalmap.moments import EARLIEST, LATEST, microseconds
 from kalmap.outcome import Reason
+from kalmap.records.timestamps import Timestamp, read_timestamp
 
 MAX_ID_BYTES = 128
 #: A longer line is malformed: no measurement needs it, and memory must stay bounded.
 MAX_LINE_BYTES = 65_536
 REQUIRED_FIELDS = ("user_id", "timestamp", "value")
 OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
-OUT_OF_CALENDAR = "timestamp lies outside the years 1 to 9999 of UTC."
 _EXCERPT_CHARACTERS = 200
 #: Unreadable records of one chunk that are kept, each with what is wrong with it.
 MAX_UNREAD = 1_000_000
-
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Measurement(msgspec.Struct, gc=False):
@@ -130,31 +125,17 @@ def measurement_of(record: dict[str, object]) -> Measurement:
         raise unreadable(Reason.BAD_VALUE, "value is not a number.")
     if not math.isfinite(value):
         raise unreadable(Reason.BAD_VALUE, "value is not finite.")
+    try:
+        timestamp = read_timestamp(record["timestamp"])
+    except ValueError as error:
+        raise unreadable(Reason.BAD_TIMESTAMP, str(error)) from error
     text = {field: record.get(field) or None for field in OPTIONAL_FIELDS}
     return Measurement(
         user_id=str(record["user_id"]),
-        timestamp=_timestamp(record["timestamp"], unreadable),
+        timestamp=timestamp,
         value=value,
         **text,  # type: ignore[arg-type]
     )
-
-
-def _timestamp(given: object, unreadable: Callable[[Reason, str], Unreadable]) -> datetime:
-    if not isinstance(given, str):
-        raise unreadable(Reason.BAD_TIMESTAMP, "timestamp is not text in ISO 8601.")
-    try:
-        moment = msgspec.convert(given.strip(), Timestamp)
-    except msgspec.ValidationError as error:
-        if "timezone" in str(error):
-            detail = (
-                "timestamp has no offset from UTC; write for example 2026-03-01T07:12:00+01:00."
-            )
-        else:
-            detail = "timestamp is not an ISO 8601 date and time like 2026-03-01T07:12:00+01:00."
-        raise unreadable(Reason.BAD_TIMESTAMP, detail) from error
-    if not (1 < moment.year < 9999 or EARLIEST <= microseconds(moment) <= LATEST):
-        raise unreadable(Reason.BAD_TIMESTAMP, OUT_OF_CALENDAR)
-    return moment
 
 
 def csv_record(line: bytes, fields: Sequence[str | None]) -> dict[str, object]:

@@ -21,7 +21,6 @@ from kalmap.records.measurement import (
     MAX_LINE_BYTES,
     MAX_UNREAD,
     OPTIONAL_FIELDS,
-    OUT_OF_CALENDAR,
     REQUIRED_FIELDS,
     Measurement,
     Unread,
@@ -31,6 +30,7 @@ from kalmap.records.measurement import (
     measurement_of,
     unread,
 )
+from kalmap.records.timestamps import OUT_OF_CALENDAR
 
 #: Below this many seconds from 1970 a float64 of seconds still tells microseconds apart.
 _EXACT_SECONDS = 4.0e9

@@ -1,0 +1,108 @@
+"""Timestamps: one moment in every spelling of ISO 8601 that has an offset, and what is refused."""
+
+import json
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalmap.filter.fold import fold_users
+from kalmap.moments import microseconds
+from kalmap.outcome import Reason
+from kalmap.profile import builtin_profile
+from kalmap.records.parse import parse
+from kalmap.records.shards import assemble, route
+from kalmap.records.timestamps import read_timestamp
+
+PROFILE = builtin_profile("body-weight")
+SPELLINGS = [
+    "2026-03-04T08:00:00Z",
+    "2026-03-04T08:00Z",
+    "2026-03-04T08Z",
+    "2026-03-04t08:00:00z",
+    "2026-03-04 08:00:00Z",
+    "20260304T080000Z",
+    "20260304T0800Z",
+    "2026-W10-3T08:00:00Z",
+    "2026W103T08Z",
+    "2026-03-04T09:00:00+01:00",
+    "2026-03-04T09:00:00+0100",
+    "2026-03-04T09:00:00+01",
+    "20260304T0900+01",
+    "2026-03-04 09:00:00 +0100",
+    "2026-03-04 09:00 +01:00",
+    "2026-03-04T07:00:00\u221201:00",
+    "2026-03-04T08:00:00-00:00",
+    " 2026-03-04T08:00:00.000Z ",
+    "2026-03-04T08:00:00,000000000Z",
+    "2026-03-04T08:00:00.0000004Z",
+    "20260304T090000,0000004+01",
+]
+
+
+def read(spellings, columns=None):
+    form = 'u,"%s",80' if columns else '{"user_id": "u", "timestamp": "%s", "value": 80}'
+    data = "\n".join(form % spelling for spelling in spellings).encode()
+    return parse([data], columns=columns, profile=PROFILE)
+
+
+@pytest.mark.parametrize("columns", [None, ["user_id", "timestamp", "value"]])
+def test_a_reading_in_another_spelling_is_a_duplicate_of_itself(columns):
+    parsed = read(SPELLINGS, columns)
+    assert not parsed.unread
+    slices, _ = route(parsed, 0, 1)
+    shard = assemble([(0, 0, 0, slices)], PROFILE)
+    folded = fold_users(PROFILE, [None], shard.readings, int(parsed.time[0]))
+    assert folded.reason.tolist() == [0] + [Reason.DUPLICATE] * (len(SPELLINGS) - 1)
+
+
+@given(
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31)),  # noqa: DTZ001 - gets an offset
+    st.integers(-1439, 1439),
+    st.text("0123456789", min_size=7, max_size=12),
+)
+def test_fractions_of_any_length_are_rounded_alike_in_all_spellings(moment, minutes, fraction):
+    sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+    usual = f"{moment:%H:%M:%S}.{fraction}{sign}{hours:02}:{rest:02}"
+    basic = f"{moment:%H%M%S},{fraction} {sign}{hours:02}{rest:02}"
+    date = moment.date().isoformat()
+    read_as = read_timestamp(f"{date.replace('-', '')}T{basic}")
+    assert read_as == read_timestamp(f"{date}T{usual}")
+    exact = datetime.fromisoformat(f"{date}T{moment:%H:%M:%S}{sign}{hours:02}:{rest:02}")
+    assert microseconds(read_as) - microseconds(exact) == round(int(fraction[:7]) / 10 + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ("2026-03-01T07:12:00", "no offset from UTC; write for example"),
+        ("2026-03-01 07:12", "no offset"),
+        ("20260301T0712", "no offset"),
+        ("2026-03-01", "not an ISO 8601 date and time"),
+        ("2026-03-04T24:00:00Z", "the hour 24; write 00:00 of the next day"),
+        ("20260304T2400Z", "the hour 24"),
+        ("2026-12-31T23:59:60Z", "the second 60, a leap second"),
+        ("2026-03-04T08:30,5Z", "a fraction of a minute"),
+        ("2026-02-30T08:00Z", "no date and time that exists"),
+        ("2026-03-04T08:61Z", "no date and time that exists"),
+        ("2026-W54-1T08:00Z", "no date and time that exists"),
+        ("2026-03-04T08:00+24:00", "no date and time that exists"),
+        ("0000-03-04T08:00Z", "no date and time that exists"),
+        ("0001-01-01T00:00+01", "outside the years 1 to 9999"),
+        ("9999-12-31T23:59:59.9999999Z", "outside the years 1 to 9999"),
+        ("2026-03-04x08:00Z", "not an ISO 8601"),
+        ("\uff12026-03-04T08:00Z", "not an ISO 8601"),
+        ("1772345520", "is the number 1772345520, perhaps seconds"),
+        (1772345520, "is the number 1772345520, perhaps seconds"),
+        (1772345520123.5, "is the number 1772345520123.5, perhaps"),
+        (True, "not text in ISO 8601"),
+        ([], "not text in ISO 8601"),
+    ],
+)
+def test_what_is_refused_says_what_was_found(given, word):
+    line = json.dumps({"user_id": "u", "timestamp": given, "value": 80}).encode()
+    [unread] = parse([line], columns=None, profile=PROFILE).unread
+    assert unread.reason == Reason.BAD_TIMESTAMP
+    assert word in unread.detail
+    assert unread.detail.endswith(".")
