@@ -17,6 +17,7 @@ MAX_WINDOW_READINGS = 24
 MAX_WINDOW_DAYS = 3000.0
 #: A profile's name is part of the item's key, so its bytes count against the item's size.
 MAX_NAME = 48
+MAX_UNIT = 32
 
 #: A profile is kept by every container that is asked under it.
 MAX_DESCRIPTION = 10_000
@@ -51,6 +52,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: str
     """Key of the state beside the user's id: lower-case letters, digits, `-_.`; at most 48."""
     unit: str
+    """One of `units.KNOWN`, or one of somebody's own in braces, such as {points}."""
     description: str = ""
     range: tuple[float, float]
     """Lowest and highest plausible value, u."""
@@ -166,11 +168,12 @@ def builtin_profile(name: str) -> Profile:
 
 
 def digest(profile: Profile) -> bytes:
-    """Eight bytes that change with anything in the profile but its description.
+    """Eight bytes that change with anything in the profile but its description and unit's braces.
 
     Stored in every state: a state folded under other numbers is another state.
     """
-    content = msgspec.structs.replace(profile, description="")
+    unit = units.canonical(profile.unit)
+    content = msgspec.structs.replace(profile, description="", unit=unit)
     canonical = msgspec.json.encode(content, order="sorted")
     return hashlib.blake2b(canonical, digest_size=8).digest()
 
@@ -225,18 +228,31 @@ def _check_texts(fields: dict[str, Any]) -> None:
             f"Profile field 'name' is {_shown(name)}; it must be 1 to {MAX_NAME} lower-case "
             "letters, digits, '-', '_' or '.'."
         )
-    unit = fields["unit"]
-    if not isinstance(unit, str) or not 1 <= len(unit.strip()) <= 32:
-        raise InvalidProfile(
-            f"Profile field 'unit' is {_shown(unit)}; it must be a text of 1 to 32 characters."
-        )
-    fields["unit"] = units.canonical(unit)
+    fields["unit"] = _unit(fields["unit"])
     description = fields.get("description", "")
     if not isinstance(description, str) or len(description) > MAX_DESCRIPTION:
         raise InvalidProfile(
             f"Profile field 'description' is {_shown(description)}; it must be a text of at most "
             f"{MAX_DESCRIPTION:,} characters."
         )
+
+
+def _unit(value: object) -> str:
+    name = units.canonical(value) if isinstance(value, str) else ""
+    if name in units.KNOWN:
+        return name
+    if not isinstance(value, str) or not 1 <= len(name) <= MAX_UNIT:
+        raise InvalidProfile(
+            f"Profile field 'unit' is {_shown(value)}; it must be a text of 1 to {MAX_UNIT} "
+            "characters."
+        )
+    if not units.is_own(value.strip()):
+        raise InvalidProfile(
+            f"Profile field 'unit' is {_shown(value)}, which is none of "
+            f"{', '.join(units.KNOWN)}. A unit of your own, which is never converted, stands in "
+            f"braces: {_shown('{' + name + '}')}."
+        )
+    return "{" + name + "}"
 
 
 def _check_range(fields: dict[str, Any]) -> None:

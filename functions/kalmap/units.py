@@ -1,8 +1,9 @@
 """Units of measurement and the ratios between them.
 
 Only units that differ by a factor are here: a filter that meets a value in the wrong unit can
-tell so by the ratio alone (see `gate`). Factors are exact by definition (international pound
-and inch; standard atmosphere's mmHg; glucose by its molar mass, 180.156 g/mol).
+tell so by the ratio alone (see `gate`). A profile's unit that is not among them stands in braces,
+as UCUM writes what it does not define. Factors are exact by definition (international pound and
+inch; standard atmosphere's mmHg; glucose by its molar mass, 180.156 g/mol).
 """
 
 _MASS = {"kg": 1000.0, "g": 1.0, "mg": 0.001, "lb": 453.59237, "oz": 28.349523125, "st": 6350.29318}
@@ -21,10 +22,20 @@ _ALIASES = {
 }  # fmt: skip
 
 
+KNOWN = tuple(_TABLE_OF)
+
+
 def canonical(unit: str) -> str:
-    """The name a unit goes by here: lower case, without its plural; unknown ones unchanged."""
+    """The name a unit goes by here: in lower case, not its plural, without braces."""
     name = unit.strip().casefold()
+    if is_own(name):
+        name = name[1:-1].strip()
     return _ALIASES.get(name, name)
+
+
+def is_own(unit: str) -> bool:
+    """Whether a unit is written as one of somebody's own."""
+    return unit.startswith("{") and unit.endswith("}")
 
 
 def ratio(unit: str, to: str) -> float | None:

@@ -18,7 +18,7 @@ REFERENCES = json.loads(Path(__file__).with_name("references.json").read_bytes()
 ORDINARY = {"daily", "weekly without damping", "strong damping"}
 OPEN = msgspec.to_builtins(builtin_profile("body-weight")) | {
     "range": [-1e9, 1e9],
-    "unit": "points",
+    "unit": "{points}",
     "sources": {},
     "unknown_source": 1.0,
     "rate_limit": 1e9,

@@ -9,6 +9,7 @@ from kalmap import units
 from kalmap.errors import InvalidProfile
 from kalmap.profile import MAX_NAME, builtin_profile, digest, load_profile
 from kalmap.readings import UNKNOWN_SOURCE
+from kalmap.records.parse import parse
 
 GOOD = msgspec.to_builtins(builtin_profile("body-weight"))
 
@@ -46,6 +47,11 @@ def test_an_unknown_built_in_name_lists_those_there_are():
         ("name", "x" * (MAX_NAME + 1), f"1 to {MAX_NAME}"),
         ("name", 3, "'name' is 3"),
         ("unit", "", "'unit' is ''"),
+        ("unit", "{ }", "'unit' is '{ }'"),
+        ("unit", 5, "'unit' is 5"),
+        ("unit", "bananas", "'unit' is 'bananas', which is none of kg, g, mg,"),
+        ("unit", "kgg", "stands in braces: '{kgg}'"),
+        ("unit", "{" + "x" * 33 + "}", "1 to 32"),
         ("description", 5, "'description' is 5"),
         ("sources", {"scale": 0.0}, "'sources.scale' is 0.0"),
         ("sources", ["scale"], "'sources' is ['scale']"),
@@ -120,3 +126,23 @@ def test_every_mix_up_has_its_inverse():
     for ratio in ratios:
         assert any(abs(ratio * other - 1.0) < 1e-12 for other in ratios)
     assert units.mix_ups("points") == ()
+
+
+@pytest.mark.parametrize("unit", ["KG", "kilograms", "mmol/L", "mmHg", "lb", "{kg}"])
+def test_a_known_unit_goes_by_one_name(unit):
+    assert load_profile(GOOD | {"unit": unit}).unit == units.canonical(unit)
+    assert units.canonical(unit) in units.KNOWN
+
+
+def test_a_unit_of_ones_own_stands_in_braces_and_is_never_converted():
+    profile = load_profile(GOOD | {"unit": "{Points}"})
+    assert load_profile(msgspec.json.encode(profile)) == profile
+    assert units.mix_ups(profile.unit) == ()
+    line = {"user_id": "u", "timestamp": "2026-03-01T07:12:00Z", "value": 80}
+    given = [{"unit": unit} for unit in ("points", "{points}", None, "kg", "point")]
+    data = msgspec.json.Encoder().encode_lines([line | one for one in given])
+    parsed = parse([data], columns=None, profile=profile)
+    assert parsed.value.tolist() == [80.0] * 3
+    assert [unread.ordinal for unread in parsed.unread] == [3, 4]
+    # States that were folded under it before units stood in braces are still its own.
+    assert digest(profile) == digest(msgspec.structs.replace(profile, unit="points"))

@@ -3,7 +3,7 @@
 import msgspec
 
 from kalmap.errors import InvalidProfile
-from kalmap.profile import Profile, builtin_profile, digest, load_profile
+from kalmap.profile import Profile, builtin_profile, digest
 from kalmap.store.objects import Objects
 
 
@@ -24,7 +24,8 @@ class Profiles:
         if profile := _built_in(name, digest_):
             return profile
         data = self._objects.find(_key(digest_))
-        return None if data is None else load_profile(data)
+        # It was checked before it was kept, by the rules of then.
+        return None if data is None else msgspec.json.decode(data, type=Profile)
 
 
 def _built_in(name: str, digest_: bytes) -> Profile | None:
