@@ -244,6 +244,17 @@ def made_format_1(data_dir):
     return state
 
 
+def test_a_save_of_a_newer_local_cloud_is_refused(copied):
+    state = made_format_1(copied / ".kalmap")
+    whole = (state / "dynamodb.json").read_text()
+    (state / "dynamodb.json").write_text(
+        whole.replace('"__ministack_format__": 2', '"__ministack_format__": 9', 1)
+    )
+    refused = kalmap("states", cwd=copied)
+    assert (refused.code, refused.out) == (2, "")
+    assert "was saved by a newer kalmap, whose local cloud writes dynamodb" in refused.err
+
+
 def test_a_directory_of_format_1_is_carried_over(copied):
     before = [kalmap(command, cwd=copied).out for command in ("states", "status")]
     made_format_1(copied / ".kalmap")

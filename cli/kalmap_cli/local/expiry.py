@@ -24,7 +24,9 @@ def rules_of(cloudformation: Any, stack: str) -> list[Rule]:
     content = json.loads(template) if isinstance(template, str) else template
     described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     values = {name: declared.get("Default") for name, declared in content["Parameters"].items()}
-    values |= {given["ParameterKey"]: given["ParameterValue"] for given in described["Parameters"]}
+    values |= {
+        given["ParameterKey"]: given["ParameterValue"] for given in described.get("Parameters", ())
+    }
 
     def value(given: Any) -> Any:
         return values[given["Ref"]] if isinstance(given, Mapping) else given
@@ -40,7 +42,7 @@ def rules_of(cloudformation: Any, stack: str) -> list[Rule]:
         )
         for resource in content["Resources"].values()
         if resource["Type"] == "AWS::S3::Bucket"
-        for rule in resource["Properties"]["LifecycleConfiguration"]["Rules"]
+        for rule in resource["Properties"].get("LifecycleConfiguration", {}).get("Rules", ())
         if rule["Status"] == "Enabled"
     ]
 

@@ -84,6 +84,13 @@ class Keeper:
                 if service in saved:
                     hook = persistence._json_object_hook  # noqa: SLF001
                     state = json.loads(saved.pop(service), object_hook=hook)
+                    known = persistence._state_format_version(service)  # noqa: SLF001
+                    if state["__ministack_format__"] > known:
+                        raise Damaged(
+                            f"{self._last.folder} was saved by a newer kalmap, whose local cloud "
+                            f"writes {service} in another format. Nothing was changed. Use the "
+                            f"newer kalmap, or another directory with --data-dir."
+                        )
                     app._get_module(module).load_persisted_state(state["payload"])  # noqa: SLF001
             forget_old(stepfunctions, cloudwatch_logs, datetime.now(UTC))
             first = self._last.first_log
