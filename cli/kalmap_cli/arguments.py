@@ -25,6 +25,9 @@ exit codes: 0 done, 1 the batch failed, 2 wrong usage, 130 interrupted
 """
 
 
+_MOST_PORT = 65535
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with a sentence, as the commands themselves do."""
 
@@ -282,7 +285,10 @@ def _add_serve(commands: Any) -> None:
         commands,
         "serve",
         "run the local cloud with its HTTP API until Ctrl-C",
-        "  kalmap serve\n  kalmap serve --data-dir .api",
+        "  kalmap serve\n  kalmap serve --data-dir .api --port 8000",
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="P", help="on 127.0.0.1 (default: a free one)"
     )
     parser.add_argument(
         "--data-dir",
@@ -297,7 +303,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.serve import serve  # noqa: PLC0415
     from kalmap_cli.local import data_dir  # noqa: PLC0415
 
-    return serve(arguments.data_dir or data_dir.default_path())
+    if not 0 <= arguments.port <= _MOST_PORT:
+        raise WrongUsage(f"--port is {arguments.port}; it must be from 1 to {_MOST_PORT}.")
+    return serve(arguments.data_dir or data_dir.default_path(), arguments.port)
 
 
 def _add_simulate(commands: Any) -> None:

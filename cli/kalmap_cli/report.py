@@ -80,7 +80,10 @@ def _remedy(summary: Mapping[str, Any], options: str) -> str:
     reasons = (summary.get("readings") or {}).get("failed") or {}
     changed = Reason.PROFILE_CHANGED.label
     # A retry takes the profile and options of its batch: it would find the same states.
-    adopt = "`kalmap run FILE --adopt-profile` goes on from the states of the profile before"
+    adopt = (
+        f"`kalmap run FILE --profile P --adopt-profile{options}` goes on from the states of the "
+        f"profile before"
+    )
     if set(reasons) == {changed}:
         return adopt
     again = f"`kalmap retry {summary['batch_id'][:ID_SHOWN]}{options}` runs them again"

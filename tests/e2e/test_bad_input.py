@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +128,29 @@ def test_a_batch_that_is_mostly_unusable_fails_with_its_reason_and_changes_no_st
     raised = shared.run("mostly-bad.jsonl", *typed, "--out", "raised", cwd=tmp_path)
     assert raised.code == 0, raised.err
     assert kalmap(*asked_for, cwd=tmp_path, **shared.variables).code == 0
+
+
+def test_a_batch_of_which_nothing_could_be_read_fails_and_names_the_users_own_file(
+    shared, tmp_path
+):
+    (tmp_path / "my data").mkdir()
+    file = Path("my data") / "local.csv"
+    rows = ["user_id,timestamp,value", *(f"u,2026-03-0{n} 07:12:00,81" for n in range(1, 6))]
+    (tmp_path / file).write_text("\n".join(rows))
+    outcome = shared.run(file, "--out", "out", cwd=tmp_path)
+    assert outcome.code == 1
+    assert "Nothing could be read" in outcome.err
+    assert f"{file}, line 2: " in outcome.err
+    assert "uploads/" not in outcome.err + outcome.out
+    unreadable = lines(tmp_path / "out" / "unreadable.jsonl")
+    shown = [f"{file} line {line['line']}: {line['detail']}" for line in unreadable[:3]]
+    assert [line.strip() for line in outcome.out.splitlines() if str(file) in line] == shown
+    # A later command knows it, too.
+    batch = json.loads((tmp_path / "out" / "summary.json").read_text())["batch_id"]
+    again = shared.kalmap("results", batch, "--out", "again", cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert lines(tmp_path / "again" / "unreadable.jsonl") == unreadable
+    assert f"{file}, line 2: " in shared.kalmap("status", batch, cwd=tmp_path).out
 
 
 def test_a_stack_that_is_not_there_or_is_no_kalmap_is_wrong_usage(shared, tmp_path):

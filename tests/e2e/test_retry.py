@@ -6,6 +6,7 @@ import re
 import msgspec
 
 from kalmap.profile import builtin_profile
+from tests.e2e.commands import kalmap
 from tests.e2e.test_events import Stack, lines
 
 
@@ -79,7 +80,8 @@ def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_s
     assert "kalmap retry" not in refused.out + refused.err
     [command] = re.findall(r"`kalmap (run FILE [^`]*)`", refused.out)
     [option] = re.findall(r"run with `([^`]*)`", refused.err)
-    assert command.split()[2:] == [option]
-    adopted = shared.kalmap(*again, option, cwd=tmp_path)
+    typed = command.replace("FILE", "versions.jsonl").replace(" P ", " p.json ").split()
+    assert option in typed
+    adopted = kalmap(*typed, cwd=tmp_path, **shared.variables)
     assert adopted.code == 0, adopted.err
     assert re.search(r"^failed +0$", adopted.out, re.MULTILINE)

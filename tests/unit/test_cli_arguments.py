@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import socket
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,6 +209,14 @@ def test_what_starts_a_batch_on_aws_can_be_given_here_field_by_field():
 
 def test_options_that_are_left_out_are_left_to_the_cloud():
     assert batch_options(parser().parse_args(["run", "f"])) == {"profile": "body-weight"}
+
+
+def test_a_port_that_cannot_be_used_is_named(capsys):
+    assert "--port is 70000" in refused(capsys, "serve", "--port", "70000")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--data-dir", "d", "--port", str(port)]) == 2
+    assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
 
 
 def test_states_and_status_without_any_run_say_so_and_create_nothing(capsys):

@@ -10,7 +10,7 @@ import pytest
 
 from kalmap_cli.exits import WrongUsage
 from kalmap_cli.local.access import forget, new_secret
-from kalmap_cli.local.guests import invite, join, without_guests
+from kalmap_cli.local.guests import ending, invite, join, wait_for_guests
 
 
 @contextmanager
@@ -50,14 +50,20 @@ def test_nobody_joins_what_was_not_opened_or_has_ended(tmp_path):
 
 def test_a_cloud_may_not_end_under_guests_and_takes_none_while_it_ends(open_to_guests):
     directory, _ = open_to_guests
-    with join(directory), join(directory):
-        assert without_guests(directory) is None
-    ending = without_guests(directory)
-    assert ending is not None
-    assert join(directory) is None
-    os.close(ending)
-    with join(directory):
-        assert without_guests(directory) is None
+    with join(directory), join(directory), ending(directory) as has_guests:
+        assert has_guests
+    with ending(directory) as has_guests:
+        assert not has_guests
+        assert join(directory) is None
+    with join(directory), ending(directory) as has_guests:
+        assert has_guests
+
+
+def test_where_nobody_was_invited_nothing_is_written_and_nobody_waited_for(tmp_path):
+    with ending(tmp_path) as has_guests:
+        assert not has_guests
+    wait_for_guests(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")

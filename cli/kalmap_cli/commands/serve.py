@@ -55,21 +55,25 @@ States and batches stay in {directory}.
 Ctrl-C ends it."""
 
 
-def serve(data_dir: Path) -> int:
+def serve(data_dir: Path, port: int = 0) -> int:
     """Run the local cloud of a data directory until Ctrl-C.
+
+    Args:
+        data_dir: of the local cloud.
+        port: where it listens on 127.0.0.1; 0 for a free one.
 
     Returns:
         The exit code.
 
     Raises:
-        WrongUsage: The data directory cannot be used.
+        WrongUsage: The data directory, or the port, cannot be used.
         RunFailed: The local cloud did not start, or ended by itself.
     """
     with ExitStack() as stack:
         with Screen() as screen:
             screen.note("Starting the local cloud")
             data = stack.enter_context(DataDirectory(data_dir))
-            cloud = stack.enter_context(LocalCloud(data, idle=_IDLE))
+            cloud = stack.enter_context(LocalCloud(data, idle=_IDLE, port=port))
             screen.note("Deploying the stack")
             prepare(cloud, local_parameters())
             _warm_up(cloud)

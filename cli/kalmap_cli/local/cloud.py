@@ -18,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kalmap_cli.exits import Damaged, RunFailed, as_sentence
+from kalmap_cli.exits import Damaged, RunFailed, WrongUsage, as_sentence
 from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
-from kalmap_cli.local.guests import without_guests
+from kalmap_cli.local.guests import ending
 
 PROGRAM = Path(__file__).with_name("cloud_process.py")
 _START_PATIENCE = 60.0
@@ -54,14 +54,17 @@ class LocalCloud:
         data: the directory, locked by this process.
         idle: seconds that a Lambda worker may idle before it is ended. A batch needs each
             function once; whoever calls the same ones again and again wants them warm.
+        port: where it listens on 127.0.0.1; 0 for a free one.
 
     Raises:
+        WrongUsage: on entering: the port cannot be used.
         RunFailed: on entering: it did not start. The sentence names its log.
     """
 
-    def __init__(self, data: DataDirectory, *, idle: float = 1.0) -> None:
+    def __init__(self, data: DataDirectory, *, idle: float = 1.0, port: int = 0) -> None:
         self._data = data
         self._idle = idle
+        self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._clients: Clients | None = None
@@ -104,21 +107,18 @@ class LocalCloud:
             self._end()
             return
         # No guest comes to a directory that is gone, and what lies in its place is not ours.
-        reachable = self.running and not self._data.replaced
-        guests_out = without_guests(self._data.path) if reachable else None
+        here = contextlib.nullcontext(False) if self._data.replaced else ending(self._data.path)
         try:
-            if reachable and guests_out is None:
-                self._leave()
-            else:
-                self.stop()
+            with here as has_guests:
+                if has_guests and self.running:
+                    self._leave()
+                else:
+                    self.stop()
         except RunFailed as failure:
             if not isinstance(error, RunFailed):
                 raise
             # Both count: what the command failed at, and that its states are not saved.
             raise RunFailed(f"{as_sentence(error)} {failure}") from error
-        finally:
-            if guests_out is not None:
-                os.close(guests_out)
 
     def clients(self, service: str) -> Any:
         """A boto3 client of the local cloud."""
@@ -129,7 +129,13 @@ class LocalCloud:
     def _start(self) -> None:
         # Bound here and handed down: between choice and use nobody can take the port.
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
-            listening.bind(("127.0.0.1", 0))
+            try:
+                listening.bind(("127.0.0.1", self._port))
+            except OSError as error:
+                raise WrongUsage(
+                    f"Port {self._port} of 127.0.0.1 cannot be used: {error.strerror or error}. "
+                    f"Name another with --port, or leave it out for a free one."
+                ) from error
             listening.listen(128)
             port = listening.getsockname()[1]
             self.endpoint = f"http://127.0.0.1:{port}"

@@ -63,8 +63,7 @@ def _watch(parent: _Parent, save: Callable[[], object]) -> None:
             parent.wait()
             save()
     _orphaned.set()
-    with contextlib.suppress(OSError):
-        wait_for_guests(Path(".."))
+    wait_for_guests(Path(".."))
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     _end_with_workers()

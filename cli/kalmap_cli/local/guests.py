@@ -10,6 +10,8 @@ leaves it behind, and it ends with the last of them.
 import fcntl
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,6 +56,7 @@ class Guest:
 
 def invite(directory: Path, endpoint: str) -> None:
     """Let guests come to the local cloud of a data directory."""
+    os.close(os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     write_private(directory / ENDPOINT, f"{endpoint}\n")
 
 
@@ -66,52 +69,58 @@ def join(directory: Path) -> Guest | None:
     if not (directory / ENDPOINT).exists():
         return None
     try:
-        lock = _locked(directory, fcntl.LOCK_SH)
+        lock = _opened(directory)
     except PermissionError:
         raise WrongUsage(
             f"The local cloud that runs on {directory} is another user's, and answers that user "
             f"only. Name a directory of your own with --data-dir."
         ) from None
-    if lock is None:
+    except OSError:
         return None
-    # What stands there may have been left by a local cloud that was killed.
     try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         endpoint = (directory / ENDPOINT).read_text().strip()
-    except FileNotFoundError:
-        endpoint = ""
-    secret = secret_of(directory)
-    if not endpoint or not secret or not _listens(endpoint):
+        secret = secret_of(directory)
+        # What stands there may have been left by a local cloud that was killed.
+        if endpoint and secret and _listens(endpoint):
+            return Guest(endpoint, secret, lock)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
         os.close(lock)
-        return None
-    return Guest(endpoint, secret, lock)
+        raise
+    os.close(lock)
+    return None
 
 
-def without_guests(directory: Path) -> int | None:
-    """Lock guests out of a data directory; gives the lock's descriptor.
-
-    Returns:
-        None where there are guests.
-    """
-    return _locked(directory, fcntl.LOCK_EX)
+@contextmanager
+def ending(directory: Path) -> Iterator[bool]:
+    """Around the end of a local cloud: whether it has guests; if not, none can come."""
+    try:
+        lock = _opened(directory)
+    except FileNotFoundError:
+        # Nobody was ever invited.
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            guests = False
+        except BlockingIOError:
+            guests = True
+        yield guests
+    finally:
+        os.close(lock)
 
 
 def wait_for_guests(directory: Path) -> None:
     """Return when there is no guest left; from then on none can come."""
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        fcntl.flock(_opened(directory), fcntl.LOCK_EX)
 
 
-def _locked(directory: Path, how: int) -> int | None:
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
+def _opened(directory: Path) -> int:
+    return os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC)
 
 
 def _listens(endpoint: str) -> bool:
