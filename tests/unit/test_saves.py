@@ -194,6 +194,13 @@ def test_damage_of_a_log_that_is_needed_is_named(cloud, damage):
         saves.newest(cloud)
 
 
+def test_damage_within_the_last_log_is_no_torn_end(cloud):
+    path = change_log.path_of(cloud, 3)
+    flip(path)
+    with pytest.raises(Damaged, match=rf"{path} is damaged: its line \d+ is not what was written"):
+        saves.newest(cloud)
+
+
 def test_both_saves_damaged_are_refused_without_a_way_on_that_would_lose_states(cloud):
     for path in cloud.rglob("services.tsv"):
         cut(path)
