@@ -1,6 +1,12 @@
 """What the local cloud forgets, and what it keeps."""
 
-from kalmap_cli.local.upkeep import EXECUTIONS, INVOCATIONS, forget_executions, forget_logs
+from kalmap_cli.local.upkeep import (
+    EXECUTIONS,
+    INVOCATIONS,
+    forget_executions,
+    forget_logs,
+    keep_newest,
+)
 
 ARN = "arn:aws:states:us-east-1:000000000000:execution:m:{}"
 
@@ -36,3 +42,9 @@ def test_of_old_executions_the_maps_children_and_the_steps_are_forgotten():
     for n in range(EXECUTIONS + 3):
         kept = [event["id"] for event in executions[n]["events"]]
         assert kept == ([1, 8] if n in old else list(range(1, 9)))
+
+
+def test_of_a_list_in_order_of_time_the_newest_are_kept():
+    lists = [[], [1, 2], [1, 2, 3, 4, 5]]
+    keep_newest(3, lists)
+    assert lists == [[], [1, 2], [3, 4, 5]]

@@ -8,16 +8,19 @@ import asyncio
 import operator
 import threading
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from ministack.core import lambda_runtime
-from ministack.services import cloudwatch_logs, lambda_svc, stepfunctions
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
 #: Newest invocations of a function whose logs are kept, and newest executions of which every step
 #: is known. Of older ones there are input, output, times and status.
 INVOCATIONS = 200
 EXECUTIONS = 20
+#: Newest values of a metric, and newest events, that are kept.
+POINTS = 1000
+EVENTS = 100
 
 _TIDY_EVERY = 5.0
 #: Until a waiting call looks again by itself, since a worker that died is released by nobody.
@@ -71,6 +74,9 @@ async def tidy() -> None:
         await asyncio.sleep(_TIDY_EVERY)
         forget_logs(cloudwatch_logs._log_groups._data)  # noqa: SLF001
         forget_executions(stepfunctions._executions._data, stepfunctions._map_runs._data)  # noqa: SLF001
+        # Alarms look at the newest; nothing ever looks at the events.
+        keep_newest(POINTS, cloudwatch._metrics._data.values())  # noqa: SLF001
+        keep_newest(EVENTS, eventbridge._events_log._data.values())  # noqa: SLF001
 
 
 def _end_idle_workers(most: float, idle_since: dict[int, float]) -> None:
@@ -86,6 +92,12 @@ def _end_idle_workers(most: float, idle_since: dict[int, float]) -> None:
                     idle_since.pop(id(worker))
                     ended.append(worker)
     lambda_runtime.kill_workers(ended)
+
+
+def keep_newest(most: int, lists: Iterable[list[Any]]) -> None:
+    """Shorten lists, each in order of time, to their newest entries."""
+    for entries in tuple(lists):
+        del entries[:-most]
 
 
 def forget_logs(groups: Mapping[Any, Any]) -> None:
