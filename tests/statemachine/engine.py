@@ -8,6 +8,7 @@ and DynamoDB is the local cloud's, since moto's cannot parse PartiQL's INSERT wi
 import importlib
 import itertools
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,12 +21,18 @@ import pytest
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.exceptions import JsonRESTError
+from moto.stepfunctions.parser.asl.utils import boto_client
 
 from kalmap_cli.local.deploy import read_template
 from tests.local_dynamodb import endpoint
 from tests.tables import DEFINITION_TEXT, TEMPLATE, create_tables
 
-_ENGINE = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
+_ENGINE = {
+    "stepfunctions": {"execute_state_machine": True},
+    "lambda": {"use_docker": False},
+    # The tests' own keys stay, which the table's process knows.
+    "core": {"mock_credentials": False},
+}
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 _numbers = itertools.count(1)
 _ROLE = "arn:aws:iam::123456789012:role/kalmap"
@@ -215,6 +222,15 @@ def _forget_clients() -> None:
 @contextmanager
 def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engine]:
     """An engine inside moto."""
+    # Nor does it know those that moto's interpreter makes up.
+    keys = {
+        name.lower(): os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    }
+
+    def client(**settings: Any) -> Any:
+        return boto3.client(**settings | keys)
+
+    monkeypatch.setattr(boto_client, "boto3", SimpleNamespace(client=client))
     with mock_aws(config=_ENGINE):
         engine = Engine(monkeypatch, **settings)
 

@@ -7,6 +7,7 @@ leave for other origins to read it.
 """
 
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -202,6 +203,7 @@ async def _refuse(send: Send, form: str, refused: Refused) -> None:
                 (b"content-type", b"application/xml" if form else b"application/json"),
                 (b"content-length", str(len(content)).encode()),
                 (b"x-amzn-errortype", code.encode()),
+                (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
                 (b"connection", b"close"),
             ],
         }
