@@ -135,6 +135,17 @@ def test_the_api_has_one_stage_and_a_limit_of_requests_holds_for_it():
     assert every["ThrottlingRateLimit"] == {"Ref": "ApiRequestsPerSecond"}
 
 
+def test_every_method_of_the_api_as_it_is_deployed_asks_for_a_signature():
+    template = transformed.transformed()
+    [api] = transformed.of_type(template, "AWS::ApiGateway::RestApi").values()
+    assert api["BinaryMediaTypes"] == ["*/*"]
+    [scheme] = api["Body"]["components"]["securitySchemes"].values()
+    assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+    methods = [method for path in api["Body"]["paths"].values() for method in path.values()]
+    assert methods
+    assert all(method["security"] == [{"AWS_IAM": []}] for method in methods)
+
+
 def test_the_api_asks_who_calls_and_how_often():
     api = RESOURCES["Api"]["Properties"]
     assert api["Auth"] == {"DefaultAuthorizer": "AWS_IAM", "InvokeRole": "NONE"}
