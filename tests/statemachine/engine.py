@@ -83,8 +83,12 @@ class Engine:
         """Called before a handler."""
         self.fault_after: Fault | None = None
         """Called after a handler has done its work, before anybody learns of it."""
+        self.deploy(self._definition())
+
+    def deploy(self, definition: str) -> None:
+        """Run this definition from now on."""
         self.machine = self.states.create_state_machine(
-            name="filter-batch", definition=self._definition(), roleArn=_ROLE
+            name=f"filter-batch-{next(_numbers)}", definition=definition, roleArn=_ROLE
         )["stateMachineArn"]
         _forget_clients()
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
 from kalmap.store.batches import BatchRecords
 from tests.statemachine.batches import (
     assert_accounts_for_all,
@@ -131,7 +132,7 @@ def test_users_in_conflict_in_every_round_are_reported_and_not_changed(engine, n
     record = engine.record(ended["output"]["batch_id"])
     summary = engine.summary(record)
     results = engine.results(record)
-    assert summary["database"]["rounds"] == 5
+    assert summary["database"]["rounds"] == MAX_CONFLICT_ROUNDS
     assert_accounts_for_all(summary, results, 32)
     assert counts(results) == {("accepted", None): 28, ("failed", "conflict"): 4}
     assert {r["user_id"] for r in results if r["status"] == "failed"} == {"user-1"}

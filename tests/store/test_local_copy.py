@@ -54,8 +54,10 @@ def put_shard(objects, shard):
 
 
 def test_a_thousand_shards_are_merged_in_order_with_few_open_files(
-    objects, few_descriptors, tmp_path
+    objects, few_descriptors, tmp_path, monkeypatch
 ):
+    # A shard's file has usually more than is read at a time.
+    monkeypatch.setattr("kalmap.store.objects._PART_BYTES", 256)
     at_once(lambda shard: put_shard(objects, shard), range(SHARDS))
     objects.put(f"{BATCH}/summary.json", json.dumps({"batch_id": BATCH}).encode())
     found = fetch(objects, BATCH, tmp_path / "out")

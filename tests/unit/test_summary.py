@@ -218,7 +218,10 @@ def test_hints_say_what_to_look_at():
             {"Error": "KeyError", "Cause": '{"errorType": "KeyError", "errorMessage": "x"}'},
             ("KeyError", "A step failed with KeyError: x."),
         ),
-        ({"Error": "States.Timeout"}, ("States.Timeout", "States.Timeout.")),
+        (
+            {"Error": "States.Timeout"},
+            ("States.Timeout", "A step failed with States.Timeout, and nothing more is known."),
+        ),
     ],
 )
 def test_the_sentence_of_an_error_is_its_own_where_it_is_ours(error, expected):

@@ -17,7 +17,7 @@ WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 #: Objects that one batch may read: PlanBatch looks at the beginning of each.
 MAX_OBJECTS = 10_000
 #: Rounds of reloading users whose state another batch changed meanwhile.
-MAX_CONFLICT_ROUNDS = 5
+MAX_CONFLICT_ROUNDS = 8
 _BATCH_ID = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _INPUT_HELP = (

@@ -70,8 +70,8 @@ def collect_writes(folder: Folder, round_: int) -> Collected:
         reason = failed_commit(totals, folder.batch().limits)
         return Collected(0, round_, "", reason is not None, reason or "", 0)
     items = folder.save_shards(round_ + 1, again)
-    # Eight batches at once, each some seconds between load and write, all get through in the
-    # rounds there are: see docs/decisions.
+    # Thirty batches at once, each fifteen seconds between load and write, get through in the rounds
+    # there are: see docs/decisions.
     wait = random.randint(1, 8 * 2**round_)  # noqa: S311 - spreads load, guards nothing
     return Collected(conflicts, round_ + 1, items, False, "", wait)
 

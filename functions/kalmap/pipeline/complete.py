@@ -91,7 +91,8 @@ def sentence_of(error: Mapping[str, Any]) -> tuple[str, str]:
     except msgspec.DecodeError:
         failure = None
     if not isinstance(failure, dict):
-        return name, cause or f"{name}."
+        # A time limit of Step Functions comes without a cause.
+        return name, cause or f"A step failed with {name}, and nothing more is known."
     message = str(failure.get("errorMessage") or cause)
     kind = str(failure.get("errorType") or name)
     if kind == "Runtime.HandlerError":  # the local cloud's name for whatever was raised

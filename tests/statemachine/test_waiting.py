@@ -1,0 +1,60 @@
+"""What passes is waited for: throttled Lambdas; what has no cause is told all the same."""
+
+import time
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from tests.statemachine.batches import always, batch, readings
+from tests.statemachine.engine import Throttled
+
+
+@pytest.fixture
+def hurried(engine, monkeypatch):
+    """Retries are not waited for."""
+    monkeypatch.setattr(
+        "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",
+        SimpleNamespace(sleep=lambda seconds: None),
+    )
+    return engine
+
+
+def test_a_lambda_that_is_throttled_twenty_times_is_still_waited_for(hurried):
+    seen = Counter()
+
+    def fault(called, event, number):
+        seen[called] += 1
+        if called in {"PlanFunction", "WriteFunction"} and seen[called] <= 20:
+            raise Throttled
+
+    hurried.fault = fault
+    ended = hurried.run(batch(hurried.put("in/a.jsonl", readings())))
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    assert len(hurried.stored()) == 8
+
+
+def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(hurried):
+    definition = hurried._definition()
+    load = definition.index('"LoadShard": {')
+    hurried.deploy(
+        definition[:load]
+        + definition[load:].replace('"TimeoutSeconds": 330', '"TimeoutSeconds": 1', 1)
+    )
+
+    def fault(called, event, number):
+        if called == "LoadFunction":
+            time.sleep(1.5)
+
+    hurried.fault = fault
+    ended = hurried.run(batch(hurried.put("in/a.jsonl", readings(users=1, days=2))))
+    assert ended["error"] == "BatchFailed"
+    assert "1 of 1 shards failed" in ended["cause"]
+    assert "States.Timeout" in ended["cause"]
+
+
+def test_a_failure_that_cannot_be_recorded_ends_with_the_first_error_all_the_same(hurried):
+    hurried.fault = always("RecordFailureFunction")
+    ended = hurried.run(batch({"bucket": "work", "key": "nothing"}))
+    assert ended["error"] == "BatchFailed"
+    assert "There is no object s3://work/nothing." in ended["cause"]
