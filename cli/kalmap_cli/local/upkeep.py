@@ -14,9 +14,9 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
-#: Newest invocations of a function whose logs are kept, and newest executions of which every step
-#: is known. Of older ones there are input, output, times and status.
-INVOCATIONS = 200
+#: Newest invocations whose logs are kept in each log group, and newest executions of which every
+#: step is known. Of older ones there are input, output, times and status.
+INVOCATIONS = 1000
 EXECUTIONS = 20
 #: Newest values of a metric, and newest events, that are kept.
 POINTS = 1000
