@@ -273,16 +273,17 @@ def _sentence(execution: Mapping[str, Any]) -> str:
     return f"The execution ended as {execution['status']}{f' ({error})' if error else ''}."
 
 
-def stop(clients: Clients, execution: str) -> bool:
-    """Stop an execution; one that has ended, or never started, is left as it is.
+def stop(clients: Clients, execution: str) -> bool | None:
+    """Stop an execution; one that has ended is left as it is.
 
     Returns:
-        Whether it had begun to write states.
+        Whether it had begun to write states; None where it was never started.
     """
     steps = clients("stepfunctions")
-    with contextlib.suppress(steps.exceptions.ExecutionDoesNotExist):
+    try:
         steps.stop_execution(
             executionArn=execution, error="Interrupted", cause="kalmap run was interrupted."
         )
-        return any(entry.state == _WRITING_STATE for entry, _ in _entered(steps, execution, 0))
-    return False
+    except steps.exceptions.ExecutionDoesNotExist:
+        return None
+    return any(entry.state == _WRITING_STATE for entry, _ in _entered(steps, execution, 0))

@@ -82,6 +82,8 @@ def _stop(place: Target, execution: str) -> str:
     """Stop a batch; says what is true of it then."""
     try:
         wrote = drive.stop(place.clients, execution)
+        if wrote is None:
+            return NOT_STARTED
         ended = drive.ended(place.clients, execution)
         record = _record(place, ended.batch_id)
     except (BotoCoreError, ClientError):

@@ -56,6 +56,21 @@ def check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path] = ()) -> N
         options[identity] = option
 
 
+def check_outside(path: Path | None, data_dir: Path | None) -> None:
+    """Refuse an output inside the data directory, whose files are the local cloud's.
+
+    Raises:
+        WrongUsage: It lies there, by whatever name.
+    """
+    if path is None or data_dir is None or path == STDOUT:
+        return
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(data_dir)):
+        raise WrongUsage(
+            f"{path} lies in the data directory {data_dir}, whose files are kalmap's own. Name "
+            f"another place with --out."
+        )
+
+
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
     """A file to write a path's content into; it appears under its name at the end, whole.

@@ -33,11 +33,13 @@ def report(followed: Followed) -> int:
     """
     ended, fetched, place = followed
     if fetched is not None:
-        print_fetched(fetched, place.options)
+        # What a batch has left is gone where that from before --fresh came back.
+        can_retry = place.set_aside is None or ended.succeeded
+        print_fetched(fetched, place.options if can_retry else None)
     if ended.succeeded and ended.ran_before:
         _say("This very batch had run before, and was not run again: these are its results.")
-    elif fetched is not None and _all_known(fetched.content):
-        _say("Every reading had been counted by earlier batches: no state has changed.")
+    elif fetched is not None and (known := _all_known(fetched.content)):
+        _say(known)
     if followed.kept and ended.succeeded:
         _say(followed.kept)
     sys.stdout.flush()
@@ -46,12 +48,12 @@ def report(followed: Followed) -> int:
     return DONE
 
 
-def print_fetched(fetched: Fetched, options: str) -> None:
+def print_fetched(fetched: Fetched, options: str | None) -> None:
     """Print a batch's summary and where its files are.
 
     Args:
         fetched: what was written.
-        options: of the place where it ran.
+        options: of the place where it ran; None where its failed readings cannot be run again.
     """
     print_summary(fetched.content)
     lines = fetched.unreadable_lines
@@ -65,7 +67,8 @@ def print_fetched(fetched: Fetched, options: str) -> None:
     if fetched.revisions:
         _row(f"revised     {fetched.revisions}: earlier readings judged anew")
     if fetched.failed:
-        _row(f"failed      {fetched.failed}; {_remedy(fetched.content, options)}")
+        remedy = "" if options is None else f"; {_remedy(fetched.content, options)}"
+        _row(f"failed      {fetched.failed}{remedy}")
     if fetched.content.get("status") == "rehearsed":
         _say("This was a rehearsal: no state was written.")
 
@@ -90,9 +93,15 @@ def _remedy(summary: Mapping[str, Any], options: str) -> str:
     return f"{again}; {adopt}" if changed in reasons else again
 
 
-def _all_known(summary: Mapping[str, Any]) -> bool:
+def _all_known(summary: Mapping[str, Any]) -> str:
+    """A sentence where nothing in a batch was new; else empty."""
     readings = summary.get("readings") or {}
-    return bool(readings.get("received")) and readings.get("duplicate") == readings["received"]
+    received, duplicate = readings.get("received") or 0, readings.get("duplicate") or 0
+    late = (readings.get("rejected") or {}).get(Reason.TOO_LATE.label, 0)
+    if not duplicate or duplicate + late < received:
+        return ""
+    also = f", or came too late ({late:,})" if late else ""
+    return f"Every reading had been counted by earlier batches{also}: no state has changed."
 
 
 def _row(text: str) -> None:

@@ -26,6 +26,7 @@ from kalmap_cli.screen import ID_SHOWN
 DEFAULT = Path("kalmap-out")
 LATEST = "latest"
 
+_APART = ".kalmap-fetching-"
 _SUMMARY = "summary.json"
 _NAMES = ("results.jsonl", "unreadable.jsonl", "failed.jsonl", "revisions.jsonl")
 #: Earlier versions wrote this one.
@@ -104,6 +105,9 @@ def fetch(objects: Objects, prefix: str, out: Path | None) -> Fetched | None:
     try:
         with _made(folder):
             check_folder(folder, batch_id)
+            # Left by a fetch that was killed; whoever is at it holds the lock.
+            for left in folder.glob(f"{_APART}*/"):
+                shutil.rmtree(left, ignore_errors=True)
             lines = _write(objects, prefix, content, folder)
         if out is None:
             _link_latest(folder)
@@ -144,7 +148,7 @@ def _made(folder: Path) -> Iterator[None]:
 
 def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path) -> dict[str, int]:
     """Write all files apart, then give them their names; how many lines each has."""
-    apart = folder / f".kalmap-{uuid.uuid4().hex}"
+    apart = folder / f"{_APART}{uuid.uuid4().hex}"
     apart.mkdir()
     try:
         (apart / "copy").mkdir()

@@ -3,6 +3,9 @@
 import json
 import os
 
+from kalmap_cli.drive import find_stack, new_execution, stop
+from kalmap_cli.drive import start as start_batch
+from kalmap_cli.local.deploy import STACK
 from tests.e2e.commands import start
 from tests.e2e.test_events import lines
 
@@ -49,3 +52,11 @@ def test_a_file_that_is_run_again_never_takes_the_place_of_its_results(shared, t
         assert {path.name: path.read_text() for path in (tmp_path / out).iterdir()} == before
     other = shared.kalmap("results", "nothing-begins-so", cwd=tmp_path)
     assert other.code == 2
+
+
+def test_an_execution_that_was_never_started_is_told_from_one_that_was_stopped(shared):
+    stack = find_stack(shared.cloud.clients, STACK)
+    assert stop(shared.cloud.clients, new_execution(stack)) is None
+    execution = new_execution(stack)
+    start_batch(shared.cloud.clients, stack, {"source": {"records": []}}, execution)
+    assert stop(shared.cloud.clients, execution) is False

@@ -290,3 +290,13 @@ def test_the_version_is_that_of_the_project(capsys):
     assert main(["--version"]) == 0
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert capsys.readouterr().out == f"kalmap {project['version']}\n"
+
+
+def test_an_output_inside_the_data_directory_is_refused(capsys, good, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "kalmap.json").write_text("{}")
+    (tmp_path / "link").symlink_to("d")
+    for out in ("d", "d/x", "link/x"):
+        for command in (("run", good), ("retry", "3f9a"), ("results", "3f9a"), ("states",)):
+            said = refused(capsys, *command, "--data-dir", "d", "--out", out)
+            assert "lies in the data directory d" in said

@@ -55,6 +55,9 @@ def test_the_results_of_the_same_batch_are_replaced_with_none_of_the_old_left(ob
     out = tmp_path / "out"
     fetch(objects, FIRST, out)
     check_folder(out, FIRST)
+    # A fetch that was killed has left this.
+    (out / ".kalmap-fetching-1").mkdir()
+    (out / ".kalmap-fetching-1" / "results.jsonl").touch()
     objects.put(f"{FIRST}/round-0/results/000000.jsonl", b'{"index":0,"batch":"again"}\n')
     objects.put(f"{FIRST}/failed/0-000000.jsonl", b"")
     fetched = fetch(objects, FIRST, out)

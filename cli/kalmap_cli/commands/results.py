@@ -6,6 +6,7 @@ from pathlib import Path
 from kalmap.store.objects import Objects
 from kalmap_cli.commands.status import find_batch
 from kalmap_cli.exits import DONE, RunFailed, WrongUsage
+from kalmap_cli.outputs import check_outside
 from kalmap_cli.report import print_fetched
 from kalmap_cli.results_folder import check_folder, fetch
 from kalmap_cli.screen import ID_SHOWN
@@ -22,6 +23,7 @@ def results(batch: str, out: Path | None, data_dir: Path | None, stack: str | No
         WrongUsage: There is no such batch, it still runs, or the directory cannot be used.
         RunFailed: The batch has left no results, or they could not be written.
     """
+    check_outside(out, data_dir)
     with target(None, data_dir, stack) as place:
         found = find_batch(place, batch)
         batch_id, status = str(found["batch_id"]), found["status"]

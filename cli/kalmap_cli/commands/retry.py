@@ -8,6 +8,7 @@ from kalmap_cli.batch_options import moment_options
 from kalmap_cli.commands.status import find_batch
 from kalmap_cli.exits import DONE, HowFar
 from kalmap_cli.follow import NOT_STARTED, follow
+from kalmap_cli.outputs import check_outside
 from kalmap_cli.report import report
 from kalmap_cli.results_folder import check_folder
 from kalmap_cli.screen import ID_SHOWN, Screen
@@ -30,6 +31,7 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
         RunFailed: It failed once more.
     """
     options, out = moment_options(arguments), arguments.out
+    check_outside(out, data_dir)
     check_folder(out)
     with (
         HowFar(NOT_STARTED) as how_far,

@@ -9,6 +9,7 @@ from kalmap_cli.batch_options import batch_options
 from kalmap_cli.exits import HowFar
 from kalmap_cli.follow import NOT_STARTED, follow
 from kalmap_cli.inputs import check_input
+from kalmap_cli.outputs import check_outside
 from kalmap_cli.report import report
 from kalmap_cli.results_folder import check_folder
 from kalmap_cli.screen import Screen
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
     for file in files:
         check_input(file)
     options = batch_options(arguments)
+    check_outside(out, data_dir)
     check_folder(out)
     with (
         HowFar(NOT_STARTED) as how_far,

@@ -13,7 +13,7 @@ from kalmap.store.item import StoredItem, stored_item
 from kalmap.store.states import StateStore
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
-from kalmap_cli.outputs import check_outputs, is_special, written
+from kalmap_cli.outputs import check_outputs, check_outside, is_special, written
 from kalmap_cli.target import Target, target
 
 
@@ -24,6 +24,7 @@ def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path
         WrongUsage: The output file cannot be written, or the user has no state.
         RunFailed: It could not be written to its end.
     """
+    check_outside(out, data_dir)
     check_outputs({"--out": out})
     with target(None, data_dir, stack) as place:
         found = sorted(
