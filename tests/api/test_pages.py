@@ -74,7 +74,7 @@ def test_a_cursor_is_good_for_its_own_list_only(api, prefix):
 
 
 def test_a_forged_cursor_is_refused_at_once_however_far_it_points(api, prefix):
-    for shard in (-(2**62), -1, SHARDS, 2**62):
+    for shard in (-1000, -1, SHARDS, 2**62):
         began = time.monotonic()
         told = results(api, cursor=_cursor(_Place(shard, 0), prefix))
         assert (told.status, told.body["field"]) == (400, "cursor"), json.dumps(told.body)
