@@ -83,7 +83,7 @@ class TestLocksNobodyOut:
 @pytest.mark.parametrize("value", [b"1", b"[]", b"{}", b'[[["a"]]]', b'""'])
 def test_many_small_values_are_refused_before_they_are_made(api, route, value):
     # As many as Lambda lets through, each of which would take 50 bytes of memory and more.
-    many = b",".join([value] * (4_400_000 // (len(value) + 1)))
+    many = b",".join([value] * (4_300_000 // (len(value) + 1)))
     records = (
         b'{"measurements":[%b]}' if route == "/measurements" else b'{"source":{"records":[%b]}}'
     )
@@ -91,6 +91,13 @@ def test_many_small_values_are_refused_before_they_are_made(api, route, value):
     told = api.call("POST", route, raw=records % many)
     assert (told.status, told.body["code"]) == (413, "too_large")
     assert resident_mb() - before < 40
+
+
+def test_a_body_that_swells_beyond_reason_is_refused_where_long_ones_are_taken(api):
+    sent = zipped(of_long_lines(0))
+    told = api.call("POST", "/batches", raw=sent, Content_Encoding="gzip")
+    assert (told.status, told.body["code"]) == (413, "too_large")
+    assert "inflates to more than" in told.body["message"]
 
 
 def test_what_is_sent_sensibly_is_not_too_large(api):
