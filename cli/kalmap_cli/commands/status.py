@@ -99,7 +99,7 @@ def _with_fate(place: Target, item: dict[str, Any]) -> dict[str, Any]:
 def _print_batches(batches: list[dict[str, Any]]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not batches:
-        console.print("No batch has been run yet.")
+        console.print("No batch is listed. One of an earlier version is found by its whole id.")
         return
     # At a terminal a reason has lines of its own; elsewhere each batch is one line.
     terminal = sys.stdout.isatty()
