@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.exits import Damaged
+from kalmap_cli.exits import Damaged, WrongUsage
 from kalmap_cli.local import change_log, saves
 from kalmap_cli.local.change_log import ChangeLog
 
@@ -218,8 +218,9 @@ def test_a_save_of_a_newer_format_is_refused(cloud, monkeypatch):
     monkeypatch.setattr(saves, "_FORMAT", 2)
     saves.write(cloud, SECOND, 3)
     monkeypatch.undo()
-    with pytest.raises(Damaged, match="has format 2, and this kalmap reads format 1"):
+    with pytest.raises(WrongUsage, match="has format 2, and this kalmap knows format 1") as refused:
         saves.newest(cloud)
+    assert "mv " not in str(refused.value)
 
 
 def test_a_last_line_torn_anywhere_does_not_count_and_all_before_it_do(tmp_path):

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kalmap_cli.exits import Damaged, RunFailed, WrongUsage, as_sentence
+from kalmap_cli.exits import RunFailed, WrongUsage, as_sentence
 from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
@@ -179,8 +179,8 @@ class LocalCloud:
                 return
             time.sleep(0.05)
         word, why = self._told(1.0)
-        if word == "damaged":
-            raise Damaged(why)
+        if word == "refused":
+            raise WrongUsage(why)
         if word != "unstarted":
             why = (self.log.read_text(errors="replace").strip().splitlines() or [""])[-1]
         raise RunFailed(

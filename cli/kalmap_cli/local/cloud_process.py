@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.exits import Damaged
+from kalmap_cli.exits import WrongUsage
 from kalmap_cli.local.guests import wait_for_guests
 from kalmap_cli.local.saving import Keeper
 
@@ -160,8 +160,8 @@ def main() -> None:
     try:
         keeper = Keeper(Path.cwd())
         keeper.restore()
-    except Damaged as damage:
-        parent.tell("damaged", damage)
+    except WrongUsage as refused:
+        parent.tell("refused", refused)
         sys.exit(1)
     except OSError as error:
         parent.tell("unstarted", error.strerror or error)

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap_cli.exits import Damaged
+from kalmap_cli.exits import Damaged, WrongUsage
 from kalmap_cli.local import change_log
 
 FOLDER = "saves"
@@ -43,6 +43,7 @@ def newest(cloud: Path) -> Save | None:
 
     Raises:
         Damaged: It is not what was saved. The sentence says what is wrong, and how to go on.
+        WrongUsage: A newer kalmap made it.
     """
     there = _numbers(cloud)
     if not there:
@@ -91,7 +92,7 @@ def _prune(cloud: Path) -> None:
     for number in old:
         if number >= 0:
             shutil.rmtree(_folder(cloud, number), ignore_errors=True)
-    with contextlib.suppress(Damaged, OSError):
+    with contextlib.suppress(WrongUsage, OSError):
         needed = _manifest(_folder(cloud, before))["first_log"] if before > 0 else 0
         for number in change_log.numbers(cloud):
             if number < needed:
@@ -161,9 +162,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise Damaged(f"{path} is damaged: its content is not what was saved")
     manifest: dict[str, Any] = json.loads(text)
     if manifest["format"] != _FORMAT:
-        raise Damaged(
-            f"{folder} has format {manifest['format']}, and this kalmap reads format {_FORMAT}: it "
-            f"was saved by a newer one"
+        # Not damaged: going back to the save before would give up what the newer kalmap stored.
+        raise WrongUsage(
+            f"{folder} has format {manifest['format']}, and this kalmap knows format {_FORMAT}. "
+            f"Nothing was changed. Use a newer kalmap, or another directory with --data-dir."
         )
     return manifest
 
@@ -176,7 +178,7 @@ def _sealed(manifest: dict[str, Any]) -> bytes:
 def _way_on(cloud: Path, there: list[int]) -> str:
     """What to do about a newest save that is damaged, or whose log is."""
     damaged = _folder(cloud, there[-1])
-    with contextlib.suppress(Damaged, IndexError):
+    with contextlib.suppress(WrongUsage, IndexError):
         _checked(cloud, there[-2])
         aside = cloud.parent / f"damaged-{damaged.name}"
         return (

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.exits import Damaged
+from kalmap_cli.exits import Damaged, WrongUsage
 from kalmap_cli.local import change_log, saves
 from kalmap_cli.local.change_log import ChangeLog
 from kalmap_cli.local.retention import forget_old
@@ -86,7 +86,7 @@ class Keeper:
                     state = json.loads(saved.pop(service), object_hook=hook)
                     known = persistence._state_format_version(service)  # noqa: SLF001
                     if state["__ministack_format__"] > known:
-                        raise Damaged(
+                        raise WrongUsage(
                             f"{self._last.folder} was saved by a newer kalmap, whose local cloud "
                             f"writes {service} in another format. Nothing was changed. Use the "
                             f"newer kalmap, or another directory with --data-dir."
