@@ -85,7 +85,7 @@ def test_users_left_when_all_tries_have_ended_are_failed_and_the_same_batch_writ
     with slow("BatchExecuteStatement", per_second=0.1, first=50) as table:
         ended, record = run(hurried)
     assert ended["status"] == "FAILED"
-    assert "were not written in time. The state table" in ended["cause"]
+    assert "could not be written in time. The state table" in ended["cause"]
     assert "Start the same batch again: what was written counts once." in ended["cause"]
     assert len(hurried.stored()) == table.done == 50
     hurried.milliseconds = 300_000

@@ -49,7 +49,7 @@ def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(hurrie
     hurried.fault = fault
     ended = hurried.run(batch(hurried.put("in/a.jsonl", readings(users=1, days=2))))
     assert ended["error"] == "BatchFailed"
-    assert "1 of 1 shards failed" in ended["cause"]
+    assert "1 of 1 shard failed" in ended["cause"]
     assert "States.Timeout" in ended["cause"]
 
 
