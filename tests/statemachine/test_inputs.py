@@ -70,14 +70,14 @@ def test_an_s3_event_starts_the_batch_of_its_object(engine):
 def test_a_profile_may_lie_in_s3(engine):
     builtin = ROOT / "functions" / "kalmap" / "profiles" / "body-weight.json"
     profile = json.loads(builtin.read_text()) | {"name": "mine"}
-    engine.s3.put_object(Bucket="work", Key="profiles/mine.json", Body=json.dumps(profile))
+    engine.s3.put_object(Bucket="work", Key="uploads/mine.json", Body=json.dumps(profile))
     ended = engine.run(
         batch(
             {"records": readings(users=2, days=2)},
-            profile={"bucket": "work", "key": "profiles/mine.json"},
+            profile={"bucket": "work", "key": "uploads/mine.json"},
         )
     )
-    assert ended["status"] == "SUCCEEDED"
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
     assert engine.record()["profile"] == "mine"
     # It is kept, so that its states can be read.
     mine = load_profile(profile)
