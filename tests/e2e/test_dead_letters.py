@@ -6,6 +6,7 @@ the queue's policy, by the judgement of the local cloud's own evaluation of poli
 """
 
 import json
+import time
 
 import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
@@ -13,7 +14,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from kalmap_cli.local.access import REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
-from kalmap_cli.local.deploy import deploy
+from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.target import local_parameters
 from tests.e2e.test_events import Stack
 
@@ -79,3 +80,27 @@ def test_failed_batches_are_told_by_their_rule_alone(stack, targets):
     queue = Queue(stack, "FailedBatchesQueue")
     for rule, behind in targets.items():
         assert queue.takes(rule) == (behind[0]["Arn"] == queue.arn)
+
+
+def test_an_event_that_the_function_fails_on_goes_there_too(stack):
+    resources = stack.client("cloudformation").describe_stack_resources(StackName=STACK)
+    [function] = [
+        resource["PhysicalResourceId"]
+        for resource in resources["StackResources"]
+        if resource["LogicalResourceId"] == "ReleaseClaimFunction"
+    ]
+    # Rules invoke it this way; what has no detail it cannot read, at any of three tries.
+    event = {"detail-type": "Step Functions Execution Status Change", "id": "without-detail"}
+    stack.client("lambda").invoke(
+        FunctionName=function, InvocationType="Event", Payload=json.dumps(event)
+    )
+    deadline = time.monotonic() + 60
+    messages = []
+    while not messages:
+        assert time.monotonic() < deadline, "the event is lost"
+        messages = (
+            stack.client("sqs")
+            .receive_message(QueueUrl=stack.outputs["DeadLetterQueue"], WaitTimeSeconds=2)
+            .get("Messages", [])
+        )
+    assert json.loads(messages[0]["Body"])["requestPayload"] == event
