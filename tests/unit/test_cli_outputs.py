@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -54,23 +55,27 @@ def test_a_pipe_gets_the_content_and_stays_a_pipe(tmp_path):
     assert pipe.is_fifo()
 
 
-def test_a_device_gets_the_content_and_stays_a_device(tmp_path):
-    device = tmp_path / "nul"
+def a_device(path, kind):
+    """A device like this one, which a test may lose: as root, the machine's own could be lost."""
     if os.geteuid() == 0:
-        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mknod(path, 0o666 | stat.S_IFCHR, Path(kind).stat().st_rdev)
     else:
-        device.symlink_to("/dev/null")
+        path.symlink_to(kind)
+    return path
+
+
+def test_a_device_gets_the_content_and_stays_a_device(tmp_path):
+    device = a_device(tmp_path / "nul", "/dev/null")
     write(device)
     assert device.is_char_device()
     assert names(tmp_path) == ["nul"]
 
 
 def test_a_full_device_is_a_sentence_and_stays_a_device(tmp_path):
-    link = tmp_path / "full"
-    link.symlink_to("/dev/full")
+    device = a_device(tmp_path / "full", "/dev/full")
     with pytest.raises(RunFailed, match="could not be written: No space left on device"):
-        write(link)
-    assert link.is_char_device()
+        write(device)
+    assert device.is_char_device()
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, OSError(28, "No space left on device")])
@@ -159,7 +164,8 @@ def test_two_outputs_are_two_files_also_where_neither_exists_yet(tmp_path, monke
         assert main([*SIMULATE, "a.jsonl", "--truth", truth]) == WRONG_USAGE
         assert "--out and --truth name the same file" in capsys.readouterr().err
     assert names(tmp_path) == ["link"]
-    assert main([*SIMULATE, "/dev/null", "--truth", "/dev/null"]) == 0
+    device = str(a_device(tmp_path / "nul", "/dev/null"))
+    assert main([*SIMULATE, device, "--truth", device]) == 0
 
 
 def test_an_ending_that_means_another_form_is_refused(tmp_path, monkeypatch, capsys):
