@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,6 +172,28 @@ class FaultyCloud:
         """The deployed name of a function of the template."""
         (found,) = (deployed for deployed in self.functions if name in deployed)
         return found
+
+    @contextmanager
+    def time_limit(self, seconds: int, *names: str) -> Iterator[None]:
+        """Meanwhile the state machine calls versions of functions that have little time.
+
+        Args:
+            seconds: How much.
+            names: Of the functions in the template.
+        """
+        machine = {"stateMachineArn": self.stack.state_machine}
+        before = self.states.describe_state_machine(**machine)["definition"]
+        definition = before
+        for function in map(self.function, names):
+            self.lambdas.update_function_configuration(FunctionName=function, Timeout=seconds)
+            version = self.lambdas.publish_version(FunctionName=function)["FunctionArn"]
+            definition, found = re.subn(rf'[^"]*:{function}:\d+', version, definition)
+            assert found, f"the state machine calls no version of {function}"
+        self.states.update_state_machine(**machine, definition=definition)
+        try:
+            yield
+        finally:
+            self.states.update_state_machine(**machine, definition=before)
 
     # Batches.
 

@@ -134,18 +134,12 @@ def test_a_worker_that_is_lost_is_run_again_and_changes_nothing(name, between, q
 
 
 def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between, quiet):
-    functions = [between.function(name) for name in ("WriteFunction", "FilterFunction")]
-    for function in functions:
-        between.lambdas.update_function_configuration(FunctionName=function, Timeout=3)
     between.inject(
         rule("Write", WRITE, "out of time", first=2),
         rule("Filter", "PutObject", "out of time"),
     )
-    try:
+    with between.time_limit(3, "WriteFunction", "FilterFunction"):
         ran = between.run(batch(between.put(jsonl(SECOND))))
-    finally:
-        for function in functions:
-            between.lambdas.update_function_configuration(FunctionName=function, Timeout=300)
     assert between.met()["out of time"] == 2
     assert_as_quiet(between, ran, quiet)
 
