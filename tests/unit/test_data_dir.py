@@ -107,12 +107,38 @@ def test_a_directory_into_which_others_may_write_is_closed_to_them(tmp_path):
         assert oct(data.cloud.stat().st_mode & 0o777) == "0o700"
 
 
+def test_a_directory_that_holds_other_things_keeps_its_mode(tmp_path):
+    (tmp_path / "other").touch()
+    tmp_path.chmod(0o1777)
+    with pytest.raises(WrongUsage, match="holds other things"):
+        DataDirectory(tmp_path).__enter__()
+    assert oct(tmp_path.stat().st_mode & 0o7777) == "0o1777"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
-def test_a_directory_of_another_user_into_which_others_may_write_is_refused(tmp_path):
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777])
+def test_a_directory_of_another_user_is_refused(tmp_path, mode):
     directory = tmp_path / "data"
     directory.mkdir()
-    directory.chmod(0o777)
+    directory.chmod(mode)
     os.chown(directory, 65534, 65534)
     with pytest.raises(WrongUsage, match="belongs to another user"):
         DataDirectory(directory).__enter__()
     assert list(directory.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("name", ["lock", "cloud"])
+def test_what_another_user_has_put_into_an_open_directory_is_refused(used, tmp_path, name):
+    ours = tmp_path / "ours"
+    ours.write_text("precious")
+    used.chmod(0o777)
+    (used / name).rename(tmp_path / name)
+    (used / name).symlink_to(ours)
+    os.lchown(used / name, 65534, 65534)
+    with pytest.raises(WrongUsage, match=f"{name} belongs to another user"):
+        DataDirectory(used).__enter__()
+    assert ours.read_text() == "precious"
+    (used / name).unlink()
+    (tmp_path / name).rename(used / name)
+    assert kept(used) == ["earlier"]

@@ -79,7 +79,22 @@ def test_another_user_is_told_whose_it_is():
         try:
             with pytest.raises(PermissionError):
                 (directory / "secret").read_text()
-            with pytest.raises(WrongUsage, match="another user's"):
+            with pytest.raises(WrongUsage, match="belongs to another user"):
                 join(directory)
         finally:
             os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_no_reading_is_sent_where_another_user_says(open_to_guests):
+    directory, _ = open_to_guests
+    os.chown(directory, 65534, 65534)
+    with pytest.raises(WrongUsage, match="belongs to another user"):
+        join(directory)
+    os.chown(directory, 0, 0)
+    # Ours, and whoever may write into it may have put the address there.
+    directory.chmod(0o777)
+    assert join(directory) is None
+    directory.chmod(0o755)
+    with join(directory):
+        pass

@@ -12,7 +12,10 @@ All are readable by their owner only, and gone when the local cloud has ended.
 
 import os
 import secrets
+import stat
 from pathlib import Path
+
+from kalmap_cli.exits import WrongUsage
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -25,6 +28,22 @@ CURL = "curl"
 AWS = "aws"
 BUCKET = "bucket"
 ADDRESS = "api-url"
+
+#: Of a directory's mode: that others may put files into it.
+OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def refuse_another_users(path: Path) -> None:
+    """Use nothing of a data directory whose owner, or a link's, could change it at any time.
+
+    Raises:
+        WrongUsage: It belongs to another user.
+    """
+    if {path.lstat().st_uid, path.stat().st_uid} != {os.geteuid()}:
+        raise WrongUsage(
+            f"{path} belongs to another user, who could change what kalmap runs and reads. Name "
+            f"a directory of your own with --data-dir."
+        )
 
 
 def new_secret(directory: Path) -> str:

@@ -6,6 +6,7 @@
 <data dir>/aside/         such a folder, set aside by --fresh until the new batch is accepted
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
-from kalmap_cli.local.access import forget
+from kalmap_cli.local.access import OPEN_TO_OTHERS, forget, refuse_another_users
 
 #: Used when neither --data-dir nor the environment says otherwise.
 DEFAULT = ".kalmap"
@@ -168,18 +169,18 @@ class DataDirectory:
             )
         # Readings may be about people's health: for their owner's eyes only.
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _keep_others_out(self.path)
+        refuse_another_users(self.path)
         if exists(self.path):
             _check_format(self.path / _MARK)
-            return
         # A kill before the mark was written leaves no more than the lock.
-        if any(
+        elif any(
             path.name.partition(".")[0] not in ("lock", "kalmap") for path in self.path.iterdir()
         ):
             raise WrongUsage(
                 f"{self.path} holds other things and is not a kalmap data directory (it has no "
                 f"{_MARK}). Name an empty or a new directory with --data-dir."
             )
+        _keep_others_out(self.path)
 
     def _mark(self) -> None:
         """Write the mark, whole or not at all."""
@@ -222,15 +223,13 @@ class DataDirectory:
 
 def _keep_others_out(path: Path) -> None:
     """Let nobody else put files into the directory: who can, has us run what they put there."""
-    found = path.stat()
-    if not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return
-    if found.st_uid != os.geteuid():
-        raise WrongUsage(
-            f"{path} belongs to another user, and others may write into it. Name a directory of "
-            f"your own with --data-dir."
-        )
-    path.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & OPEN_TO_OTHERS:
+        path.chmod(mode & ~OPEN_TO_OTHERS)
+    # What they have put there before it was closed.
+    for entry in path.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            refuse_another_users(entry)
 
 
 def _check_format(mark: Path) -> None:

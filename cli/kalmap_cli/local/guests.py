@@ -17,8 +17,13 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from kalmap_cli.exits import WrongUsage
-from kalmap_cli.local.access import ENDPOINT, secret_of, write_private
+from kalmap_cli.local.access import (
+    ENDPOINT,
+    OPEN_TO_OTHERS,
+    refuse_another_users,
+    secret_of,
+    write_private,
+)
 
 _LOCK = "guests"
 
@@ -64,17 +69,16 @@ def join(directory: Path) -> Guest | None:
     """Become a guest on a data directory; None where no local cloud is open to guests now.
 
     Raises:
-        WrongUsage: The local cloud is another user's.
+        WrongUsage: The directory is another user's.
     """
     if not (directory / ENDPOINT).exists():
         return None
+    # An address of another user's making would have our readings sent to that user.
+    refuse_another_users(directory)
+    if directory.stat().st_mode & OPEN_TO_OTHERS:
+        return None
     try:
         lock = _opened(directory)
-    except PermissionError:
-        raise WrongUsage(
-            f"The local cloud that runs on {directory} is another user's, and answers that user "
-            f"only. Name a directory of your own with --data-dir."
-        ) from None
     except OSError:
         return None
     try:
