@@ -74,6 +74,33 @@ def test_an_alarm_about_throttling_waits_for_what_a_table_does_by_itself():
         assert alarm["Period"] * alarm["EvaluationPeriods"] >= 1800
 
 
+def test_a_table_that_has_grown_is_never_asked_to_take_less():
+    # DynamoDB refuses a warm throughput below the present one, and the deployment fails: so what
+    # nobody has given is not there.
+    warm = RESOURCES["StatesTable"]["Properties"]["WarmThroughput"]
+    reads, writes = {"Ref": "WarmReads"}, {"Ref": "WarmWrites"}
+    for given in ({"HasWarmReads"}, {"HasWarmWrites"}, {"HasWarmReads", "HasWarmWrites"}, set()):
+        asked = decided(warm, given)
+        wanted = {
+            "ReadUnitsPerSecond": reads if "HasWarmReads" in given else None,
+            "WriteUnitsPerSecond": writes if "HasWarmWrites" in given else None,
+        }
+        assert (asked or {}) == {name: value for name, value in wanted.items() if value}
+
+
+def decided(value, holding):
+    """A part of the template where these conditions hold and no others; None for no value."""
+    if value == {"Ref": "AWS::NoValue"}:
+        return None
+    if isinstance(value, dict) and "Fn::If" in value:
+        condition, then, otherwise = value["Fn::If"]
+        return decided(then if condition in holding else otherwise, holding)
+    if isinstance(value, dict):
+        found = {name: decided(part, holding) for name, part in value.items()}
+        return {name: part for name, part in found.items() if part is not None}
+    return value
+
+
 def test_the_document_on_deployment_counts_the_alarms_and_names_every_parameter_it_explains():
     text = (TEMPLATE.parent / "docs" / "deployment.md").read_text()
     assert "nine alarms" in text
@@ -109,8 +136,9 @@ def test_whatever_is_written_is_forgotten_but_profiles():
 
 def test_tables_are_encrypted_restored_to_any_second_and_kept():
     for name, table in of_type("AWS::DynamoDB::Table").items():
-        # Without this property a table is encrypted with a key of DynamoDB's own, free of charge.
-        assert "SSESpecification" not in table["Properties"]
+        # False means a key of DynamoDB's own, free of charge. CloudFormation fails to update a table
+        # that was encrypted with another one where the property is gone.
+        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": False}, name
         if name in FORGETFUL:
             assert table["Properties"]["TimeToLiveSpecification"]["Enabled"]
             continue
