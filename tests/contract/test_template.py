@@ -136,8 +136,8 @@ def test_whatever_is_written_is_forgotten_but_profiles():
 
 def test_tables_are_encrypted_restored_to_any_second_and_kept():
     for name, table in of_type("AWS::DynamoDB::Table").items():
-        # False means a key of DynamoDB's own, free of charge. CloudFormation fails to update a table
-        # that was encrypted with another one where the property is gone.
+        # False means a key of DynamoDB's own, free of charge. Where the property is gone,
+        # CloudFormation fails to update a table that was encrypted with another one.
         assert table["Properties"]["SSESpecification"] == {"SSEEnabled": False}, name
         if name in FORGETFUL:
             assert table["Properties"]["TimeToLiveSpecification"]["Enabled"]
