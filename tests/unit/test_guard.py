@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from kalmap_cli.local.access import aws_configuration
 from kalmap_cli.local.guard import MOST_UNDECLARED, Guard
 from kalmap_cli.local.signature import (
     CLOCK_SKEW,
@@ -123,6 +125,17 @@ def test_what_botocore_signs_is_answered_with_its_whole_body(name):
     assert said[0]["status"] == 200
     assert b"".join(message["body"] for message in said[1:]) == request_[3]
     assert (b"a", b"b") in said[0]["headers"]
+
+
+def test_links_of_clients_that_use_the_written_configuration_are_answered(tmp_path, monkeypatch):
+    (tmp_path / "aws").write_text(aws_configuration(ADDRESS, KEY.secret_key))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
+    client = boto3.session.Session(profile_name="default").client("s3")
+    for method, operation in (("GET", "get_object"), ("PUT", "put_object")):
+        url = client.generate_presigned_url(operation, Params={"Bucket": "bucket", "Key": "a b"})
+        target = url.removeprefix(ADDRESS)
+        assert status((method, target, [("Host", f"127.0.0.1:{PORT}")], b"")) == 200
 
 
 def without(headers, name):

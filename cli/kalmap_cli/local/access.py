@@ -75,8 +75,10 @@ def curl_configuration(secret: str) -> str:
 
 def aws_configuration(endpoint: str, secret: str) -> str:
     """What makes AWS's tools use the local cloud."""
+    # Links made by boto3 would else have a signature of the version before, which is not taken.
+    signature = "s3 =\n    signature_version = s3v4\n"
     return (
-        f"[default]\nregion = {REGION}\nendpoint_url = {endpoint}\n"
+        f"[default]\nregion = {REGION}\nendpoint_url = {endpoint}\n{signature}"
         f"aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n"
     )
 
