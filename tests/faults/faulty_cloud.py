@@ -174,18 +174,18 @@ class FaultyCloud:
         return found
 
     @contextmanager
-    def time_limit(self, seconds: int, *names: str) -> Iterator[None]:
-        """Meanwhile the state machine calls versions of functions that have little time.
+    def configured(self, names: Sequence[str], **configuration: Any) -> Iterator[None]:
+        """Meanwhile the state machine calls versions of functions with another configuration.
 
         Args:
-            seconds: How much.
             names: Of the functions in the template.
+            configuration: As Lambda takes it, such as `Timeout`.
         """
         machine = {"stateMachineArn": self.stack.state_machine}
         before = self.states.describe_state_machine(**machine)["definition"]
         definition = before
         for function in map(self.function, names):
-            self.lambdas.update_function_configuration(FunctionName=function, Timeout=seconds)
+            self.lambdas.update_function_configuration(FunctionName=function, **configuration)
             version = self.lambdas.publish_version(FunctionName=function)["FunctionArn"]
             definition, found = re.subn(rf'[^"]*:{function}:\d+', version, definition)
             assert found, f"the state machine calls no version of {function}"

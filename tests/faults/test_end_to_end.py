@@ -138,7 +138,7 @@ def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between
         rule("Write", WRITE, "out of time", first=2),
         rule("Filter", "PutObject", "out of time"),
     )
-    with between.time_limit(3, "WriteFunction", "FilterFunction"):
+    with between.configured(["WriteFunction", "FilterFunction"], Timeout=3):
         ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met()["out of time"] == 2
     assert_as_quiet(between, ran, quiet)

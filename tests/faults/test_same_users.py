@@ -21,14 +21,9 @@ def one_shard(cloud):
     """One shard a batch: what counts here are batches that meet, not shards."""
     name = cloud.function("PlanFunction")
     variables = cloud.lambdas.get_function_configuration(FunctionName=name)["Environment"]
-    settings = variables["Variables"]
-    cloud.lambdas.update_function_configuration(
-        FunctionName=name, Environment={"Variables": settings | {"READINGS_PER_SHARD": "100000"}}
-    )
-    yield cloud
-    cloud.lambdas.update_function_configuration(
-        FunctionName=name, Environment={"Variables": settings}
-    )
+    settings = variables["Variables"] | {"READINGS_PER_SHARD": "100000"}
+    with cloud.configured(["PlanFunction"], Environment={"Variables": settings}):
+        yield cloud
 
 
 def dealt(batches, each):
