@@ -2,11 +2,24 @@
 
 from datetime import UTC, datetime
 
+import boto3
 import msgspec
 import pytest
+from moto import mock_aws
 
-from kalmap.batch.identity import BatchInput, InputObject, Limits, Source, identity, read_input
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import (
+    Batch,
+    BatchInput,
+    InputObject,
+    Limits,
+    Source,
+    identity,
+    read_input,
+)
 from kalmap.errors import InvalidInput
+from kalmap.profile import builtin_profile
+from kalmap.store.objects import Objects
 
 GIVEN = {"source": {"bucket": "b", "key": "k"}}
 OBJECT = InputObject("b", "k", 10, "etag", "v1")
@@ -93,3 +106,20 @@ def test_without_versions_the_etag_tells_contents_apart():
     assert identified(replaced(version_id=None)) != identified(
         replaced(version_id=None, etag="other")
     )
+
+
+@mock_aws
+def test_a_batch_from_before_its_inputs_had_a_file_of_their_own_can_be_run_again():
+    client = boto3.client("s3", region_name="us-east-1")
+    client.create_bucket(Bucket="work")
+    folder = Folder(Objects(client, "work"), "batches/1/first")
+    batch = Batch(
+        "1", "first", builtin_profile("body-weight"), "conditional", Limits(), False, 0, ""
+    )
+    kept = msgspec.to_builtins(batch) | {"objects": msgspec.to_builtins([OBJECT])}
+    folder.objects.put(folder.key("batch.json"), msgspec.json.encode(kept))
+    assert folder.batch() == batch
+    assert folder.inputs() == [OBJECT]
+    later = InputObject("b", "later", 10, "etag")
+    folder.save_batch(batch, [later])
+    assert folder.inputs() == [later]

@@ -42,6 +42,12 @@ class Plan(Cut, frozen=True):
     """The keys of each chunk's objects."""
 
 
+class _EarlierBatch(msgspec.Struct, frozen=True):
+    """What `batch.json` had before there was `inputs.json`."""
+
+    objects: list[InputObject]
+
+
 class Shard(msgspec.Struct, frozen=True):
     """A Map item: a shard, and where its table of slice places lies in `slices.bin`."""
 
@@ -84,7 +90,11 @@ class Folder:
 
     def inputs(self) -> list[InputObject]:
         """The batch's input objects, in their order."""
-        return self._read("inputs.json", list[InputObject])
+        data = self.objects.find(self.key("inputs.json"))
+        if data is None:
+            # Batches from before there was this file have them beside the rest.
+            return self._read("batch.json", _EarlierBatch).objects
+        return msgspec.json.decode(data, type=list[InputObject])
 
     def plan(self) -> Plan:
         """How the input is cut."""
