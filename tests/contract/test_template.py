@@ -111,6 +111,19 @@ def test_the_document_on_deployment_counts_the_alarms_and_names_every_parameter_
     assert named - known == {"AmazonAPIGatewayPushToCloudWatchLogs"}
 
 
+def test_an_api_whose_function_is_ended_raises_the_alarms_about_errors_and_slow_answers():
+    # Such a function counts nothing itself; the gateway does, under its name and stage.
+    template = transformed.transformed()
+    [api] = transformed.of_type(template, "AWS::ApiGateway::RestApi").values()
+    [stage] = transformed.of_type(template, "AWS::ApiGateway::Stage").values()
+    found = {"ApiName": api["Body"]["info"]["title"], "Stage": stage["StageName"]}
+    assert "Name" not in api
+    for name, metric in {"SlowAnswers": "Latency", "FailingRequests": "5XXError"}.items():
+        alarm = RESOURCES[name]["Properties"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/ApiGateway", metric)
+        assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == found
+
+
 def test_an_event_that_a_function_fails_on_is_kept():
     # Rules' own dead letters are those that were not delivered.
     for name, function in of_type("AWS::Serverless::Function").items():
