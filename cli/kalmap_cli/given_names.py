@@ -7,6 +7,7 @@ batch, lies an object with the user's own name of each: for this command and for
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 from botocore.exceptions import ClientError
@@ -50,6 +51,20 @@ class GivenNames:
                 for written in (f"s3://{self._objects.bucket}/{key}", key):
                     text = text.replace(written, name)
         return text
+
+    def in_summary(self, summary: bytes) -> dict[str, Any]:
+        """A batch's summary with the user's names in every sentence of it."""
+        content: dict[str, Any] = self._renamed(msgspec.json.decode(summary))
+        return content
+
+    def _renamed(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.in_text(value)
+        if isinstance(value, list):
+            return [self._renamed(each) for each in value]
+        if isinstance(value, dict):
+            return {name: self._renamed(each) for name, each in value.items()}
+        return value
 
     def in_lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Lines of JSON with a field `file`, which gets the user's name."""

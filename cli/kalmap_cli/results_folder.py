@@ -99,7 +99,7 @@ def fetch(objects: Objects, prefix: str, out: Path | None) -> Fetched | None:
     summary = objects.find(f"{prefix}/{_SUMMARY}")
     if summary is None:
         return None
-    content: dict[str, Any] = json.loads(summary)
+    content = GivenNames(objects).in_summary(summary)
     batch_id = str(content["batch_id"])
     folder = folder_of(out, batch_id)
     try:

@@ -191,6 +191,15 @@ def test_a_process_that_starts_anew_has_sent_its_answer_and_takes_no_other_with_
     assert len({one["process"] for one in told}) == 1
 
 
+def test_a_second_gzip_stream_behind_the_first_is_refused_and_not_dropped(api):
+    body = zipped({"measurements": [reading("u-1", 0)]})
+    told = api.call("POST", "/measurements", raw=body + body, Content_Encoding="gzip")
+    assert told.status == 400
+    assert "bytes behind the end of its gzip stream" in told.body["message"]
+    padded = api.call("POST", "/measurements", raw=body + bytes(8), Content_Encoding="gzip")
+    assert padded.status == 200
+
+
 def test_an_answer_past_the_limit_is_the_last_of_its_process(start, monkeypatch):
     from handlers import renewal
 

@@ -4,7 +4,7 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalmap.batch.chunks import (
@@ -57,6 +57,7 @@ def test_a_gzipped_object_is_one_chunk():
     assert len(cut([source(10_000, gzipped=True)], 10)) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), st.integers(1, 3000))
 def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
     chunks = cut([source(size) for size in sizes], chunk_bytes)

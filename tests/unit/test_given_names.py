@@ -41,6 +41,10 @@ def test_lines_and_sentences_name_the_files_as_they_were_given(s3, tmp_path):
     ]
     told = names.in_text(f"s3://work/{first} is cut off, {second} is not.")
     assert told == f"{files[0]} is cut off, {files[1]} is not."
+    summary = {"hints": [f"{second} is long."], "readings": {"received": 3}, "reason": None}
+    assert names.in_summary(json.dumps(summary).encode()) == summary | {
+        "hints": [f"{files[1]} is long."]
+    }
 
 
 def test_what_was_uploaded_without_names_keeps_its_key(s3):

@@ -1,6 +1,5 @@
 """`kalmap status`: the batches that were run, or one of them."""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -139,10 +138,11 @@ def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
     if item["status"] == "RUNNING" and (now := drive.look(place.clients, item["execution_arn"])):
         console.print(f"{'phase':14}{now.state}{items(now)}", markup=False)
     key = item.get("summary")
-    found = Objects(place.clients("s3"), place.stack.bucket).find(str(key)) if key else None
+    objects = Objects(place.clients("s3"), place.stack.bucket)
+    found = objects.find(str(key)) if key else None
     if found:
         console.print()
-        print_summary(json.loads(found))
+        print_summary(GivenNames(objects).in_summary(found))
         short = str(item["batch_id"])[:ID_SHOWN]
         again = f"`kalmap results {short}{place.options} --out DIR` fetches its results."
         console.print(fitted(again, sys.stdout), markup=False)

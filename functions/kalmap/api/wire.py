@@ -259,6 +259,10 @@ def _decoded(body: bytes, encoding: str, most: int) -> bytes:
         raise _too_large(f"inflates to more than {most:,} bytes")
     if not inflate.eof:
         raise InvalidInput("The body says gzip but is cut off.")
+    if inflate.unused_data.strip(b"\0"):
+        raise InvalidInput(
+            "The body has bytes behind the end of its gzip stream. Send it as one stream."
+        )
     return data
 
 
