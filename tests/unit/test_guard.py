@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from kalmap_cli.local.access import aws_configuration
-from kalmap_cli.local.guard import MOST_UNDECLARED, Guard
+from kalmap_cli.local.guard import MOST_UNDECLARED, ROOM_UNDECLARED, Guard
 from kalmap_cli.local.signature import (
     CLOCK_SKEW,
     LONGEST_LINK,
@@ -286,3 +286,53 @@ def test_a_refusal_has_the_form_that_a_services_clients_read(service, code):
     assert code in body["body"]
     if service == "dynamodb":
         assert json.loads(body["body"])["__type"] == "SignatureDoesNotMatch"
+
+
+def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out():
+    share = MOST_UNDECLARED // 2
+    flood = 2 * ROOM_UNDECLARED // share
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": (await receive())["body"]})
+
+    async def ask_all():
+        guard = Guard(app, PORT, {KEY.access_key: KEY.secret_key}.get)
+        go_on = asyncio.Event()
+
+        async def ask(request, *sizes):
+            method, target, headers, _ = request
+            scope = {
+                "type": "http",
+                "method": method,
+                "raw_path": target.encode(),
+                "query_string": b"",
+                "headers": [(name.encode(), value.encode()) for name, value in headers],
+            }
+            said = []
+
+            async def come():
+                for size in sizes:
+                    if size == 1:
+                        await go_on.wait()
+                    yield {"type": "http.request", "body": bytes(size), "more_body": len(sizes) > 1}
+                yield {"type": "http.disconnect"}
+
+            async def send(message):
+                said.append(message)
+
+            await guard(scope, come().__anext__, send)
+            return b"".join(message.get("body", b"") for message in said)
+
+        stalled = signed("POST", key=OTHER)
+        others = [asyncio.create_task(ask(stalled, share, 1)) for _ in range(flood)]
+        await asyncio.sleep(0)
+        ours = await ask(signed("POST", body=bytes(share)), share)
+        go_on.set()
+        return ours, await asyncio.gather(*others)
+
+    ours, others = asyncio.run(ask_all())
+    assert ours == bytes(share)
+    dropped = [answer for answer in others if b"SlowDown" in answer]
+    # Ours had to have room, too.
+    assert len(dropped) == flood - ROOM_UNDECLARED // share + 1

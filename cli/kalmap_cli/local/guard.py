@@ -8,7 +8,7 @@ leave for other origins to read it.
 
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
@@ -33,6 +33,8 @@ App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 #: Most bytes of a body that are read before the signature can be checked, because nothing that
 #: came before says what the body is. No service that is asked so takes more.
 MOST_UNDECLARED = 20 * 1024 * 1024
+#: Of all such bodies together: every user of the machine can send them.
+ROOM_UNDECLARED = 8 * MOST_UNDECLARED
 
 #: What a browser says of a request: where the page is from that made it.
 _NO_PAGE = (None, "none", "same-origin")
@@ -58,6 +60,7 @@ class Guard:
         self._app = app
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
         self._secret = secret
+        self._undeclared = _Undeclared()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request, or let the emulator answer it."""
@@ -115,13 +118,13 @@ class Guard:
         check_headers(signature, sent)
         declared = declared_body(signature, sent)
         if declared is None:
-            parts = await _read(receive, MOST_UNDECLARED)
+            parts = await self._undeclared.read(receive)
             check_signature(signature, sent, secret, sha256(parts))
             return _again(parts, receive)
         check_signature(signature, sent, secret, declared)
         if not covers_body(declared):
             return receive
-        parts = await _read(receive, None)
+        parts = [part async for part in _parts(receive)]
         if sha256(parts) != declared:
             raise Refused("XAmzContentSHA256Mismatch", "The body is not the one that was signed.")
         return _again(parts, receive)
@@ -131,23 +134,66 @@ class _GoneAway(Exception):
     """The client left before its request was complete."""
 
 
-async def _read(receive: Receive, most: int | None) -> list[bytes]:
-    """A request's body, in the parts in which it came."""
-    parts: list[bytes] = []
-    length = 0
-    while True:
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """A request's body, in the parts in which it comes."""
+    more = True
+    while more:
         message = await receive()
         if message["type"] != "http.request":
             raise _GoneAway
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-        if most is not None and length > most:
-            raise Refused(
-                "RequestEntityTooLarge",
-                f"A body without x-amz-content-sha256 has at most {most} B.",
-            )
-        if not message.get("more_body", False):
-            return parts
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+class _Undeclared:
+    """The bodies that are read before their requests' signatures can be checked.
+
+    Where all of them together become too large, the largest is dropped: who fills the memory has
+    that one, and shuts nobody out.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: list[_Body] = []
+
+    async def read(self, receive: Receive) -> list[bytes]:
+        """One of them, in its parts."""
+        body = _Body()
+        self._bodies.append(body)
+        try:
+            async for part in _parts(receive):
+                body.add(part)
+                if body.length > MOST_UNDECLARED:
+                    raise Refused(
+                        "RequestEntityTooLarge",
+                        f"A body without x-amz-content-sha256 has at most {MOST_UNDECLARED} B.",
+                    )
+                if sum(each.length for each in self._bodies) > ROOM_UNDECLARED:
+                    max(self._bodies, key=lambda each: each.length).drop()
+                if body.dropped:
+                    raise Refused("SlowDown", "Too many large requests came at once.")
+        finally:
+            self._bodies.remove(body)
+        return body.parts
+
+
+class _Body:
+    """What has come of a body."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.length = 0
+        self.dropped = False
+
+    def add(self, part: bytes) -> None:
+        """Keep another part."""
+        self.parts.append(part)
+        self.length += len(part)
+
+    def drop(self) -> None:
+        """Keep nothing; the request is refused with its next part."""
+        self.parts.clear()
+        self.length = 0
+        self.dropped = True
 
 
 def _again(parts: list[bytes], receive: Receive) -> Receive:
