@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -101,6 +102,10 @@ def _unexpected(error: Exception) -> int:
         traceback.print_exception(error)
     if known := told(error):
         return _complain(*known)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        where = f" ({error.filename})" if error.filename else ""
+        again = "Free some space and run the same command again."
+        return _complain(f"{error.strerror}{where}. {again}", FAILED)
     return _complain(
         f"Something unexpected went wrong: {type(error).__name__}: {as_sentence(error)} Set "
         f"{_DEBUG}=1 and run again to see where.",

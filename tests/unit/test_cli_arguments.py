@@ -1,5 +1,6 @@
 """What the command line refuses before it starts anything: exit 2 and a sentence."""
 
+import errno
 import gzip
 import json
 import os
@@ -242,6 +243,16 @@ def test_no_command_an_unknown_one_and_an_abbreviated_option_are_wrong_usage(cap
         assert sentence.startswith("kalmap: ")
         assert word in sentence
         assert sentence.endswith("--help` has examples.\n")
+
+
+def test_a_full_disk_is_a_sentence_wherever_it_is_noticed(monkeypatch, capsys):
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("kalmap_cli.local.access.write_private", full)
+    assert main(["serve", "--data-dir", "d"]) == 1
+    assert "kalmap: No space left on device (" in (said := capsys.readouterr().err)
+    assert "Free some space and run the same command again." in said
 
 
 def test_every_command_has_help_with_examples_that_fits_a_terminal(capsys, monkeypatch):

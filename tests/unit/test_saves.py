@@ -212,6 +212,12 @@ def test_saves_that_are_gone_are_missed(cloud):
     shutil.rmtree(cloud / "saves")
     with pytest.raises(Damaged, match="All saves are missing"):
         saves.newest(cloud)
+    shutil.rmtree(cloud / "changes")
+    (cloud / "s3" / ".versions").mkdir(parents=True)
+    assert saves.newest(cloud) is None
+    (cloud / "s3" / "000000000000" / "bucket").mkdir(parents=True)
+    with pytest.raises(Damaged, match="the log of changes is missing, too"):
+        saves.newest(cloud)
 
 
 def test_a_save_of_a_newer_format_is_refused(cloud, monkeypatch):

@@ -27,6 +27,8 @@ _MANIFEST = "manifest.json"
 _FORMAT = 1
 _NAME = re.compile(r"\d{6,}")
 _PART = ".part"
+#: Where ministack writes objects, by account and bucket.
+_OBJECTS = "s3"
 
 
 class Save(NamedTuple):
@@ -47,7 +49,7 @@ def newest(cloud: Path) -> Save | None:
     """
     there = _numbers(cloud)
     if not there:
-        _refuse_a_log_without_a_save(cloud)
+        _refuse_what_had_saves(cloud)
         return None
     try:
         return _checked(cloud, there[-1])
@@ -191,13 +193,20 @@ def _way_on(cloud: Path, there: list[int]) -> str:
     )
 
 
-def _refuse_a_log_without_a_save(cloud: Path) -> None:
+def _refuse_what_had_saves(cloud: Path) -> None:
+    """Take a folder for a new one only where nothing was ever stored in it."""
     numbers = change_log.numbers(cloud)
-    if numbers and (numbers[-1] > 1 or change_log.read(change_log.path_of(cloud, 1)).records):
+    if numbers:
+        log = "the log of changes is not enough without them"
+        is_new = numbers == [1] and not change_log.read(change_log.path_of(cloud, 1)).records
+    else:
+        log = "the log of changes is missing, too"
+        is_new = not any((cloud / _OBJECTS).glob("[0-9]*/*"))
+    if not is_new:
         raise Damaged(
-            f"All saves are missing from {cloud / FOLDER}, and the log of changes is not enough "
-            f"without them. Nothing was changed: restore the folder from a backup, or begin anew "
-            f"with another --data-dir, or without {cloud.parent}."
+            f"All saves are missing from {cloud / FOLDER}, and {log}. Nothing was changed: "
+            f"restore the folder from a backup, or begin anew with another --data-dir, or "
+            f"without {cloud.parent}."
         )
 
 
