@@ -90,6 +90,11 @@ def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
     assert put.status == 200
     got = urllib3.request("GET", link("get_object"), retries=False)
     assert (got.status, got.data) == (200, b"by link")
+    # A link is the object's, whatever the body says: no other service is asked by it.
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = b"Action=ListUsers&Version=2010-05-08"
+    put = urllib3.request("PUT", link("put_object"), body=body, headers=form, retries=False)
+    assert (put.status, s3.get_object(**place)["Body"].read()) == (200, body)
     for changed in (
         link("get_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61"),
         link("get_object").replace("objects/", "objects//"),

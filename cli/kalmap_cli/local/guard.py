@@ -17,6 +17,7 @@ from kalmap_cli.local.signature import (
     Refused,
     Sent,
     Signature,
+    as_header,
     check_headers,
     check_signature,
     check_time,
@@ -86,6 +87,10 @@ class Guard:
             return
         except _GoneAway:
             return
+        if signature.lifetime is not None:
+            # Without it, a form in the body of a link's request may name another service.
+            named = (b"authorization", as_header(signature).encode())
+            scope = {**scope, "headers": [*scope["headers"], named]}
         await self._app(scope, receive, sender)
 
     def _sent(self, scope: Mapping[str, Any]) -> Sent:
