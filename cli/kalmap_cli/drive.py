@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from kalmap.store.objects import Objects
-from kalmap_cli.exits import WrongUsage
+from kalmap_cli.exits import WrongUsage, as_sentence
 from kalmap_cli.given_names import keep_names, printable
 from kalmap_cli.local.clients import Clients
 
@@ -238,7 +238,7 @@ def ended(clients: Clients, execution: str) -> Ended:
             return Ended(True, "", prefix, batch_id, rehearsed=rehearsed)
         reason = "Another execution has already run this batch."
         return Ended(False, reason, prefix, batch_id, ran_before=True)
-    return Ended(False, _sentence(found), prefix, batch_id)
+    return Ended(False, as_sentence(_sentence(found)), prefix, batch_id)
 
 
 def _identified(steps: Any, execution: str) -> dict[str, Any]:

@@ -21,6 +21,10 @@ class RunFailed(Exception):
     """The batch, or the local cloud under it, failed: exit 1."""
 
 
+class Unsaved(RunFailed):
+    """The local cloud could not save; what it had answered is in its log of changes."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, with a sentence that says how far the command has come: exit 130."""
 
@@ -30,7 +34,7 @@ class Damaged(WrongUsage):
 
 
 class HowFar:
-    """How far a command has come: what is true of its work when Ctrl-C comes now.
+    """How far a command has come: what is true of its work when Ctrl-C, or a full disk, ends it.
 
     Use as a context manager around the work.
 
@@ -52,6 +56,8 @@ class HowFar:
     ) -> None:
         if kind is KeyboardInterrupt:
             raise Interrupted(f"Interrupted. {self.sentence}") from error
+        if kind is Unsaved:
+            raise RunFailed(f"{self.sentence} {error}") from error
 
 
 def as_sentence(error: Exception | str) -> str:

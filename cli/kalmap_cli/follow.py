@@ -63,7 +63,8 @@ def follow(
         how_far.sentence = _fate(place, ended)
     except KeyboardInterrupt as error:
         screen.interrupt("Stopping the batch")
-        raise Interrupted(f"Interrupted. {_stop(place, execution)}") from error
+        how_far.sentence = _stop(place, execution)
+        raise Interrupted(f"Interrupted. {how_far.sentence}") from error
     if ended.ran_before:
         ended = _before(place, ended)
     if ended.prefix is None:

@@ -98,7 +98,9 @@ def _all_known(summary: Mapping[str, Any]) -> str:
     readings = summary.get("readings") or {}
     received, duplicate = readings.get("received") or 0, readings.get("duplicate") or 0
     late = (readings.get("rejected") or {}).get(Reason.TOO_LATE.label, 0)
-    if not duplicate or duplicate + late < received:
+    changed = (summary.get("users") or {}).get("changed")
+    # With another profile, readings that were known give another state.
+    if changed or not duplicate or duplicate + late < received:
         return ""
     also = f", or came too late ({late:,})" if late else ""
     return f"Every reading had been counted by earlier batches{also}: no state has changed."

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap_cli.drive import find_stack
-from kalmap_cli.exits import RunFailed
+from kalmap_cli.exits import RunFailed, Unsaved
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
@@ -56,11 +56,11 @@ def values(cloud):
 
 
 @contextmanager
-def failing_local_cloud(directory, sentence):
+def failing_local_cloud(directory, sentence, kind=RunFailed):
     """A local cloud that ends with a sentence about what went wrong."""
     with ExitStack() as stack:
         yield stack.enter_context(local_cloud(directory))
-        with pytest.raises(RunFailed, match=sentence):
+        with pytest.raises(kind, match=sentence):
             stack.close()
 
 
@@ -314,7 +314,8 @@ def test_what_cannot_be_written_fails_and_what_was_saved_is_there_again(tmp_path
     with local_cloud(directory) as cloud:
         make_table(cloud)
         put(cloud, 1)
-    with failing_local_cloud(directory, "^States could not be saved: file too large") as cloud:
+    sentence = "^The local cloud could not save: file too large"
+    with failing_local_cloud(directory, sentence, Unsaved) as cloud:
         put(cloud, 2)
         # From now on no file of the local cloud may grow beyond this, as on a full disk.
         resource.prlimit(cloud.process, resource.RLIMIT_FSIZE, (2000, 2000))

@@ -115,6 +115,14 @@ def test_a_command_that_a_sentence_shows_parses(sentence: Sentence) -> None:
         assert parses(command), command
 
 
+def test_a_command_about_a_batch_says_where_the_batch_is() -> None:
+    shown = [(place, quoted) for place, text in CLI for quoted in QUOTED.findall(text)]
+    about = [(place, x) for place, x in shown if re.match(r"kalmap (status|retry|results)\b", x)]
+    assert about
+    for place, command in about:
+        assert command.endswith(("options}", "options} --out DIR")), (place, command)
+
+
 def test_what_stands_in_backticks_is_a_command_or_a_field_of_the_input() -> None:
     for place, text in CLI + CLOUD:
         if "`" not in text or place.startswith("functions/kalmap/api/"):

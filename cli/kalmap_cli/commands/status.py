@@ -52,7 +52,7 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
     if len(matching) != 1:
         raise WrongUsage(
             f"{'Several batches begin' if matching else 'There is no batch that begins'} "
-            f"with {beginning}. `kalmap status` lists them."
+            f"with {beginning}. `kalmap status{place.options}` lists them."
         )
     return _with_fate(place, matching[0])
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kalmap_cli.exits import RunFailed, WrongUsage, as_sentence
+from kalmap_cli.exits import RunFailed, Unsaved, WrongUsage, as_sentence
 from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
@@ -115,6 +115,8 @@ class LocalCloud:
                 else:
                     self.stop()
         except RunFailed as failure:
+            if isinstance(error, Unsaved):
+                return  # it has said so already
             if not isinstance(error, RunFailed):
                 raise
             # Both count: what the command failed at, and that its states are not saved.
@@ -191,7 +193,7 @@ class LocalCloud:
         """Have everything saved now, such as what was deployed.
 
         Raises:
-            RunFailed: It could not be saved.
+            Unsaved: It could not be saved.
         """
         if self._line is not None:
             self._line.sendall(b"s")
@@ -250,10 +252,10 @@ class LocalCloud:
         if word == "saved":
             return
         if word == "unsaved":
-            raise RunFailed(
-                f"States could not be saved: {why[:1].lower()}{why[1:]} ({self._data.path}). Free "
-                f"some space, or put right what else is wrong, and run the same command again; "
-                f"what was saved before is unchanged."
+            raise Unsaved(
+                f"The local cloud could not save: {why[:1].lower()}{why[1:]} ({self._data.path}). "
+                f"Free some space, or put right what else is wrong. Nothing that was stored is "
+                f"lost: a log has it, and the next command saves it."
             )
         raise RunFailed(
             f"The local cloud ended before it had saved; its log is {self.log}. What it had "

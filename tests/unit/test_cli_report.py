@@ -1,0 +1,42 @@
+"""What is said when a batch has ended, or could not be saved."""
+
+import pytest
+
+from kalmap_cli.drive import Ended, Pauses, Stack
+from kalmap_cli.exits import DONE, HowFar, RunFailed, Unsaved
+from kalmap_cli.follow import Followed
+from kalmap_cli.report import report
+from kalmap_cli.results_folder import Fetched
+from kalmap_cli.target import Target, aws_clients
+
+PLACE = Target(aws_clients(), Stack("", "", "", ""), Pauses(0.1, 0.1), "")
+
+
+def said_of(summary, folder, capsys):
+    unreadable = folder / "unreadable.jsonl"
+    unreadable.touch()
+    fetched = Fetched(None, unreadable, 0, folder / "summary.json", None, None, summary)
+    assert report(Followed(Ended(True, "", "p", "3f9a"), fetched, PLACE)) == DONE
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_no_state_has_changed_is_said_only_where_none_has(tmp_path, capsys, changed):
+    # Known readings change states where another profile takes over.
+    summary = {
+        "batch_id": "3f9a",
+        "status": "succeeded",
+        "readings": {"received": 5, "duplicate": 3, "rejected": {"too_late": 2}},
+        "users": {"total": 1, "changed": changed},
+    }
+    said = said_of(summary, tmp_path, capsys)
+    assert ("no state has changed" in said) == (not changed)
+
+
+def test_a_batch_that_could_not_be_saved_is_told_with_how_it_ended():
+    ended = "Batch 3f9a has succeeded. Its results are in out."
+    sentence = f"^{ended} The local cloud could not save: no space."
+    how_far = HowFar("Nothing was started.")
+    how_far.sentence = ended
+    with pytest.raises(RunFailed, match=sentence), how_far:
+        raise Unsaved("The local cloud could not save: no space.")
