@@ -1,5 +1,6 @@
 """Who may use a local cloud that another command has started, and when it may end."""
 
+import fcntl
 import os
 import socket
 import tempfile
@@ -19,10 +20,19 @@ def listening():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@contextmanager
+def locked(directory):
+    """A data directory that somebody has."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
+    os.close(lock)
+
+
 @pytest.fixture
 def open_to_guests(tmp_path):
     """A data directory on which something listens, and its address."""
-    with listening() as endpoint:
+    with listening() as endpoint, locked(tmp_path):
         new_secret(tmp_path)
         invite(tmp_path, endpoint)
         yield tmp_path, endpoint
@@ -42,8 +52,13 @@ def test_nobody_joins_what_was_not_opened_or_has_ended(tmp_path):
     with listening() as endpoint:
         new_secret(tmp_path)
         invite(tmp_path, endpoint)
-    # Killed: its files are still there, and nothing listens.
-    assert join(tmp_path) is None
+        with locked(tmp_path):
+            join(tmp_path).__exit__(None, None, None)
+        # Killed: its files are still there, and another program listens where it did.
+        assert join(tmp_path) is None
+    with locked(tmp_path):
+        # Killed, but not who started it.
+        assert join(tmp_path) is None
     forget(tmp_path)
     assert list(tmp_path.glob("cloud-url")) == []
 
@@ -73,7 +88,7 @@ def test_another_user_is_told_whose_it_is():
         directory.chmod(0o755)
         new_secret(directory)
         invite(directory, endpoint)
-        with join(directory):
+        with locked(directory), join(directory):
             pass
         os.seteuid(65534)
         try:

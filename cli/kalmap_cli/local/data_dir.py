@@ -25,6 +25,7 @@ DEFAULT = ".kalmap"
 VARIABLE = "KALMAP_DATA_DIR"
 
 _MARK = "kalmap.json"
+_LOCK = "lock"
 _KEY = "kalmap_data_directory"
 #: Format 1 had one save, in <data dir>/cloud/state, without checksums. It is carried over.
 _FORMAT = 2
@@ -40,6 +41,21 @@ def default_path() -> Path:
 def exists(path: Path) -> bool:
     """Whether `path` is a kalmap data directory that has been used before."""
     return (path / _MARK).is_file()
+
+
+def in_use(path: Path) -> bool:
+    """Whether somebody has the directory; who was killed has left files that say so, too."""
+    try:
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 class InUse(WrongUsage):
@@ -128,7 +144,7 @@ class DataDirectory:
     def replaced(self) -> bool:
         """Whether the path no longer leads to the directory that this process has locked."""
         try:
-            return not os.path.samestat(os.fstat(self._lock), (self.path / "lock").stat())
+            return not os.path.samestat(os.fstat(self._lock), (self.path / _LOCK).stat())
         except OSError:
             return True
 
@@ -195,7 +211,7 @@ class DataDirectory:
                 temporary.unlink(missing_ok=True)
 
     def _acquire(self) -> int:
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + _ORPHAN_PATIENCE
         try:
             while True:

@@ -24,6 +24,7 @@ from kalmap_cli.local.access import (
     secret_of,
     write_private,
 )
+from kalmap_cli.local.data_dir import in_use
 
 _LOCK = "guests"
 
@@ -73,9 +74,10 @@ def join(directory: Path) -> Guest | None:
     """
     if not (directory / ENDPOINT).exists():
         return None
-    # An address of another user's making would have our readings sent to that user.
+    # Another user may have written the address, or listen at it since a local cloud was killed:
+    # our readings are not for them.
     refuse_another_users(directory)
-    if directory.stat().st_mode & OPEN_TO_OTHERS:
+    if directory.stat().st_mode & OPEN_TO_OTHERS or not in_use(directory):
         return None
     try:
         lock = _opened(directory)
@@ -85,7 +87,7 @@ def join(directory: Path) -> Guest | None:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         endpoint = (directory / ENDPOINT).read_text().strip()
         secret = secret_of(directory)
-        # What stands there may have been left by a local cloud that was killed.
+        # The local cloud may have been killed, and whoever started it not be through with it.
         if endpoint and secret and _listens(endpoint):
             return Guest(endpoint, secret, lock)
     except (BlockingIOError, FileNotFoundError):
