@@ -203,7 +203,7 @@ def _links(folder: Folder, *, has_summary: bool) -> Links:
         return [presigned(key, _LINK_SECONDS) for key in itertools.islice(keys, _MOST_LINKS)]
 
     results = (link for round_ in range(folder.rounds()) for link in of(f"round-{round_}/results/"))
-    unreadable = of("unreadable/")
+    unreadable = of("unreadable/") or of("rejected/")  # their name in earlier batches
     return Links(
         expires_in=_LINK_SECONDS,
         summary=presigned(folder.key("summary.json"), _LINK_SECONDS) if has_summary else None,

@@ -79,3 +79,16 @@ def test_a_forged_cursor_is_refused_at_once_however_far_it_points(api, prefix):
         told = results(api, cursor=_cursor(_Place(shard, 0), prefix))
         assert (told.status, told.body["field"]) == (400, "cursor"), json.dumps(told.body)
         assert time.monotonic() - began < 1
+
+
+def test_what_could_not_be_read_is_found_in_a_batch_from_before_the_word_unreadable(api, prefix):
+    folder = Folder(Objects(api.s3, api.bucket), f"batches/{OTHER}/e")
+    line = msgspec.json.encode({"index": 99, "user_id": None, "status": "invalid"})
+    folder.objects.put(folder.results_key(0, 0), line)
+    folder.save_named("rejected", 0, 0, b'{"index":99}')
+    for name in ("unreadable", "invalid"):
+        assert [one["index"] for one in results(api, OTHER, status=name).body["results"]] == [99]
+    links = api.call("GET", "/batches/{batch_id}", path={"batch_id": OTHER}).body["links"]
+    assert [link.partition("?")[0].rpartition("/")[2] for link in links["unreadable"]] == [
+        "0-000000.jsonl"
+    ]

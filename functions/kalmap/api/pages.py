@@ -19,6 +19,8 @@ _MOST_LINES = 50_000
 #: The list that a cursor belongs to; a batch's results go by their folder's name.
 _BATCHES = "batches"
 _CHECK_BYTES = 6
+#: What a status is called in the results of earlier batches.
+_EARLIER = {"invalid": "unreadable"}
 
 
 class _Place(msgspec.Struct, array_like=True, frozen=True):
@@ -75,7 +77,8 @@ def result_page(
             if len(found) == limit or seen == _MOST_LINES:
                 return ResultPage(found, _cursor(_Place(shard, after), folder.prefix))
             seen, after = seen + 1, line.index
-            if status in {None, line.status} and user in {None, line.user_id}:
+            known = {None, line.status, _EARLIER.get(line.status)}
+            if status in known and user in {None, line.user_id}:
                 found.append(msgspec.Raw(text))
     return ResultPage(found, None)
 
