@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kalmap_cli import drive
 from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
 from kalmap_cli.local.clients import Clients, local_clients
-from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.cloud import LOG, LocalCloud, ended_unexpectedly
 from kalmap_cli.local.data_dir import DataDirectory, InUse, default_path, exists
 from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import Guest, invite, join
@@ -94,7 +94,7 @@ def target(
         if isinstance(found, Guest):
             say("Using the local cloud that runs already")
             clients = local_clients(found.endpoint, found.secret)
-            with _told_of_its_end(data_dir, lambda: found.cloud_listens):
+            with _told_of_its_end(data_dir, found):
                 place = drive.find_stack(clients, STACK)
                 yield Target(clients, place, _LOCAL_PAUSES, _options(data_dir))
             return
@@ -107,10 +107,9 @@ def target(
                 # What was set aside must not come back under a guest.
                 if guests and not found.has_set_aside:
                     invite(found.path, cloud.endpoint)
-                with _told_of_its_end(data_dir, lambda: cloud.running):
-                    place = drive.find_stack(cloud.clients, STACK)
-                    options = _options(data_dir)
-                    yield Target(cloud.clients, place, _LOCAL_PAUSES, options, set_aside)
+                place = drive.find_stack(cloud.clients, STACK)
+                options = _options(data_dir)
+                yield Target(cloud.clients, place, _LOCAL_PAUSES, options, set_aside)
                 say("Saving")
         finally:
             if cloud.left:
@@ -145,17 +144,14 @@ def _own_or_join(
 
 
 @contextmanager
-def _told_of_its_end(data_dir: Path, runs: Callable[[], bool]) -> Iterator[None]:
+def _told_of_its_end(data_dir: Path, guest: Guest) -> Iterator[None]:
     """Say that the local cloud has ended, where a request failed because of that."""
     try:
         yield
     except BotoCoreError as error:
-        if runs():
+        if guest.cloud_listens:
             raise
-        raise RunFailed(
-            f"The local cloud ended unexpectedly; its log is {data_dir / 'cloud' / 'cloud.log'}. "
-            f"Nothing that it had stored is lost; run the same command again."
-        ) from error
+        raise ended_unexpectedly(data_dir / "cloud" / LOG) from error
 
 
 def _count_states(data_dir: Path) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.exits import WrongUsage
+from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.local.access import ACCOUNT
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
@@ -105,6 +105,18 @@ def test_its_port_cannot_be_taken_from_it_and_taken_ports_do_not_matter(tmp_path
                 assert second.endpoint != first.endpoint
                 second.clients("s3").create_bucket(Bucket="only-in-second")
                 assert first.clients("s3").list_buckets()["Buckets"] == []
+
+
+def ask_when_it_is_killed(data):
+    with LocalCloud(data) as cloud:
+        os.kill(cloud.process, signal.SIGKILL)
+        cloud.clients("s3").list_buckets()
+
+
+def test_a_request_to_a_local_cloud_that_was_killed_ends_with_a_sentence(tmp_path):
+    said = r"ended unexpectedly; its log is .*cloud\.log"
+    with DataDirectory(tmp_path) as data, pytest.raises(RunFailed, match=said):
+        ask_when_it_is_killed(data)
 
 
 def test_what_was_stored_is_there_again_after_a_restart(tmp_path):

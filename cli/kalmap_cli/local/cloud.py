@@ -18,12 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from botocore.exceptions import BotoCoreError
+
 from kalmap_cli.exits import RunFailed, Unsaved, WrongUsage, as_sentence
 from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.guests import ending
 
+#: What it says goes there, in its folder.
+LOG = "cloud.log"
 PROGRAM = Path(__file__).with_name("cloud_process.py")
 _START_PATIENCE = 60.0
 #: How long saving may take, seconds: longer than the local cloud gives itself.
@@ -45,6 +49,14 @@ _INHERITED = (
     "USER",
     "VIRTUAL_ENV",
 )
+
+
+def ended_unexpectedly(log: Path) -> RunFailed:
+    """What the user reads when a request failed because the local cloud has ended."""
+    return RunFailed(
+        f"The local cloud ended unexpectedly; its log is {log}. Nothing that it had stored is "
+        f"lost; run the same command again."
+    )
 
 
 class LocalCloud:
@@ -72,7 +84,7 @@ class LocalCloud:
         self.secret = ""
         self.left = False
         """Whether it goes on, without us, for its guests."""
-        self.log = data.cloud / "cloud.log"
+        self.log = data.cloud / LOG
 
     @property
     def process(self) -> int:
@@ -103,8 +115,10 @@ class LocalCloud:
         trace: TracebackType | None,
     ) -> None:
         if error is not None and not self.running:
-            # It has ended by itself, as the error says.
+            # It has ended by itself.
             self._end()
+            if isinstance(error, BotoCoreError):
+                raise ended_unexpectedly(self.log) from error
             return
         # No guest comes to a directory that is gone, and what lies in its place is not ours.
         here = contextlib.nullcontext(False) if self._data.replaced else ending(self._data.path)
