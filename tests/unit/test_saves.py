@@ -201,6 +201,19 @@ def test_damage_within_the_last_log_is_no_torn_end(cloud):
         saves.newest(cloud)
 
 
+def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
+    *_, other, path = (change_log.path_of(cloud, number) for number in change_log.numbers(cloud))
+    whole = path.read_bytes()
+    for content, said in (
+        (other.read_bytes(), "does not begin as it was written"),
+        (b"".join(whole.splitlines(keepends=True)[1:]), "does not begin as it was written"),
+        (whole * 2, "has begun twice"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(Damaged, match=said):
+            saves.newest(cloud)
+
+
 def test_both_saves_damaged_are_refused_without_a_way_on_that_would_lose_states(cloud):
     for path in cloud.rglob("services.tsv"):
         cut(path)

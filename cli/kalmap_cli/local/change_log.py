@@ -103,7 +103,7 @@ def read(path: Path) -> Content:
     """What a file of the log holds; a torn last line does not count.
 
     Raises:
-        Damaged: A line is damaged and others follow.
+        Damaged: A line is damaged and others follow, or it is of another file.
     """
     content = path.read_bytes()
     records: list[Any] = []
@@ -117,8 +117,16 @@ def read(path: Path) -> Content:
             break
         records.append(record)
         size += len(line)
-    before = tuple(records[0]["before"]) if records else (0, 0)
-    return Content(records[1:], size, zlib.crc32(content[:size]), before)
+    if not records:
+        return Content([], 0, 0, (0, 0))
+    first, *rest = records
+    # Lines of another file are whole, too.
+    if not isinstance(first, dict) or path != path_of(path.parent.parent, first["log"]):
+        raise Damaged(f"{path} is damaged: it does not begin as it was written")
+    if any(isinstance(record, dict) for record in rest):
+        raise Damaged(f"{path} is damaged: it has begun twice")
+    before = tuple(first["before"])
+    return Content(rest, size, zlib.crc32(content[:size]), before)
 
 
 def since(cloud: Path, first: int) -> Iterator[Content]:
