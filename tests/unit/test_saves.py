@@ -221,6 +221,18 @@ def test_both_saves_damaged_are_refused_without_a_way_on_that_would_lose_states(
         saves.newest(cloud)
 
 
+def test_a_folder_whose_first_save_never_came_is_a_new_one_until_something_was_logged(tmp_path):
+    (tmp_path / "s3" / "000000000000" / "kalmap-artifacts").mkdir(parents=True)
+    for number in (1, 2):
+        ChangeLog(tmp_path, number).close()
+    assert saves.newest(tmp_path) is None
+    log = ChangeLog(tmp_path, 3)
+    log.append([["table", "a", "", {"level": {"N": "1"}}]])
+    log.close()
+    with pytest.raises(Damaged, match="All saves are missing"):
+        saves.newest(tmp_path)
+
+
 def test_saves_that_are_gone_are_missed(cloud):
     shutil.rmtree(cloud / "saves")
     with pytest.raises(Damaged, match="All saves are missing"):

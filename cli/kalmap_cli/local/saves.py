@@ -198,7 +198,9 @@ def _refuse_what_had_saves(cloud: Path) -> None:
     numbers = change_log.numbers(cloud)
     if numbers:
         log = "the log of changes is not enough without them"
-        is_new = numbers == [1] and not change_log.read(change_log.path_of(cloud, 1)).records
+        # Starts that were killed, or found the disk full, before the first save leave a file each.
+        logs = (change_log.read(change_log.path_of(cloud, number)) for number in numbers)
+        is_new = numbers[0] == 1 and not any(content.records for content in logs)
     else:
         log = "the log of changes is missing, too"
         is_new = not any((cloud / _OBJECTS).glob("[0-9]*/*"))
