@@ -23,6 +23,8 @@ from kalmap_cli.exits import (
 from kalmap_cli.terminal import fitted
 
 _DEBUG = "KALMAP_DEBUG"
+#: The number of the last of the three files that every program begins with.
+_STDERR = 2
 #: Said of commands that change nothing before their end; others say how far they came.
 _INTERRUPTED = "Interrupted. Nothing was changed."
 
@@ -33,12 +35,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments behind the command's name; None for the process's own.
     """
+    _open_what_is_closed()
     handled = {signal.SIGINT: _interrupt, signal.SIGTERM: _interrupt}
     before = _handle(handled)
     try:
         return _told(_main(argv))
     finally:
         _handle(before)
+
+
+def _open_what_is_closed() -> None:
+    """Put the null device where stdin, stdout or stderr is closed, as it may be under cron.
+
+    Python has None there, and the next file that is opened would get its number.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(_STDERR - 1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
 def _handle(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:

@@ -29,8 +29,25 @@ def report(followed: Followed) -> int:
         The exit code.
 
     Raises:
-        RunFailed: The batch failed.
+        RunFailed: The batch failed, or it has ended and stdout cannot be written.
     """
+    ended, _, place = followed
+    try:
+        _print_end(followed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RunFailed(
+            f"The batch has ended, but stdout could not be written: {error.strerror}. "
+            f"`kalmap status{place.options}` shows how."
+        ) from error
+    if not ended.succeeded:
+        raise RunFailed(f"The batch failed: {as_typed(ended.reason)} {followed.kept}".rstrip())
+    return DONE
+
+
+def _print_end(followed: Followed) -> None:
     ended, fetched, place = followed
     if fetched is not None:
         # What a batch has left is gone where that from before --fresh came back.
@@ -42,10 +59,6 @@ def report(followed: Followed) -> int:
         _say(known)
     if followed.kept and ended.succeeded:
         _say(followed.kept)
-    sys.stdout.flush()
-    if not ended.succeeded:
-        raise RunFailed(f"The batch failed: {as_typed(ended.reason)} {followed.kept}".rstrip())
-    return DONE
 
 
 def print_fetched(fetched: Fetched, options: str | None) -> None:

@@ -1,9 +1,14 @@
 """What is said when a batch has ended, or could not be saved."""
 
+import resource
+import subprocess
+import sys
+
 import pytest
 
+from kalmap_cli.commands.status import find_batch
 from kalmap_cli.drive import Ended, Pauses, Stack
-from kalmap_cli.exits import DONE, HowFar, RunFailed, Unsaved
+from kalmap_cli.exits import DONE, HowFar, RunFailed, Unsaved, WrongUsage
 from kalmap_cli.follow import Followed
 from kalmap_cli.report import report
 from kalmap_cli.results_folder import Fetched
@@ -31,6 +36,33 @@ def test_no_state_has_changed_is_said_only_where_none_has(tmp_path, capsys, chan
     }
     said = said_of(summary, tmp_path, capsys)
     assert ("no state has changed" in said) == (not changed)
+
+
+def test_where_stdout_is_full_it_is_said_that_the_batch_has_ended(tmp_path, monkeypatch):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (tmp_path / "log").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        (tmp_path / "unreadable.jsonl").touch()
+        # No file may have a byte, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            with pytest.raises(
+                RunFailed, match=r"^The batch has ended, .*`kalmap status` shows how"
+            ):
+                said_of({"batch_id": "3f9a"}, tmp_path, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_closed_stdout_is_no_failure():
+    command = 'exec "$0" -m kalmap_cli --version >&-'
+    ended = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_an_empty_id_names_no_batch():
+    with pytest.raises(WrongUsage, match="id is empty"):
+        find_batch(PLACE, "")
 
 
 def test_a_batch_that_could_not_be_saved_is_told_with_how_it_ended():

@@ -42,6 +42,8 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
     Raises:
         WrongUsage: There is none, or there are several.
     """
+    if not beginning:
+        raise WrongUsage(f"The batch's id is empty. `kalmap status{place.options}` lists them.")
     # One that is named in full need not be listed.
     whole = _records(place).get(beginning)
     matching = (
