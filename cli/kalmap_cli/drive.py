@@ -286,4 +286,8 @@ def stop(clients: Clients, execution: str) -> bool | None:
         )
     except steps.exceptions.ExecutionDoesNotExist:
         return None
+    except ClientError:
+        # One that has ended just now may be refused.
+        if steps.describe_execution(executionArn=execution)["status"] == "RUNNING":
+            raise
     return any(entry.state == _WRITING_STATE for entry, _ in _entered(steps, execution, 0))

@@ -3,7 +3,7 @@
 import json
 import os
 
-from kalmap_cli.drive import find_stack, new_execution, stop
+from kalmap_cli.drive import Pauses, ended, find_stack, new_execution, stop, watch
 from kalmap_cli.drive import start as start_batch
 from kalmap_cli.local.deploy import STACK
 from tests.e2e.commands import start
@@ -60,3 +60,10 @@ def test_an_execution_that_was_never_started_is_told_from_one_that_was_stopped(s
     execution = new_execution(stack)
     start_batch(shared.cloud.clients, stack, {"source": {"records": []}}, execution)
     assert stop(shared.cloud.clients, execution) is False
+    # One that has ended by itself meanwhile is no error: it is told how it ended.
+    execution = new_execution(stack)
+    start_batch(shared.cloud.clients, stack, {"source": {}}, execution)
+    for _ in watch(shared.cloud.clients, execution, Pauses(0.1, 0.1)):
+        pass
+    assert stop(shared.cloud.clients, execution) is False
+    assert ended(shared.cloud.clients, execution).reason
