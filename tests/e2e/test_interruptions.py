@@ -228,7 +228,7 @@ def test_a_local_cloud_that_is_killed_ends_the_run_with_a_sentence_and_the_next_
 ):
     before = states(directory)
     with (
-        a_run_that_has_left(directory, "IdentifyBatch") as process,
+        a_run_that_has_left(directory, "PlanBatch") as process,
         a_run_that_has_left(directory, "IdentifyBatch") as guest,
     ):
         clouds = [line for line in processes_of(directory / ".kalmap") if "cloud_process" in line]
@@ -241,3 +241,7 @@ def test_a_local_cloud_that_is_killed_ends_the_run_with_a_sentence_and_the_next_
             assert "The local cloud ended unexpectedly; its log is" in err.splitlines()[-1]
     wait_until_gone(directory, 20)
     assert states(directory) == before
+    listed = kalmap("status", cwd=directory).out.splitlines()
+    reason, *_ = (line for line in listed if "; `kalmap retry" in line)
+    again = kalmap(*typed(reason), cwd=directory)
+    assert again.code == 0, again.err

@@ -90,11 +90,16 @@ def _with_fate(place: Target, item: dict[str, Any]) -> dict[str, Any]:
             executionArn=item["execution_arn"]
         )
     except ClientError:
-        return item | {"status": "STOPPED", "reason": "Its execution no longer exists."}
+        return item | _stopped(place, item, "no longer exists")
     if execution["status"] == "RUNNING":
         return item
-    reason = item.get("reason") or execution.get("cause") or "Its execution ended early."
-    return item | {"status": "STOPPED", "reason": reason}
+    return item | _stopped(place, item, "ended early")
+
+
+def _stopped(place: Target, item: Mapping[str, Any], what: str) -> dict[str, str]:
+    short = str(item["batch_id"])[:ID_SHOWN]
+    again = f"`kalmap retry {short}{place.options}` runs the batch again."
+    return {"status": "STOPPED", "reason": item.get("reason") or f"Its execution {what}; {again}"}
 
 
 def _print_batches(batches: list[dict[str, Any]]) -> None:
