@@ -107,15 +107,6 @@ def read_signature(sent: Sent) -> Signature:
     return Signature(key, date, region, service, time, tuple(names.split(";")), signature, lifetime)
 
 
-def as_header(signature: Signature) -> str:
-    """A signature as the Authorization header has it, which names the service that is asked."""
-    key, date, region, service, _, headers, signed, _ = signature
-    return (
-        f"{_ALGORITHM} Credential={key}/{date}/{region}/{service}/aws4_request, "
-        f"SignedHeaders={';'.join(headers)}, Signature={signed}"
-    )
-
-
 def check_time(signature: Signature, now: datetime) -> None:
     """Check that a request was signed about now, or that its link has not expired.
 
