@@ -22,10 +22,6 @@ _FIRST_STATE = "IdentifyBatch"
 _WRITING_STATE = "WriteStates"
 
 
-class NoStack(WrongUsage):
-    """There is no stack of that name, or it is not a kalmap."""
-
-
 class Stack(NamedTuple):
     """Where a deployed kalmap's parts are."""
 
@@ -70,13 +66,13 @@ def find_stack(clients: Clients, name: str) -> Stack:
     """A deployed stack by its name.
 
     Raises:
-        NoStack: There is none of this name, or it is not a kalmap.
+        WrongUsage: There is none of this name, or it is not a kalmap.
     """
     try:
         found = clients("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
-            raise NoStack(
+            raise WrongUsage(
                 f"There is no stack named {name} in this account and region. Deploy one with "
                 f"`sam deploy`, or name another with --stack."
             ) from error
@@ -90,7 +86,7 @@ def find_stack(clients: Clients, name: str) -> Stack:
             outputs["BatchesTable"],
         )
     except KeyError as error:
-        raise NoStack(
+        raise WrongUsage(
             f"The stack {name} is not a deployed kalmap: it has no output {error}."
         ) from error
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import boto3.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from kalmap_cli import drive
 from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
@@ -20,6 +20,7 @@ from kalmap_cli.local.data_dir import DataDirectory, InUse, default_path, exists
 from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import Guest, invite, join
 from kalmap_cli.local.prepare import prepare
+from kalmap_cli.local.saving import count_items
 from kalmap_cli.screen import Screen
 
 #: AWS limits how often its API may be asked.
@@ -157,14 +158,9 @@ def _told_of_its_end(data_dir: Path, guest: Guest) -> Iterator[None]:
 def _count_states(data_dir: Path) -> int | None:
     """How many states a data directory holds; None where that cannot be told."""
     try:
-        with DataDirectory(data_dir) as data, LocalCloud(data) as cloud:
-            table = drive.find_stack(cloud.clients, STACK).states_table
-            pages = cloud.clients("dynamodb").get_paginator("scan")
-            found = pages.paginate(TableName=table, Select="COUNT")
-            return sum(int(page["Count"]) for page in found)
-    except drive.NoStack:
-        return 0
-    except (Damaged, InUse, RunFailed, ClientError, BotoCoreError):
+        with DataDirectory(data_dir) as data:
+            return count_items(data.cloud, f"{STACK}-StatesTable-")
+    except (Damaged, InUse, RunFailed):
         return None
 
 

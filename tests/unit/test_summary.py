@@ -1,5 +1,6 @@
 """The summary: reports summed, the gate judged, times and hints told."""
 
+import re
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,6 +16,8 @@ from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
 from kalmap.results.totals import Totals, sum_of, total
 from kalmap.store.table import DatabaseUse
+from kalmap_cli.local.deploy import read_template
+from tests.tables import TEMPLATE
 
 _COUNTS = st.dictionaries(
     st.sampled_from(["accepted/", "rejected/outlier", "unreadable/malformed", "failed/conflict"]),
@@ -197,6 +200,10 @@ def test_hints_say_what_to_look_at():
     told = " ".join(hints(totals))
     for word in ("unit ratio", "outliers", "too late", "run before", "3 times", "900 of 1024 MB"):
         assert word in told
+    # What a hint tells to change is there to be changed.
+    named = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", told))
+    assert named > {"LoadConcurrency", "WriteConcurrency", "WarmReads", "WarmWrites"}
+    assert named - {"MemorySize"} <= set(read_template(TEMPLATE)["Parameters"])
     assert hints(total([received(100), filtered(readings={"accepted/": 100})])) == []
 
 

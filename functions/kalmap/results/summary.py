@@ -120,7 +120,7 @@ def hints(totals: Totals) -> list[str]:
     if totals.database.throttles:
         found.append(
             f"The table turned requests away {counted(totals.database.throttles, 'time')}: lower "
-            "the Maps' MaxConcurrency, or warm the table's throughput."
+            "the stack's LoadConcurrency and WriteConcurrency, or set its WarmReads and WarmWrites."
         )
     for step, (peak, configured) in totals.memory.items():
         if configured and peak > 0.8 * configured:
