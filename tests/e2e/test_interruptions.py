@@ -128,12 +128,6 @@ def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
         assert len(ports) == 1
         assert not is_free(ports[0])
 
-        # While it runs, nobody else may take the directory for themselves.
-        for command in (("run", "second.jsonl", "--fresh"), ("serve",)):
-            other = kalmap(*command, cwd=directory)
-            assert other.code == 2
-            assert f"in use by another kalmap command (process {process.pid})" in other.err
-
         said, steps = interrupted(process)
     assert "was stopped before it wrote any state" in said
     assert typed(said)[0] == "retry"
@@ -142,6 +136,17 @@ def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
     assert is_free(ports[0])
     assert states(directory) == before
     assert "running" not in statuses(directory)
+
+
+def test_while_a_command_runs_no_other_takes_the_directory_for_itself(directory):
+    with a_run_that_has_left(directory, "IdentifyBatch") as process:
+        # Held where it is, so that it does not end meanwhile.
+        os.kill(process.pid, signal.SIGSTOP)
+        for command in (("run", "second.jsonl", "--fresh"), ("serve",)):
+            other = kalmap(*command, cwd=directory)
+            assert other.code == 2
+            assert f"in use by another kalmap command (process {process.pid})" in other.err
+    wait_until_gone(directory, 20)
 
 
 def test_what_is_interrupted_before_a_batch_started_nothing(directory):
