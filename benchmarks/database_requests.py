@@ -19,10 +19,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 
 import tests.conftest  # noqa: F401 - makes the secret of the table's process
 from kalmap.profile import builtin_profile
-from kalmap.store.item import key, stored_state, values, version_token
-from kalmap.store.states import DatabaseUse, StateStore
-from tests.faults.batch_run import kalmap_fold
-from tests.local_dynamodb import new_client, new_table
+from kalmap.store.dynamodb.item import key, stored_state, values, version_token
+from kalmap.store.dynamodb.states import DatabaseUse, StateStore
+from tests.support.dynamodb import new_client, new_table
+from tests.support.store_batches import kalmap_fold
 
 USERS = [f"u{place:04}" for place in range(100)]
 #: On-demand, us-east-1, dollars a unit.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from kalmap.store.batches import BatchRecords
+from kalmap.store.dynamodb.batches import BatchRecords
 from kalmap.store.objects import Objects
 from kalmap.wording import counted
 from kalmap_cli import drive

@@ -19,10 +19,10 @@ from handlers.settings import read_retry
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
 from kalmap.results.report import Report
-from kalmap.store.batches import BatchRecords
+from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.table import client_config
 from kalmap.store.objects import Objects
-from kalmap.store.states import StateStore
-from kalmap.store.table import client_config
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

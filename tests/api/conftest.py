@@ -3,7 +3,7 @@ import io
 import pytest
 
 from handlers.edge import logger
-from tests.api.function import Api
+from tests.support.api_function import Api
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from kalmap_cli.local.deploy import read_template
-from tests.api.function import Api
-from tests.online.ways import reading
-from tests.permissions import Cloud, Need, covered, grants, place, record
-from tests.tables import TEMPLATE
+from tests.support.api_function import Api
+from tests.support.both_paths import reading
+from tests.support.policies import Cloud, Need, covered, grants, place, record
+from tests.support.template import TEMPLATE
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
 ALLOWED = {Need(g.action, place(g)) for g in grants(RESOURCES) if g.function == "ApiFunction"}
@@ -22,7 +22,7 @@ def used():
     """What the function asked for on every path of the API."""
     found, answering = set(), []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("handlers.states._FREQUENT_EVERY", 0.0)
+        monkeypatch.setattr("handlers.http.container._FREQUENT_EVERY", 0.0)
         api = Api(monkeypatch)
         # The tests call, too, between requests.
         call = api.call
@@ -57,7 +57,7 @@ def measure(api, monkeypatch):
     assert api.post([1] * 501, Idempotency_Key="c").status == 413
     assert api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}).status == 200
     with monkeypatch.context() as patch:
-        patch.setattr("handlers.api_measurements._LINK_FROM", 1)
+        patch.setattr("handlers.http.measurements._LINK_FROM", 1)
         assert api.post([reading("u-1", 4)]).body["results_url"]
 
 

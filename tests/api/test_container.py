@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from kalmap.api.cache import RecentStates
-from tests.online.ways import reading
-from tests.tables import ROOT
+from tests.support.both_paths import reading
+from tests.support.template import ROOT
 
 
 class TestCache:
@@ -25,14 +25,14 @@ class TestCache:
 
     def test_a_new_container_begins_with_the_most_frequent_users(self, start, monkeypatch):
         api = start(CACHE_WARMUP_SIZE="2")
-        monkeypatch.setattr("handlers.states._FREQUENT_EVERY", 0.0)
+        monkeypatch.setattr("handlers.http.container._FREQUENT_EVERY", 0.0)
         for hour in range(3):
             api.post([reading("often", hour), reading("seldom", hour) if not hour else {}])
             api.post([reading("daily", hour)])
         api.cold_start()
         told = api.post([reading("often", 9), reading("daily", 9), reading("seldom", 9)])
         assert told.body["summary"]["database"]["read_units"] == 1
-        from handlers.states import recent
+        from handlers.http.container import recent
 
         assert recent().use.misses <= 3
 
@@ -43,7 +43,7 @@ class TestCache:
             assert api.post([reading("u-1", 0)]).status == 200
 
     def test_a_bucket_that_cannot_be_used_costs_no_answer(self, start, monkeypatch, log):
-        monkeypatch.setattr("handlers.states._FREQUENT_EVERY", 0.0)
+        monkeypatch.setattr("handlers.http.container._FREQUENT_EVERY", 0.0)
         api = start(WORK_BUCKET="no bucket's name")
         assert api.post([reading("u-1", 0)]).status == 200
         assert "not warmed up" in log.getvalue()
@@ -54,7 +54,7 @@ class TestMemory:
     def test_a_full_request_stays_far_below_the_limit(self):
         """A process of its own, as a container is: imports, two full requests, and no more."""
         child = subprocess.run(
-            [sys.executable, "-m", "tests.api.full_requests"],
+            [sys.executable, "-m", "tests.support.container_memory"],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(("functions", "cli", "."))},
             capture_output=True,

@@ -13,8 +13,8 @@ import pytest
 
 from handlers.edge import resident_mb
 from kalmap.profile import builtin_profile
-from tests.online.ways import reading
-from tests.tables import ROOT
+from tests.support.both_paths import reading
+from tests.support.template import ROOT
 
 LONG = 9_900_000
 
@@ -61,7 +61,7 @@ class TestLocksNobodyOut:
     def test_past_the_limit_the_cache_is_freed_and_everybody_answered(self, start, capsys):
         # Python with numpy takes more than 64 MB: every answer passes the limit.
         api = start(BATCH_MEMORY_LIMIT_MB="64")
-        from handlers.states import recent
+        from handlers.http.container import recent
 
         for hour in range(5):
             assert api.post([reading("u-1", hour)]).status == 200
@@ -72,7 +72,7 @@ class TestLocksNobodyOut:
     def test_below_the_limit_states_are_kept(self, start, capsys):
         api = start(BATCH_MEMORY_LIMIT_MB="4096")
         api.post([reading("u-1", 0)])
-        from handlers.states import recent
+        from handlers.http.container import recent
 
         assert len(recent()) == 1
         told = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
@@ -140,7 +140,7 @@ def test_a_profile_in_the_bucket_is_not_read_beyond_what_a_profile_may_be(api):
 #: What AWS's runtime for Python does with an answer: send it, let go of it, ask for the next.
 RUNTIME = """
 import json, os, urllib.request
-from handlers.renewal import LastAnswer
+from handlers.http.renewal import LastAnswer
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"]
 del os.environ["TAKEN_BY_THE_RUNTIME"]
 answered = 0
@@ -201,7 +201,7 @@ def test_a_second_gzip_stream_behind_the_first_is_refused_and_not_dropped(api):
 
 
 def test_an_answer_past_the_limit_is_the_last_of_its_process(start, monkeypatch):
-    from handlers import renewal
+    from handlers.http import renewal
 
     begun = []
     monkeypatch.setattr(renewal, "_start_anew", lambda: begun.append(True))

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from handlers import api_measurements
-from handlers.gateway import Call
+from handlers.http import measurements
+from handlers.http.gateway import Call
 from kalmap.errors import Contradiction
-from tests.faults.injector import THROTTLED, Injector
-from tests.online.ways import reading
+from tests.support.both_paths import reading
+from tests.support.dynamodb_faults import THROTTLED, Injector
 
 
 def test_the_same_request_gets_the_same_answer_and_a_new_key_a_new_one(api):
@@ -38,21 +38,21 @@ def test_a_key_with_another_body_is_refused(api):
 
 
 def test_a_request_that_is_still_being_answered_is_refused_with_the_same_key(api, monkeypatch):
-    answer, begun, told = api_measurements.answer, threading.Event(), []
+    answer, begun, told = measurements.answer, threading.Event(), []
 
     def slow(*arguments):
         begun.set()
         time.sleep(0.5)
         return answer(*arguments)
 
-    monkeypatch.setattr(api_measurements, "answer", slow)
+    monkeypatch.setattr(measurements, "answer", slow)
     event = api.event("POST", "/measurements", {"measurements": [reading("u-1", 0)]})
     context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 29_000)
 
     # A function answers one request at a time: the two come to two containers.
     def container():
         try:
-            told.append(api_measurements._once(Call(APIGatewayProxyEvent(event), context), "k-1"))
+            told.append(measurements._once(Call(APIGatewayProxyEvent(event), context), "k-1"))
         except Contradiction as error:
             told.append(error)
 
@@ -69,7 +69,7 @@ def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_
     api, monkeypatch
 ):
     api.post([reading("u-0", 0)])
-    from handlers.states import dynamodb
+    from handlers.http.container import dynamodb
 
     records = [reading("u-0", 24), reading("u-1", 0)]
     with Injector(dynamodb(), 1, {THROTTLED: 1.0}):

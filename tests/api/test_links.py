@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from handlers import gateway
-from handlers.gateway import presigned
+from handlers.http import gateway
+from handlers.http.gateway import presigned
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from kalmap.api.online import MAX_ROUNDS
-from tests.faults.injector import THROTTLED, Injector
-from tests.online.ways import reading
+from tests.support.both_paths import reading
+from tests.support.dynamodb_faults import THROTTLED, Injector
 
 
 def readings(users: int, days: int) -> list[dict]:
@@ -130,7 +130,7 @@ def test_the_database_is_asked_five_times_per_hundred_new_users(api):
 class TestTimeRunsOut:
     def test_users_not_finished_come_back_as_failed_and_whole(self, start):
         api = start(BATCH_TIMEOUT_SECONDS="0.3", DB_BATCH_GET_SIZE="5", BATCH_PARALLELISM="2")
-        from handlers.states import dynamodb
+        from handlers.http.container import dynamodb
 
         # The table answers at first, and then takes longer than there is time.
         table, seen = dynamodb(), []
@@ -164,7 +164,7 @@ class TestTimeRunsOut:
 
 class TestTheTableIsInTrouble:
     def test_the_caller_is_told_when_to_come_again(self, api):
-        from handlers.states import dynamodb
+        from handlers.http.container import dynamodb
 
         api.post(readings(1, 1))
         with Injector(dynamodb(), 1, {THROTTLED: 1.0}):
@@ -175,7 +175,7 @@ class TestTheTableIsInTrouble:
             assert int(told.headers["Retry-After"]) >= 1
 
     def test_the_breaker_opens_and_answers_at_once(self, api):
-        from handlers.states import breaker, dynamodb
+        from handlers.http.container import breaker, dynamodb
 
         api.post(readings(1, 1))
         with Injector(dynamodb(), 1, {THROTTLED: 1.0}) as faults:
@@ -190,8 +190,8 @@ class TestTheTableIsInTrouble:
 
 
 def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monkeypatch):
-    from handlers.states import states
-    from kalmap.store.states import StateStore
+    from handlers.http.container import states
+    from kalmap.store.dynamodb.states import StateStore
 
     api.post([reading("u-1", 0)])
     write = StateStore.write

@@ -12,11 +12,11 @@ import pytest
 from handlers.settings import Settings
 from kalmap.api.openapi import OPERATIONS
 from kalmap_cli.local.deploy import read_template
-from tests.api.function import declared_settings
-from tests.faults.injector import THROTTLED, Injector
-from tests.local_dynamodb import endpoint
-from tests.online.ways import reading
-from tests.tables import TEMPLATE
+from tests.support.api_function import declared_settings
+from tests.support.both_paths import reading
+from tests.support.dynamodb import endpoint
+from tests.support.dynamodb_faults import THROTTLED, Injector
+from tests.support.template import TEMPLATE
 
 CHICKS = {
     "name": "chicks", "unit": "g", "range": [1, 1000], "level_noise": 1.0, "slope_noise": 0.5,
@@ -87,7 +87,7 @@ class TestUsers:
 
     def test_a_table_that_throttles_is_asked_again(self, api):
         api.post([reading("u-1", 0)])
-        from handlers.states import dynamodb
+        from handlers.http.container import dynamodb
 
         with Injector(dynamodb(), 3, {THROTTLED: 0.2}) as faulty:
             for _ in range(10):
@@ -97,7 +97,7 @@ class TestUsers:
 
     def test_a_table_in_trouble_is_left_alone_by_reads_too(self, api):
         api.post([reading("u-1", 0)])
-        from handlers.states import dynamodb
+        from handlers.http.container import dynamodb
 
         def ask():
             return api.call("GET", "/users/{user_id}", path={"user_id": "u-1"})
@@ -294,7 +294,7 @@ class TestProblems:
         def broken(*_):
             raise ZeroDivisionError("secret user u-123 weighs 77.77")
 
-        monkeypatch.setattr("handlers.api_measurements.answer", broken)
+        monkeypatch.setattr("handlers.http.measurements.answer", broken)
         told = api.post([reading("u-123", 0, 77.77)])
         assert is_problem(told, 500, "internal")
         logged = log.getvalue()
@@ -319,7 +319,7 @@ def test_an_uploads_address_lies_under_incoming(api):
 
 
 def test_template_document_and_routes_are_the_same_paths():
-    from handlers.api import app
+    from handlers.http.app import app
 
     described = {(one.method, one.path) for one in OPERATIONS}
     events = read_template(TEMPLATE)["Resources"]["ApiFunction"]["Properties"]["Events"].values()
@@ -364,7 +364,7 @@ def test_a_setting_out_of_its_range_is_named(name, value):
 
 
 def test_the_address_of_a_shared_cache_may_lie_in_a_secret(api):
-    from handlers.states import _secret_address
+    from handlers.http.container import _secret_address
     from kalmap.errors import InvalidSetting
 
     secrets = boto3.client("secretsmanager", endpoint_url=endpoint())

@@ -1,7 +1,7 @@
 """What the code takes for granted about AWS, held against botocore's descriptions of it.
 
 What each step and the API really ask for is held against them while their tests run
-(tests/permissions.py).
+(tests/support/policies.py).
 """
 
 import inspect
@@ -10,13 +10,13 @@ import re
 import pytest
 from botocore import xform_name
 
-from handlers import gateway
-from kalmap.store import write_modes
-from kalmap.store.states import StateStore
-from kalmap.store.table import THROTTLED, TRANSIENT
+from handlers.http import gateway
+from kalmap.store.dynamodb import write_modes
+from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.table import THROTTLED, TRANSIENT
 from kalmap_cli.local.deploy import read_template
-from tests.aws_models import operation, problems, service
-from tests.tables import ROOT, TEMPLATE, definition
+from tests.support.aws_models import operation, problems, service
+from tests.support.template import ROOT, TEMPLATE, definition
 
 PARAMETERS = read_template(TEMPLATE)["Parameters"]
 STATES = definition()["States"]

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.transformed import of_type, transformed
+from tests.support.transformed_template import of_type, transformed
 
 TEMPLATE = transformed(AccessLog="true")
 GROUPS = of_type(TEMPLATE, "AWS::Logs::LogGroup")

@@ -4,8 +4,8 @@ import json
 from importlib.resources import files
 
 from kalmap_cli.local.deploy import read_template
-from tests.permissions import functions
-from tests.tables import TEMPLATE
+from tests.support.policies import functions
+from tests.support.template import TEMPLATE
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
 #: Where the policies of others than functions are held against what they are for.

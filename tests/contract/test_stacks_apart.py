@@ -5,8 +5,8 @@ import json
 import pytest
 from moto.events.models import EventPattern
 
-from tests.tables import definition
-from tests.transformed import filled, of_type, transformed
+from tests.support.template import definition
+from tests.support.transformed_template import filled, of_type, transformed
 
 TEMPLATE = transformed(Schedule="rate(1 day)", ScheduleDays="2")
 DEV, PROD = "kalmap-dev", "kalmap"

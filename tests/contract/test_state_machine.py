@@ -8,7 +8,7 @@ import pytest
 
 from kalmap import errors
 from kalmap_cli.local.deploy import read_template
-from tests.tables import DEFINITION_TEXT, ROOT, TEMPLATE, definition
+from tests.support.template import DEFINITION_TEXT, ROOT, TEMPLATE, definition
 
 TEXT = DEFINITION_TEXT
 DEFINITION = definition()
@@ -90,24 +90,24 @@ def test_every_function_is_a_step_or_has_an_event_of_its_own_and_its_handler_exi
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         assert name in steps or resource["Properties"].get("Events"), name
-        package, module, function = resource["Properties"]["Handler"].split(".")
-        assert f"def {function}(" in (ROOT / "functions" / package / f"{module}.py").read_text()
+        module, _, function = resource["Properties"]["Handler"].rpartition(".")
+        source = ROOT.joinpath("functions", *module.split(".")).with_suffix(".py")
+        assert f"def {function}(" in source.read_text()
 
 
 def test_every_handler_is_some_functions():
     named = {
-        r["Properties"]["Handler"].split(".")[1]
+        r["Properties"]["Handler"].removesuffix(".handler")
         for r in RESOURCES.values()
         if r["Type"] == "AWS::Serverless::Function"
     }
-    modules = {path.stem for path in (ROOT / "functions" / "handlers").glob("*.py")}
-    entry_points = {m for m in modules if m != "__init__" and _has_handler(m)}
+    handlers = ROOT / "functions" / "handlers"
+    entry_points = {
+        ".".join(path.relative_to(handlers.parent).with_suffix("").parts)
+        for path in handlers.rglob("*.py")
+        if re.search(r"^def handler\(", path.read_text(), re.MULTILINE)
+    }
     assert entry_points == named
-
-
-def _has_handler(module):
-    text = (ROOT / "functions" / "handlers" / f"{module}.py").read_text()
-    return re.search(r"^def handler\(", text, re.MULTILINE) is not None
 
 
 def test_every_error_the_state_machine_names_is_awss_or_in_errors():

@@ -3,9 +3,9 @@
 import re
 
 from kalmap_cli.local.deploy import read_template
-from tests import transformed
-from tests.permissions import grants, place
-from tests.tables import TEMPLATE
+from tests.support import transformed_template as transformed
+from tests.support.policies import grants, place
+from tests.support.template import TEMPLATE
 
 STACK = read_template(TEMPLATE)
 RESOURCES = STACK["Resources"]

@@ -4,8 +4,8 @@ import json
 import re
 
 from kalmap_cli.local.deploy import read_template
-from tests.tables import TEMPLATE
-from tests.transformed import of_type, transformed
+from tests.support.template import TEMPLATE
+from tests.support.transformed_template import of_type, transformed
 
 SOURCE = read_template(TEMPLATE)
 NOW = transformed()

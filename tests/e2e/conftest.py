@@ -12,7 +12,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
 from kalmap_cli.target import local_parameters
-from tests.e2e.commands import SharedCloud
+from tests.support.kalmap_command import SharedCloud
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import pytest
 import urllib3
 
 from kalmap.api.openapi import OPERATIONS, document
-from kalmap.store.states import StateStore
-from tests.e2e.signed import Client
-from tests.online.ways import reading
+from kalmap.store.dynamodb.states import StateStore
+from tests.support.both_paths import reading
+from tests.support.signed_client import Client
 
 DOCUMENT = document(".")
 

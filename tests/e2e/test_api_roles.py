@@ -11,11 +11,11 @@ import pytest
 import urllib3
 
 from kalmap.profile import builtin_profile
-from tests.e2e.roles import GRANTS, OTHERS, Guarded, guarded_stack
-from tests.e2e.signed import Client
 from tests.e2e.test_events import lines
-from tests.online.ways import reading
-from tests.permissions import place
+from tests.support.both_paths import reading
+from tests.support.policies import place
+from tests.support.roles_cloud import GRANTS, OTHERS, Guarded, guarded_stack
+from tests.support.signed_client import Client
 
 OF_THE_API = [grant for grant in GRANTS if grant.function == "ApiFunction"]
 #: What the local cloud does not refuse, and why; recorded calls are held against these

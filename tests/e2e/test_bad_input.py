@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kalmap_cli.batch_options import as_typed
-from tests.e2e.commands import kalmap
+from tests.support.kalmap_command import kalmap
 
 GOOD = b'{"user_id": "%s", "timestamp": "2026-01-0%dT07:00:00+01:00", "value": %s, "unit": "kg"}'
 DAY = b'"timestamp": "2026-01-05T07:00:00Z"'

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kalmap.profile import load_profile
-from tests.e2e.commands import ROOT, environment, kalmap, processes_of
-from tests.e2e.expected import fold_files, stored
+from tests.support.expected_files import fold_files, stored
+from tests.support.kalmap_command import ROOT, environment, kalmap, processes_of
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
 from kalmap_cli.target import local_parameters
 from tests.e2e.test_events import Stack, lines
-from tests.tables import ROOT
+from tests.support.template import ROOT
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.e2e.commands import kalmap, start
-from tests.e2e.expected import fold_files, stored
 from tests.e2e.test_events import lines
+from tests.support.expected_files import fold_files, stored
+from tests.support.kalmap_command import kalmap, start
 
 KEPT = "--fresh has forgotten nothing: what was stored before is there again."
 

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from kalmap_cli.local.access import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
-from tests.e2e import browser
+from tests.support import browser
 
 CHROMIUM = shutil.which("chromium")
 NOBODY = 65534

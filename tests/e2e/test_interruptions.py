@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.e2e.commands import kalmap, processes_of, start
-from tests.e2e.expected import fold_files, stored
+from tests.support.expected_files import fold_files, stored
+from tests.support.kalmap_command import kalmap, processes_of, start
 
 
 @pytest.fixture(scope="module")

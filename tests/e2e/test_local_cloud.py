@@ -18,7 +18,7 @@ from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.local.access import ACCOUNT
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
-from tests.e2e.commands import environment, processes_of
+from tests.support.kalmap_command import environment, processes_of
 
 #: Starts a local cloud, stores an object, says where it listens, and waits.
 HOLDER = """

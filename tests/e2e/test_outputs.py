@@ -6,8 +6,8 @@ import os
 from kalmap_cli.drive import Pauses, ended, find_stack, new_execution, stop, watch
 from kalmap_cli.drive import start as start_batch
 from kalmap_cli.local.deploy import STACK
-from tests.e2e.commands import start
 from tests.e2e.test_events import lines
+from tests.support.kalmap_command import start
 
 
 def test_states_go_through_a_link_and_into_a_pipe_and_both_stay(shared, tmp_path):

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import SharedCloud, environment
-from tests.readme import KALMAP, SERVE, api_blocks, blocks
+from tests.support.kalmap_command import SharedCloud, environment
+from tests.support.readme_blocks import KALMAP, SERVE, api_blocks, blocks
 
 #: Printed between blocks, to tell their answers from each other.
 BETWEEN = "----"

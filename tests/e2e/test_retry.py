@@ -6,8 +6,8 @@ import re
 import msgspec
 
 from kalmap.profile import builtin_profile
-from tests.e2e.commands import kalmap
 from tests.e2e.test_events import Stack, lines
+from tests.support.kalmap_command import kalmap
 
 
 def read(path):

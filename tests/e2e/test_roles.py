@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.e2e.roles import GRANTS, OTHERS, RESOURCES, Guarded, guarded_stack, is_refusal
 from tests.e2e.test_events import lines
-from tests.permissions import functions
+from tests.support.policies import functions
+from tests.support.roles_cloud import GRANTS, OTHERS, RESOURCES, Guarded, guarded_stack, is_refusal
 
 STEPS = [name for name in functions(RESOURCES) if name != "ApiFunction"]
 #: What the local cloud asks nobody for, and why; recorded calls are held against these

@@ -23,7 +23,7 @@ from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.expiry import Rule, expire, rules_of
 from kalmap_cli.local.saving import count_items
-from tests.e2e.commands import kalmap
+from tests.support.kalmap_command import kalmap
 
 KEYS = {
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from kalmap_cli.target import STAYS
-from tests.e2e.commands import environment, kalmap, processes_of, start
+from tests.support.kalmap_command import environment, kalmap, processes_of, start
 
 #: What lies in the data directory while it is served, and no longer.
 SERVED = ("secret", "curl", "aws", "bucket", "api-url")

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from tests.faults.faulty_cloud import FaultyCloud, executions, faults
-from tests.faults.two_batches import Quiet
+from tests.support.faulty_cloud import FaultyCloud, executions, faults
+from tests.support.two_batches import Quiet
 
 
 @pytest.fixture(scope="session")

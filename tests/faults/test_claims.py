@@ -3,9 +3,9 @@
 import json
 import time
 
-from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.test_end_to_end import WRITE, assert_as_quiet, rule
-from tests.faults.two_batches import SECOND, batch, jsonl
+from tests.support.faulty_cloud import assert_accounts_for_all, states
+from tests.support.two_batches import SECOND, batch, jsonl
 
 
 def assert_points_to(ran, first, status):

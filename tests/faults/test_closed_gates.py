@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 
-from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.test_end_to_end import WRITE, assert_as_quiet, rule
-from tests.faults.two_batches import NOW, SECOND, batch, jsonl
+from tests.support.faulty_cloud import assert_accounts_for_all, states
+from tests.support.two_batches import NOW, SECOND, batch, jsonl
 
 ALWAYS = {"last": 99}
 

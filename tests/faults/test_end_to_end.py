@@ -8,15 +8,15 @@ import random
 
 import pytest
 
-from tests.faults.faulty_cloud import (
+from tests.support.faulty_cloud import (
     PARAMETERS,
     assert_accounts_for_all,
     executions,
     faults,
     states,
 )
-from tests.faults.two_batches import FIRST, SECOND, batch, jsonl
-from tests.statemachine.engine import Throttled, deployed
+from tests.support.moto_engine import Throttled, deployed
+from tests.support.two_batches import FIRST, SECOND, batch, jsonl
 
 READ, WRITE = "BatchGetItem", "BatchExecuteStatement"
 STORE = f"{READ}|{WRITE}"

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kalmap.profile import MAX_WINDOW_READINGS, builtin_profile
-from kalmap.store.item import version_token
-from kalmap.store.states import StateStore
-from tests.faults.batch_run import kalmap_fold, run_batch
-from tests.local_dynamodb import new_client, new_table
+from kalmap.store.dynamodb.item import version_token
+from kalmap.store.dynamodb.states import StateStore
+from tests.support.dynamodb import new_client, new_table
+from tests.support.store_batches import kalmap_fold, run_batch
 
 USERS = [f"u{place}" for place in range(100)]
 FOLD = kalmap_fold(builtin_profile("body-weight"))

@@ -17,11 +17,11 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.states import StateStore
-from tests.faults import injector
-from tests.faults.batch_run import Fold, kalmap_fold, run_batch, tally, union
-from tests.faults.injector import Injector
-from tests.local_dynamodb import new_client, new_table
+from kalmap.store.dynamodb.states import StateStore
+from tests.support import dynamodb_faults
+from tests.support.dynamodb import new_client, new_table
+from tests.support.dynamodb_faults import Injector
+from tests.support.store_batches import Fold, kalmap_fold, run_batch, tally, union
 
 SEQUENTIAL = 1_000
 CONCURRENT = {2: 40, 8: 20}
@@ -61,7 +61,7 @@ def draw(seed: int, writers: int) -> Schedule:
         }
         for _ in range(count)
     ]
-    kinds = chance.sample(injector.KINDS, chance.randint(1, 4))
+    kinds = chance.sample(dynamodb_faults.KINDS, chance.randint(1, 4))
     total = chance.uniform(0.1, 0.7)
     return Schedule(
         seed=seed,
@@ -176,7 +176,7 @@ def check(schedules: list[Schedule], clients, capsys, title: str) -> list[int]:
             f" {max(rounds)} for a batch. {faults.total()} faults: "
             + ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
         )
-    assert set(faults) == set(injector.KINDS)
+    assert set(faults) == set(dynamodb_faults.KINDS)
     return rounds
 
 

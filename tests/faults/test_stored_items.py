@@ -7,10 +7,10 @@ import pytest
 from kalmap.filter.codec import FORMAT
 from kalmap.filter.state import describe
 from kalmap.profile import builtin_profile, digest, load_profile
-from tests.domain_alone import folded
-from tests.faults.faulty_cloud import assert_accounts_for_all, states
-from tests.faults.two_batches import FIRST, SECOND, batch, jsonl, reading
-from tests.tables import ROOT
+from tests.support.expected_states import folded
+from tests.support.faulty_cloud import assert_accounts_for_all, states
+from tests.support.template import ROOT
+from tests.support.two_batches import FIRST, SECOND, batch, jsonl, reading
 
 BUILTIN = builtin_profile("body-weight")
 

@@ -1,8 +1,8 @@
 """The other two ways to write, under faults, in the workers of a whole batch."""
 
-from tests.faults.faulty_cloud import assert_accounts_for_all, states
 from tests.faults.test_end_to_end import assert_as_quiet, rule
-from tests.faults.two_batches import SECOND, batch, jsonl
+from tests.support.faulty_cloud import assert_accounts_for_all, states
+from tests.support.two_batches import SECOND, batch, jsonl
 
 
 def test_transactions_under_faults_end_as_the_quiet_run(between, quiet):

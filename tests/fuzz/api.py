@@ -28,7 +28,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
 from kalmap_cli.target import local_parameters
-from tests.e2e.signed import Client
+from tests.support.signed_client import Client
 
 LEAST_REQUESTS = 5000
 EXAMPLES = 900

@@ -34,7 +34,7 @@ from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.changes import changes
 from kalmap.results.lines import Outcomes, encode, encode_measurements, encode_unreadable
-from kalmap.store.item import key, stored_item, values
+from kalmap.store.dynamodb.item import key, stored_item, values
 
 LINES = 1_000_000
 LINES_PER_BLOCK = 500

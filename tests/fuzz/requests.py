@@ -20,9 +20,9 @@ from collections import Counter
 import pytest
 
 import tests.conftest  # noqa: F401
-from tests.api.function import Api
 from tests.fuzz.records import ODD, SOUND, broken
-from tests.fuzz.shapes import MORE, a_body, changed
+from tests.support.api_function import Api
+from tests.support.random_inputs import MORE, a_body, changed
 
 REQUESTS = 20_000
 #: Sound requests, to be broken.
@@ -97,7 +97,7 @@ def started_by(monkeypatch):
             assert len(input) < 262_144
             return {"executionArn": "arn:started"}
 
-    monkeypatch.setattr("handlers.api_batches._step_functions", StepFunctions)
+    monkeypatch.setattr("handlers.http.batches._step_functions", StepFunctions)
 
 
 def main(requests: int, seed: int) -> int:

@@ -12,7 +12,7 @@ from kalmap.filter.fold import fold_users
 from kalmap.filter.state import settle
 from kalmap.profile import builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE
-from tests.property.histories import DAY, START, Reading, columns
+from tests.support.histories import DAY, START, Reading, columns
 
 REFERENCES = json.loads(Path(__file__).with_name("references.json").read_bytes())
 ORDINARY = {"daily", "weekly without damping", "strong damping"}

@@ -2,7 +2,7 @@ import boto3
 import pytest
 
 from kalmap.store.objects import Objects
-from tests.local_dynamodb import endpoint, new_client, new_table
+from tests.support.dynamodb import endpoint, new_client, new_table
 
 
 @pytest.fixture(scope="session")

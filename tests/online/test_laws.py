@@ -6,9 +6,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kalmap.errors import StoreUnavailable
-from tests.faults.injector import CUT, ERROR_500, LATE_500, PARTIAL, SLOW, THROTTLED, Injector
-from tests.local_dynamodb import new_client, new_table
-from tests.online.ways import ask, container, reading, results, run_batch, store_of, stored
+from tests.support.both_paths import ask, container, reading, results, run_batch, store_of, stored
+from tests.support.dynamodb import new_client, new_table
+from tests.support.dynamodb_faults import (
+    CUT,
+    ERROR_500,
+    LATE_500,
+    PARTIAL,
+    SLOW,
+    THROTTLED,
+    Injector,
+)
 
 #: Each example goes to a real table; one that fails is shown as it was found.
 LAWS = settings(

@@ -14,9 +14,9 @@ import pytest
 from kalmap.api.access import States
 from kalmap.api.cache import Key, Layers, RecentStates, SharedStates
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.item import StoredState
-from tests.local_dynamodb import new_table
-from tests.online.ways import ask, container, reading, store_of, stored
+from kalmap.store.dynamodb.item import StoredState
+from tests.support.both_paths import ask, container, reading, store_of, stored
+from tests.support.dynamodb import new_table
 
 redis = pytest.importorskip("redis", reason="the package redis is not installed")
 SERVER = shutil.which("redis-server")

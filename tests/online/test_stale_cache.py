@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.local_dynamodb import new_table
 from tests.online.test_laws import LAWS
-from tests.online.ways import ask, container, reading, results, store_of, stored
+from tests.support.both_paths import ask, container, reading, results, store_of, stored
+from tests.support.dynamodb import new_table
 
 
 def test_an_update_on_a_stale_state_is_made_on_the_newest_one(client, table):

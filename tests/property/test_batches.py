@@ -9,7 +9,7 @@ from kalmap.filter import forward
 from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, builtin_profile
-from tests.property.histories import NOW, Reading, cases, columns, histories, profiles
+from tests.support.histories import NOW, Reading, cases, columns, histories, profiles
 
 NEVER_STORED = {Reason.IN_FUTURE, Reason.OUT_OF_RANGE}
 

@@ -10,7 +10,7 @@ from kalmap.filter import codec
 from kalmap.filter.fold import fold_users
 from kalmap.filter.state import predict, settle
 from kalmap.profile import builtin_profile, digest
-from tests.property.histories import (
+from tests.support.histories import (
     DAY,
     NOW,
     START,

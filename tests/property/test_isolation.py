@@ -14,8 +14,8 @@ from kalmap.filter.fold import fold_users
 from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, digest
-from tests.property.histories import DAY, NOW, START, Reading, columns, histories
 from tests.property.test_batches import same
+from tests.support.histories import DAY, NOW, START, Reading, columns, histories
 
 PROFILE = msgspec.structs.replace(builtin_profile("body-weight"), window=Window(4, 60.0))
 HISTORY = [

@@ -10,7 +10,7 @@ from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.units import mix_ups
-from tests.property.histories import DAY, NOW, START, Reading, columns
+from tests.support.histories import DAY, NOW, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
 RULE = PROFILE.recovery

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from kalmap.filter import fold, forward
 from kalmap.profile import Window, builtin_profile
-from tests.property.histories import (
+from tests.property.test_batches import same
+from tests.support.histories import (
     DAY,
     NOW,
     START,
@@ -18,7 +19,6 @@ from tests.property.histories import (
     histories,
     profiles,
 )
-from tests.property.test_batches import same
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.statemachine.engine import deployed
+from tests.support.moto_engine import deployed
 
 
 @pytest.fixture
@@ -12,4 +12,4 @@ def engine(monkeypatch):
 @pytest.fixture
 def no_waiting(monkeypatch):
     """Conflict rounds follow each other at once."""
-    monkeypatch.setattr("kalmap.pipeline.aggregate.random.randint", lambda low, high: 0)
+    monkeypatch.setattr("kalmap.pipeline.aggregate_results.random.randint", lambda low, high: 0)

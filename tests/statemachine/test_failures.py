@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from tests.statemachine.batches import (
+from tests.support.moto_engine import Throttled
+from tests.support.statemachine_batches import (
     always,
     assert_accounts_for_all,
     batch,
@@ -15,8 +16,7 @@ from tests.statemachine.batches import (
     other_writer,
     readings,
 )
-from tests.statemachine.engine import Throttled
-from tests.tables import ROOT
+from tests.support.template import ROOT
 
 
 @pytest.mark.parametrize(

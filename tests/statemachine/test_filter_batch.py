@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
-from kalmap.store.batches import BatchRecords
-from tests.statemachine.batches import (
+from kalmap.store.dynamodb.batches import BatchRecords
+from tests.support.statemachine_batches import (
     assert_accounts_for_all,
     batch,
     counts,

@@ -11,8 +11,8 @@ from kalmap.errors import InvalidInput
 from kalmap.profile import digest, load_profile
 from kalmap.store.objects import Objects
 from kalmap.store.profiles import Profiles
-from tests.statemachine.batches import batch, readings
-from tests.tables import ROOT
+from tests.support.statemachine_batches import batch, readings
+from tests.support.template import ROOT
 
 
 @pytest.mark.parametrize(

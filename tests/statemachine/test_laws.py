@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.statemachine.engine import deployed
+from tests.support.moto_engine import deployed
 
 NOW = "2026-04-01T00:00:00Z"
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from handlers.edge import logger
-from tests.statemachine.batches import always, batch, other_writer
+from tests.support.statemachine_batches import always, batch, other_writer
 
 SECRET_USER = "someone-private"
 SECRET_VALUE = 81.73519

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.statemachine.batches import assert_accounts_for_all, batch, readings
+from tests.support.statemachine_batches import assert_accounts_for_all, batch, readings
 
 
 def as_csv(lines):
@@ -68,7 +68,7 @@ def test_a_chunk_of_many_objects_that_is_given_up_counts_the_records_of_all(engi
 
 
 def test_more_objects_than_a_batch_reads_are_refused_by_number(engine, exported, monkeypatch):
-    monkeypatch.setattr("kalmap.pipeline.identify.MAX_OBJECTS", 39)
+    monkeypatch.setattr("kalmap.pipeline.identify_batch.MAX_OBJECTS", 39)
     ended = engine.run(batch({"bucket": "work", "prefix": "in/many/"}))
     assert "more than 39 objects below s3://work/in/many/" in ended["cause"]
     assert engine.calls["PlanFunction"] == 0

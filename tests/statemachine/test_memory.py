@@ -7,8 +7,8 @@ import pytest
 from kalmap.batch.chunks import MAX_GZIP_LINES
 from kalmap.records.measurement import MAX_UNREAD
 from kalmap_cli.local.deploy import read_template
-from tests.statemachine.large_chunk import memory_mb
-from tests.tables import TEMPLATE
+from tests.support.large_chunk import memory_mb
+from tests.support.template import TEMPLATE
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
 #: What Lambda's own runtime needs beside the function.

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.statemachine.engine import deployed
+from tests.support.moto_engine import deployed
 
 #: A quarter of what Step Functions takes, and beyond which nothing can be caught.
 LIMIT = 64 * 1024

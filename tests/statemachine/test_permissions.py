@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.permissions import Need, covered, functions, grants, place
-from tests.statemachine.batches import always, batch, other_writer, readings
-from tests.statemachine.engine import deployed
-from tests.statemachine.permissions import recorded
+from tests.support.moto_engine import deployed
+from tests.support.policies import Need, covered, functions, grants, place
+from tests.support.recorded_calls import recorded
+from tests.support.statemachine_batches import always, batch, other_writer, readings
 
 #: Its calls are recorded by tests/api/test_api_permissions.py.
 API = "ApiFunction"
@@ -25,7 +25,7 @@ def used():
         deployed(monkeypatch) as engine,
         recorded(engine, monkeypatch) as used,
     ):
-        monkeypatch.setattr("kalmap.pipeline.aggregate.random.randint", lambda low, high: 0)
+        monkeypatch.setattr("kalmap.pipeline.aggregate_results.random.randint", lambda low, high: 0)
         # No pause before a retry.
         monkeypatch.setattr(
             "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from handlers import edge
-from tests.faults.injector import SlowTable
-from tests.statemachine.batches import assert_accounts_for_all, batch, readings
+from tests.support.dynamodb_faults import SlowTable
+from tests.support.statemachine_batches import assert_accounts_for_all, batch, readings
 
 USERS = 120
 

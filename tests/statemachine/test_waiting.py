@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.statemachine.batches import always, batch, readings
-from tests.statemachine.engine import Throttled
+from tests.support.moto_engine import Throttled
+from tests.support.statemachine_batches import always, batch, readings
 
 
 @pytest.fixture

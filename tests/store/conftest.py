@@ -1,8 +1,8 @@
 import pytest
 
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.states import StateStore
-from tests.local_dynamodb import new_client, new_table
+from kalmap.store.dynamodb.states import StateStore
+from tests.support.dynamodb import new_client, new_table
 
 
 @pytest.fixture(scope="session")

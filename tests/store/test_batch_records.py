@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kalmap.store.batches import BatchRecords
-from tests.local_dynamodb import new_client
-from tests.tables import create_tables
+from kalmap.store.dynamodb.batches import BatchRecords
+from tests.support.dynamodb import new_client
+from tests.support.template import create_tables
 
 
 @pytest.fixture

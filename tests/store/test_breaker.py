@@ -4,9 +4,9 @@ import pytest
 
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import Circuit, CircuitBreaker, CircuitOpen
-from kalmap.store.states import Change, DatabaseUse, Loaded, StateStore, Written
-from tests.faults.injector import THROTTLED, Injector
-from tests.local_dynamodb import new_client
+from kalmap.store.dynamodb.states import Change, DatabaseUse, Loaded, StateStore, Written
+from tests.support.dynamodb import new_client
+from tests.support.dynamodb_faults import THROTTLED, Injector
 
 GOOD = Loaded({}, DatabaseUse(requests=1))
 

@@ -6,9 +6,9 @@ import pytest
 
 from kalmap.errors import StoreUnavailable
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.states import Change, StateStore
-from tests.local_dynamodb import endpoint, new_client
-from tests.store.wire import answering_server, cutting_proxy, deaf_server
+from kalmap.store.dynamodb.states import Change, StateStore
+from tests.support.connections import answering_server, cutting_proxy, deaf_server
+from tests.support.dynamodb import endpoint, new_client
 
 CHANGES = [Change(f"u{place}", None, b"body", 1.0, 0.0, 0) for place in range(60)]
 

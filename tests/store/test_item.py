@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.store.item import (
+from kalmap.store.dynamodb.item import (
     Change,
     StoredState,
     key,

@@ -5,8 +5,8 @@ import pytest
 
 from kalmap.profile import MAX_NAME, MAX_WINDOW_READINGS, builtin_profile
 from kalmap.records.measurement import MAX_ID_BYTES
-from kalmap.store.states import Change
-from tests.faults.batch_run import kalmap_fold
+from kalmap.store.dynamodb.states import Change
+from tests.support.store_batches import kalmap_fold
 
 USER = "\N{SNOWMAN}" * (MAX_ID_BYTES // 3) + "u" * (MAX_ID_BYTES % 3)
 LARGEST = 1_024

@@ -2,11 +2,11 @@ import pytest
 
 from kalmap.errors import StoreUnavailable
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.item import key
-from kalmap.store.states import Change, StateStore
-from tests.faults.injector import PARTIAL, THROTTLED, Injector
-from tests.local_dynamodb import new_table
-from tests.store.wire import sent_by
+from kalmap.store.dynamodb.item import key
+from kalmap.store.dynamodb.states import Change, StateStore
+from tests.support.connections import sent_by
+from tests.support.dynamodb import new_table
+from tests.support.dynamodb_faults import PARTIAL, THROTTLED, Injector
 
 
 def users(count):

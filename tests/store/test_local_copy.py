@@ -13,8 +13,8 @@ from botocore.config import Config
 from kalmap.store.objects import Objects, at_once
 from kalmap_cli.local_copy import LocalCopy
 from kalmap_cli.results_folder import fetch
-from tests.local_dynamodb import endpoint
-from tests.store.wire import cutting_proxy
+from tests.support.connections import cutting_proxy
+from tests.support.dynamodb import endpoint
 
 BATCH = "1" * 32
 SHARDS, LINES = 1000, 30

@@ -10,7 +10,7 @@ import pytest
 from kalmap.batch.inline import is_named_by_its_content, keep_records
 from kalmap.errors import InputChanged
 from kalmap.store.objects import Objects
-from tests.local_dynamodb import endpoint
+from tests.support.dynamodb import endpoint
 
 BODY = b"user_id,timestamp,value\n" + bytes(range(256)) * 9000
 

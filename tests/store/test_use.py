@@ -3,9 +3,9 @@
 import pytest
 
 from kalmap.profile import builtin_profile
-from kalmap.store.states import Change, DatabaseUse
-from tests.faults.batch_run import kalmap_fold
-from tests.faults.injector import PARTIAL, THROTTLED, Injector
+from kalmap.store.dynamodb.states import Change, DatabaseUse
+from tests.support.dynamodb_faults import PARTIAL, THROTTLED, Injector
+from tests.support.store_batches import kalmap_fold
 
 
 def changes(count, old=None):

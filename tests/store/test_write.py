@@ -6,9 +6,10 @@ import math
 import pytest
 
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.item import key
-from kalmap.store.states import Change, StateStore
-from tests.faults.injector import (
+from kalmap.store.dynamodb.item import key
+from kalmap.store.dynamodb.states import Change, StateStore
+from tests.support.connections import sent_by
+from tests.support.dynamodb_faults import (
     CUT,
     KILLED_AFTER,
     LATE_500,
@@ -18,7 +19,6 @@ from tests.faults.injector import (
     Injector,
     Killed,
 )
-from tests.store.wire import sent_by
 
 
 def change(user, old=None, body=b"body", level=81.4):

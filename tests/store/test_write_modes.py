@@ -9,12 +9,12 @@ import moto
 import pytest
 
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.item import key
-from kalmap.store.states import Change, StateStore
-from kalmap.store.table import client_config
-from tests.faults.injector import CUT, LATE_500, PARTIAL, SLOW, THROTTLED, Injector
-from tests.local_dynamodb import new_client, new_table
-from tests.store.wire import sent_by
+from kalmap.store.dynamodb.item import key
+from kalmap.store.dynamodb.states import Change, StateStore
+from kalmap.store.dynamodb.table import client_config
+from tests.support.connections import sent_by
+from tests.support.dynamodb import new_client, new_table
+from tests.support.dynamodb_faults import CUT, LATE_500, PARTIAL, SLOW, THROTTLED, Injector
 
 
 @pytest.fixture(params=["ministack", "moto"])

@@ -16,7 +16,7 @@ from kalmap_cli.arguments import parser
 from kalmap_cli.batch_options import batch_options, moment_options
 from kalmap_cli.inputs import check_input, read_profile
 from kalmap_cli.main import main
-from tests.tables import ROOT
+from tests.support.template import ROOT
 
 LINE = '{"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 80}\n'
 

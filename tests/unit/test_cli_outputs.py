@@ -15,8 +15,8 @@ import pytest
 from kalmap_cli.exits import FAILED, WRONG_USAGE, RunFailed, WrongUsage
 from kalmap_cli.main import main
 from kalmap_cli.outputs import check_outputs, written
-from tests.e2e.commands import environment, kalmap, start
-from tests.tables import ROOT
+from tests.support.kalmap_command import environment, kalmap, start
+from tests.support.template import ROOT
 
 SIMULATE = ("simulate", "--users", "30", "--days", "40", "--seed", "1", "--out")
 

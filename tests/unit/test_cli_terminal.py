@@ -9,7 +9,7 @@ import termios
 
 import pytest
 
-from tests.e2e.commands import environment
+from tests.support.kalmap_command import environment
 from tests.unit.test_cli_screen import SUMMARY
 
 #: Reasons enough for several lines, and a hint.

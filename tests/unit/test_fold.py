@@ -12,7 +12,7 @@ from kalmap.filter.quality import components
 from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, load_profile
-from tests.property.histories import DAY, SECOND, START, Reading, columns
+from tests.support.histories import DAY, SECOND, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
 SCALE = PROFILE.source_code("scale")

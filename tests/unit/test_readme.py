@@ -18,8 +18,8 @@ from kalmap.profile import builtin_profile, load_profile
 from kalmap.records import measurement
 from kalmap.records.measurement import json_record, measurement_of
 from kalmap.results.lines import Result
-from tests.readme import KALMAP, ROOT, TEXT, api_blocks, blocks, commands
-from tests.tables import definition
+from tests.support.readme_blocks import KALMAP, ROOT, TEXT, api_blocks, blocks, commands
+from tests.support.template import definition
 
 
 def test_every_block_is_of_a_language_that_these_tests_know() -> None:

@@ -5,7 +5,7 @@ import pytest
 from handlers.settings import read_retry
 from kalmap.errors import InvalidSetting
 from kalmap_cli.local.deploy import read_template
-from tests.tables import TEMPLATE
+from tests.support.template import TEMPLATE
 
 DEFAULTS = {
     "RETRY_BASE_SECONDS": "RetryBaseSeconds",

@@ -9,7 +9,7 @@ from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES
 from kalmap.filter.fold import fold_users, predict
 from kalmap.filter.state import describe
 from kalmap.profile import MAX_NAME, builtin_profile, digest
-from tests.property.histories import DAY, NOW, START, Reading, columns
+from tests.support.histories import DAY, NOW, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
 

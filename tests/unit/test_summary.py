@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from kalmap.batch.commit_gate import closed_gate, failed_commit
 from kalmap.batch.identity import Limits
-from kalmap.pipeline.complete import sentence_of
+from kalmap.pipeline.complete_batch import sentence_of
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
 from kalmap.results.totals import Totals, sum_of, total
-from kalmap.store.table import DatabaseUse
+from kalmap.store.dynamodb.table import DatabaseUse
 from kalmap_cli.local.deploy import read_template
-from tests.tables import TEMPLATE
+from tests.support.template import TEMPLATE
 
 _COUNTS = st.dictionaries(
     st.sampled_from(["accepted/", "rejected/outlier", "unreadable/malformed", "failed/conflict"]),

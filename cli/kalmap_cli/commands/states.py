@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from kalmap.moments import moment_at
-from kalmap.store.item import StoredItem, stored_item
-from kalmap.store.states import StateStore
+from kalmap.store.dynamodb.item import StoredItem, stored_item
+from kalmap.store.dynamodb.states import StateStore
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.outputs import check_outputs, check_outside, is_special, written

@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from kalmap.store.batches import BatchRecords
+from kalmap.store.dynamodb.batches import BatchRecords
 from kalmap.store.objects import Objects
 from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed

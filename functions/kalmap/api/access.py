@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from kalmap.api.cache import Cache, Key
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.item import Change, StoredItem, StoredState, state_after, version_token
-from kalmap.store.states import Loaded, StateStore, Written
+from kalmap.store.dynamodb.item import Change, StoredItem, StoredState, state_after, version_token
+from kalmap.store.dynamodb.states import Loaded, StateStore, Written
 
 
 class States:

@@ -37,7 +37,7 @@ from kalmap.results.lines import (
 from kalmap.results.report import Report
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, total
-from kalmap.store.item import StoredState
+from kalmap.store.dynamodb.item import StoredState
 
 #: After so many lost rounds a user fails, whose state others change again and again.
 MAX_ROUNDS = 30

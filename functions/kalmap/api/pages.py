@@ -12,7 +12,7 @@ from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
-from kalmap.store.batches import BatchRecords, Last
+from kalmap.store.dynamodb.batches import BatchRecords, Last
 
 #: A page ends after so many lines, however few of them were asked for.
 _MOST_LINES = 50_000

@@ -9,7 +9,7 @@ from kalmap.errors import InvalidInput
 from kalmap.filter.state import describe, predict
 from kalmap.moments import iso, microseconds, moment_at
 from kalmap.profile import Profile
-from kalmap.store.item import StoredItem
+from kalmap.store.dynamodb.item import StoredItem
 
 _PROBABILITY = 0.95
 #: Half the width of a normal distribution's central 95 %, in standard deviations.

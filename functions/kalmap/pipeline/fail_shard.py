@@ -9,7 +9,7 @@ import numpy as np
 from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputChanged, InputNotFound
 from kalmap.outcome import Reason, Status
-from kalmap.pipeline.identify import OpenBucket
+from kalmap.pipeline.identify_batch import OpenBucket
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
@@ -21,7 +21,7 @@ from kalmap.results.lines import (
     status_counts,
 )
 from kalmap.results.report import Report
-from kalmap.store.states import StateStore
+from kalmap.store.dynamodb.states import StateStore
 
 #: What reading one of the batch's own objects raises where it is missing or cut off.
 _UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)

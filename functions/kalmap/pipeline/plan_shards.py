@@ -8,7 +8,7 @@ import numpy as np
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.errors import ChunkFailed, InputNotFound
-from kalmap.pipeline.partition import lose_chunk
+from kalmap.pipeline.partition_measurements import lose_chunk
 from kalmap.records.shards import chunk_starts, slice_places
 from kalmap.store.objects import at_once
 

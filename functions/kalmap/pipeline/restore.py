@@ -5,8 +5,8 @@ the same places. So whoever works on another shard meanwhile reads what was ther
 """
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.pipeline.identify import OpenBucket
-from kalmap.pipeline.partition import fail_chunk, partition
+from kalmap.pipeline.identify_batch import OpenBucket
+from kalmap.pipeline.partition_measurements import fail_chunk, partition
 from kalmap.pipeline.plan_shards import plan_shards
 
 

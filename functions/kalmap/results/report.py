@@ -2,7 +2,7 @@
 
 import msgspec
 
-from kalmap.store.table import DatabaseUse
+from kalmap.store.dynamodb.table import DatabaseUse
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TypeVar
 
 from kalmap.errors import StoreUnavailable
-from kalmap.store.states import Found, Loaded, Written
+from kalmap.store.dynamodb.states import Found, Loaded, Written
 
 Result = TypeVar("Result", Loaded, Found, Written)
 

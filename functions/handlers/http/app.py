@@ -1,0 +1,91 @@
+"""The HTTP API: one function behind every path of it."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.metrics import MetricUnit
+
+from handlers.edge import Event, logger, metrics, resident_mb
+from handlers.http import batches, measurements, users
+from handlers.http.container import breaker, recent, watch_memory
+from handlers.http.gateway import Call, encoded, refusal
+from handlers.http.renewal import LastAnswer
+from kalmap.api.openapi import document
+from kalmap.api.wire import Health
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+app = APIGatewayRestResolver()
+
+
+def _check_parameters(asked: APIGatewayRestResolver, answer: NextMiddleware) -> Response[Any]:
+    Call(asked.current_event, asked.lambda_context).check_parameters()
+    return answer(asked)
+
+
+app.use(middlewares=[_check_parameters])
+for router in (measurements.router, batches.router, users.router):
+    app.include_router(router)
+
+
+@app.get("/health")
+def get_health() -> Response[Any]:
+    """Whether requests are answered."""
+    circuit = breaker().circuit.value
+    kept = recent()
+    return encoded(
+        Health(
+            status="ok" if circuit == "closed" else "degraded",
+            circuit=circuit,
+            cached_states=len(kept) if kept else 0,
+            memory_mb=round(resident_mb(), 1),
+        )
+    )
+
+
+@app.get("/openapi.json")
+def get_document() -> Response[Any]:
+    """The OpenAPI document; `.` is the address it was read from."""
+    return encoded(document("."))
+
+
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
+def refuse(error: Exception) -> Response[Any]:
+    """A problem instead of an answer."""
+    return refusal(Call(app.current_event, app.lambda_context), error)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
+    """Answer a request."""
+    began = time.monotonic()
+    # The gateway has routed the request by its path already, and undone its escapes where it
+    # does: the resource names the route, whatever is in the path.
+    routed = event | {"path": event["resource"]}
+    metrics.add_dimension("step", "api")
+    metrics.add_metric("Requests", MetricUnit.Count, 1)
+    answer = app.resolve(routed, context)
+    memory = watch_memory()
+    seconds = time.monotonic() - began
+    answer["multiValueHeaders"]["Server-Timing"] = [f"function;dur={1000 * seconds:.1f}"]
+    metrics.add_metric("Errors", MetricUnit.Count, int(answer["statusCode"] >= 500))
+    metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
+    metrics.add_metric("Memory", MetricUnit.Megabytes, memory.used)
+    metrics.add_metric("MemoryRelieved", MetricUnit.Count, int(memory.relieved))
+    metrics.add_metric("MemoryExhausted", MetricUnit.Count, int(memory.exhausted))
+    metrics.add_metric(
+        "MemoryShare", MetricUnit.Percent, 100 * memory.used / int(context.memory_limit_in_mb)
+    )
+    logger.info(
+        "request answered",
+        resource=event["resource"],
+        method=event["httpMethod"],
+        status=answer["statusCode"],
+        seconds=round(seconds, 4),
+        memory_mb=round(memory.used, 1),
+    )
+    return LastAnswer(answer) if memory.exhausted else answer

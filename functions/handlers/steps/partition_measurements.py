@@ -1,0 +1,21 @@
+"""PartitionMeasurements."""
+
+import msgspec
+
+from handlers.edge import Task, bucket, step
+from kalmap.batch.chunks import Chunk
+from kalmap.pipeline.partition_measurements import partition
+from kalmap.results.report import Report
+
+
+@step("partition")
+def handler(task: Task) -> Report:
+    """Parse a chunk and route its readings to their shards."""
+    chunk = msgspec.convert(task.event["chunk"], Chunk)
+    partitioned = partition(task.folder, chunk, bucket)
+    return Report(
+        step="partition",
+        shard=chunk.chunk,
+        records=partitioned.records,
+        notes=partitioned.notes,
+    )

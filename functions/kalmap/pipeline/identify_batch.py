@@ -1,0 +1,262 @@
+"""IdentifyBatch: one form for every input, pinned versions, a frozen `now`, the identity."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from kalmap.batch.folder import Folder
+from kalmap.batch.identity import (
+    MAX_OBJECTS,
+    Batch,
+    BatchInput,
+    InputObject,
+    Pointer,
+    ProfileObject,
+    Source,
+    identity,
+    read_input,
+)
+from kalmap.batch.inline import is_named_by_its_content, keep_records
+from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
+from kalmap.moments import iso, microseconds, parse_moment
+from kalmap.profile import Profile, builtin_profile, digest, load_profile
+from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.objects import Objects
+from kalmap.store.profiles import Profiles
+
+#: Folders of the work bucket that no input may be read from.
+_OWN_PLACES = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
+_MOST_PROFILE_BYTES = 1_000_000
+#: Opens another bucket than the work bucket.
+OpenBucket = Callable[[str], Objects]
+#: Whether an execution, by its ARN, is still running.
+IsRunning = Callable[[str], bool]
+
+
+def identify(
+    event: Mapping[str, Any],
+    *,
+    execution: str,
+    started_at: str,
+    work: Objects,
+    bucket: OpenBucket,
+    records: BatchRecords,
+    is_running: IsRunning | None = None,
+    record_days: int = 365,
+) -> Pointer:
+    """Identify the batch of an execution and keep it in its folder.
+
+    A claim on the batch by an execution that has ended, of which nobody was told, is released.
+
+    Args:
+        event: The execution's input, or an S3 or custom event.
+        execution: The execution's name; the batch's attempt.
+        started_at: ISO 8601 time at which the execution began; `now` where none was given.
+        work: The work bucket.
+        bucket: Opens a bucket by its name.
+        records: The table of batches, to find one that is to be run again.
+        is_running: Tells of a claim whether anybody still holds it; None: they all do.
+        record_days: Days for which the batch's record is kept.
+
+    Raises:
+        InvalidInput: The input has not the right form.
+        InvalidProfile: The profile is wrong or unknown.
+        InputNotFound: There is nothing at the source.
+    """
+    given = read_input(event)
+    now = parse_moment(started_at)
+    if given.retry_of is None:
+        _check_places(given, work)
+        profile = _profile(given.profile, bucket)
+        objects = _input_objects(given, work, bucket, now)
+    else:
+        _release_if_dead(given.retry_of, execution, records, is_running, now)
+        before, objects = _to_run_again(given.retry_of, work, records)
+        profile = before.profile
+        given = msgspec.structs.replace(
+            given,
+            write_mode=before.write_mode,
+            limits=before.limits,
+            adopt_profile=before.adopt_profile,
+        )
+    batch_id = identity(objects, digest(profile), given)
+    _release_if_dead(batch_id, execution, records, is_running, now)
+    batch = Batch(
+        batch_id=batch_id,
+        attempt=execution,
+        profile=profile,
+        write_mode=given.write_mode,
+        limits=given.limits,
+        adopt_profile=given.adopt_profile,
+        now=microseconds(given.now or now),
+        started_at=started_at,
+        retry_of=given.retry_of,
+    )
+    pointer = Pointer(
+        batch_id=batch_id,
+        attempt=execution,
+        bucket=work.bucket,
+        prefix=f"batches/{batch_id}/{execution}",
+        profile=profile.name,
+        write_mode=given.write_mode,
+        started_at=started_at,
+        expires_at=str(int((now + timedelta(days=record_days)).timestamp())),
+    )
+    Folder.of(work, pointer).save_batch(batch, objects)
+    Profiles(work).keep(profile)
+    return pointer
+
+
+def _check_places(given: BatchInput, work: Objects) -> None:
+    """No input may lie among what kalmap itself keeps in its bucket, such as others' results."""
+    source = given.source
+    if source is not None and source.bucket == work.bucket:
+        if source.key is not None and source.key.startswith(_OWN_PLACES):
+            raise InvalidInput(
+                f"source.key lies below {_below(source.key)}, which kalmap keeps for itself. "
+                "Put the file elsewhere, for example below uploads/.",
+                "source.key",
+            )
+        prefix = source.prefix
+        if prefix is not None and (own := _below(prefix)):
+            raise InvalidInput(
+                f"source.prefix takes in {own}, which kalmap keeps for itself. Name a prefix of "
+                "your own, for example uploads/.",
+                "source.prefix",
+            )
+    profile = given.profile
+    if (
+        isinstance(profile, dict)
+        and profile.get("bucket") == work.bucket
+        and str(profile.get("key")).startswith(_OWN_PLACES)
+    ):
+        raise InvalidInput(
+            "profile.key lies below what kalmap keeps for itself. Put the profile elsewhere, for "
+            "example below uploads/.",
+            "profile.key",
+        )
+
+
+def _below(place: str) -> str | None:
+    """The folder of kalmap's own that a key or prefix lies in, or takes in; None for none."""
+    for own in _OWN_PLACES:
+        if place.startswith(own) or own.startswith(place):
+            return own
+    return None
+
+
+def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
+    if isinstance(given, str):
+        return builtin_profile(given)
+    if set(given) == {"bucket", "key"}:
+        place = msgspec.convert(given, ProfileObject)
+        data = bucket(place.bucket).get(place.key, 0, _MOST_PROFILE_BYTES + 1)
+        if len(data) > _MOST_PROFILE_BYTES:
+            raise InvalidProfile(
+                f"s3://{place.bucket}/{place.key} has more than {_MOST_PROFILE_BYTES:,} bytes, so "
+                "it is no profile."
+            )
+        return load_profile(data)
+    return load_profile(given)
+
+
+def _release_if_dead(
+    batch_id: str,
+    execution: str,
+    records: BatchRecords,
+    is_running: IsRunning | None,
+    now: datetime,
+) -> None:
+    if is_running is None:
+        return
+    record = records.get(batch_id)
+    if record is None or record["status"]["S"] != "RUNNING":
+        return
+    holder = record["execution"]["S"]
+    if holder != execution and not is_running(record["execution_arn"]["S"]):
+        records.give_up(
+            batch_id,
+            holder,
+            "Its execution ended without a summary; some states may have been written. Start "
+            "the same batch again: what was written counts once.",
+            now,
+        )
+
+
+def _to_run_again(
+    batch_id: str, work: Objects, records: BatchRecords
+) -> tuple[Batch, list[InputObject]]:
+    record = records.get(batch_id)
+    if record is None:
+        raise InputNotFound(f"There is no batch {batch_id} to run again.")
+    if record["status"]["S"] == "RUNNING":
+        raise InvalidInput(f"Batch {batch_id} is still running; run it again when it has ended.")
+    folder = Folder(work, record["prefix"]["S"])
+    before = folder.batch()
+    if record["status"]["S"] == "FAILED":
+        return before, folder.inputs()
+    failed = [
+        InputObject(work.bucket, item["Key"], item["Size"], item["ETag"])
+        for item in work.listing(folder.key("failed/"))
+    ]
+    if not failed:
+        raise InputNotFound(f"Batch {batch_id} succeeded with no failed reading to run again.")
+    return before, failed
+
+
+def _input_objects(
+    given: BatchInput, work: Objects, bucket: OpenBucket, now: datetime
+) -> list[InputObject]:
+    source = given.source or Source()
+    if source.records is not None:
+        if not source.records:
+            raise InvalidInput("The batch's source has an empty list of records.")
+        key = keep_records(source.records, work, now)
+        return [_one_object(Source(bucket=work.bucket, key=key), work, bucket)]
+    if source.key is not None:
+        return [_one_object(source, work, bucket)]
+    return _objects_below(source, bucket, given.now or now)
+
+
+def _objects_below(source: Source, bucket: OpenBucket, now: datetime) -> list[InputObject]:
+    name = source.bucket or ""
+    # With an end, too: the same start later on finds the same objects, so it is the same batch.
+    since = now - timedelta(days=source.days) if source.days else None
+    found = (
+        item
+        for item in bucket(name).listing(source.prefix or "")
+        if item["Size"] and (since is None or since < item["LastModified"] <= now)
+    )
+    objects = [
+        InputObject(name, item["Key"], item["Size"], item["ETag"])
+        for item in islice(found, MAX_OBJECTS + 1)
+    ]
+    if len(objects) > MAX_OBJECTS:
+        raise InvalidInput(
+            f"There are more than {MAX_OBJECTS:,} objects below s3://{name}/{source.prefix}, and "
+            "one batch reads no more. Run longer prefixes one after the other, older readings "
+            "first, or join small objects to larger ones."
+        )
+    if not objects:
+        within = f" of the {source.days} days before {iso(now)}" if source.days else ""
+        raise InputNotFound(
+            f"There is nothing to read below s3://{name}/{source.prefix}: no object{within}, or "
+            "only empty ones."
+        )
+    return objects
+
+
+def _one_object(source: Source, work: Objects, bucket: OpenBucket) -> InputObject:
+    name, key = source.bucket or "", source.key or ""
+    if is_named_by_its_content(name, key, work):
+        return InputObject(name, key, work.head(key)["ContentLength"], etag="")
+    head = bucket(name).head(key, source.version_id)
+    if not head["ContentLength"]:
+        raise InputNotFound(f"s3://{name}/{key} is empty: there are no readings in it.")
+    # A bucket without versions answers none, or the word null.
+    version = head.get("VersionId")
+    pinned = version if version != "null" else None
+    return InputObject(name, key, head["ContentLength"], head["ETag"], pinned)

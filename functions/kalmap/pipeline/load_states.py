@@ -1,0 +1,47 @@
+"""LoadStates: the stored states of a shard's users, as a snapshot for FilterUsers."""
+
+import msgspec
+
+from kalmap.batch.folder import Folder, Shard
+from kalmap.results.report import Report
+from kalmap.store.dynamodb.item import StoredState
+from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.table import DatabaseUse
+
+
+class LoadProgress(msgspec.Struct):
+    """What tries that ran out of time have read of a shard's states."""
+
+    states: dict[str, StoredState]
+    left: list[str]
+    """Users who are still to be read."""
+    database: DatabaseUse
+
+
+def load(
+    folder: Folder, store: StateStore, round_: int, shard: Shard, deadline: float | None
+) -> Report:
+    """Read the states of a shard's users and keep them as the round's snapshot.
+
+    A user's state is written only over the version that was read, so it does no harm that
+    one was read by an earlier try than another.
+
+    Raises:
+        StoreUnavailable: The table did not answer in time. What was read is kept; the next try
+            reads the rest.
+    """
+    batch = folder.batch()
+    only = folder.users(round_, shard.shard)
+    users = folder.shard_input(shard, batch.profile, only).users if only is None else sorted(only)
+    before = folder.progress(round_, "load", shard.shard, LoadProgress) or LoadProgress(
+        {}, users, DatabaseUse()
+    )
+    loaded, trouble = store.load_part(batch.profile.name, before.left, deadline=deadline)
+    states = before.states | loaded.states
+    database = before.database + loaded.use
+    if trouble:
+        progress = LoadProgress(states, list(loaded.left), database)
+        folder.save_progress(round_, "load", shard.shard, progress)
+        raise trouble
+    folder.save_snapshot(round_, shard.shard, states)
+    return Report(step="load", round=round_, shard=shard.shard, users=len(users), database=database)

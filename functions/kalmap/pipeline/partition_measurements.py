@@ -1,0 +1,108 @@
+"""PartitionMeasurements: a chunk's records parsed, checked and routed to their users' shards."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+
+from kalmap.batch.chunks import Chunk, Piece, owned_lines
+from kalmap.batch.folder import Folder
+from kalmap.batch.inflate import inflated
+from kalmap.errors import KalmapError
+from kalmap.outcome import Reason
+from kalmap.pipeline.identify_batch import OpenBucket
+from kalmap.records.measurement import MAX_LINE_BYTES, MAX_UNREAD, Unread
+from kalmap.records.parse import File, parse, parse_files
+from kalmap.records.shards import PartitionReport, route
+from kalmap.results.report import Report
+
+
+def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionReport:
+    """Parse a chunk and keep one slice per shard.
+
+    Raises:
+        InputChanged: The object is no longer there as it was identified.
+        InvalidInput: A gzipped object is truncated or corrupt, or hardly anything is readable.
+    """
+    shards = folder.plan().shards
+    notes: list[str] = []
+    parsed = parse_files(_files(chunk, bucket, notes), folder.batch().profile)
+    data, report = route(parsed, chunk.chunk, shards)
+    report.notes = notes
+    folder.save_partition(data, report)
+    return report
+
+
+def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) -> PartitionReport:
+    """Give up a chunk: its records, as far as they can be counted, are `failed`."""
+    shards = folder.plan().shards
+    records = lines = 0
+    unread: list[Unread] = []
+    for number, file in enumerate(_files(chunk, bucket, [])):
+        lines = file.first_line
+        # What made the chunk fail may end the counting too; the sentence says so.
+        with suppress(KalmapError):
+            for line in islice(_lines_of(file.parts), MAX_UNREAD - records):
+                lines += 1
+                if line and not line.isspace():
+                    unread.append(
+                        Unread(records, lines, Reason.SHARD_FAILED, sentence, "", file=number)
+                    )
+                    records += 1
+    parsed = parse((), columns=None, profile=folder.batch().profile)
+    data, report = route(
+        parsed._replace(unread=unread, records=records, lines=lines), chunk.chunk, shards
+    )
+    report.error = sentence
+    folder.save_partition(data, report)
+    return report
+
+
+def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
+    """Give up a chunk whose records cannot even be counted."""
+    sentence = f"Chunk {chunk} could not be read, and its records could not be counted."
+    shards = folder.plan().shards
+    report = PartitionReport(chunk, 0, 0, [0] * shards, [0] * shards, sentence)
+    folder.save_partition(b"", report)
+    folder.save_report(Report(step="partition", shard=chunk, error=sentence))
+    return report
+
+
+def _files(chunk: Chunk, bucket: OpenBucket, notes: list[str]) -> Iterator[File]:
+    """A chunk's objects; where they are several, each is whole."""
+    pieces = chunk.pieces
+    for piece in pieces:
+        before = piece.object.header_lines if len(pieces) > 1 else 0
+        yield File(_parts(piece, bucket, notes), piece.object.columns, before)
+
+
+def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes]:
+    source = piece.object
+    objects = bucket(source.bucket)
+    if source.gzipped:
+        stream = objects.stream_pinned(source.key, source.etag, source.version_id, 0, source.size)
+        yield from _behind(inflated(stream, source.key, notes), source.body_start)
+        return
+
+    def read(start: int, end: int) -> bytes:
+        return objects.get_pinned(source.key, source.etag, source.version_id, start, end)
+
+    yield owned_lines(piece, read)
+
+
+def _behind(parts: Iterable[bytes], start: int) -> Iterator[bytes]:
+    left = start
+    for part in parts:
+        if len(part) > left:
+            yield part[left:]
+        left = max(0, left - len(part))
+
+
+def _lines_of(parts: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
+        # A line that is too long to be read need not be kept to be counted.
+        rest = rest[:MAX_LINE_BYTES]
+    if rest:
+        yield rest

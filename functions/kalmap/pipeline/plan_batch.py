@@ -1,0 +1,105 @@
+"""PlanBatch: formats told from the first bytes, the input cut into chunks, shards counted."""
+
+import math
+from collections.abc import Sequence
+
+from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, cut
+from kalmap.batch.folder import Folder, Plan
+from kalmap.batch.identity import InputObject
+from kalmap.batch.inflate import check_gzip_size
+from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.pipeline.identify_batch import OpenBucket
+from kalmap.records.formats import GZIP, csv_header, detect_format, inflate_head
+from kalmap.records.measurement import MAX_LINE_BYTES
+from kalmap.store.objects import at_once
+
+CHUNK_BYTES = 16 * 1024 * 1024
+#: Lambda, Step Functions and S3 all work well up to here: in every shard a worker reads its slice
+#: of each chunk, which takes about two minutes where S3 answers in a tenth of a second.
+MAX_CHUNKS = 10_000
+#: Every shard has a slice of every chunk; PlanShards holds where each lies in memory.
+MAX_SLICES = 20_000_000
+#: How a gzipped head inflates tells how the whole does.
+_GZIP_SAMPLE_BYTES = 16 * 1024
+
+
+def plan(
+    folder: Folder, bucket: OpenBucket, *, readings_per_shard: int, max_shards: int
+) -> tuple[Plan, str]:
+    """Cut the batch's input and choose the number of shards.
+
+    Returns:
+        The plan, and the key of the chunks as Map items.
+
+    Raises:
+        UnknownFormat: An object is neither JSONL nor CSV.
+        InvalidInput: A gzipped object is too large for one worker, or the input for one batch.
+        InputChanged: An object is no longer there as it was identified.
+        InputNotFound: No object holds a record.
+    """
+    looks = at_once(lambda item: _look(item, bucket), folder.inputs())
+    chunks = _cut([source for source, _ in looks])
+    if not chunks:
+        raise InputNotFound("The input has a header but no records.")
+    wanted = math.ceil(sum(readings for _, readings in looks) / readings_per_shard)
+    decided = Plan(
+        chunks=len(chunks),
+        shards=max(1, min(wanted, max_shards, MAX_SLICES // len(chunks))),
+        files=[[piece.object.key for piece in chunk.pieces] for chunk in chunks],
+    )
+    return decided, folder.save_plan(decided, chunks)
+
+
+def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
+    """Cut the input into at most MAX_CHUNKS chunks, as small ones as that allows."""
+    chunk_bytes = CHUNK_BYTES
+    while len(chunks := cut(objects, chunk_bytes)) > MAX_CHUNKS:
+        chunk_bytes *= 2
+        if chunk_bytes > MAX_CHUNK_BYTES:
+            size = sum(source.size for source in objects)
+            raise InvalidInput(
+                f"The input has {size:,} bytes in {len(objects):,} objects: {len(chunks):,} parts "
+                f"for one worker each, of which a batch may have {MAX_CHUNKS:,}. Run it as several "
+                "batches, older readings first."
+            )
+    return chunks
+
+
+def _look(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
+    """What an object's first bytes tell of it, and about how many readings it has."""
+    head = bucket(item.bucket).get_pinned(
+        item.key, item.etag, item.version_id, 0, min(item.size, MAX_LINE_BYTES)
+    )
+    text = inflate_head(item.key, head)
+    source = _source(item, head, text)
+    if source.gzipped:
+        check_gzip_size(item.key, item.size)
+    sample = text[source.body_start :]
+    bytes_per_line = len(sample) / max(1, sample.count(b"\n"))
+    ratio = 1.0
+    if source.gzipped:
+        part = head[:_GZIP_SAMPLE_BYTES]
+        ratio = len(inflate_head(item.key, part)) / len(part)
+    return source, item.size * ratio / max(1.0, bytes_per_line)
+
+
+def _source(item: InputObject, head: bytes, text: bytes) -> SourceObject:
+    source = SourceObject(
+        bucket=item.bucket,
+        key=item.key,
+        size=item.size,
+        etag=item.etag,
+        version_id=item.version_id,
+        gzipped=head.startswith(GZIP),
+    )
+    if detect_format(item.key, head) == "jsonl":
+        return source
+    start = len(text) - len(text.lstrip())
+    line_end = text.find(b"\n", start) + 1 or len(text)
+    return SourceObject(
+        **{name: getattr(source, name) for name in ("bucket", "key", "size", "etag", "version_id")},
+        gzipped=source.gzipped,
+        columns=csv_header(text[start:line_end]),
+        body_start=line_end,
+        header_lines=text[:line_end].count(b"\n"),
+    )

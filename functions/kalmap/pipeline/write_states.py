@@ -1,0 +1,96 @@
+"""WriteStates: the bulk conditional write of a shard's changed states."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
+from kalmap.errors import StoreUnavailable
+from kalmap.outcome import Reason
+from kalmap.pipeline.fail_shard import fail_users
+from kalmap.results.report import Report
+from kalmap.store.dynamodb.item import Change
+from kalmap.store.dynamodb.states import StateStore, Written
+from kalmap.store.dynamodb.table import DatabaseUse
+from kalmap.wording import counted
+
+
+class WriteProgress(msgspec.Struct):
+    """What became of a shard's changes in tries that ran out of time."""
+
+    left: list[str]
+    """Users who are still to be written."""
+    written: int
+    conflicts: list[str]
+    failed: dict[str, str]
+    """Users whose write was refused for good, with a sentence why."""
+    database: DatabaseUse
+
+
+def write(
+    folder: Folder, store: StateStore, round_: int, shard: Shard, deadline: float | None
+) -> Report:
+    """Write a shard's changed states, each only over the version it was computed from.
+
+    Users in conflict go round again; in the last round, and where a write was refused,
+    their readings become `failed`.
+
+    Raises:
+        StoreUnavailable: The time ended before all was written. What became of the others is
+            kept; the next try writes the rest.
+    """
+    report = Report(step="write", round=round_, shard=shard.shard)
+    filtered = folder.report(round_, "filter", shard.shard)
+    if filtered is None or filtered.error:
+        return report
+    batch = folder.batch()
+    changes = folder.changes(round_, shard.shard)
+    before = folder.progress(round_, "write", shard.shard, WriteProgress)
+    if before:
+        left = set(before.left)
+        changes = [change for change in changes if change.user in left]
+    written = store.write(
+        batch.profile.name,
+        changes,
+        batch=batch.batch_id,
+        attempt=batch.attempt,
+        round_=round_,
+        mode=batch.write_mode,
+        deadline=deadline,
+    )
+    done = _sum(before, written)
+    if done.left:
+        folder.save_progress(round_, "write", shard.shard, done)
+        raise StoreUnavailable(_too_slow(shard, changes, written))
+    report.database = done.database
+    report.written = done.written
+    report.conflicts = sorted(done.conflicts)
+    failed: dict[str, Reason] = dict.fromkeys(done.failed, Reason.USER_FAILED)
+    if round_ >= MAX_CONFLICT_ROUNDS:
+        failed |= dict.fromkeys(done.conflicts, Reason.CONFLICT)
+    fail_users(folder, report, shard, failed)
+    if done.failed:
+        report.error = next(iter(done.failed.values()))
+    return report
+
+
+def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
+    """What earlier tries and this one have done together."""
+    first = before or WriteProgress([], 0, [], {}, DatabaseUse())
+    refused = {u: said for u, said in written.failed.items() if u not in written.unfinished}
+    return WriteProgress(
+        left=sorted(written.unfinished),
+        written=first.written + len(written.written),
+        conflicts=[*first.conflicts, *written.conflicts],
+        failed=first.failed | refused,
+        database=first.database + written.use,
+    )
+
+
+def _too_slow(shard: Shard, changes: Sequence[Change], written: Written) -> str:
+    some = written.failed[next(iter(written.unfinished))]
+    return (
+        f"Of {counted(len(changes), 'state')} of shard {shard.shard} that were to be written, "
+        f"{len(written.unfinished):,} could not be written in time. {some}"
+    )

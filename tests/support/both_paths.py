@@ -1,0 +1,97 @@
+"""The two ways in: a request answered at once, and a batch through the pipeline's steps.
+
+Both as their Lambdas go, with the real table and bucket of the local cloud.
+"""
+
+import itertools
+import json
+import uuid
+from datetime import datetime, timedelta
+
+import msgspec
+
+from kalmap.api.access import States
+from kalmap.api.cache import RecentStates
+from kalmap.api.online import Answer, Pace, Request, answer
+from kalmap.batch.chunks import Chunk
+from kalmap.batch.folder import Folder
+from kalmap.moments import microseconds, parse_moment
+from kalmap.pipeline.filter_users import filter_users
+from kalmap.pipeline.identify_batch import identify
+from kalmap.pipeline.load_states import load
+from kalmap.pipeline.partition_measurements import partition
+from kalmap.pipeline.plan_batch import plan
+from kalmap.pipeline.plan_shards import plan_shards
+from kalmap.pipeline.write_states import write
+from kalmap.profile import builtin_profile
+from kalmap.records.parse import parse
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.breaker import CircuitBreaker
+from kalmap.store.dynamodb.states import StateStore
+
+PROFILE = builtin_profile("body-weight")
+NOW = "2026-03-01T00:00:00Z"
+PACE = Pace(group=100, workers=4, seconds=30.0)
+_START = datetime.fromisoformat("2026-01-10T00:00:00+00:00")
+_numbers = itertools.count()
+
+
+def reading(user: str, hours: float, value: float = 80.0, **more) -> dict:
+    moment = _START + timedelta(hours=hours)
+    return {"user_id": user, "timestamp": moment.isoformat(), "value": value} | more
+
+
+def store_of(client, table, **options) -> StateStore:
+    """Retries at once, so that no test waits for a pause."""
+    retry = RetryPolicy(base=1e-9, cap=1e-9, attempts=10)
+    return StateStore(client, table, **({"retry": retry, "parallelism": 2} | options))
+
+
+def container(client, table, *, threshold: int = 3, **options) -> States:
+    """A container's access to the states, with a cache and a circuit breaker of its own."""
+    breaker = CircuitBreaker(threshold=threshold)
+    return States(store_of(client, table, **options), breaker, RecentStates(1000, 1000.0))
+
+
+def ask(states: States, records: list, pace: Pace = PACE) -> Answer:
+    """A request answered at once."""
+    now = microseconds(parse_moment(NOW))
+    parsed = parse([msgspec.json.Encoder().encode_lines(records)], columns=None, profile=PROFILE)
+    return answer(Request(uuid.uuid4().hex, parsed, PROFILE, False, now), states, pace)
+
+
+def lines(data: bytes) -> list[dict]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def results(given: Answer) -> list[dict]:
+    return lines(given.results)
+
+
+def run_batch(bucket, store: StateStore, records: list, *, shard_size: int = 3) -> None:
+    """A batch without conflicts, step after step, in several chunks' worth of shards."""
+
+    def opened(_name):
+        return bucket
+
+    given = {"source": {"records": records}, "profile": "body-weight", "now": NOW}
+    name = f"run-{next(_numbers)}-{uuid.uuid4().hex}"
+    pointer = identify(
+        given, execution=name, started_at=NOW, work=bucket, bucket=opened, records=None
+    )
+    folder = Folder.of(bucket, pointer)
+    _, items = plan(folder, opened, readings_per_shard=shard_size, max_shards=3)
+    for chunk in msgspec.json.decode(bucket.get(items), type=list[Chunk]):
+        partition(folder, chunk, opened)
+    plan_shards(folder)
+    for shard in folder.shards(0):
+        folder.save_report(load(folder, store, 0, shard, None))
+        folder.save_report(filter_users(folder, 0, shard))
+        report = write(folder, store, 0, shard, None)
+        assert not report.conflicts
+        assert not report.error
+
+
+def stored(store: StateStore) -> dict[str, bytes]:
+    """Every user's exact state, without version and tokens."""
+    return {item.user: item.state.body for item in store.scan()}

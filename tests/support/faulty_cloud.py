@@ -1,0 +1,309 @@
+"""A deployed kalmap on the local cloud, with faults inside its Lambda workers on demand."""
+
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kalmap.results.merge import merge
+from kalmap.store.objects import Objects
+from kalmap_cli.drive import find_stack
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK, deploy
+
+PLUG = Path(__file__).with_name("worker_faults") / "sitecustomize.py"
+#: A batch of the tests has several shards, and a shard several requests.
+PARAMETERS = {"MaxShards": "4", "ReadingsPerShard": "250"}
+_PATIENCE = 90.0
+
+#: What was run and injected in the whole session, for the last line of it.
+executions: Counter[str] = Counter()
+faults: Counter[str] = Counter()
+
+Items = dict[str, dict[str, Any]]
+
+
+class State(NamedTuple):
+    """What a user's item says, without version and tokens."""
+
+    body: bytes
+    level: float
+    slope: float
+    as_of: str
+
+
+def states(items: Items) -> dict[str, State]:
+    """The states of items as `FaultyCloud.items` gives them."""
+    return {
+        user: State(
+            bytes(item["state"]["B"])[:-32],
+            # DynamoDB writes a number in its own way.
+            float(item["level"]["N"]),
+            float(item["slope"]["N"]),
+            item["as_of"]["S"],
+        )
+        for user, item in items.items()
+    }
+
+
+class Ran(NamedTuple):
+    """An execution that has ended."""
+
+    execution: str
+    status: str
+    output: Any
+    cause: str
+    record: dict[str, Any]
+    """The batch's record; empty where there is none."""
+    summary: dict[str, Any]
+    results: list[bytes]
+    """Result lines in the input's order."""
+
+    @property
+    def decoded(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.results]
+
+    @property
+    def counts(self) -> Counter[tuple[str, str | None]]:
+        return Counter((result["status"], result["reason"]) for result in self.decoded)
+
+
+class FaultyCloud:
+    """The local cloud of a directory. It starts empty of faults.
+
+    Args:
+        directory: For the cloud's data and the plug.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._plug = directory / "plug"
+        self._plug.mkdir()
+        shutil.copy(PLUG, self._plug)
+        self._data = directory / "data"
+        self._plan = ""
+        self._open = ExitStack()
+        self._start()
+        deploy(self.cloud.clients, PARAMETERS)
+        self._look_around()
+
+    def _start(self) -> None:
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._plug), before)))
+        try:
+            data = self._open.enter_context(DataDirectory(self._data))
+            self.cloud = self._open.enter_context(LocalCloud(data, idle=30.0))
+        finally:
+            if before is None:
+                del os.environ["PYTHONPATH"]
+            else:
+                os.environ["PYTHONPATH"] = before
+
+    def _look_around(self) -> None:
+        self.stack = find_stack(self.cloud.clients, STACK)
+        clients = self.cloud.clients
+        self.s3, self.dynamodb, self.states = map(clients, ("s3", "dynamodb", "stepfunctions"))
+        self.lambdas, self.queues = map(clients, ("lambda", "sqs"))
+        self.functions = {
+            function["FunctionName"] for function in self.lambdas.list_functions()["Functions"]
+        }
+
+    def stop(self) -> None:
+        """Stop the cloud; it saves what it holds."""
+        self._count()
+        self._open.close()
+
+    def restart(self) -> None:
+        """Stop the cloud and start it again, with what it held."""
+        self.stop()
+        self._start()
+        self._look_around()
+
+    # Faults.
+
+    def inject(self, *rules: Mapping[str, Any]) -> None:
+        """From now on these faults; see the plug for what a rule may say."""
+        self._count()
+        self._plan = uuid.uuid4().hex
+        plan = self._plug / "plan.tmp"
+        plan.write_text(json.dumps({"name": self._plan, "rules": rules}))
+        plan.replace(self._plug / "plan.json")
+
+    def quiet(self) -> None:
+        """From now on no faults."""
+        self._count()
+        self._plan = ""
+        (self._plug / "plan.json").unlink(missing_ok=True)
+
+    def met(self) -> Counter[str]:
+        """The faults injected since the last call of `inject`, by kind."""
+        folder = self._plug / "met" / self._plan
+        if not self._plan or not folder.exists():
+            return Counter()
+        parts = (path.name.split(".") for path in folder.iterdir())
+        return Counter(part[2] for part in parts if len(part) == 3)
+
+    def until_met(self, kind: str, number: int = 1) -> None:
+        """Wait until a fault of a kind has happened."""
+        give_up = time.monotonic() + _PATIENCE
+        while self.met()[kind] < number:
+            assert time.monotonic() < give_up, f"nothing was {kind}"
+            time.sleep(0.01)
+
+    def waker(self) -> Callable[[], None]:
+        """What lets the calls that are held now go on, also when other faults are injected."""
+        return (self._plug / "met" / self._plan / "go").touch
+
+    def let_go(self) -> None:
+        """Let all calls that are held go on."""
+        self.waker()()
+
+    def _count(self) -> None:
+        faults.update(self.met())
+
+    def function(self, name: str) -> str:
+        """The deployed name of a function of the template."""
+        (found,) = (deployed for deployed in self.functions if name in deployed)
+        return found
+
+    @contextmanager
+    def configured(self, names: Sequence[str], **configuration: Any) -> Iterator[None]:
+        """Meanwhile the state machine calls versions of functions with another configuration.
+
+        Args:
+            names: Of the functions in the template.
+            configuration: As Lambda takes it, such as `Timeout`.
+        """
+        machine = {"stateMachineArn": self.stack.state_machine}
+        before = self.states.describe_state_machine(**machine)["definition"]
+        definition = before
+        for function in map(self.function, names):
+            self.lambdas.update_function_configuration(FunctionName=function, **configuration)
+            version = self.lambdas.publish_version(FunctionName=function)["FunctionArn"]
+            definition, found = re.subn(rf'[^"]*:{function}:\d+', version, definition)
+            assert found, f"the state machine calls no version of {function}"
+        self.states.update_state_machine(**machine, definition=definition)
+        try:
+            yield
+        finally:
+            self.states.update_state_machine(**machine, definition=before)
+
+    # Batches.
+
+    def put(self, body: bytes, key: str = "") -> dict[str, str]:
+        """Upload readings under a key that nobody has used; gives a batch's source."""
+        name = key or f"in/{uuid.uuid4().hex}.jsonl"
+        self.s3.put_object(Bucket=self.stack.bucket, Key=name, Body=body)
+        return {"bucket": self.stack.bucket, "key": name}
+
+    def begin(self, batch: Mapping[str, Any] | str, name: str = "") -> str:
+        """Start an execution; gives its ARN."""
+        executions["started"] += 1
+        started = self.states.start_execution(
+            stateMachineArn=self.stack.state_machine,
+            input=batch if isinstance(batch, str) else json.dumps(batch),
+            name=name or f"test-{uuid.uuid4().hex}",
+        )
+        return str(started["executionArn"])
+
+    def end(self, execution: str) -> Ran:
+        """Wait for an execution's end and look at all it has left."""
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            found = self.states.describe_execution(executionArn=execution)
+            if found["status"] != "RUNNING":
+                break
+            assert time.monotonic() < give_up, "the execution does not end"
+            time.sleep(0.1)
+        name = found["name"]
+        record = next((r for r in self.records() if r["execution"] == name), {})
+        summary, results = {}, []
+        if record.get("summary"):
+            objects = Objects(self.s3, self.stack.bucket)
+            summary = json.loads(objects.get(record["summary"]))
+            results = list(merge(objects, record["prefix"]))
+        output = json.loads(found.get("output") or "null")
+        cause = found.get("cause", "")
+        return Ran(execution, found["status"], output, cause, record, summary, results)
+
+    def run(self, batch: Mapping[str, Any] | str, name: str = "") -> Ran:
+        """Start an execution and wait for its end."""
+        return self.end(self.begin(batch, name))
+
+    def entered(self, execution: str) -> list[str]:
+        """The states that an execution has entered."""
+        pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def failure_messages(self, execution: str) -> list[dict[str, Any]]:
+        """The messages about an execution in the queue of failed batches, taken from it."""
+        (queue,) = [
+            url for url in self.queues.list_queues()["QueueUrls"] if "FailedBatchesQueue" in url
+        ]
+        found: list[dict[str, Any]] = []
+        give_up = time.monotonic() + 10
+        while not found and time.monotonic() < give_up:
+            answer = self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+            for message in answer.get("Messages", []):
+                self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                found.append(json.loads(message["Body"]))
+            found = [body for body in found if body["detail"]["executionArn"] == execution]
+        return found
+
+    # Tables.
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records of batches."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.stack.batches_table)
+        return [
+            {name: next(iter(value.values())) for name, value in item.items()}
+            for page in pages
+            for item in page["Items"]
+        ]
+
+    def items(self) -> Items:
+        """All items of the table of states by user."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.stack.states_table)
+        return {item["user_id"]["S"]: item for page in pages for item in page["Items"]}
+
+    def restore(self, items: Items) -> None:
+        """Make the table of states hold these items and no others."""
+        gone = [
+            {"DeleteRequest": {"Key": {name: item[name] for name in ("user_id", "profile")}}}
+            for user, item in self.items().items()
+            if user not in items
+        ]
+        self._write(gone + [{"PutRequest": {"Item": item}} for item in items.values()])
+
+    def _write(self, requests: Sequence[dict[str, Any]]) -> None:
+        for start in range(0, len(requests), 25):
+            part = requests[start : start + 25]
+            answer = self.dynamodb.batch_write_item(RequestItems={self.stack.states_table: part})
+            assert not answer["UnprocessedItems"]
+
+
+def assert_accounts_for_all(ran: Ran, received: int) -> None:
+    """Every reading has exactly one result, and the summary counts these results."""
+    assert [result["index"] for result in ran.decoded] == list(range(received))
+    told = ran.summary["readings"]
+    assert told["received"] == received
+    counted = {
+        (status, reason): number
+        for status in ("rejected", "unreadable", "failed")
+        for reason, number in told[status].items()
+    }
+    counted["accepted", None] = told["accepted"]
+    counted["duplicate", "duplicate"] = told["duplicate"]
+    assert {key: number for key, number in counted.items() if number} == ran.counts

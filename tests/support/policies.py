@@ -1,0 +1,219 @@
+"""What the template's policies allow each function, and which permissions a call to AWS needs."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from botocore.signers import RequestSigner
+
+from tests.support.aws_models import problems
+
+FUNCTION = "AWS::Serverless::Function"
+
+
+class Grant(NamedTuple):
+    """One action that a function may do on one resource."""
+
+    function: str
+    action: str
+    resource: str
+    """As in the template, with names for what is known when it is deployed: `${Bucket.Arn}/*`."""
+    prefix: str | None = None
+    """Which keys may be listed, where not all."""
+
+    def __str__(self) -> str:
+        return f"{self.function} {self.action} {re.sub('[${}]', '', self.resource)}"
+
+
+class Need(NamedTuple):
+    """A permission as a call needs it: an IAM action and the kind of place it is for."""
+
+    action: str
+    place: str
+
+
+def functions(template: Mapping[str, Any]) -> list[str]:
+    """The logical ids of the functions."""
+    return [name for name, resource in template.items() if resource["Type"] == FUNCTION]
+
+
+def grants(template: Mapping[str, Any]) -> list[Grant]:
+    """Everything that the functions' policies allow, of a deployment with another input bucket.
+
+    Args:
+        template: Its resources.
+    """
+    return [
+        Grant(name, action, resource, prefix)
+        for name in functions(template)
+        for policy in template[name]["Properties"]["Policies"]
+        for statement in map(_given, _document(template, policy)["Statement"])
+        for prefix in _prefixes(statement)
+        for action in as_list(statement["Action"])
+        for resource in map(_text, as_list(statement["Resource"]))
+    ]
+
+
+def as_list(value: Any) -> list[Any]:
+    """What a policy gives as a list, or alone."""
+    return value if isinstance(value, list) else [value]
+
+
+def _document(template: Mapping[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
+    if "Ref" in policy:
+        return dict(template[policy["Ref"]]["Properties"]["PolicyDocument"])
+    return policy
+
+
+def _prefixes(statement: Mapping[str, Any]) -> list[str | None]:
+    assert statement["Effect"] == "Allow"
+    condition = statement.get("Condition")
+    if condition is None:
+        return [None]
+    [(kind, [(key, prefix)])] = [(kind, keys.items()) for kind, keys in condition.items()]
+    assert (kind, key) == ("StringLike", "s3:prefix")
+    return [prefix]
+
+
+def _given(value: Any) -> Any:
+    """What stands there where every parameter is given."""
+    if "Fn::If" in value:
+        [_, value, otherwise] = value["Fn::If"]
+        assert otherwise == {"Ref": "AWS::NoValue"}
+    return value
+
+
+def _text(resource: Any) -> str:
+    resource = _given(resource)
+    if "Fn::GetAtt" in resource:
+        return "${" + ".".join(resource["Fn::GetAtt"]) + "}"
+    return str(resource["Fn::Sub"])
+
+
+def place(grant: Grant) -> str:
+    """The kind of place that a grant is for."""
+    text = grant.prefix or grant.resource.removeprefix("${WorkBucket.Arn}").lstrip("/")
+    if "${InputBucket}" in grant.resource:
+        return "InputBucket"
+    if parameter := re.fullmatch(r"\$\{(\w+)\}", grant.resource):
+        return parameter[1]
+    if grant.resource.startswith("${WorkBucket.Arn}"):
+        return text.removesuffix("*").rstrip("/") or "*"
+    if grant.resource.startswith("arn:"):
+        return grant.resource.rsplit("${AWS::StackName}-")[-1].split(":")[0]
+    return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", grant.resource)
+
+
+class Cloud(NamedTuple):
+    """What calls name, for `needs` to say what it is in the template."""
+
+    work_bucket: str
+    tables: Mapping[str, str]
+    """The tables' names by logical id."""
+    folders: frozenset[str]
+    """The folders of the work bucket that a policy names."""
+
+    @classmethod
+    def of(
+        cls, template: Mapping[str, Any], work_bucket: str, tables: Mapping[str, str]
+    ) -> "Cloud":
+        """Of the resources that tests made from a template."""
+        places = {place(g) for g in grants(template) if g.resource.startswith("${WorkBucket.Arn}")}
+        return cls(work_bucket, tables, frozenset(places - {"*"}))
+
+    def needs(self, operation: str, request: Mapping[str, Any]) -> Iterator[Need]:
+        """What a call needs, by AWS's service authorization reference."""
+        tables = {name: logical_id for logical_id, name in self.tables.items()}
+        if operation in {"GetObject", "HeadObject", "PutObject", "ListObjectsV2"}:
+            yield self._of_s3(operation, request)
+            # A look at an object asks for its checksum, which is encrypted as well.
+            if operation in {"GetObject", "HeadObject"} and request["Bucket"] != self.work_bucket:
+                yield Need("kms:Decrypt", "InputKey")
+        elif operation == "GetSecretValue":
+            yield Need("secretsmanager:GetSecretValue", "CacheSecret")
+        elif operation in {"DescribeExecution", "StartExecution"}:
+            yield Need(f"states:{operation}", "filter-batch")
+        elif operation == "BatchExecuteStatement":
+            for statement in request["Statements"]:
+                verb = statement["Statement"].split()[0].capitalize()
+                table = re.findall(r'"([^"]+)"', statement["Statement"])[0]
+                yield Need(f"dynamodb:PartiQL{verb}", tables[table])
+        elif operation == "TransactWriteItems":
+            for item in request["TransactItems"]:
+                [(kind, action)] = item.items()
+                yield Need(f"dynamodb:{kind}Item", tables[action["TableName"]])
+        elif operation in {"BatchGetItem", "BatchWriteItem"}:
+            for table in request["RequestItems"]:
+                yield Need(f"dynamodb:{operation}", tables[table])
+        else:
+            index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
+            yield Need(f"dynamodb:{operation}", tables[request["TableName"]] + index)
+
+    def to_know_it_is_missing(self, request: Mapping[str, Any]) -> Need:
+        """What S3 asks of whoever shall learn that an object is not there: else it is forbidden."""
+        return Need("s3:ListBucket", self._place(request["Bucket"], request["Key"]))
+
+    def _of_s3(self, operation: str, request: Mapping[str, Any]) -> Need:
+        if operation == "ListObjectsV2":
+            return Need("s3:ListBucket", self._place(request["Bucket"], request["Prefix"]))
+        if operation == "PutObject":
+            return Need("s3:PutObject", self._place(request["Bucket"], request["Key"]))
+        version = "Version" if "VersionId" in request else ""
+        return Need(f"s3:GetObject{version}", self._place(request["Bucket"], request["Key"]))
+
+    def _place(self, bucket: str, key: str) -> str:
+        if bucket != self.work_bucket:
+            return "InputBucket"
+        folder = key.split("/", 1)[0]
+        return folder if folder in self.folders else "*"
+
+
+def covered(need: Need, granted: set[Need]) -> bool:
+    """Whether a need is among what is granted, or within it."""
+    return need in granted or (
+        need.action.startswith("s3:")
+        and need.place != "InputBucket"
+        and Need(need.action, "*") in granted
+    )
+
+
+#: Gives the set that a call's needs belong to; None where nobody's does.
+Ledger = Callable[[BaseClient], set[Need] | None]
+
+
+def record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """Note what every call to AWS, and every address signed, needs, until the patch is undone."""
+    call, sign = BaseClient._make_api_call, RequestSigner.generate_presigned_url
+
+    def note_call(self: Any, operation: str, request: dict[str, Any]) -> Any:
+        book = ledger(self)
+        if book is None:
+            return call(self, operation, request)
+        book |= set(cloud.needs(operation, request))
+        # What AWS would refuse for its form alone is a need that nobody can be granted.
+        described = self.meta.service_model.operation_model(operation)
+        book |= {Need(problem, "refused") for problem in problems(described, request)}
+        try:
+            return call(self, operation, request)
+        except ClientError as error:
+            missing = error.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+            if missing and operation in {"GetObject", "HeadObject"}:
+                book.add(cloud.to_know_it_is_missing(request))
+            raise
+
+    def note_address(
+        self: Any, request_dict: dict[str, Any], operation_name: str, **more: Any
+    ) -> Any:
+        # Whoever has the address may do what its signer may.
+        bucket, key = urlsplit(request_dict["url"]).path.lstrip("/").split("/", 1)
+        book = ledger(self)
+        if book is not None:
+            book |= set(cloud.needs(operation_name, {"Bucket": bucket, "Key": key}))
+        return sign(self, request_dict, operation_name, **more)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", note_call)
+    monkeypatch.setattr(RequestSigner, "generate_presigned_url", note_address)

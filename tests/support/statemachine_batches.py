@@ -1,0 +1,65 @@
+"""Batches for the tests of the state machine, and what is looked for in what they leave."""
+
+from collections import Counter
+
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.dynamodb.states import Change, StateStore
+
+NOW = "2026-04-01T00:00:00Z"
+
+
+def readings(users=8, days=5, value=80.0, start=1):
+    return [
+        {
+            "user_id": f"user-{user}",
+            "timestamp": f"2026-03-{start + day:02d}T07:00:00Z",
+            "value": value + user + 0.1 * day,
+        }
+        for day in range(days)
+        for user in range(users)
+    ]
+
+
+def batch(source, **options):
+    return {"source": source, "now": NOW} | options
+
+
+def counts(results):
+    return Counter((result["status"], result["reason"]) for result in results)
+
+
+def assert_accounts_for_all(summary, results, received):
+    assert summary["readings"]["received"] == received == len(results)
+    told = summary["readings"]
+    by_reason = [told[name].values() for name in ("rejected", "unreadable", "failed")]
+    assert told["accepted"] + told["duplicate"] + sum(map(sum, by_reason)) == received
+    assert [result["index"] for result in results] == list(range(received))
+    found = counts(results)
+    for status in ("rejected", "unreadable", "failed"):
+        for reason, number in told[status].items():
+            assert found[status, reason] == number
+    assert found["accepted", None] == told["accepted"]
+
+
+def always(function, when=lambda event: True):
+    def fault(called, event, number):
+        if called == function and when(event):
+            raise ValueError("cannot")
+
+    return fault
+
+
+def other_writer(engine, users):
+    """Write users' states as another batch would, from what is stored now."""
+    store = StateStore(
+        engine.dynamodb, engine.tables["StatesTable"], retry=RetryPolicy(base=0.01, cap=0.1)
+    )
+    states = store.load("body-weight", users).states
+    some = next(iter(states.values())).body if states else b"?"
+    changes = [
+        Change(user, states.get(user), states[user].body if user in states else some, 1.0, 0.0, 0)
+        for user in users
+    ]
+    token = f"other-{engine.calls.total()}"
+    written = store.write("body-weight", changes, batch=token, attempt="a", round_=0)
+    assert len(written.written) == len(users)

@@ -1,0 +1,76 @@
+"""Two batches of readings: a usual one, and one that meets what the first has stored."""
+
+import json
+import random
+
+from tests.support.faulty_cloud import states
+
+NOW = "2025-05-01T00:00:00Z"
+USERS = 110
+NEW_USERS = 10
+
+
+def reading(user, day, value, hour=7):
+    return {
+        "user_id": f"user-{user:03d}",
+        "timestamp": f"2025-{3 + day // 31:02d}-{1 + day % 31:02d}T{hour:02d}:00:00Z",
+        "value": round(value, 2),
+        "measurement_id": f"{user}-{day}-{hour}",
+    }
+
+
+def weighings(seed):
+    """(first, second): the second has outliers, duplicates, late ones, and unreadable lines."""
+    chance = random.Random(seed)
+    first, second = [], []
+    for user in range(USERS + NEW_USERS):
+        level = chance.uniform(55, 95)
+        days = [reading(user, day, level + chance.gauss(0, 0.5)) for day in range(0, 20, 2)]
+        if user < USERS:
+            first += days[:6]
+            second += chance.sample(days[:6], 1)
+        second += days[6:]
+        if user % 4 == 0:
+            second.append(reading(user, 7, level, hour=9))
+        if user % 7 == 0:
+            second.append(reading(user, 21, level + 15))
+        if user % 9 == 0:
+            second.append(reading(user, 22, level + 4.5))
+        if user % 50 == 0:
+            second.append(reading(user, 21, 900.0, hour=8))
+    chance.shuffle(second)
+    second.insert(100, b"{not JSON")
+    second.insert(200, reading(5, 8, 80.0) | {"timestamp": "yesterday"})
+    return first, second
+
+
+FIRST, SECOND = weighings(seed=20)
+
+
+def jsonl(lines):
+    """Readings as a file; a line of bytes stands as it is."""
+    return b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    )
+
+
+def batch(source, **options):
+    return {"source": source, "now": NOW} | options
+
+
+class Quiet:
+    """What the second batch does when nothing fails."""
+
+    def __init__(self, cloud):
+        cloud.quiet()
+        cloud.restore({})
+        assert cloud.run(batch(cloud.put(jsonl(FIRST)))).status == "SUCCEEDED"
+        # Numbers are written in another way by PartiQL: compare with what `restore` makes of them.
+        cloud.restore(cloud.items())
+        self.before = cloud.items()
+        self.ran = cloud.run(batch(cloud.put(jsonl(SECOND))))
+        assert self.ran.status == "SUCCEEDED"
+        self.after = states(cloud.items())
+        self.changed = sum(
+            state != states(self.before).get(user) for user, state in self.after.items()
+        )
