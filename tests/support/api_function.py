@@ -8,6 +8,7 @@ import base64
 import gzip
 import importlib
 import json
+import sys
 import uuid
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,8 +19,6 @@ import boto3
 from kalmap_cli.local.deploy import read_template
 from tests.support.dynamodb import endpoint
 from tests.support.template import TEMPLATE, create_tables
-
-MODULES = ("edge", "gateway", "states", "api_measurements", "api_batches")
 
 
 class Told(NamedTuple):
@@ -53,11 +52,12 @@ class Api:
 
     def cold_start(self) -> None:
         """Forget what a container remembers."""
-        for name in MODULES:
-            module = importlib.import_module(f"handlers.{name}")
-            for value in vars(module).values():
-                if hasattr(value, "cache_clear"):
-                    value.cache_clear()
+        importlib.import_module("handlers.http.app")
+        for name, module in tuple(sys.modules.items()):
+            if name.startswith("handlers."):
+                for value in vars(module).values():
+                    if hasattr(value, "cache_clear"):
+                        value.cache_clear()
 
     def call(self, method: str, resource: str, body: object = None, **more: Any) -> Told:
         """A request; for what more there may be in it see `event`."""
