@@ -20,7 +20,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 import tests.conftest  # noqa: F401 - makes the secret of the table's process
 from kalmap.profile import builtin_profile
 from kalmap.store.dynamodb.item import key, stored_state, values, version_token
-from kalmap.store.dynamodb.states import DatabaseUse, StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import DatabaseUse
 from tests.support.dynamodb import new_client, new_table
 from tests.support.store_batches import kalmap_fold
 
@@ -51,7 +52,7 @@ class Row(NamedTuple):
 def in_bulk(mode: str) -> Way:
     """kalmap's way: read all users, fold all readings, write the changed states."""
     client = new_client()
-    store = StateStore(client, new_table(client))
+    store = DynamoDBStateStore(client, new_table(client))
 
     def run(readings: Readings, batch: str) -> DatabaseUse:
         loaded = store.load(PROFILE.name, list(readings))

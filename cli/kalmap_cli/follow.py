@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
+from kalmap.store.ports import BatchRecord
 from kalmap.wording import counted
 from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed
@@ -99,7 +100,7 @@ def _stop(place: Target, execution: str) -> str:
         return f"The batch was stopped. {_kept(place, ended)}"
     if record is None:
         return "The batch was stopped before it had begun; no state was written."
-    short = record["batch_id"]["S"][:ID_SHOWN]
+    short = record.batch_id[:ID_SHOWN]
     again = f"`kalmap retry {short}{place.options}` runs it again"
     if wrote:
         return (
@@ -109,17 +110,17 @@ def _stop(place: Target, execution: str) -> str:
     return f"Batch {short} was stopped before it wrote any state; {again}."
 
 
-def _record(place: Target, batch_id: str | None) -> dict[str, Any] | None:
-    records = BatchRecords(place.clients("dynamodb"), place.stack.batches_table)
+def _record(place: Target, batch_id: str | None) -> BatchRecord | None:
+    records = DynamoDBBatchStore(place.clients("dynamodb"), place.stack.batches_table)
     return records.get(batch_id) if batch_id else None
 
 
 def _before(place: Target, ended: drive.Ended) -> drive.Ended:
     """The end of the execution that ran this batch before, where it succeeded."""
     record = _record(place, ended.batch_id)
-    if record is None or record["status"]["S"] != "SUCCEEDED":
+    if record is None or record.status != "SUCCEEDED":
         return ended
-    return ended._replace(succeeded=True, reason="", prefix=record["prefix"]["S"])
+    return ended._replace(succeeded=True, reason="", prefix=record.prefix)
 
 
 def _fate(place: Target, ended: drive.Ended) -> str:

@@ -19,10 +19,11 @@ from handlers.settings import read_retry
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
 from kalmap.results.report import Report
-from kalmap.store.dynamodb.batches import BatchRecords
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.batches import DynamoDBBatchStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import client_config
 from kalmap.store.objects import Objects
+from kalmap.store.ports import BatchStore, StateStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -54,13 +55,14 @@ def work_bucket() -> Objects:
 def store() -> StateStore:
     """The table of states."""
     client = boto3.client("dynamodb", config=client_config())
-    return StateStore(client, os.environ["STATES_TABLE"], retry=read_retry(os.environ))
+    return DynamoDBStateStore(client, os.environ["STATES_TABLE"], retry=read_retry(os.environ))
 
 
 @cache
-def batch_records() -> BatchRecords:
+def batch_records() -> BatchStore:
     """The table of batches."""
-    return BatchRecords(boto3.client("dynamodb", config=_IN_FLIGHT), os.environ["BATCHES_TABLE"])
+    client = boto3.client("dynamodb", config=_IN_FLIGHT)
+    return DynamoDBBatchStore(client, os.environ["BATCHES_TABLE"])
 
 
 @cache

@@ -191,17 +191,17 @@ class TestTheTableIsInTrouble:
 
 def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monkeypatch):
     from handlers.http.container import states
-    from kalmap.store.dynamodb.states import StateStore
+    from kalmap.store.dynamodb.states import DynamoDBStateStore
 
     api.post([reading("u-1", 0)])
-    write = StateStore.write
+    write = DynamoDBStateStore.write
 
     def beaten(self, profile, changes, **more):
         told = write(self, profile, changes, **more)
         rival = {change.user: change.old for change in changes}
-        return told._replace(written=[], conflicts=rival)
+        return told._replace(stored={}, conflicts=rival)
 
-    monkeypatch.setattr(StateStore, "write", beaten)
+    monkeypatch.setattr(DynamoDBStateStore, "write", beaten)
     monkeypatch.setattr("kalmap.api.online.MAX_ROUNDS", 3)
     told = api.post([reading("u-1", 24), reading("u-2", 0)])
     assert [r["reason"] for r in told.body["results"]] == ["conflict", "conflict"]

@@ -12,7 +12,7 @@ from botocore import xform_name
 
 from handlers.http import gateway
 from kalmap.store.dynamodb import write_modes
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import THROTTLED, TRANSIENT
 from kalmap_cli.local.deploy import read_template
 from tests.support.aws_models import operation, problems, service
@@ -54,7 +54,7 @@ def largest(called, *path):
 
 
 def test_requests_to_the_table_are_as_large_as_aws_takes_and_no_larger():
-    given = inspect.signature(StateStore).parameters
+    given = inspect.signature(DynamoDBStateStore).parameters
     statements = largest("BatchExecuteStatement", "Statements")
     assert given["get_size"].default == largest("BatchGetItem", "RequestItems", "*", "Keys")
     assert given["write_size"].default == statements

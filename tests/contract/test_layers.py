@@ -1,9 +1,8 @@
-"""The library's layers: who may import whom, and that only its edges know AWS, clock and chance."""
+"""The library's layers: which folder may import which, and what only some may know."""
 
 import ast
 import re
-
-import pytest
+from itertools import chain
 
 from tests.support.template import ROOT
 
@@ -14,18 +13,21 @@ LOWER = {
     "filter": set(),
     "records": set(),
     "store": set(),
+    "store/dynamodb": {"store"},
     "results": {"filter", "records", "store"},
     "batch": {"records", "results", "store"},
     "pipeline": {"batch", "filter", "records", "results", "store"},
-    "api": {"batch", "filter", "records", "results", "store"},
+    "api": {"batch", "filter", "pipeline", "records", "results", "store"},
 }
 AWS = {"boto3", "botocore", "aws_lambda_powertools", "handlers"}
 OUTSIDE = {"os", "random", "time", "socket", "subprocess", "urllib"}
-#: Modules that wait, meter themselves, or draw lots, and say so.
+#: Modules that wait, measure time, or draw random numbers.
 WAITING = {
     "store/backoff.py", "store/breaker.py", "api/cache.py", "api/online.py",
     "pipeline/aggregate_results.py",
 }  # fmt: skip
+#: The types by which DynamoDB's values are named, such as in {"S": "u-17"}.
+ATTRIBUTE_TYPES = {"S", "N", "B", "M", "L", "SS", "NS", "BS", "BOOL", "NULL"}
 MODULES = sorted(str(path.relative_to(LIBRARY)) for path in LIBRARY.rglob("*.py"))
 
 
@@ -44,7 +46,33 @@ def imports(module):
 
 
 def folder(module):
-    return module.partition("/")[0] if "/" in module else ""
+    return module.rpartition("/")[0]
+
+
+def folder_of_import(name):
+    """The library's folder that an imported name lies in; None for other libraries."""
+    parts = name.split(".")
+    if parts[0] != "kalmap":
+        return None
+    path = "/".join(parts[1:])
+    return max(
+        (known for known in LOWER if f"{path}/".startswith(f"{known}/")), key=len, default=""
+    )
+
+
+def attribute_values(tree):
+    """The nodes that write or read one of DynamoDB's typed values."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict) and len(node.keys) == 1:
+            name = node.keys[0]
+        elif isinstance(node, ast.Subscript):
+            name = node.slice
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "get" and node.args:
+            name = node.args[0]
+        else:
+            continue
+        if isinstance(name, ast.Constant) and name.value in ATTRIBUTE_TYPES:
+            yield node
 
 
 def test_the_rules_name_every_folder_of_the_library_and_only_modules_that_are_there():
@@ -52,17 +80,45 @@ def test_the_rules_name_every_folder_of_the_library_and_only_modules_that_are_th
     assert set(MODULES) >= WAITING
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_what_lies_below_it(module):
-    own = folder(module)
-    named = {name.split(".")[1] for name in imports(module) if name.startswith("kalmap.")}
-    others = {name for name in named if (LIBRARY / name).is_dir()} - {own}
-    assert others <= LOWER[own]
+def test_every_module_imports_only_what_lies_below_it():
+    violations = [
+        (module, name)
+        for module in MODULES
+        for name in imports(module)
+        if folder_of_import(name) not in {None, "", folder(module)} | LOWER[folder(module)]
+    ]
+    assert violations == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_only_the_store_knows_aws_and_only_who_waits_knows_clock_and_chance(module):
-    tops = {name.partition(".")[0] for name in imports(module)}
-    assert folder(module) == "store" or not tops & AWS
-    clock = re.search(r"\b(datetime|date)\.(now|today)\(", (LIBRARY / module).read_text())
-    assert module in WAITING or not (tops & OUTSIDE or clock)
+def test_only_the_store_knows_aws():
+    violations = [
+        (module, name)
+        for module in MODULES
+        for name in imports(module)
+        if name.partition(".")[0] in AWS and not folder(module).startswith("store")
+    ]
+    assert violations == []
+
+
+def test_only_modules_that_wait_know_clock_environment_and_chance():
+    clock = re.compile(r"\b(datetime|date)\.(now|today)\(")
+    violations = [
+        module
+        for module in MODULES
+        if module not in WAITING
+        and (
+            OUTSIDE & {name.partition(".")[0] for name in imports(module)}
+            or clock.search((LIBRARY / module).read_text())
+        )
+    ]
+    assert violations == []
+
+
+def test_only_the_dynamodb_folder_knows_the_form_of_dynamodbs_values():
+    sources = chain((ROOT / "functions").rglob("*.py"), (ROOT / "cli").rglob("*.py"))
+    found = {
+        str(path.relative_to(ROOT)): len(list(attribute_values(ast.parse(path.read_text()))))
+        for path in sources
+    }
+    knowing = {name for name, count in found.items() if count}
+    assert {name.rpartition("/")[0] for name in knowing} == {"functions/kalmap/store/dynamodb"}

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from kalmap.api.openapi import OPERATIONS, document
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from tests.support.both_paths import reading
 from tests.support.signed_client import Client
 
@@ -225,7 +225,7 @@ def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(
     outputs = shared.cloud.clients("cloudformation").describe_stacks(StackName="kalmap")
     [table] = [o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]
                if o["OutputKey"] == "StatesTable"]  # fmt: skip
-    store = StateStore(shared.cloud.clients("dynamodb"), table)
+    store = DynamoDBStateStore(shared.cloud.clients("dynamodb"), table)
     found = store.load("body-weight", users + [f"{u}-whole" for u in users]).states
     for one in users:
         assert found[one].body == found[f"{one}-whole"].body

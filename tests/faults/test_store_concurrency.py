@@ -7,7 +7,7 @@ import pytest
 
 from kalmap.profile import MAX_WINDOW_READINGS, builtin_profile
 from kalmap.store.dynamodb.item import version_token
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from tests.support.dynamodb import new_client, new_table
 from tests.support.store_batches import kalmap_fold, run_batch
 
@@ -15,7 +15,7 @@ USERS = [f"u{place}" for place in range(100)]
 FOLD = kalmap_fold(builtin_profile("body-weight"))
 
 
-class RecordingStore(StateStore):
+class RecordingStore(DynamoDBStateStore):
     """Keeps, for each write made, which version it replaced and by which token.
 
     Its first load ends only when all others' have, so that the batches surely meet.
@@ -38,7 +38,7 @@ class RecordingStore(StateStore):
             profile, changes, batch=batch, attempt=attempt, round_=round_, **options
         )
         for change in changes:
-            if change.user in result.written:
+            if change.user in result.stored:
                 old = change.old.version if change.old else 0
                 token = version_token(batch, attempt, round_, change.user, change.old)
                 self.replaced[change.user, old] = token
@@ -89,7 +89,7 @@ def test_batches_at_the_same_moment_end_as_one_quiet_batch_of_all_their_readings
     table = new_table(clients[0])
     batches = dealt(writers, MAX_WINDOW_READINGS // writers)
     run_at_once(batches, clients, table)
-    quiet = StateStore(clients[0], table)
+    quiet = DynamoDBStateStore(clients[0], table)
     every = {user: [n for batch in batches for n in batch[user]] for user in USERS}
     run_batch(quiet, "quiet", every, FOLD, batch="quiet")
     final = final_states(quiet)
@@ -116,7 +116,7 @@ def test_more_readings_than_a_window_end_as_the_batches_one_after_the_other(writ
     made = sum(len(store.replaced) for store in stores)
     assert sum(map(len, orders.values())) == made, "A write is in no chain: it was lost."
 
-    quiet = StateStore(clients[0], table)
+    quiet = DynamoDBStateStore(clients[0], table)
     for place in range(writers):
         readings = {
             user: batches[order[place]][user]

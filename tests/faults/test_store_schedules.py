@@ -17,7 +17,7 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from tests.support import dynamodb_faults
 from tests.support.dynamodb import new_client, new_table
 from tests.support.dynamodb_faults import Injector
@@ -101,7 +101,7 @@ def run(schedule: Schedule, clients, table: str) -> tuple[Counter, list[int]]:
 
     def run_one(place: int, client) -> tuple[Counter, int]:
         retry, clock = policy(schedule)
-        store = StateStore(client, table, retry=retry, **schedule.sizes)
+        store = DynamoDBStateStore(client, table, retry=retry, **schedule.sizes)
         faults = Injector(
             client,
             schedule.seed * 100 + place,
@@ -147,7 +147,7 @@ def check(schedules: list[Schedule], clients, capsys, title: str) -> list[int]:
 
     # The quiet run: users do not depend on each other, so that many schedules' n-th batches
     # can be one.
-    quiet = StateStore(clients[0], table)
+    quiet = DynamoDBStateStore(clients[0], table)
     for fold in (KALMAP, tally, union):
         of_fold = [schedule.batches for schedule in schedules if schedule.fold is fold]
         for place, batches in enumerate(itertools.zip_longest(*of_fold, fillvalue={})):

@@ -34,7 +34,7 @@ from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.changes import changes
 from kalmap.results.lines import Outcomes, encode, encode_measurements, encode_unreadable
-from kalmap.store.dynamodb.item import key, stored_item, values
+from kalmap.store.dynamodb.item import key, user_state, values
 
 LINES = 1_000_000
 LINES_PER_BLOCK = 500
@@ -177,7 +177,7 @@ def goes_through(parsed: Parsed) -> None:
     assert encode(shard, outcomes).count(b"\n") == parsed.records
     encode_unreadable(shard.unread, ["a file"])
     for change in changes(shard.users, folded, {}):
-        stored = stored_item(key(change.user, PROFILE.name) | values(change, 1))
+        stored = user_state(key(change.user, PROFILE.name) | values(change, 1))
         assert stored.as_of == change.as_of
     failed = encode_measurements(shard, np.arange(len(shard.ids)), PROFILE)
     again = parse([failed], columns=None, profile=PROFILE)

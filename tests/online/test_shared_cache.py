@@ -14,7 +14,7 @@ import pytest
 from kalmap.api.access import States
 from kalmap.api.cache import Key, Layers, RecentStates, SharedStates
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.dynamodb.item import StoredState
+from kalmap.store.ports import StoredState
 from tests.support.both_paths import ask, container, reading, store_of, stored
 from tests.support.dynamodb import new_table
 

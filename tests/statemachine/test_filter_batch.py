@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
-from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from tests.support.statemachine_batches import (
     assert_accounts_for_all,
     batch,
@@ -37,12 +37,12 @@ def test_a_batch_passes_every_state_and_accounts_for_every_reading(engine):
 
 def test_a_batch_is_listed_from_its_claim_on_until_its_record_expires(engine):
     engine.run(batch(engine.put("in/a.jsonl", readings())))
-    records = BatchRecords(engine.dynamodb, engine.tables["BatchesTable"])
+    records = DynamoDBBatchStore(engine.dynamodb, engine.tables["BatchesTable"])
     [record], last = records.page(10)
     assert last is None
-    assert record["status"] == {"S": "SUCCEEDED"}
-    began = datetime.fromisoformat(record["started_at"]["S"])
-    assert int(record["expires_at"]["N"]) == int((began + timedelta(days=30)).timestamp())
+    assert record.status == "SUCCEEDED"
+    began = datetime.fromisoformat(record.started_at)
+    assert int(engine.record()["expires_at"]) == int((began + timedelta(days=30)).timestamp())
 
 
 def test_a_second_start_ends_with_a_pointer_to_the_first(engine):

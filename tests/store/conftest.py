@@ -1,7 +1,7 @@
 import pytest
 
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from tests.support.dynamodb import new_client, new_table
 
 
@@ -23,4 +23,4 @@ def impatient():
 
 @pytest.fixture
 def store(client, table, impatient):
-    return StateStore(client, table, retry=impatient, parallelism=2)
+    return DynamoDBStateStore(client, table, retry=impatient, parallelism=2)

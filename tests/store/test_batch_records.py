@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from tests.support.dynamodb import new_client
 from tests.support.template import create_tables
 
@@ -12,7 +12,7 @@ from tests.support.template import create_tables
 @pytest.fixture
 def records():
     client = new_client()
-    return BatchRecords(client, create_tables(client)["BatchesTable"])
+    return DynamoDBBatchStore(client, create_tables(client)["BatchesTable"])
 
 
 def put(records, number, *, listed=True):
@@ -28,8 +28,8 @@ def put(records, number, *, listed=True):
     records._client.put_item(TableName=records._table, Item=item)
 
 
-def ids(found):
-    return [int(one["batch_id"]["S"], 16) for one in found]
+def ids(records):
+    return [int(record.batch_id, 16) for record in records]
 
 
 def test_pages_have_every_record_once_and_the_newest_first(records):
@@ -45,7 +45,7 @@ def test_pages_have_every_record_once_and_the_newest_first(records):
         assert all(len(page) <= limit for page in pages)
         listed = [one for page in pages for one in page]
         assert sorted(ids(listed)) == list(range(8))
-        starts = [one["started_at"]["S"] for one in listed]
+        starts = [record.started_at for record in listed]
         assert starts == sorted(starts, reverse=True)
 
 
@@ -62,7 +62,7 @@ def test_a_record_from_before_there_was_the_list_is_found_by_its_id_alone(record
     put(records, 1, listed=False)
     put(records, 2)
     assert ids(records.newest()) == [2]
-    assert records.get(f"{1:032x}")["execution"] == {"S": "e-1"}
+    assert records.get(f"{1:032x}").execution == "e-1"
     assert records.release("e-1", "It was stopped.", datetime(2026, 3, 2, tzinfo=UTC)) == [
         f"{1:032x}"
     ]

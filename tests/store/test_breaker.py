@@ -4,7 +4,8 @@ import pytest
 
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import Circuit, CircuitBreaker, CircuitOpen
-from kalmap.store.dynamodb.states import Change, DatabaseUse, Loaded, StateStore, Written
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import Change, DatabaseUse, Loaded, StoredState, Written
 from tests.support.dynamodb import new_client
 from tests.support.dynamodb_faults import THROTTLED, Injector
 
@@ -51,7 +52,7 @@ def test_errors_in_a_row_open_it_and_others_between_do_not(breaker):
     "result",
     [
         Loaded({}, DatabaseUse(requests=4, throttles=2, retries=2)),
-        Written([], {}, {"u": "Refused."}, DatabaseUse(requests=1)),
+        Written({}, {}, {"u": "Refused."}, DatabaseUse(requests=1)),
     ],
 )
 def test_sustained_throttling_opens_it_though_operations_end_well(breaker, result):
@@ -65,8 +66,8 @@ def test_sustained_throttling_opens_it_though_operations_end_well(breaker, resul
     [
         Loaded({}, DatabaseUse(requests=4, throttles=1, retries=1)),
         Loaded({}, DatabaseUse()),
-        Written(["a"], {}, {"b": "Refused."}, DatabaseUse(requests=1)),
-        Written([], {"a": None}, {}, DatabaseUse(requests=1)),
+        Written({"a": StoredState(1, b"s", (1,))}, {}, {"b": "Refused."}, DatabaseUse(requests=1)),
+        Written({}, {"a": None}, {}, DatabaseUse(requests=1)),
     ],
 )
 def test_a_rare_throttle_one_bad_user_and_a_conflict_leave_it_closed(breaker, result):
@@ -157,7 +158,7 @@ def test_a_throttled_table_opens_it_and_a_quiet_one_closes_it(client, store, clo
         breaker.run(write)
     assert quiet.requests == 0
     clock.now = 1.0
-    assert breaker.run(write).written == ["u"]
+    assert breaker.run(write).stored.keys() == {"u"}
     assert breaker.circuit is Circuit.CLOSED
 
 
@@ -165,7 +166,7 @@ def test_a_table_out_of_reach_opens_it(impatient, clock):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    store = StateStore(new_client(nobody), "states", retry=impatient)
+    store = DynamoDBStateStore(new_client(nobody), "states", retry=impatient)
     breaker = CircuitBreaker(threshold=1, clock=clock)
     with pytest.raises(StoreUnavailable, match="Could not connect"):
         breaker.run(lambda: store.load("p", ["u"]))

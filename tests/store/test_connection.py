@@ -6,7 +6,8 @@ import pytest
 
 from kalmap.errors import StoreUnavailable
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import Change, StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import Change
 from tests.support.connections import answering_server, cutting_proxy, deaf_server
 from tests.support.dynamodb import endpoint, new_client
 
@@ -23,9 +24,9 @@ def test_writes_whose_connection_is_cut_after_the_table_made_them_count_once(
     table, store, impatient, mode, cuts
 ):
     with cutting_proxy(endpoint(), cuts) as address:
-        unlucky = StateStore(new_client(address), table, retry=impatient)
+        unlucky = DynamoDBStateStore(new_client(address), table, retry=impatient)
         done = write(unlucky, mode)
-    assert len(done.written) == 60
+    assert len(done.stored) == 60
     assert done.use.retries == cuts
     items = list(store.scan())
     assert len(items) == 60
@@ -35,7 +36,7 @@ def test_writes_whose_connection_is_cut_after_the_table_made_them_count_once(
 def test_a_read_whose_connection_is_cut_is_repeated(table, store, impatient):
     write(store, "conditional")
     with cutting_proxy(endpoint(), 2) as address:
-        loaded = StateStore(new_client(address), table, retry=impatient).load(
+        loaded = DynamoDBStateStore(new_client(address), table, retry=impatient).load(
             "p", [change.user for change in CHANGES]
         )
     assert len(loaded.states) == 60
@@ -44,7 +45,9 @@ def test_a_read_whose_connection_is_cut_is_repeated(table, store, impatient):
 
 def test_a_table_that_never_answers_is_given_up_after_the_timeouts(table):
     with deaf_server() as address:
-        store = StateStore(new_client(address, timeout=0.1), table, retry=RetryPolicy(attempts=2))
+        store = DynamoDBStateStore(
+            new_client(address, timeout=0.1), table, retry=RetryPolicy(attempts=2)
+        )
         with pytest.raises(StoreUnavailable, match="Read timeout"):
             store.load("p", ["u0"])
         done = store.write("p", CHANGES[:1], batch="b", attempt="a", round_=0)
@@ -55,7 +58,7 @@ def test_a_table_out_of_reach_is_given_up_in_a_sentence(table):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    store = StateStore(new_client(address), table, retry=RetryPolicy(attempts=2))
+    store = DynamoDBStateStore(new_client(address), table, retry=RetryPolicy(attempts=2))
     with pytest.raises(StoreUnavailable, match="Could not connect to the endpoint"):
         store.load("p", ["u0"])
 
@@ -73,7 +76,7 @@ def test_an_answer_that_is_not_the_tables_is_asked_for_again_unless_it_is_a_refu
     status, body, answers
 ):
     with answering_server(status, body, times=10) as (address, given):
-        store = StateStore(
+        store = DynamoDBStateStore(
             new_client(address), "states", retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3)
         )
         with pytest.raises(StoreUnavailable):

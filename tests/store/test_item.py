@@ -5,15 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.store.dynamodb.item import (
-    Change,
-    StoredState,
-    key,
-    stored_item,
-    stored_state,
-    values,
-    version_token,
-)
+from kalmap.store.dynamodb.item import key, stored_state, user_state, values, version_token
+from kalmap.store.ports import Change, StoredState
 
 U64 = st.integers(1, 2**64 - 1)
 BODIES = st.binary(max_size=700)
@@ -92,12 +85,12 @@ def test_numpy_numbers_are_written_as_plain_ones():
 def test_the_readable_time_reads_back_to_the_microsecond(as_of):
     item = {**key("u", "p"), **values(change(as_of=as_of), 1)}
     assert item["as_of"]["S"].endswith("Z")
-    assert stored_item(item).as_of == as_of
+    assert user_state(item).as_of == as_of
 
 
 def test_readable_attributes_that_cannot_be_read_are_none():
     broken = {"level": {"S": "x"}, "as_of": {"S": "soon"}}
-    found = stored_item({**key("u", "p"), **broken})
+    found = user_state({**key("u", "p"), **broken})
     assert (found.level, found.slope, found.as_of) == (None, None, None)
 
 

@@ -3,7 +3,8 @@ import pytest
 from kalmap.errors import StoreUnavailable
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.dynamodb.item import key
-from kalmap.store.dynamodb.states import Change, StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import Change
 from tests.support.connections import sent_by
 from tests.support.dynamodb import new_table
 from tests.support.dynamodb_faults import PARTIAL, THROTTLED, Injector
@@ -16,7 +17,7 @@ def users(count):
 def fill(store, names, profile="p", batch="b"):
     changes = [Change(name, None, name.encode(), 1.0, 0.0, 0) for name in names]
     written = store.write(profile, changes, batch=batch, attempt="a", round_=0)
-    assert sorted(written.written) == sorted(names)
+    assert sorted(written.stored) == sorted(names)
     return changes
 
 
@@ -85,7 +86,7 @@ def test_throttles_on_every_nth_request_are_waited_out(client, store, every):
 def test_a_table_that_stays_throttled_is_given_up_in_a_sentence_after_the_policys_attempts(
     client, table
 ):
-    store = StateStore(client, table, retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=4))
+    store = DynamoDBStateStore(client, table, retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=4))
     with (
         Injector(client, 0, {THROTTLED: 1.0}) as faults,
         pytest.raises(StoreUnavailable) as refused,
@@ -105,7 +106,7 @@ def test_retries_end_with_the_time_that_is_left(client, table):
     retry = RetryPolicy(
         base=1, cap=1, attempts=100, jitter=False, clock=lambda: now[0], sleep=sleep
     )
-    store = StateStore(client, table, retry=retry)
+    store = DynamoDBStateStore(client, table, retry=retry)
     with Injector(client, 0, {THROTTLED: 1.0}) as faults, pytest.raises(StoreUnavailable):
         store.load("p", ["a"], deadline=5.5)
     assert now[0] == 5
@@ -113,7 +114,7 @@ def test_retries_end_with_the_time_that_is_left(client, table):
 
 
 def test_without_time_left_the_table_is_not_asked(client, table):
-    store = StateStore(client, table, retry=RetryPolicy(clock=lambda: 10.0))
+    store = DynamoDBStateStore(client, table, retry=RetryPolicy(clock=lambda: 10.0))
     with sent_by(client) as requests, pytest.raises(StoreUnavailable, match="no time was left"):
         store.load("p", ["a"], deadline=10.0)
     assert requests == []
@@ -124,7 +125,7 @@ def test_a_missing_table_is_said_at_once_and_not_retried(client):
         sent_by(client) as requests,
         pytest.raises(StoreUnavailable, match="The state table nowhere refused a request"),
     ):
-        StateStore(client, "nowhere").load("p", ["a"])
+        DynamoDBStateStore(client, "nowhere").load("p", ["a"])
     assert len(requests) == 1
 
 
@@ -146,7 +147,7 @@ def test_a_damaged_item_is_given_as_it_is(client, store, table):
 
 
 def test_a_scan_gives_every_item_of_every_profile_over_many_pages(client):
-    store = StateStore(client, new_table(client))
+    store = DynamoDBStateStore(client, new_table(client))
     body = bytes(700)
     names = users(1500)
     changes = [Change(name, None, body, 81.5, -0.25, 1_772_345_520_000_000) for name in names]

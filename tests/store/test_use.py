@@ -3,7 +3,7 @@
 import pytest
 
 from kalmap.profile import builtin_profile
-from kalmap.store.dynamodb.states import Change, DatabaseUse
+from kalmap.store.ports import Change, DatabaseUse
 from tests.support.dynamodb_faults import PARTIAL, THROTTLED, Injector
 from tests.support.store_batches import kalmap_fold
 

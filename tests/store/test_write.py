@@ -7,7 +7,8 @@ import pytest
 
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.dynamodb.item import key
-from kalmap.store.dynamodb.states import Change, StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import Change
 from tests.support.connections import sent_by
 from tests.support.dynamodb_faults import (
     CUT,
@@ -38,14 +39,14 @@ def overtake(store, user, times=1, batch="other"):
     for time in range(times):
         old = state(store, user)
         done = write(store, [change(user, old, f"{batch} {time}".encode())], f"{batch}-{time}")
-        assert done.written == [user]
+        assert done.stored.keys() == {user}
 
 
 def test_new_users_are_inserted_and_known_ones_updated(store):
-    assert write(store, [change("a"), change("b")]).written == ["a", "b"]
+    assert write(store, [change("a"), change("b")]).stored.keys() == {"a", "b"}
     old = state(store, "a")
     done = write(store, [change("a", old, b"newer"), change("c")], "b2")
-    assert sorted(done.written) == ["a", "c"]
+    assert sorted(done.stored) == ["a", "c"]
     assert not done.conflicts
     assert not done.failed
     new = state(store, "a")
@@ -63,7 +64,7 @@ def test_an_item_is_readable_without_the_code(client, store, table):
 
 
 def test_a_level_without_a_number_is_stored_as_null(client, store, table):
-    assert write(store, [change("a", level=math.nan)]).written == ["a"]
+    assert write(store, [change("a", level=math.nan)]).stored.keys() == {"a"}
     assert client.get_item(TableName=table, Key=key("a", "p"))["Item"]["level"] == {"NULL": True}
 
 
@@ -75,7 +76,7 @@ def test_the_same_write_made_twice_changes_nothing_and_is_no_conflict(store, kno
     write(store, changes)
     before = state(store, "a")
     again = write(store, changes)
-    assert again.written == ["a"]
+    assert again.stored.keys() == {"a"}
     assert again.conflicts == {}
     assert state(store, "a") == before
 
@@ -88,8 +89,8 @@ def test_an_own_write_is_known_though_up_to_three_others_have_followed(store, kn
     changes = [change("a", state(store, "a"), b"mine")]
     write(store, changes)
     overtake(store, "a", others)
-    assert write(store, changes).written == ["a"]
-    assert store.written("p", changes, batch="b", attempt="a", round_=0) == {"a"}
+    assert write(store, changes).stored.keys() == {"a"}
+    assert store.find_written("p", changes, batch="b", attempt="a", round_=0) == {"a"}
 
 
 def test_after_four_other_writes_an_own_one_is_a_conflict_and_left_to_the_fold(store):
@@ -98,7 +99,7 @@ def test_after_four_other_writes_an_own_one_is_a_conflict_and_left_to_the_fold(s
     overtake(store, "a", 4)
     again = write(store, changes)
     assert again.conflicts == {"a": state(store, "a")}
-    assert store.written("p", changes, batch="b", attempt="a", round_=0) == set()
+    assert store.find_written("p", changes, batch="b", attempt="a", round_=0) == set()
 
 
 def test_the_loser_of_a_conflict_gets_the_winning_state_and_changes_nothing(store):
@@ -108,7 +109,7 @@ def test_the_loser_of_a_conflict_gets_the_winning_state_and_changes_nothing(stor
     winner = state(store, "a")
     done = write(store, [change("a", old, b"late"), change("b")])
     assert done.conflicts == {"a": winner}
-    assert done.written == ["b"]
+    assert done.stored.keys() == {"b"}
     assert state(store, "a") == winner
 
 
@@ -148,7 +149,7 @@ def test_another_round_attempt_or_batch_is_another_write(store):
 def test_a_refused_user_fails_alone_with_the_reason(client, store):
     huge = change("huge", body=bytes(400 * 1024))
     done = write(store, [change("a"), huge, change("b")])
-    assert sorted(done.written) == ["a", "b"]
+    assert sorted(done.stored) == ["a", "b"]
     assert list(done.failed) == ["huge"]
     assert "Item size" in done.failed["huge"]
 
@@ -175,7 +176,7 @@ def test_a_write_whose_answer_is_lost_counts_once(client, store, kind, known):
     with Injector(client, 0, {kind: 1.0}, budget=1) as faults:
         done = write(store, [change("a", state(store, "a"), b"mine")])
     assert faults.counts[kind] == 1
-    assert done.written == ["a"]
+    assert done.stored.keys() == {"a"}
     assert state(store, "a").body == b"mine"
     assert len(state(store, "a").tokens) == 1 + known
 
@@ -184,7 +185,7 @@ def test_statements_throttled_within_a_good_answer_are_sent_again_alone(client, 
     changes = [change(f"u{place}") for place in range(25)]
     with Injector(client, 3, {PARTIAL: 1.0}, budget=1), sent_by(client) as requests:
         done = write(store, changes)
-    assert sorted(done.written) == sorted(c.user for c in changes)
+    assert sorted(done.stored) == sorted(c.user for c in changes)
     first, second = (params["Statements"] for _, params in requests)
     assert len(first) == 25
     assert 0 < len(second) < 25
@@ -193,19 +194,19 @@ def test_statements_throttled_within_a_good_answer_are_sent_again_alone(client, 
 
 
 def test_a_task_killed_between_its_requests_finishes_when_run_again(client, table):
-    store = StateStore(client, table, parallelism=1)
+    store = DynamoDBStateStore(client, table, parallelism=1)
     changes = [change(f"u{place}") for place in range(60)]
     with Injector(client, 0, {KILLED_AFTER: 1.0}, every=2), pytest.raises(Killed):
         write(store, changes)
-    half = store.written("p", changes, batch="b", attempt="a", round_=0)
+    half = store.find_written("p", changes, batch="b", attempt="a", round_=0)
     assert len(half) == 50
     before = store.load("p", list(half)).states
-    assert len(write(store, changes).written) == 60
+    assert len(write(store, changes).stored) == 60
     assert store.load("p", list(half)).states == before
 
 
 def test_users_given_up_are_failed_with_a_sentence_and_untouched(client, table):
-    store = StateStore(client, table, retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3))
+    store = DynamoDBStateStore(client, table, retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3))
     with Injector(client, 0, {THROTTLED: 1.0}) as faults:
         done = write(store, [change("a"), change("b")])
     assert sorted(done.failed) == ["a", "b"]
@@ -215,29 +216,29 @@ def test_users_given_up_are_failed_with_a_sentence_and_untouched(client, table):
 
 
 def test_a_write_given_up_is_written_all_the_same_if_a_last_look_finds_it(client, table):
-    store = StateStore(client, table, retry=RetryPolicy(attempts=1))
+    store = DynamoDBStateStore(client, table, retry=RetryPolicy(attempts=1))
     with Injector(client, 0, {CUT: 1.0}, budget=1):
         done = write(store, [change("a")])
-    assert done.written == ["a"]
+    assert done.stored.keys() == {"a"}
     assert done.failed == {}
 
 
 def test_groups_that_no_time_is_left_for_are_failed_without_being_sent(client, table):
     clock = itertools.count()
-    store = StateStore(
+    store = DynamoDBStateStore(
         client, table, retry=RetryPolicy(clock=lambda: float(next(clock))), parallelism=1
     )
     changes = [change(f"u{place}") for place in range(100)]
     with sent_by(client) as requests:
         done = write(store, changes, deadline=2.0)
     assert len(requests) == 2
-    assert len(done.written) == 50
+    assert len(done.stored) == 50
     assert len(done.failed) == 50
     assert all("no time was left" in sentence for sentence in done.failed.values())
 
 
 def test_a_missing_table_fails_every_user_in_a_sentence(client):
-    done = write(StateStore(client, "nowhere"), [change("a")])
+    done = write(DynamoDBStateStore(client, "nowhere"), [change("a")])
     assert "ResourceNotFound" in done.failed["a"]
 
 

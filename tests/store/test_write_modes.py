@@ -10,8 +10,9 @@ import pytest
 
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.dynamodb.item import key
-from kalmap.store.dynamodb.states import Change, StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import client_config
+from kalmap.store.ports import Change
 from tests.support.connections import sent_by
 from tests.support.dynamodb import new_client, new_table
 from tests.support.dynamodb_faults import CUT, LATE_500, PARTIAL, SLOW, THROTTLED, Injector
@@ -35,7 +36,7 @@ def client(request):
 @pytest.fixture
 def store(client, table, impatient):
     # One request at a time: moto's transactions are not safe from several threads.
-    return StateStore(client, table, retry=impatient, parallelism=1)
+    return DynamoDBStateStore(client, table, retry=impatient, parallelism=1)
 
 
 def change(user, old=None, body=b"body"):
@@ -57,7 +58,7 @@ def state(store, user):
 def test_a_transaction_writes_up_to_a_hundred_users(client, store):
     with sent_by(client) as requests:
         done = write(store, changes(150))
-    assert len(done.written) == 150
+    assert len(done.stored) == 150
     assert sorted(len(params["TransactItems"]) for _, params in requests) == [50, 100]
     assert len(store.load("p", [c.user for c in changes(150)]).states) == 150
 
@@ -66,7 +67,7 @@ def test_known_users_are_updated_under_their_version_in_a_transaction(store):
     write(store, changes(2))
     old = state(store, "u0")
     done = write(store, [change("u0", old, b"newer"), change("new")], batch="b2")
-    assert sorted(done.written) == ["new", "u0"]
+    assert sorted(done.stored) == ["new", "u0"]
     assert state(store, "u0").body == b"newer"
     assert state(store, "u0").tokens == (state(store, "u0").version, old.version)
 
@@ -87,12 +88,12 @@ def test_one_conflict_cancels_a_transaction_and_the_others_are_sent_again_withou
     sent = [params["TransactItems"] for name, params in requests if name == "TransactWriteItems"]
     assert [len(actions) for actions in sent] == [3, 2]
     assert done.conflicts == {"u1": winner}
-    assert sorted(done.written) == ["u0", "u2"]
+    assert sorted(done.stored) == ["u0", "u2"]
     assert state(store, "u1") == winner
 
 
 def test_nothing_of_a_cancelled_transaction_is_written(client, table):
-    store = StateStore(client, table, retry=RetryPolicy(attempts=1))
+    store = DynamoDBStateStore(client, table, retry=RetryPolicy(attempts=1))
     with Injector(client, 0, {PARTIAL: 1.0}):
         done = write(store, changes(5))
     assert len(done.failed) == 5
@@ -106,15 +107,15 @@ def test_the_same_transaction_made_twice_is_known_as_ones_own(store):
     # table would do so for ten minutes only: the items' tokens tell.
     other = [*group, change("more")]
     done = write(store, other)
-    assert sorted(done.written) == ["more", "u0", "u1", "u2"]
+    assert sorted(done.stored) == ["more", "u0", "u1", "u2"]
     assert not done.conflicts
 
 
 def test_a_request_token_stands_for_the_tables_name_and_the_states(client, store, impatient):
-    elsewhere = StateStore(client, new_table(client), retry=impatient)
+    elsewhere = DynamoDBStateStore(client, new_table(client), retry=impatient)
     with sent_by(client) as requests:
         write(store, changes(3))
-        assert len(write(elsewhere, changes(3)).written) == 3
+        assert len(write(elsewhere, changes(3)).stored) == 3
         write(store, changes(3, b"else"))
         write(store, changes(3))
     tokens = [p["ClientRequestToken"] for name, p in requests if name == "TransactWriteItems"]
@@ -130,7 +131,7 @@ def test_other_modes_survive_each_fault_too(client, store, mode, kind):
     with Injector(client, 5, {kind: 1.0}, budget=2) as faults:
         done = write(store, changes(7), mode)
     assert faults.counts[kind] == 2
-    assert len(done.written) == 7
+    assert len(done.stored) == 7
     assert done.use.retries == 2
     assert {item.state.body for item in store.scan()} == {b"body"}
 
@@ -140,7 +141,7 @@ def test_overwrite_replaces_whatever_is_stored(client, store, table):
     client.put_item(TableName=table, Item={**key("u1", "p"), "state": {"S": "foreign"}})
     with sent_by(client) as requests:
         done = write(store, changes(60, b"backfill"), "overwrite")
-    assert len(done.written) == 60
+    assert len(done.stored) == 60
     assert len(requests) == 3
     assert {item.state.body for item in store.scan()} == {b"backfill"}
     assert len(state(store, "u0").tokens) == 1
@@ -150,6 +151,6 @@ def test_overwrite_asks_again_for_the_items_left_unprocessed(client, store):
     with Injector(client, 1, {PARTIAL: 1.0}, budget=3) as faults:
         done = write(store, changes(25), "overwrite")
     assert faults.counts[PARTIAL] == 3
-    assert len(done.written) == 25
+    assert len(done.stored) == 25
     assert (done.use.throttles, done.use.retries, done.use.requests) == (3, 3, 4)
     assert len(list(store.scan())) == 25

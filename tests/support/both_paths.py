@@ -27,7 +27,7 @@ from kalmap.profile import builtin_profile
 from kalmap.records.parse import parse
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 
 PROFILE = builtin_profile("body-weight")
 NOW = "2026-03-01T00:00:00Z"
@@ -41,10 +41,10 @@ def reading(user: str, hours: float, value: float = 80.0, **more) -> dict:
     return {"user_id": user, "timestamp": moment.isoformat(), "value": value} | more
 
 
-def store_of(client, table, **options) -> StateStore:
+def store_of(client, table, **options) -> DynamoDBStateStore:
     """Retries at once, so that no test waits for a pause."""
     retry = RetryPolicy(base=1e-9, cap=1e-9, attempts=10)
-    return StateStore(client, table, **({"retry": retry, "parallelism": 2} | options))
+    return DynamoDBStateStore(client, table, **({"retry": retry, "parallelism": 2} | options))
 
 
 def container(client, table, *, threshold: int = 3, **options) -> States:
@@ -68,7 +68,7 @@ def results(given: Answer) -> list[dict]:
     return lines(given.results)
 
 
-def run_batch(bucket, store: StateStore, records: list, *, shard_size: int = 3) -> None:
+def run_batch(bucket, store: DynamoDBStateStore, records: list, *, shard_size: int = 3) -> None:
     """A batch without conflicts, step after step, in several chunks' worth of shards."""
 
     def opened(_name):
@@ -92,6 +92,6 @@ def run_batch(bucket, store: StateStore, records: list, *, shard_size: int = 3) 
         assert not report.error
 
 
-def stored(store: StateStore) -> dict[str, bytes]:
+def stored(store: DynamoDBStateStore) -> dict[str, bytes]:
     """Every user's exact state, without version and tokens."""
     return {item.user: item.state.body for item in store.scan()}

@@ -3,7 +3,8 @@
 from collections import Counter
 
 from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import Change, StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import Change
 
 NOW = "2026-04-01T00:00:00Z"
 
@@ -51,7 +52,7 @@ def always(function, when=lambda event: True):
 
 def other_writer(engine, users):
     """Write users' states as another batch would, from what is stored now."""
-    store = StateStore(
+    store = DynamoDBStateStore(
         engine.dynamodb, engine.tables["StatesTable"], retry=RetryPolicy(base=0.01, cap=0.1)
     )
     states = store.load("body-weight", users).states
@@ -62,4 +63,4 @@ def other_writer(engine, users):
     ]
     token = f"other-{engine.calls.total()}"
     written = store.write("body-weight", changes, batch=token, attempt="a", round_=0)
-    assert len(written.written) == len(users)
+    assert len(written.stored) == len(users)

@@ -14,7 +14,8 @@ from kalmap.errors import StoreUnavailable
 from kalmap.filter.fold import fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
-from kalmap.store.dynamodb.states import Change, StateStore, StoredState
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import Change, StoredState
 from tests.support.dynamodb_faults import Killed
 
 States = Mapping[str, StoredState]
@@ -93,7 +94,7 @@ def until_done(task, tries=200):
 
 
 def run_batch(
-    store: StateStore,
+    store: DynamoDBStateStore,
     profile: str,
     readings: Batch,
     fold: Fold,
@@ -127,7 +128,7 @@ def run_batch(
                 mode=mode,
                 deadline=deadline(),
             )
-            outcomes = [*result.written, *result.conflicts, *result.failed]
+            outcomes = [*result.stored, *result.conflicts, *result.failed]
             assert sorted(outcomes) == sorted(change.user for change in changes)
             if result.failed:
                 raise StoreUnavailable(next(iter(result.failed.values())))

@@ -15,7 +15,7 @@ from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
 from kalmap.results.totals import Totals, sum_of, total
-from kalmap.store.dynamodb.table import DatabaseUse
+from kalmap.store.ports import DatabaseUse
 from kalmap_cli.local.deploy import read_template
 from tests.support.template import TEMPLATE
 

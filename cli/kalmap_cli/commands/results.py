@@ -26,13 +26,13 @@ def results(batch: str, out: Path | None, data_dir: Path | None, stack: str | No
     check_outside(out, data_dir)
     with target(None, data_dir, stack) as place:
         found = find_batch(place, batch)
-        batch_id, status = str(found["batch_id"]), found["status"]
+        batch_id, status = found.batch_id, found.status
         short = batch_id[:ID_SHOWN]
         if status == "RUNNING":
             raise WrongUsage(f"Batch {short} is still running; it has results when it has ended.")
         check_folder(out, batch_id)
         objects = Objects(place.clients("s3"), place.stack.bucket)
-        fetched = fetch(objects, str(found["prefix"]), out)
+        fetched = fetch(objects, found.prefix, out)
         if fetched is None:
             if status == "SUCCEEDED":
                 raise RunFailed(f"The results of batch {short} are no longer kept.")

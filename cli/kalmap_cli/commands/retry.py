@@ -39,8 +39,8 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
         target(screen, data_dir, stack, guests=True) as place,
     ):
         found = find_batch(place, arguments.batch)
-        batch_id = str(found["batch_id"])
-        if found["status"] == "SUCCEEDED" and not _has_failed(place, str(found["prefix"])):
+        batch_id = found.batch_id
+        if found.status == "SUCCEEDED" and not _has_failed(place, found.prefix):
             print(f"Nothing to run again: batch {batch_id[:ID_SHOWN]} has no failed reading.")
             return DONE
         batch = {"retry_of": batch_id} | options

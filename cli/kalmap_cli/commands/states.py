@@ -2,19 +2,19 @@
 
 import base64
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
 from kalmap.moments import moment_at
-from kalmap.store.dynamodb.item import StoredItem, stored_item
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.ports import UserState
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.outputs import check_outputs, check_outside, is_special, written
-from kalmap_cli.target import Target, target
+from kalmap_cli.target import target
 
 
 def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path) -> int:
@@ -27,9 +27,10 @@ def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path
     check_outside(out, data_dir)
     check_outputs({"--out": out})
     with target(None, data_dir, stack) as place:
+        store = DynamoDBStateStore(place.clients("dynamodb"), place.stack.states_table)
         found = sorted(
-            _of_user(place, user) if user is not None else _all(place),
-            key=lambda item: (item.user, item.profile),
+            store.scan() if user is None else store.of_user(user),
+            key=lambda state: (state.user, state.profile),
         )
     if user is not None and not found:
         raise WrongUsage(f"There is no stored state of a user {user!r}.")
@@ -40,37 +41,18 @@ def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path
     return DONE
 
 
-def write(items: Iterable[StoredItem], file: BinaryIO) -> None:
+def write(states: Iterable[UserState], file: BinaryIO) -> None:
     """Write states as JSONL: the readable fields, and the exact state as base64.
 
-    Version and tokens are left out: they name writes, and are no part of what is known
-    about a user.
+    Version and tokens are left out: they name writes, and say nothing about a user.
     """
-    for item in items:
-        as_of = None if item.as_of is None else moment_at(item.as_of)
+    for stored in states:
         line = {
-            "user_id": item.user,
-            "profile": item.profile,
-            "level": item.level,
-            "slope": item.slope,
-            "as_of": as_of,
-            "state": base64.b64encode(item.state.body).decode(),
+            "user_id": stored.user,
+            "profile": stored.profile,
+            "level": stored.level,
+            "slope": stored.slope,
+            "as_of": None if stored.as_of is None else moment_at(stored.as_of),
+            "state": base64.b64encode(stored.state.body).decode(),
         }
         file.write(msgspec.json.encode(line) + b"\n")
-
-
-def _all(place: Target) -> Iterator[StoredItem]:
-    yield from StateStore(place.clients("dynamodb"), place.stack.states_table).scan()
-
-
-def _of_user(place: Target, user: str) -> Iterator[StoredItem]:
-    """A user's states, of every profile, without reading anyone else's."""
-    pages = place.clients("dynamodb").get_paginator("query")
-    query: dict[str, Any] = {
-        "TableName": place.stack.states_table,
-        "KeyConditionExpression": "user_id = :user",
-        "ExpressionAttributeValues": {":user": {"S": user}},
-        "ConsistentRead": True,
-    }
-    for page in pages.paginate(**query):
-        yield from map(stored_item, page["Items"])

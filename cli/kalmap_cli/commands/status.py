@@ -1,16 +1,16 @@
 """`kalmap status`: the batches that were run, or one of them."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
+import msgspec
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
+from kalmap.store.ports import BatchRecord
 from kalmap_cli import drive
 from kalmap_cli.batch_options import as_typed
 from kalmap_cli.exits import DONE, WrongUsage
@@ -30,13 +30,13 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
     """
     with target(None, data_dir, stack) as place:
         if batch is None:
-            _print_batches(_told(place, _batches(place)))
+            _print_batches(_in_words(place, _records(place).newest()))
         else:
-            _print_batch(place, *_told(place, [find_batch(place, batch)]))
+            _print_batch(place, *_in_words(place, [find_batch(place, batch)]))
     return DONE
 
 
-def find_batch(place: Target, beginning: str) -> dict[str, Any]:
+def find_batch(place: Target, beginning: str) -> BatchRecord:
     """The record of the one batch whose id begins so, with its fate.
 
     Raises:
@@ -46,11 +46,8 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
         raise WrongUsage(f"The batch's id is empty. `kalmap status{place.options}` lists them.")
     # One that is named in full need not be listed.
     whole = _records(place).get(beginning)
-    matching = (
-        [_plain(whole)]
-        if whole
-        else [item for item in _batches(place) if str(item["batch_id"]).startswith(beginning)]
-    )
+    listed = [whole] if whole else _records(place).newest()
+    matching = [record for record in listed if record.batch_id.startswith(beginning)]
     if len(matching) != 1:
         raise WrongUsage(
             f"{'Several batches begin' if matching else 'There is no batch that begins'} "
@@ -59,50 +56,43 @@ def find_batch(place: Target, beginning: str) -> dict[str, Any]:
     return _with_fate(place, matching[0])
 
 
-def _batches(place: Target) -> list[dict[str, Any]]:
-    return [_plain(item) for item in _records(place).newest()]
+def _records(place: Target) -> DynamoDBBatchStore:
+    return DynamoDBBatchStore(place.clients("dynamodb"), place.stack.batches_table)
 
 
-def _records(place: Target) -> BatchRecords:
-    return BatchRecords(place.clients("dynamodb"), place.stack.batches_table)
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in item.items()}
-
-
-def _told(place: Target, batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Batches with what became of them, in words that the user of the command line knows."""
+def _in_words(place: Target, batches: Iterable[BatchRecord]) -> list[BatchRecord]:
+    """Batches with how they ended, in words that the user of the command line knows."""
     names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
-    fates = [_with_fate(place, item) for item in batches]
     return [
-        item | {"reason": as_typed(names.in_text(str(item.get("reason") or "")))} for item in fates
+        msgspec.structs.replace(record, reason=as_typed(names.in_text(record.reason or "")))
+        for record in (_with_fate(place, batch) for batch in list(batches))
     ]
 
 
-def _with_fate(place: Target, item: dict[str, Any]) -> dict[str, Any]:
-    """The batch; one marked as running whose execution is gone is shown as stopped."""
-    if item.get("status") != "RUNNING" or not item.get("execution_arn"):
-        return item
+def _with_fate(place: Target, record: BatchRecord) -> BatchRecord:
+    """The record; STOPPED if it says RUNNING and its execution runs no longer."""
+    if record.status != "RUNNING" or not record.execution_arn:
+        return record
     try:
         execution = place.clients("stepfunctions").describe_execution(
-            executionArn=item["execution_arn"]
+            executionArn=record.execution_arn
         )
     except ClientError:
-        return item | _stopped(place, item, "no longer exists")
+        return _stopped(place, record, "no longer exists")
     if execution["status"] == "RUNNING":
-        return item
-    return item | _stopped(place, item, "ended early")
+        return record
+    return _stopped(place, record, "ended early")
 
 
-def _stopped(place: Target, item: Mapping[str, Any], what: str) -> dict[str, str]:
-    short = str(item["batch_id"])[:ID_SHOWN]
+def _stopped(place: Target, record: BatchRecord, what: str) -> BatchRecord:
+    short = record.batch_id[:ID_SHOWN]
     again = f"`kalmap retry {short}{place.options}` runs the batch again."
-    return {"status": "STOPPED", "reason": item.get("reason") or f"Its execution {what}; {again}"}
+    return msgspec.structs.replace(
+        record, status="STOPPED", reason=record.reason or f"Its execution {what}; {again}"
+    )
 
 
-def _print_batches(batches: list[dict[str, Any]]) -> None:
+def _print_batches(batches: list[BatchRecord]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not batches:
         console.print("No batch is listed. One of an earlier version is found by its whole id.")
@@ -112,16 +102,16 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
     rows: list[tuple[str, ...]] = [_COLUMNS[:-1] if terminal else _COLUMNS]
     rows += [
         (
-            str(item["batch_id"])[:ID_SHOWN],
-            str(item.get("status", "")).lower(),
-            str(item.get("started_at", ""))[:19].replace("T", " "),
-            *(_figure(item, name) for name in ("received", "accepted", "users")),
-            *(() if terminal else (item["reason"],)),
+            batch.batch_id[:ID_SHOWN],
+            batch.status.lower(),
+            (batch.started_at or "")[:19].replace("T", " "),
+            *map(_figure, (batch.received, batch.accepted, batch.users)),
+            *(() if terminal else (batch.reason or "",)),
         )
-        for item in batches
+        for batch in batches
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    reasons = ["", *(item["reason"] if terminal else "" for item in batches)]
+    reasons = ["", *((terminal and batch.reason) or "" for batch in batches)]
     for row, reason in zip(rows, reasons, strict=True):
         cells = [
             cell.rjust(width) if 3 <= place <= 5 else cell.ljust(width)
@@ -133,23 +123,23 @@ def _print_batches(batches: list[dict[str, Any]]) -> None:
             console.print(fitted(f"{aside}{reason}", sys.stdout, len(aside)), markup=False)
 
 
-def _figure(item: Mapping[str, Any], name: str) -> str:
-    return f"{int(item[name]):,}" if item.get(name) is not None else ""
+def _figure(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
-def _print_batch(place: Target, item: Mapping[str, Any]) -> None:
+def _print_batch(place: Target, batch: BatchRecord) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
-        if item.get(name):
-            console.print(fitted(f"{name:14}{item[name]}", sys.stdout, 14), markup=False)
-    if item["status"] == "RUNNING" and (now := drive.look(place.clients, item["execution_arn"])):
+        if value := getattr(batch, name):
+            console.print(fitted(f"{name:14}{value}", sys.stdout, 14), markup=False)
+    arn = batch.execution_arn
+    if arn and batch.status == "RUNNING" and (now := drive.look(place.clients, arn)):
         console.print(f"{'phase':14}{now.state}{items(now)}", markup=False)
-    key = item.get("summary")
     objects = Objects(place.clients("s3"), place.stack.bucket)
-    found = objects.find(str(key)) if key else None
+    found = objects.find(batch.summary) if batch.summary else None
     if found:
         console.print()
         print_summary(GivenNames(objects).in_summary(found))
-        short = str(item["batch_id"])[:ID_SHOWN]
+        short = batch.batch_id[:ID_SHOWN]
         again = f"`kalmap results {short}{place.options} --out DIR` fetches its results."
         console.print(fitted(again, sys.stdout), markup=False)

@@ -32,6 +32,7 @@ from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.moments import iso
 from kalmap.outcome import Status
 from kalmap.pipeline.identify_batch import identify
+from kalmap.store.ports import BatchRecord
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 
@@ -172,7 +173,7 @@ def _with_records_in_the_bucket(given: dict[str, Any]) -> dict[str, Any]:
     return given | {"source": {"bucket": objects.bucket, "key": key} | others}
 
 
-def _batch(call: Call) -> tuple[dict[str, Any] | None, str]:
+def _batch(call: Call) -> tuple[BatchRecord | None, str]:
     """A batch's record and its folder's prefix; no record while it is being identified.
 
     Raises:
@@ -182,7 +183,7 @@ def _batch(call: Call) -> tuple[dict[str, Any] | None, str]:
     if len(batch_id) == 32 and batch_id.isalnum() and batch_id.isascii():
         record = batch_records().get(batch_id)
         if record is not None:
-            return record, record["prefix"]["S"]
+            return record, record.prefix
         if any(True for _ in work_bucket().keys(f"batches/{batch_id}/")):
             return None, ""
     raise InputNotFound("There is no batch with this id. GET /batches lists those there are.")

@@ -18,7 +18,7 @@ from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates
 from kalmap.errors import KalmapError
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import client_config
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def recent() -> RecentStates | None:
 def states() -> States:
     """The stored states, warmed up with those of the most frequent users."""
     given = settings()
-    store = StateStore(
+    store = DynamoDBStateStore(
         dynamodb(),
         os.environ["STATES_TABLE"],
         retry=_RETRY,

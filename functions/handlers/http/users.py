@@ -33,7 +33,7 @@ def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name
     found = None
     # No empty or longer id or name has a state, and the table would refuse to look for one.
     if 0 < len(user.encode(errors="replace")) <= MAX_ID_BYTES and len(profile) <= MAX_NAME:
-        found = states().find(profile, user, time.monotonic() + time_for(call.context))
+        found = states().get(profile, user, time.monotonic() + time_for(call.context))
     if found is None:
         raise InputNotFound(
             f"There is no state of this user under the profile {profile[:60]!r}. The parameter "

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from kalmap.api.cache import Cache, Key
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.dynamodb.item import Change, StoredItem, StoredState, state_after, version_token
-from kalmap.store.dynamodb.states import Loaded, StateStore, Written
+from kalmap.store.ports import Change, Loaded, StateStore, StoredState, UserState, Written
 
 
 class States:
@@ -42,13 +41,13 @@ class States:
         self._keep(profile, loaded.states)
         return loaded
 
-    def find(self, profile: str, user: str, deadline: float | None) -> StoredItem | None:
-        """A user's whole item as the table has it, or None.
+    def get(self, profile: str, user: str, deadline: float | None) -> UserState | None:
+        """Read a user's state with its readable fields, as the table has it; None if there is none.
 
         Raises:
             StoreUnavailable: It could not be read, or the breaker is open.
         """
-        return self._breaker.run(lambda: self._store.find(profile, user, deadline=deadline)).item
+        return self._breaker.run(lambda: self._store.get(profile, user, deadline=deadline)).state
 
     def write(
         self,
@@ -88,16 +87,8 @@ class States:
         except StoreUnavailable:
             self._drop(profile, (change.user for change in changes))
             raise
-        done = set(written.written)
-        self._drop(profile, (change.user for change in changes if change.user not in done))
-        self._keep(
-            profile,
-            {
-                c.user: state_after(c, version_token(request, request, round_, c.user, c.old))
-                for c in changes
-                if c.user in done
-            },
-        )
+        self._drop(profile, (c.user for c in changes if c.user not in written.stored))
+        self._keep(profile, written.stored)
         return written
 
     def _keep(self, profile: str, states: dict[str, StoredState]) -> None:

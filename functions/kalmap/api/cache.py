@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from kalmap.store.dynamodb.item import StoredState
+from kalmap.store.ports import StoredState
 
 
 class Key(NamedTuple):

@@ -37,7 +37,7 @@ from kalmap.results.lines import (
 from kalmap.results.report import Report
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, total
-from kalmap.store.dynamodb.item import StoredState
+from kalmap.store.ports import StoredState
 
 #: After so many lost rounds a user fails, whose state others change again and again.
 MAX_ROUNDS = 30
@@ -250,7 +250,7 @@ class _Group:
                 self._give_up(failed, error)
             else:
                 self._report.database += written.use
-                self._report.written += len(written.written)
+                self._report.written += len(written.stored)
                 self._report.conflicts += sorted(written.conflicts)
                 failed = set(written.failed)
                 self._fail(failed, Reason.TIMED_OUT if self._late() else Reason.USER_FAILED)

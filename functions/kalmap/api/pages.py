@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
-from kalmap.store.dynamodb.batches import BatchRecords, Last
+from kalmap.store.ports import BatchPosition, BatchRecord, BatchStore
 
 #: A page ends after so many lines, however few of them were asked for.
 _MOST_LINES = 50_000
@@ -83,7 +83,7 @@ def result_page(
     return ResultPage(found, None)
 
 
-def batch_page(records: BatchRecords, *, limit: int, cursor: str | None) -> BatchPage:
+def batch_page(records: BatchStore, *, limit: int, cursor: str | None) -> BatchPage:
     """Some of the batches, the newest first.
 
     Args:
@@ -94,32 +94,24 @@ def batch_page(records: BatchRecords, *, limit: int, cursor: str | None) -> Batc
     Raises:
         InvalidInput: The cursor is not one of ours.
     """
-    found, last = records.page(limit, _read_cursor(cursor, Last, _BATCHES) if cursor else None)
-    return BatchPage([batch_view(one) for one in found], _cursor(last, _BATCHES) if last else None)
+    after = _read_cursor(cursor, BatchPosition, _BATCHES) if cursor else None
+    page, last = records.page(limit, after)
+    return BatchPage(list(map(batch_view, page)), _cursor(last, _BATCHES) if last else None)
 
 
-def batch_view(record: Mapping[str, Any]) -> BatchView:
-    """A batch as its record has it."""
-
-    def text(name: str) -> str | None:
-        value = record.get(name, {}).get("S")
-        return None if value is None else str(value)
-
-    def number(name: str) -> int | None:
-        value = record.get(name, {}).get("N")
-        return None if value is None else int(value)
-
+def batch_view(record: BatchRecord) -> BatchView:
+    """A batch as its record describes it."""
     return BatchView(
-        batch_id=record["batch_id"]["S"],
-        status=text("status") or "RUNNING",
-        reason=text("reason"),
-        execution_arn=text("execution_arn"),
-        started_at=text("started_at"),
-        finished_at=text("finished_at"),
-        received=number("received"),
-        accepted=number("accepted"),
-        users=number("users"),
-        changed=number("changed"),
+        batch_id=record.batch_id,
+        status=record.status,
+        reason=record.reason,
+        execution_arn=record.execution_arn,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        received=record.received,
+        accepted=record.accepted,
+        users=record.users,
+        changed=record.changed,
     )
 
 

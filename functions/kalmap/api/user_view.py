@@ -9,14 +9,14 @@ from kalmap.errors import InvalidInput
 from kalmap.filter.state import describe, predict
 from kalmap.moments import iso, microseconds, moment_at
 from kalmap.profile import Profile
-from kalmap.store.dynamodb.item import StoredItem
+from kalmap.store.ports import UserState
 
 _PROBABILITY = 0.95
 #: Half the width of a normal distribution's central 95 %, in standard deviations.
 _STANDARD_DEVIATIONS = 1.959964
 
 
-def user_view(item: StoredItem, profile: Profile | None, at: datetime | None) -> UserView:
+def user_view(item: UserState, profile: Profile | None, at: datetime | None) -> UserView:
     """A stored state in readable fields.
 
     Args:

@@ -21,8 +21,8 @@ from kalmap.records.shards import (
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.totals import Totals
-from kalmap.store.dynamodb.item import Change, StoredState
 from kalmap.store.objects import Objects, at_once
+from kalmap.store.ports import Change, StoredState
 
 _EXAMPLE_BYTES = 64 * 1024
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from kalmap.batch.identity import Batch
 from kalmap.moments import parse_moment
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, sum_of, total
-from kalmap.store.dynamodb.batches import BatchRecords
+from kalmap.store.ports import BatchStore
 from kalmap.wording import counted
 
 
@@ -37,7 +37,7 @@ class Failed(NamedTuple):
     batch_id: str | None
 
 
-def complete(folder: Folder, records: BatchRecords, round_: int, finished: datetime) -> Completed:
+def complete(folder: Folder, records: BatchStore, round_: int, finished: datetime) -> Completed:
     """Write the summary of a batch that went through, and mark it succeeded."""
     batch = folder.batch()
     totals = sum_of(folder.totals(number) for number in range(round_ + 1))
@@ -58,7 +58,7 @@ def complete(folder: Folder, records: BatchRecords, round_: int, finished: datet
 
 
 def record_failure(
-    folder: Folder, records: BatchRecords, error: str, reason: str, finished: datetime
+    folder: Folder, records: BatchStore, error: str, reason: str, finished: datetime
 ) -> Failed:
     """Write the summary of a batch that ended without success, and mark it failed."""
     batch = folder.batch()

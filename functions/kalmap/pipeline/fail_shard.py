@@ -9,7 +9,6 @@ import numpy as np
 from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputChanged, InputNotFound
 from kalmap.outcome import Reason, Status
-from kalmap.pipeline.identify_batch import OpenBucket
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
@@ -21,7 +20,8 @@ from kalmap.results.lines import (
     status_counts,
 )
 from kalmap.results.report import Report
-from kalmap.store.dynamodb.states import StateStore
+from kalmap.store.objects import OpenBucket
+from kalmap.store.ports import StateStore
 
 #: What reading one of the batch's own objects raises where it is missing or cut off.
 _UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)
@@ -109,7 +109,7 @@ def fail_write(
         return report
     made: set[str] = set()
     if store is not None:
-        made = store.written(
+        made = store.find_written(
             batch.profile.name,
             changes,
             batch=batch.batch_id,

@@ -23,15 +23,13 @@ from kalmap.batch.inline import is_named_by_its_content, keep_records
 from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
 from kalmap.moments import iso, microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
-from kalmap.store.dynamodb.batches import BatchRecords
-from kalmap.store.objects import Objects
+from kalmap.store.objects import Objects, OpenBucket
+from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
 
 #: Folders of the work bucket that no input may be read from.
 _OWN_PLACES = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
 _MOST_PROFILE_BYTES = 1_000_000
-#: Opens another bucket than the work bucket.
-OpenBucket = Callable[[str], Objects]
 #: Whether an execution, by its ARN, is still running.
 IsRunning = Callable[[str], bool]
 
@@ -43,7 +41,7 @@ def identify(
     started_at: str,
     work: Objects,
     bucket: OpenBucket,
-    records: BatchRecords,
+    records: BatchStore,
     is_running: IsRunning | None = None,
     record_days: int = 365,
 ) -> Pointer:
@@ -166,17 +164,17 @@ def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
 def _release_if_dead(
     batch_id: str,
     execution: str,
-    records: BatchRecords,
+    records: BatchStore,
     is_running: IsRunning | None,
     now: datetime,
 ) -> None:
     if is_running is None:
         return
     record = records.get(batch_id)
-    if record is None or record["status"]["S"] != "RUNNING":
+    if record is None or record.status != "RUNNING":
         return
-    holder = record["execution"]["S"]
-    if holder != execution and not is_running(record["execution_arn"]["S"]):
+    holder = record.execution
+    if holder != execution and not is_running(record.execution_arn or ""):
         records.give_up(
             batch_id,
             holder,
@@ -187,16 +185,16 @@ def _release_if_dead(
 
 
 def _to_run_again(
-    batch_id: str, work: Objects, records: BatchRecords
+    batch_id: str, work: Objects, records: BatchStore
 ) -> tuple[Batch, list[InputObject]]:
     record = records.get(batch_id)
     if record is None:
         raise InputNotFound(f"There is no batch {batch_id} to run again.")
-    if record["status"]["S"] == "RUNNING":
+    if record.status == "RUNNING":
         raise InvalidInput(f"Batch {batch_id} is still running; run it again when it has ended.")
-    folder = Folder(work, record["prefix"]["S"])
+    folder = Folder(work, record.prefix)
     before = folder.batch()
-    if record["status"]["S"] == "FAILED":
+    if record.status == "FAILED":
         return before, folder.inputs()
     failed = [
         InputObject(work.bucket, item["Key"], item["Size"], item["ETag"])

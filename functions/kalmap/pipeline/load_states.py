@@ -4,9 +4,7 @@ import msgspec
 
 from kalmap.batch.folder import Folder, Shard
 from kalmap.results.report import Report
-from kalmap.store.dynamodb.item import StoredState
-from kalmap.store.dynamodb.states import StateStore
-from kalmap.store.dynamodb.table import DatabaseUse
+from kalmap.store.ports import DatabaseUse, StateStore, StoredState
 
 
 class LoadProgress(msgspec.Struct):

@@ -9,11 +9,11 @@ from kalmap.batch.folder import Folder
 from kalmap.batch.inflate import inflated
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
-from kalmap.pipeline.identify_batch import OpenBucket
 from kalmap.records.measurement import MAX_LINE_BYTES, MAX_UNREAD, Unread
 from kalmap.records.parse import File, parse, parse_files
 from kalmap.records.shards import PartitionReport, route
 from kalmap.results.report import Report
+from kalmap.store.objects import OpenBucket
 
 
 def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionReport:

@@ -8,10 +8,9 @@ from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.batch.inflate import check_gzip_size
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.pipeline.identify_batch import OpenBucket
 from kalmap.records.formats import GZIP, csv_header, detect_format, inflate_head
 from kalmap.records.measurement import MAX_LINE_BYTES
-from kalmap.store.objects import at_once
+from kalmap.store.objects import OpenBucket, at_once
 
 CHUNK_BYTES = 16 * 1024 * 1024
 #: Lambda, Step Functions and S3 all work well up to here: in every shard a worker reads its slice

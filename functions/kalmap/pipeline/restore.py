@@ -5,9 +5,9 @@ the same places. So whoever works on another shard meanwhile reads what was ther
 """
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.pipeline.identify_batch import OpenBucket
 from kalmap.pipeline.partition_measurements import fail_chunk, partition
 from kalmap.pipeline.plan_shards import plan_shards
+from kalmap.store.objects import OpenBucket
 
 
 def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:

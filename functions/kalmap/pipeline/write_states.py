@@ -10,9 +10,7 @@ from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Reason
 from kalmap.pipeline.fail_shard import fail_users
 from kalmap.results.report import Report
-from kalmap.store.dynamodb.item import Change
-from kalmap.store.dynamodb.states import StateStore, Written
-from kalmap.store.dynamodb.table import DatabaseUse
+from kalmap.store.ports import Change, DatabaseUse, StateStore, Written
 from kalmap.wording import counted
 
 
@@ -81,7 +79,7 @@ def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
     refused = {u: said for u, said in written.failed.items() if u not in written.unfinished}
     return WriteProgress(
         left=sorted(written.unfinished),
-        written=first.written + len(written.written),
+        written=first.written + len(written.stored),
         conflicts=[*first.conflicts, *written.conflicts],
         failed=first.failed | refused,
         database=first.database + written.use,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kalmap.filter.fold import Folded
-from kalmap.store.dynamodb.item import Change, StoredState
+from kalmap.store.ports import Change, StoredState
 
 
 def changes(

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from kalmap.store.dynamodb.table import DatabaseUse
+from kalmap.store.ports import DatabaseUse
 
 
 class Report(msgspec.Struct, kw_only=True):

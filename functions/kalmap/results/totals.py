@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from kalmap.results.report import Report
-from kalmap.store.dynamodb.table import DatabaseUse
+from kalmap.store.ports import DatabaseUse
 
 _MOST_NOTES = 10
 

@@ -15,9 +15,9 @@ from enum import Enum
 from typing import TypeVar
 
 from kalmap.errors import StoreUnavailable
-from kalmap.store.dynamodb.states import Found, Loaded, Written
+from kalmap.store.ports import Loaded, Lookup, Written
 
-Result = TypeVar("Result", Loaded, Found, Written)
+Result = TypeVar("Result", Loaded, Lookup, Written)
 
 
 class CircuitOpen(StoreUnavailable):
@@ -128,7 +128,7 @@ class CircuitBreaker:
                 self._open_until = self._clock() + self._rest
 
 
-def _troubled(result: Loaded | Found | Written) -> bool:
-    if isinstance(result, Written) and result.failed and not (result.written or result.conflicts):
+def _troubled(result: Loaded | Lookup | Written) -> bool:
+    if isinstance(result, Written) and result.failed and not (result.stored or result.conflicts):
         return True
     return 0 < result.use.requests <= 2 * result.use.retries

@@ -149,6 +149,10 @@ class Objects:
             raise InputNotFound(f"The object s3://{self.bucket}/{key} is cut off.") from error
 
 
+#: Opens a bucket by its name.
+OpenBucket = Callable[[str], Objects]
+
+
 def _cut(parts: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
     """The bytes [start, end) of what the parts make together."""
     at = 0

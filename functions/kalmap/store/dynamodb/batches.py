@@ -1,43 +1,72 @@
-"""The table of batches: who claimed what, and how it ended."""
+"""The table of batches in DynamoDB, and how its items are read.
+
+The key is `batch_id`. ClaimBatch in the state machine puts an item, with the fields that
+`batch_record` reads here; the last step adds how the batch ended.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from kalmap.moments import iso
+from kalmap.store.ports import BatchPosition, BatchRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 
-#: What every record that is listed has under `listed`, so that one index holds them by time.
+#: The value of `listed` in every listed item, so that one index has all of them by time.
 _LISTED = "batches"
 _PAGE = 1000
+_COUNTS = ("received", "accepted", "users", "changed")
 
 
-class Last(msgspec.Struct, array_like=True, frozen=True):
-    """Where a page of records ended."""
+class DynamoDBBatchStore:
+    """The records of batches in a DynamoDB table; `kalmap.store.ports.BatchStore` says what for.
 
-    started_at: str
-    batch_id: str
-
-    def key(self) -> dict[str, Any]:
-        """The record's keys, in the table and in the index."""
-        return {
-            "listed": {"S": _LISTED},
-            "started_at": {"S": self.started_at},
-            "batch_id": {"S": self.batch_id},
-        }
-
-
-class BatchRecords:
-    """Records of batches, keyed by `batch_id`; ClaimBatch puts them, the last step ends them."""
+    Args:
+        client: A boto3 DynamoDB client.
+        table: The table's name.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
+
+    def get(self, batch_id: str) -> BatchRecord | None:
+        """Read a batch's record; None where there is none."""
+        answer = self._client.get_item(
+            TableName=self._table, Key={"batch_id": {"S": batch_id}}, ConsistentRead=True
+        )
+        return batch_record(answer["Item"]) if "Item" in answer else None
+
+    def page(
+        self, limit: int, after: BatchPosition | None = None
+    ) -> tuple[list[BatchRecord], BatchPosition | None]:
+        """Read one page of the records, the newest first."""
+        start: Any = {} if after is None else {"ExclusiveStartKey": _index_key(after)}
+        answer = self._client.query(
+            TableName=self._table,
+            IndexName="by-start",
+            KeyConditionExpression="#listed = :all",
+            ExpressionAttributeNames={"#listed": "listed"},
+            ExpressionAttributeValues={":all": {"S": _LISTED}},
+            ScanIndexForward=False,
+            Limit=limit,
+            **start,
+        )
+        last = answer.get("LastEvaluatedKey")
+        position = BatchPosition(last["started_at"]["S"], last["batch_id"]["S"]) if last else None
+        return [batch_record(item) for item in answer["Items"]], position
+
+    def newest(self) -> Iterator[BatchRecord]:
+        """Read all records, the newest first."""
+        after = None
+        while True:
+            records, after = self.page(_PAGE, after)
+            yield from records
+            if after is None:
+                return
 
     def finish(
         self,
@@ -49,9 +78,9 @@ class BatchRecords:
         summary: Mapping[str, Any],
         finished: datetime,
     ) -> bool:
-        """Mark a batch as ended, if this attempt still holds the claim."""
+        """Record how a batch ended, if this attempt still holds it; return whether it does."""
         readings, users = summary["readings"], summary["users"]
-        return self._mark(
+        return self._update(
             batch_id,
             attempt,
             {
@@ -67,11 +96,7 @@ class BatchRecords:
         )
 
     def release(self, attempt: str, reason: str, finished: datetime) -> list[str]:
-        """Mark failed whatever an execution that was stopped, aborted or timed out holds.
-
-        Returns:
-            The ids of the batches released.
-        """
+        """Record every batch as failed that this attempt holds and has not ended."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName="by-execution",
@@ -87,67 +112,26 @@ class BatchRecords:
         ]
 
     def give_up(self, batch_id: str, attempt: str, reason: str, finished: datetime) -> bool:
-        """Mark a batch failed, if this attempt holds it and has not ended it."""
+        """Record a batch as failed, if this attempt holds it and has not ended it."""
         fields = {
             "status": {"S": "FAILED"},
             "reason": {"S": reason},
             "finished_at": {"S": iso(finished)},
         }
-        return self._mark(batch_id, attempt, fields, only="RUNNING")
+        return self._update(batch_id, attempt, fields, only="RUNNING")
 
-    def get(self, batch_id: str) -> dict[str, Any] | None:
-        """A batch's record."""
-        answer = self._client.get_item(
-            TableName=self._table, Key={"batch_id": {"S": batch_id}}, ConsistentRead=True
-        )
-        return dict(answer["Item"]) if "Item" in answer else None
-
-    def page(
-        self, limit: int, after: Last | None = None
-    ) -> tuple[list[dict[str, Any]], Last | None]:
-        """Some records, the newest first.
-
-        One that has just begun may come a moment later. Records from before there was the index
-        are not in it; by their id they are found.
-
-        Args:
-            limit: Records at most.
-            after: The last one of the page before.
-
-        Returns:
-            The records, and what to ask for the next page with; None on the last one.
-        """
-        start: Any = {} if after is None else {"ExclusiveStartKey": after.key()}
-        answer = self._client.query(
-            TableName=self._table,
-            IndexName="by-start",
-            KeyConditionExpression="#listed = :all",
-            ExpressionAttributeNames={"#listed": "listed"},
-            ExpressionAttributeValues={":all": {"S": _LISTED}},
-            ScanIndexForward=False,
-            Limit=limit,
-            **start,
-        )
-        last = answer.get("LastEvaluatedKey")
-        more = Last(last["started_at"]["S"], last["batch_id"]["S"]) if last else None
-        return list(answer["Items"]), more
-
-    def newest(self) -> Iterator[dict[str, Any]]:
-        """All records, the newest first."""
-        after = None
-        while True:
-            records, after = self.page(_PAGE, after)
-            yield from records
-            if after is None:
-                return
-
-    def _mark(
+    def _update(
         self,
         batch_id: str,
         attempt: str,
         fields: Mapping[str, Any],
         only: str | None = None,
     ) -> bool:
+        """Set fields of a record, if the attempt holds it, and with `only` if that is its status.
+
+        Returns:
+            Whether they were set.
+        """
         condition = "#execution = :execution"
         names = {"#execution": "execution"}
         values: dict[str, Any] = {":execution": {"S": attempt}}
@@ -155,10 +139,10 @@ class BatchRecords:
             condition += " AND #status = :only"
             names["#status"] = "status"
             values[":only"] = {"S": only}
-        for place, (name, value) in enumerate(fields.items()):
-            names[f"#f{place}"] = name
-            values[f":f{place}"] = value
-        sets = ", ".join(f"#f{place} = :f{place}" for place in range(len(fields)))
+        for number, (name, value) in enumerate(fields.items()):
+            names[f"#f{number}"] = name
+            values[f":f{number}"] = value
+        sets = ", ".join(f"#f{number} = :f{number}" for number in range(len(fields)))
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -171,3 +155,22 @@ class BatchRecords:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def batch_record(item: Mapping[str, Any]) -> BatchRecord:
+    """Read a batch's record from its item; absent attributes keep their defaults."""
+    values = {name: attribute.get("S") for name, attribute in item.items()}
+    values |= {name: int(item[name]["N"]) for name in _COUNTS if "N" in item.get(name, {})}
+    known = BatchRecord.__struct_fields__
+    return BatchRecord(
+        **{name: value for name, value in values.items() if name in known and value is not None}
+    )
+
+
+def _index_key(position: BatchPosition) -> dict[str, Any]:
+    """A record's keys, in the table and in the index by time."""
+    return {
+        "listed": {"S": _LISTED},
+        "started_at": {"S": position.started_at},
+        "batch_id": {"S": position.batch_id},
+    }

@@ -1,10 +1,9 @@
-"""A user's state as an item of the table: its attributes, and the tokens that mark a write.
+"""A user's state as an item of the table: its attributes, and the tokens that name its writes.
 
-The binary attribute `state` is the fold's exact state (the body) and, behind it, the last
-four version tokens, newest first, each a little-endian 64-bit integer, 0 where there were
-fewer. The newest token is also the attribute `version`, on which the next write is
-conditional. `level`, `slope` and `as_of` are there to be read by people and queries; nothing
-computes with them.
+The binary attribute `state` is the fold's exact state (the body), followed by the last four
+version tokens, newest first. Each token is a little-endian 64-bit integer, 0 where there were
+fewer writes. The newest token is also the attribute `version`, on which the next write is
+conditional. `level`, `slope` and `as_of` are for people and queries; nothing computes with them.
 """
 
 import math
@@ -13,61 +12,26 @@ import struct
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from kalmap.moments import iso, microseconds, moment_at
+from kalmap.store.ports import Change, StoredState, UserState
 
-#: An attribute as the DynamoDB client takes and gives it, such as {"N": "1.5"}.
+#: An attribute in the form of the DynamoDB client, such as {"N": "1.5"}.
 Attribute = Mapping[str, Any]
 
 _TOKENS = struct.Struct("<4Q")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
 
-class StoredState(NamedTuple):
-    """A user's state as it was read."""
-
-    version: int
-    """Token of the last write; 0 where the item has none."""
-    body: bytes
-    """The fold's exact state. Of a damaged or foreign item, its bytes as they are."""
-    tokens: tuple[int, ...]
-    """Tokens of the last writes, newest first, at most four; none where damaged."""
-
-
-class StoredItem(NamedTuple):
-    """An item with its readable attributes; those are None where absent or unreadable."""
-
-    user: str
-    profile: str
-    state: StoredState
-    level: float | None
-    slope: float | None
-    as_of: int | None
-    """Microseconds since 1970-01-01 UTC."""
-
-
-class Change(NamedTuple):
-    """A new state for a user."""
-
-    user: str
-    old: StoredState | None
-    """What the new state was computed from; None for a new user."""
-    body: bytes
-    level: float
-    slope: float
-    as_of: int
-    """Microseconds since 1970-01-01 UTC."""
-
-
 def version_token(batch: str, attempt: str, round_: int, user: str, old: StoredState | None) -> int:
-    """Names the write of a user's state by a round of a batch's attempt.
+    """The name of one write: of a user's state, by a round of a batch's attempt.
 
     A Task that runs twice computes the same token twice, and so recognises the write that it
-    made the first time. Two writes that differ in any argument share a token with a chance
-    of 2**-64.
+    made the first time. Two writes that differ in any argument have the same token with
+    probability 2**-64.
 
     Returns:
         An unsigned 64-bit integer, never 0.
@@ -78,7 +42,7 @@ def version_token(batch: str, attempt: str, round_: int, user: str, old: StoredS
 
 
 def state_after(change: Change, token: int) -> StoredState:
-    """The stored state once a change was written under a token."""
+    """The stored state after a change was written under a token."""
     older = change.old.tokens if change.old else ()
     return StoredState(token, change.body, (token, *older)[:4])
 
@@ -101,10 +65,10 @@ def key(user: str, profile: str) -> dict[str, Attribute]:
 
 
 def stored_state(item: Mapping[str, Attribute]) -> StoredState:
-    """Reads the state of an item, whoever wrote it.
+    """Read the state of an item, which another program may have written.
 
-    Where the newest token is not the version, the bytes are not as this module wrote them:
-    they are all given as the body, for the fold to refuse.
+    If the newest token is not the version, this module did not write the bytes. All of them are
+    then the body, which the fold refuses.
     """
     digits = str(item.get("version", {}).get("N", ""))
     version = int(digits) if _DIGITS.fullmatch(digits) else 0
@@ -117,9 +81,9 @@ def stored_state(item: Mapping[str, Attribute]) -> StoredState:
     return StoredState(version, data, ())
 
 
-def stored_item(item: Mapping[str, Attribute]) -> StoredItem:
-    """Reads an item with its readable attributes."""
-    return StoredItem(
+def user_state(item: Mapping[str, Attribute]) -> UserState:
+    """Read an item with its readable attributes."""
+    return UserState(
         item["user_id"]["S"],
         item["profile"]["S"],
         stored_state(item),
@@ -130,7 +94,7 @@ def stored_item(item: Mapping[str, Attribute]) -> StoredItem:
 
 
 def _number(value: float) -> Attribute:
-    """A float within DynamoDB's range of numbers; what has no such number becomes NULL."""
+    """A float as a DynamoDB number; NULL where DynamoDB has no such number."""
     if not math.isfinite(value) or abs(value) > 9e125:
         return {"NULL": True}
     # A numpy float is a float with a repr of its own.

@@ -1,27 +1,19 @@
 """The table of states: bulk reads, and bulk writes that neither lose nor repeat an update.
 
-Every write is conditional on the version that the new state was computed from, and marks the
-item with a token of its own. Whatever happens to a request or to its answer, it is safe to
-send again: a write that was made already shows as a failed condition with our token in the
-item, and is told from another batch's by that.
+Every write is conditional on the version that the new state was computed from, and puts a token
+of its own into the item. After any failure it is safe to send a request again: if the write was
+made before, the condition fails and the item has our token. Without our token, another batch
+wrote it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from kalmap.errors import StoreRefused, StoreUnavailable
 from kalmap.store.backoff import Retry, RetryPolicy
-from kalmap.store.dynamodb.item import (
-    Change,
-    StoredItem,
-    StoredState,
-    key,
-    stored_item,
-    stored_state,
-    version_token,
-)
-from kalmap.store.dynamodb.table import DatabaseUse, DynamoDB, Table, units
+from kalmap.store.dynamodb.item import key, state_after, stored_state, user_state, version_token
+from kalmap.store.dynamodb.table import DynamoDB, Table, capacity_units
 from kalmap.store.dynamodb.write_modes import (
     Send,
     Verdict,
@@ -30,57 +22,25 @@ from kalmap.store.dynamodb.write_modes import (
     send_statements,
     send_transaction,
 )
-
-__all__ = [
-    "Change",
-    "DatabaseUse",
-    "Found",
-    "Loaded",
-    "StateStore",
-    "StoredItem",
-    "StoredState",
-    "Written",
-]
+from kalmap.store.ports import (
+    Change,
+    DatabaseUse,
+    Loaded,
+    Lookup,
+    StoredState,
+    UserState,
+    Written,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Loaded(NamedTuple):
-    """Stored states by user; a user without one is absent."""
-
-    states: dict[str, StoredState]
-    use: DatabaseUse
-    left: tuple[str, ...] = ()
-    """Users who were not read, where not all could be."""
-
-
-class Found(NamedTuple):
-    """A user's item, or None where there is none."""
-
-    item: StoredItem | None
-    use: DatabaseUse
-
-
-class Written(NamedTuple):
-    """What became of each change; every user is in exactly one of the first three."""
-
-    written: list[str]
-    conflicts: dict[str, StoredState | None]
-    """Users whose state another write has changed, with that state; None: it is gone."""
-    failed: dict[str, str]
-    """Users whose write was given up, with a sentence why. It was not in the table at a last
-    look, or there was no time for one; running the same write again settles it."""
-    use: DatabaseUse
-    unfinished: frozenset[str] = frozenset()
-    """Of those who failed, the users whom the same write may still write when it is made again:
-    the retries or the time ended."""
-
-
-class StateStore:
+class DynamoDBStateStore:
     """States in a DynamoDB table with the keys `user_id` and `profile`.
 
-    Safe to use from several threads, as the client is.
+    `kalmap.store.ports.StateStore` describes the methods. Several threads may use it at once, as
+    they may the client.
 
     Args:
         client: A boto3 DynamoDB client that does not retry by itself.
@@ -114,16 +74,7 @@ class StateStore:
         }
 
     def load(self, profile: str, users: Sequence[str], *, deadline: float | None = None) -> Loaded:
-        """Reads users' states, each as of its last completed write.
-
-        Args:
-            profile: Name of the profile, the items' range key.
-            users: User ids; repeated ones are read once.
-            deadline: Time on the retry policy's clock after which nothing is tried.
-
-        Raises:
-            StoreUnavailable: A state could not be read; nothing is returned then.
-        """
+        """Read users' states, each as of its last completed write."""
         loaded, trouble = self.load_part(profile, users, deadline=deadline)
         if trouble:
             raise trouble
@@ -132,7 +83,7 @@ class StateStore:
     def load_part(
         self, profile: str, users: Sequence[str], *, deadline: float | None = None
     ) -> tuple[Loaded, StoreUnavailable | None]:
-        """As `load`, but gives what could be read, and the error where that is not all."""
+        """Read users' states as `load` does, but return what could be read."""
 
         def read(group: list[str]) -> tuple[Loaded, StoreUnavailable | None]:
             return self._read_part(profile, group, self._retry.start(deadline), DatabaseUse())
@@ -156,26 +107,10 @@ class StateStore:
         mode: str = "conditional",
         deadline: float | None = None,
     ) -> Written:
-        """Writes new states, at most one per user, and says what became of each.
+        """Write new states, and return what became of each.
 
-        The same call made twice writes once: what the first one wrote, the second reports
-        as written. It costs one write unit per changed user, two in transactional mode;
-        a conflict costs its unit too.
-
-        Args:
-            profile: Name of the profile, the items' range key.
-            changes: New states, each with the state that it was computed from.
-            batch: The batch's identity.
-            attempt: The execution's name.
-            round_: The conflict round, from 0.
-            mode: "conditional": each user for itself, refused if the state has changed.
-                "transactional": the same, but a request's users are all written or none;
-                those that only shared a request with a conflict are sent again without it.
-                "overwrite": whatever is stored is replaced, for a single writer.
-            deadline: Time on the retry policy's clock after which nothing is tried.
-
-        Raises:
-            ValueError: The mode is none of the three.
+        Costs one write unit per changed user, two in transactional mode. A conflict costs its
+        unit, too.
         """
         if mode not in self._modes:
             raise ValueError(f"write mode must be one of {', '.join(self._modes)}, got {mode!r}.")
@@ -188,14 +123,14 @@ class StateStore:
 
         parts = self._each(write, _groups(changes, size))
         use = sum((part.use for part in parts), DatabaseUse())
-        whole = Written([], {}, {}, use, frozenset().union(*(part.unfinished for part in parts)))
+        whole = Written({}, {}, {}, use, frozenset().union(*(part.unfinished for part in parts)))
         for part in parts:
-            whole.written.extend(part.written)
+            whole.stored.update(part.stored)
             whole.conflicts.update(part.conflicts)
             whole.failed.update(part.failed)
         return whole
 
-    def written(
+    def find_written(
         self,
         profile: str,
         changes: Sequence[Change],
@@ -205,23 +140,13 @@ class StateStore:
         round_: int,
         deadline: float | None = None,
     ) -> set[str]:
-        """Finds the users whose change is in the table, by its token.
-
-        A write that four others have followed since is no longer found.
-
-        Raises:
-            StoreUnavailable: A state could not be read.
-        """
+        """Return the users whose change is in the table, recognised by its token."""
         tokens = _tokens(changes, batch, attempt, round_)
         states = self.load(profile, list(tokens), deadline=deadline).states
         return {user for user, state in states.items() if tokens[user] in state.tokens}
 
-    def find(self, profile: str, user: str, *, deadline: float | None = None) -> Found:
-        """Reads a user's whole item, as of its last completed write.
-
-        Raises:
-            StoreUnavailable: It could not be read.
-        """
+    def get(self, profile: str, user: str, *, deadline: float | None = None) -> Lookup:
+        """Read one user's state with its readable fields, as of its last completed write."""
         use = DatabaseUse()
         answer = self._table.call(
             "get_item",
@@ -232,18 +157,25 @@ class StateStore:
             ConsistentRead=True,
         )
         use.read_units += 1
-        return Found(stored_item(answer["Item"]) if "Item" in answer else None, use)
+        return Lookup(user_state(answer["Item"]) if "Item" in answer else None, use)
 
-    def scan(self, *, deadline: float | None = None) -> Iterator[StoredItem]:
-        """Reads the whole table, in no particular order.
+    def of_user(self, user: str) -> Iterator[UserState]:
+        """Read one user's states under every profile."""
+        return self._pages(
+            "query",
+            KeyConditionExpression="user_id = :user",
+            ExpressionAttributeValues={":user": {"S": user}},
+        )
 
-        Raises:
-            StoreUnavailable: A page could not be read.
-        """
-        request: dict[str, Any] = {"TableName": self._table.name, "ConsistentRead": True}
+    def scan(self) -> Iterator[UserState]:
+        """Read the whole table, in no particular order."""
+        return self._pages("scan")
+
+    def _pages(self, operation: str, **request: Any) -> Iterator[UserState]:
+        request |= {"TableName": self._table.name, "ConsistentRead": True}
         while True:
-            page = self._table.call("scan", self._retry.start(deadline), DatabaseUse(), **request)
-            yield from map(stored_item, page["Items"])
+            page = self._table.call(operation, self._retry.start(), DatabaseUse(), **request)
+            yield from map(user_state, page["Items"])
             if not page.get("LastEvaluatedKey"):
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
@@ -251,7 +183,7 @@ class StateStore:
     def _read(
         self, profile: str, users: Sequence[str], retry: Retry, use: DatabaseUse
     ) -> dict[str, StoredState]:
-        """Reads at most `get_size` users' states, adding to `use`."""
+        """Read at most `get_size` users' states; the cost is added to `use`."""
         loaded, trouble = self._read_part(profile, users, retry, use)
         if trouble:
             raise trouble
@@ -260,7 +192,7 @@ class StateStore:
     def _read_part(
         self, profile: str, users: Sequence[str], retry: Retry, use: DatabaseUse
     ) -> tuple[Loaded, StoreUnavailable | None]:
-        """As `_read`, but gives what could be read, and the error where that is not all."""
+        """Read as `_read` does, but return what could be read, and the error if not all was."""
         states: dict[str, StoredState] = {}
         keys = [key(user, profile) for user in users]
         while keys:
@@ -287,9 +219,9 @@ class StateStore:
             for item in answer["Responses"].get(self._table.name, ()):
                 states[item["user_id"]["S"]] = stored_state(item)
             left = answer.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
-            # One unit a key, found or not, where the engine does not say: no state of ours
-            # reaches the 4 KB that a strongly consistent read unit covers.
-            use.read_units += units(answer, len(keys) - len(left))
+            # Without a report it is one unit a key, whether there is an item or not: a strongly
+            # consistent read unit covers 4 KB, and all our states are smaller.
+            use.read_units += capacity_units(answer, len(keys) - len(left))
             if left:
                 use.throttles += 1
                 if not retry.pause(progress=len(left) < len(keys)):
@@ -300,17 +232,21 @@ class StateStore:
         return Loaded(states, use), None
 
     def _write_group(self, send: Send, group: list[Change], work: Work) -> Written:
-        """Sends one request's changes until each has an outcome or the retries end."""
-        result = Written([], {}, {}, work.use)
+        """Send one request's changes until each has an outcome or the retries end."""
+        result = Written({}, {}, {}, work.use)
         pending = group
-        look_up: list[str] = []
+        look_up: list[Change] = []
         given_up: dict[str, StoreUnavailable] = {}
 
-        def settle(user: str, found: StoredState | None) -> None:
-            if found and work.tokens[user] in found.tokens:
-                result.written.append(user)
+        def store(change: Change) -> None:
+            result.stored[change.user] = state_after(change, work.tokens[change.user])
+
+        def compare(change: Change, current: StoredState | None) -> None:
+            """Tell our own earlier write from a conflict, by the token in the item."""
+            if current and work.tokens[change.user] in current.tokens:
+                store(change)
             else:
-                result.conflicts[user] = found
+                result.conflicts[change.user] = current
 
         while pending:
             try:
@@ -320,14 +256,14 @@ class StateStore:
                 break
             again = []
             for change, outcome in zip(pending, outcomes, strict=True):
-                if outcome is Verdict.WRITTEN:
-                    result.written.append(change.user)
+                if outcome is Verdict.STORED:
+                    store(change)
                 elif outcome is Verdict.LOOK_UP:
-                    look_up.append(change.user)
+                    look_up.append(change)
                 elif isinstance(outcome, Verdict):
                     again.append(change)
                 elif isinstance(outcome, StoredState):
-                    settle(change.user, outcome)
+                    compare(change, outcome)
                 else:
                     result.failed[change.user] = outcome
             work.use.throttles += Verdict.THROTTLED in outcomes
@@ -339,16 +275,19 @@ class StateStore:
             pending = again
 
         if look_up:
+            users = [change.user for change in look_up]
             try:
-                found = self._read(work.profile, look_up, work.retry, work.use)
+                states = self._read(work.profile, users, work.retry, work.use)
             except StoreUnavailable as error:
-                given_up |= dict.fromkeys(look_up, error)
+                given_up |= dict.fromkeys(users, error)
             else:
-                for user in look_up:
-                    settle(user, found.get(user))
+                for change in look_up:
+                    compare(change, states.get(change.user))
         if given_up:
             made = self._last_look(given_up, work)
-            result.written.extend(made)
+            for change in group:
+                if change.user in made:
+                    store(change)
             left = {user: given_up[user] for user in given_up if user not in made}
             result.failed.update((user, str(error)) for user, error in left.items())
             return result._replace(
@@ -356,13 +295,13 @@ class StateStore:
             )
         return result
 
-    def _last_look(self, given_up: Iterable[str], work: Work) -> list[str]:
-        """Finds which of the writes that got no answer were made all the same."""
+    def _last_look(self, given_up: Iterable[str], work: Work) -> set[str]:
+        """Look up which unanswered writes reached the table."""
         try:
-            found = self._read(work.profile, list(given_up), work.retry.last(), work.use)
+            states = self._read(work.profile, list(given_up), work.retry.last(), work.use)
         except StoreUnavailable:
-            return []
-        return [user for user, state in found.items() if work.tokens[user] in state.tokens]
+            return set()
+        return {user for user, state in states.items() if work.tokens[user] in state.tokens}
 
     def _each(self, work: Callable[[list[T]], R], groups: Sequence[list[T]]) -> list[R]:
         if len(groups) <= 1 or self._parallelism == 1:

@@ -1,7 +1,6 @@
-"""Calls to a DynamoDB table, repeated while their failure is passing, and what they cost."""
+"""Calls to a DynamoDB table, repeated after failures that pass, and what they cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from botocore.config import Config
@@ -11,8 +10,9 @@ from botocore.parsers import ResponseParserError
 
 from kalmap.errors import StoreRefused, StoreUnavailable
 from kalmap.store.backoff import Retry
+from kalmap.store.ports import DatabaseUse
 
-#: Codes of a whole answer, or of one statement or action in it, that ask for less at a time.
+#: Codes of a whole answer, or of one statement or action in it: the table asks for less at a time.
 THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -22,7 +22,7 @@ THROTTLED = frozenset(
         "ThrottlingException",
     }
 )
-#: Codes that ask for nothing but another try. Nobody knows whether such a write was made.
+#: Codes after which the same request is sent again. It is unknown whether such a write was made.
 TRANSIENT = frozenset(
     {
         "InternalServerError",
@@ -35,47 +35,27 @@ TRANSIENT = frozenset(
 )
 
 
-#: What a whole answer has at least. botocore gives bytes that are no JSON as an answer without.
+#: A field that every complete answer has. botocore turns bytes that are not JSON into an answer
+#: without it.
 _PART_OF_ANSWER = {
     "batch_execute_statement": "Responses",
     "batch_get_item": "Responses",
     "batch_write_item": "UnprocessedItems",
+    "query": "Items",
     "scan": "Items",
 }
 
 
 class DynamoDB(Protocol):
-    """What the store uses of a boto3 DynamoDB client."""
+    """The methods of a boto3 DynamoDB client that the store calls."""
 
     def batch_get_item(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def batch_execute_statement(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def batch_write_item(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def transact_write_items(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def get_item(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
+    def query(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
     def scan(self, *args: Any, **request: Any) -> Any: ...  # noqa: D102
-
-
-@dataclass(slots=True)
-class DatabaseUse:
-    """What an operation cost the database; sums with +."""
-
-    requests: int = 0
-    """Calls made, repeated ones included."""
-    read_units: float = 0.0
-    write_units: float = 0.0
-    throttles: int = 0
-    """Calls that the table turned away, wholly or in part, for lack of capacity."""
-    retries: int = 0
-    """Calls that repeated another, or asked for what another had left."""
-
-    def __add__(self, other: "DatabaseUse") -> "DatabaseUse":
-        return DatabaseUse(
-            self.requests + other.requests,
-            self.read_units + other.read_units,
-            self.write_units + other.write_units,
-            self.throttles + other.throttles,
-            self.retries + other.retries,
-        )
 
 
 def client_config(*, parallelism: int = 8, timeout: float = 5.0) -> Config:
@@ -83,8 +63,8 @@ def client_config(*, parallelism: int = 8, timeout: float = 5.0) -> Config:
 
     Args:
         parallelism: Requests in flight at a time; each needs a connection of its own.
-        timeout: Seconds to wait for an answer. A deadline must leave at least these, since a
-            call that is under way is not broken off.
+        timeout: Seconds to wait for an answer. A deadline must leave at least this much time,
+            since a call that has begun is not interrupted.
     """
     return Config(
         retries={"mode": "standard", "total_max_attempts": 1},
@@ -92,16 +72,16 @@ def client_config(*, parallelism: int = 8, timeout: float = 5.0) -> Config:
         read_timeout=timeout,
         max_pool_connections=max(10, parallelism),
         tcp_keepalive=True,
-        # A quarter of the processor time of a write. DynamoDB checks requests anyway.
+        # Validation takes a quarter of a write's processor time. DynamoDB checks requests anyway.
         parameter_validation=False,
     )
 
 
 class Table:
-    """A table and the client to reach it with.
+    """A table and its client.
 
-    The client should not retry by itself (see `client_config`), so that each call's policy is
-    the only one and every throttle is counted.
+    The client must not retry by itself (see `client_config`). Then each call has one retry policy,
+    and every throttle is counted.
     """
 
     def __init__(self, client: DynamoDB, name: str) -> None:
@@ -109,14 +89,14 @@ class Table:
         self.name = name
 
     def call(self, operation: str, retry: Retry, use: DatabaseUse, **request: Any) -> Any:
-        """Makes one call, again and again while the failure of the whole is passing.
+        """Make one call, and repeat it while it fails as a whole for a reason that passes.
 
-        A write that failed so may have been made: its sender must recognise it.
+        A write that failed in this way may have been made; its sender must recognise it.
 
         Args:
             operation: A method of the client.
             retry: The tries that are left, shared by all calls of an operation.
-            use: Is added to.
+            use: The cost is added to it.
             request: The call's parameters.
 
         Returns:
@@ -159,19 +139,19 @@ class Table:
                 raise self.unavailable(str(cause)) from cause
             use.retries += 1
 
-    def unavailable(self, said: str) -> StoreUnavailable:
-        """The error to raise once the retries or the time ended, with the last answer."""
+    def unavailable(self, last_answer: str) -> StoreUnavailable:
+        """The error for retries or time that ended, with the last answer."""
         return StoreUnavailable(
             f"The state table {self.name} did not do its work within the retries and the time"
-            f" allowed; its last answer: {_sentence(said)}"
+            f" allowed; its last answer: {_sentence(last_answer)}"
         )
 
 
-def units(answer: Mapping[str, Any], otherwise: float) -> float:
-    """Capacity units that an answer reports, or `otherwise` where it reports none."""
+def capacity_units(answer: Mapping[str, Any], otherwise: float) -> float:
+    """Capacity units that an answer reports, or `otherwise` if it reports none."""
     consumed = answer.get("ConsumedCapacity")
     return sum(float(part["CapacityUnits"]) for part in consumed) if consumed else otherwise
 
 
-def _sentence(said: object) -> str:
-    return f"{str(said).rstrip('.')}."
+def _sentence(text: object) -> str:
+    return f"{str(text).rstrip('.')}."

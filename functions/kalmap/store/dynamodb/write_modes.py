@@ -1,6 +1,6 @@
-"""The ways to write a group of new states in one request, and to read what became of each.
+"""The three ways to write a group of new states in one request, and to read each one's outcome.
 
-A 200 is not success: every statement's, action's and item's own outcome is read.
+Status 200 is not success: the outcome of every statement, action and item is read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,27 +11,28 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from kalmap.store.backoff import Retry
-from kalmap.store.dynamodb.item import Change, StoredState, key, stored_state, values
-from kalmap.store.dynamodb.table import THROTTLED, TRANSIENT, DatabaseUse, Table, units
+from kalmap.store.dynamodb.item import key, stored_state, values
+from kalmap.store.dynamodb.table import THROTTLED, TRANSIENT, Table, capacity_units
+from kalmap.store.ports import Change, DatabaseUse, StoredState
 
 
 class Verdict(Enum):
-    """What an answer says of one change, where it is neither a conflict nor a refusal."""
+    """The outcome of one change that is neither in conflict nor refused."""
 
-    WRITTEN = auto()
+    STORED = auto()
     THROTTLED = auto()
     AGAIN = auto()
-    """Not made, or not known; to be sent again."""
+    """Not made, or unknown; to be sent again."""
     LOOK_UP = auto()
-    """Not made, for a reason that only the item tells."""
+    """Not made, for a reason that only the item shows."""
 
 
-#: A verdict, the winner of a conflict, or a sentence why the write was refused for good.
-Outcome = Verdict | StoredState | str
+#: A verdict, the state that won a conflict, or a sentence why the write was refused for good.
+WriteOutcome = Verdict | StoredState | str
 
 
 class Work(NamedTuple):
-    """What the requests of one group of users share."""
+    """What all requests for one group of users share."""
 
     profile: str
     tokens: Mapping[str, int]
@@ -40,13 +41,13 @@ class Work(NamedTuple):
     use: DatabaseUse
 
 
-#: Sends changes in one request and gives each one's outcome, in the same order. Raises
-#: StoreUnavailable where the whole request got no answer or was refused.
-Send = Callable[[Table, Sequence[Change], Work], list[Outcome]]
+#: Sends changes in one request and returns each one's outcome, in the same order. Raises
+#: StoreUnavailable if the whole request got no answer or was refused.
+Send = Callable[[Table, Sequence[Change], Work], list[WriteOutcome]]
 
 
-def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list[Outcome]:
-    """One PartiQL statement per user, each conditional and with an outcome of its own."""
+def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list[WriteOutcome]:
+    """Send one conditional PartiQL statement per user, each with an outcome of its own."""
     answer = table.call(
         "batch_execute_statement",
         work.retry,
@@ -56,15 +57,15 @@ def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list
     )
     outcomes = [_outcome(response.get("Error")) for response in answer["Responses"]]
     carried_out = [o for o in outcomes if o not in {Verdict.THROTTLED, Verdict.AGAIN}]
-    work.use.write_units += units(answer, len(carried_out))
+    work.use.write_units += capacity_units(answer, len(carried_out))
     return outcomes
 
 
 def _statement(table: Table, change: Change, work: Work) -> dict[str, Any]:
     sets = values(change, work.tokens[change.user])
     keys = key(change.user, work.profile)
-    # Names are quoted throughout: several are reserved words. The reply's item, where
-    # the condition fails, comes at no cost.
+    # All names are quoted, since several are reserved words. If the condition fails, the reply
+    # has the item at no cost.
     if change.old is None:
         names = ", ".join(f"'{name}': ?" for name in (*keys, *sets))
         text = f'INSERT INTO "{table.name}" VALUE {{{names}}}'
@@ -82,12 +83,12 @@ def _statement(table: Table, change: Change, work: Work) -> dict[str, Any]:
     }
 
 
-def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> list[Outcome]:
-    """One conditional action per user, all carried out or none."""
+def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> list[WriteOutcome]:
+    """Send one conditional action per user, all carried out or none."""
     actions = [_action(table, change, work) for change in pending]
-    # DynamoDB answers a request with a known token without looking further, for ten minutes.
-    # The token therefore stands for all that is written: through the version tokens for
-    # batch, attempt and round, and for the group's table, keys and bytes.
+    # For ten minutes DynamoDB answers a request with a known token without comparing the rest.
+    # The token therefore depends on all that is written: through the version tokens on batch,
+    # attempt and round, and on the group's table, keys and bytes.
     name = blake2b(repr(actions).encode(), digest_size=16).hexdigest()
     try:
         answer = table.call(
@@ -99,16 +100,16 @@ def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> lis
             ReturnConsumedCapacity="TOTAL",
         )
     except ClientError as error:
-        # Cancelled work costs what the work would have, and goes unreported.
+        # A cancelled transaction costs as much as a complete one, and reports no cost.
         work.use.write_units += 2 * len(pending)
         reasons: Any = error.response.get("CancellationReasons", [])
-        # Cancelled without a reason of its own: it only shared the transaction.
+        # An action without a reason of its own only shared the transaction.
         return [
             Verdict.AGAIN if reason.get("Code", "None") == "None" else _outcome(reason)
             for reason in reasons
         ]
-    work.use.write_units += units(answer, 2 * len(pending))
-    return [Verdict.WRITTEN] * len(pending)
+    work.use.write_units += capacity_units(answer, 2 * len(pending))
+    return [Verdict.STORED] * len(pending)
 
 
 def _action(table: Table, change: Change, work: Work) -> dict[str, Any]:
@@ -133,8 +134,8 @@ def _action(table: Table, change: Change, work: Work) -> dict[str, Any]:
     return {"Update": update}
 
 
-def send_puts(table: Table, pending: Sequence[Change], work: Work) -> list[Outcome]:
-    """One unconditional put per user."""
+def send_puts(table: Table, pending: Sequence[Change], work: Work) -> list[WriteOutcome]:
+    """Send one unconditional put per user."""
     items = [
         {**key(change.user, work.profile), **values(change, work.tokens[change.user])}
         for change in pending
@@ -148,14 +149,14 @@ def send_puts(table: Table, pending: Sequence[Change], work: Work) -> list[Outco
     )
     unprocessed = answer.get("UnprocessedItems", {}).get(table.name, [])
     left = {put["PutRequest"]["Item"]["user_id"]["S"] for put in unprocessed}
-    work.use.write_units += units(answer, len(pending) - len(left))
-    return [Verdict.THROTTLED if c.user in left else Verdict.WRITTEN for c in pending]
+    work.use.write_units += capacity_units(answer, len(pending) - len(left))
+    return [Verdict.THROTTLED if c.user in left else Verdict.STORED for c in pending]
 
 
-def _outcome(error: Mapping[str, Any] | None) -> Outcome:
-    """Reads one statement's or action's own error."""
+def _outcome(error: Mapping[str, Any] | None) -> WriteOutcome:
+    """Read the error of one statement or action."""
     if not error:
-        return Verdict.WRITTEN
+        return Verdict.STORED
     code = error["Code"]
     if code in THROTTLED:
         return Verdict.THROTTLED

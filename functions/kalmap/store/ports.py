@@ -1,0 +1,286 @@
+"""What the pipeline, the API and the command line ask of a store, and the records they exchange.
+
+A store keeps two tables: users' states and the batches. How it keeps them is known in its own
+folder beside this module alone; `dynamodb/` is the one there is. Times that end an operation
+(`deadline`) are on the clock of the store's retry policy, which is the monotonic one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from kalmap.errors import StoreUnavailable
+
+
+class StoredState(NamedTuple):
+    """A user's state as it was read."""
+
+    version: int
+    """Token of the last write; 0 where the stored state has none."""
+    body: bytes
+    """The fold's exact state. Of a damaged or foreign state, its bytes as they are."""
+    tokens: tuple[int, ...]
+    """Tokens of the last writes, newest first, at most four; none where damaged."""
+
+
+class UserState(NamedTuple):
+    """A stored state with its readable fields; those are None where absent or unreadable."""
+
+    user: str
+    profile: str
+    state: StoredState
+    level: float | None
+    slope: float | None
+    as_of: int | None
+    """Microseconds since 1970-01-01 UTC."""
+
+
+class Change(NamedTuple):
+    """A new state for a user."""
+
+    user: str
+    old: StoredState | None
+    """What the new state was computed from; None for a new user."""
+    body: bytes
+    level: float
+    slope: float
+    as_of: int
+    """Microseconds since 1970-01-01 UTC."""
+
+
+@dataclass(slots=True)
+class DatabaseUse:
+    """What an operation cost the database; sums with +."""
+
+    requests: int = 0
+    """Calls made, repeated ones included."""
+    read_units: float = 0.0
+    write_units: float = 0.0
+    throttles: int = 0
+    """Calls that the table turned away, wholly or in part, for lack of capacity."""
+    retries: int = 0
+    """Calls that repeated another, or asked for what another had left."""
+
+    def __add__(self, other: "DatabaseUse") -> "DatabaseUse":
+        return DatabaseUse(
+            self.requests + other.requests,
+            self.read_units + other.read_units,
+            self.write_units + other.write_units,
+            self.throttles + other.throttles,
+            self.retries + other.retries,
+        )
+
+
+class Loaded(NamedTuple):
+    """Stored states by user; a user without one is absent."""
+
+    states: dict[str, StoredState]
+    use: DatabaseUse
+    left: tuple[str, ...] = ()
+    """Users who were not read, where not all could be."""
+
+
+class Lookup(NamedTuple):
+    """One user's state; None where there is none."""
+
+    state: UserState | None
+    use: DatabaseUse
+
+
+class Written(NamedTuple):
+    """What became of each change; every user is in exactly one of the first three."""
+
+    stored: dict[str, StoredState]
+    """The states that the write has put into the table, by user."""
+    conflicts: dict[str, StoredState | None]
+    """Users whose state another write has changed, with that state; None: it is gone."""
+    failed: dict[str, str]
+    """Users whose write was given up, with a sentence why. It was not in the table at a last
+    look, or there was no time for one. The same write, made again, shows which it was."""
+    use: DatabaseUse
+    unfinished: frozenset[str] = frozenset()
+    """Of those who failed, the users whom the same write may still write when it is made again:
+    the retries or the time ended."""
+
+
+class StateStore(Protocol):
+    """The users' states, one per user and profile. Safe to use from several threads."""
+
+    def load(self, profile: str, users: Sequence[str], *, deadline: float | None = None) -> Loaded:
+        """Read users' states, each as of its last completed write.
+
+        Args:
+            profile: Name of the profile.
+            users: User ids; repeated ones are read once.
+            deadline: When to stop trying; None for no limit.
+
+        Raises:
+            StoreUnavailable: A state could not be read; nothing is returned then.
+        """
+
+    def load_part(
+        self, profile: str, users: Sequence[str], *, deadline: float | None = None
+    ) -> tuple[Loaded, StoreUnavailable | None]:
+        """Read users' states as `load` does, but return what could be read.
+
+        Returns:
+            The states, and the error if some could not be read.
+        """
+
+    def get(self, profile: str, user: str, *, deadline: float | None = None) -> Lookup:
+        """Read one user's state with its readable fields, as of its last completed write.
+
+        Raises:
+            StoreUnavailable: It could not be read.
+        """
+
+    def of_user(self, user: str) -> Iterator[UserState]:
+        """Read one user's states under every profile.
+
+        Raises:
+            StoreUnavailable: They could not be read.
+        """
+
+    def scan(self) -> Iterator[UserState]:
+        """Read all states, in no particular order.
+
+        Raises:
+            StoreUnavailable: Some could not be read.
+        """
+
+    def write(
+        self,
+        profile: str,
+        changes: Sequence[Change],
+        *,
+        batch: str,
+        attempt: str,
+        round_: int,
+        mode: str = "conditional",
+        deadline: float | None = None,
+    ) -> Written:
+        """Write new states, and return what became of each.
+
+        The same call made twice writes once: the second one reports what the first one wrote
+        as stored.
+
+        Args:
+            profile: Name of the profile.
+            changes: New states, at most one per user, each with the state it was computed from.
+            batch: The batch's identity.
+            attempt: The execution's name.
+            round_: The conflict round, from 0.
+            mode: "conditional": each user alone, refused if the state has changed meanwhile.
+                "transactional": the same, but the users of one request are all written or none;
+                those that only shared a request with a conflict are sent again without it.
+                "overwrite": whatever is stored is replaced, for a single writer.
+            deadline: When to stop trying; None for no limit.
+
+        Raises:
+            ValueError: The mode is none of the three.
+        """
+
+    def find_written(
+        self,
+        profile: str,
+        changes: Sequence[Change],
+        *,
+        batch: str,
+        attempt: str,
+        round_: int,
+        deadline: float | None = None,
+    ) -> set[str]:
+        """Return the users whose change is in the table.
+
+        A write that four others have followed since is no longer recognised.
+
+        Raises:
+            StoreUnavailable: A state could not be read.
+        """
+
+
+class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the table of batches knows of a batch."""
+
+    batch_id: str
+    status: str = "RUNNING"
+    """RUNNING, SUCCEEDED or FAILED."""
+    execution: str = ""
+    """Name of the execution that holds the batch, its attempt."""
+    execution_arn: str | None = None
+    started_at: str | None = None
+    """ISO 8601; so is `finished_at`."""
+    finished_at: str | None = None
+    prefix: str = ""
+    """Of the batch's folder in the work bucket."""
+    reason: str | None = None
+    """Why it failed, in a sentence."""
+    summary: str | None = None
+    """Key of the summary in the work bucket."""
+    received: int | None = None
+    """Readings; None until the batch has ended."""
+    accepted: int | None = None
+    users: int | None = None
+    changed: int | None = None
+
+
+class BatchPosition(msgspec.Struct, array_like=True, frozen=True):
+    """A batch's position in the list of batches."""
+
+    started_at: str
+    batch_id: str
+
+
+class BatchStore(Protocol):
+    """The records of batches. ClaimBatch, a state of the state machine, puts them."""
+
+    def get(self, batch_id: str) -> BatchRecord | None:
+        """Read a batch's record; None where there is none."""
+
+    def page(
+        self, limit: int, after: BatchPosition | None = None
+    ) -> tuple[list[BatchRecord], BatchPosition | None]:
+        """Read one page of the records, the newest first.
+
+        A batch that has just begun may be missing for a moment. Records of versions without the
+        list are not in it; `get` finds them.
+
+        Args:
+            limit: Records at most.
+            after: Position of the last record of the page before.
+
+        Returns:
+            The records, and the position after which the next page begins; None on the last page.
+        """
+
+    def newest(self) -> Iterator[BatchRecord]:
+        """Read all records, the newest first."""
+
+    def finish(
+        self,
+        batch_id: str,
+        attempt: str,
+        status: str,
+        reason: str | None,
+        summary_key: str,
+        summary: Mapping[str, Any],
+        finished: datetime,
+    ) -> bool:
+        """Record how a batch ended, if this attempt still holds it; return whether it does."""
+
+    def give_up(self, batch_id: str, attempt: str, reason: str, finished: datetime) -> bool:
+        """Record a batch as failed, if this attempt holds it and has not ended it.
+
+        Returns:
+            Whether it was recorded.
+        """
+
+    def release(self, attempt: str, reason: str, finished: datetime) -> list[str]:
+        """Record every batch as failed that this attempt holds and has not ended.
+
+        Returns:
+            The ids of the batches.
+        """
