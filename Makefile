@@ -35,10 +35,10 @@ ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
 # The locks are complete: nothing is left for pip to resolve.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: help demo test check lint types template asl fuzz bench setup lock clean
+.PHONY: help demo test check lint types template asl statemachine fuzz bench setup lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(KALMAP)  ## Run a real batch through the real state machine on the local cloud
 	@$(RUN) examples/demo.py
@@ -64,6 +64,9 @@ template: $(INSTALLED_DEV) $(INSTALLED_SAM)  ## The deployment's template
 asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
+
+statemachine:  ## Write the state machine's definition anew from statemachine/filter_batch.py
+	@$(PYTHON) statemachine/filter_batch.py
 
 fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records

@@ -89,6 +89,8 @@ def _given(value: Any) -> Any:
 
 def _text(resource: Any) -> str:
     resource = _given(resource)
+    if isinstance(resource, str):
+        return resource
     if "Fn::GetAtt" in resource:
         return "${" + ".".join(resource["Fn::GetAtt"]) + "}"
     return str(resource["Fn::Sub"])
