@@ -9,7 +9,7 @@ import msgspec
 
 from kalmap.batch.inflate import check_gzip_size, inflated
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
-from kalmap.profile import Profile, builtin_profile, load_profile
+from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
 from kalmap.records.formats import GZIP, detect_format
 from kalmap_cli.exits import WrongUsage
 
@@ -69,7 +69,7 @@ def read_profile(given: str | None) -> str | dict[str, Any]:
         WrongUsage: There is none, or a field of it is wrong; the sentence names it.
     """
     if given is None:
-        given = "body-weight"
+        given = DEFAULT_PROFILE
     path = Path(given)
     try:
         if not path.is_file():

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap.results.merge import is_read_here, kept, merge, unreadable
+from kalmap.results.merge import is_read_here, kept, merge, result_keys, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.given_names import GivenNames
@@ -154,7 +154,7 @@ def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path)
         (apart / "copy").mkdir()
         copy = LocalCopy(objects, f"{prefix}/", is_read_here, apart / "copy")
         contents: dict[str, Iterable[bytes]] = {
-            "results.jsonl": merge(copy, prefix),
+            "results.jsonl": merge(copy, result_keys(copy, prefix)),
             "unreadable.jsonl": GivenNames(objects).in_lines(unreadable(copy, prefix)),
             "failed.jsonl": kept(copy, prefix, "failed"),
             "revisions.jsonl": kept(copy, prefix, "revisions"),

@@ -1,122 +1,116 @@
-"""Settings, from environment variables that bear their names."""
+"""Settings: each has its name, type, bounds and default here, and an environment variable."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from kalmap.errors import InvalidSetting
 from kalmap.store.backoff import RetryPolicy
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator sets, each by the environment variable of its name in capitals."""
+    """The HTTP API's settings. The environment variable of each is its name in capitals."""
 
-    batch_max_size: int = 500
+    batch_max_size: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Most measurements of one request."""
-    batch_parallelism: int = 10
+    batch_parallelism: Annotated[int, Meta(ge=1, le=100)] = 10
     """Requests to the table in flight at a time."""
-    batch_timeout_seconds: float = 30.0
-    """After this a request is answered, with the users not finished as `failed`."""
-    batch_memory_limit_mb: int = 512
-    """Resident memory past which a container frees its cache; it starts anew where that is not
-    enough."""
-    cache_batch_size: int = 100
+    batch_timeout_seconds: Annotated[float, Meta(ge=0.1, le=900)] = 30.0
+    """Time after which a request is answered; users not finished are then `failed`."""
+    batch_memory_limit_mb: Annotated[int, Meta(ge=64, le=10_240)] = 512
+    """Resident memory past which a container frees its cache. If that is not enough, the container
+    starts anew."""
+    cache_batch_size: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """States asked of, or given to, a shared cache at a time."""
-    cache_warmup_size: int = 20
+    cache_warmup_size: Annotated[int, Meta(ge=0, le=10_000)] = 20
     """Most frequent users whose states a new container loads before its first answer."""
-    cache_size: int = 5000
+    cache_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 5000
     """States that a container keeps."""
-    cache_seconds: float = 900.0
+    cache_seconds: Annotated[float, Meta(ge=0.001, le=86_400)] = 900.0
     """Seconds without use after which a kept state is forgotten."""
     cache_url: str = ""
     """`redis://` or `rediss://` address of a cache that containers share; empty for none."""
     cache_secret: str = ""
     """ARN of a secret that holds such an address, where it has a password."""
-    db_batch_get_size: int = 100
+    db_batch_get_size: Annotated[int, Meta(ge=1, le=100)] = 100
     """Keys of one read request."""
-    db_batch_write_size: int = 25
+    db_batch_write_size: Annotated[int, Meta(ge=1, le=25)] = 25
     """States of one write request."""
     enable_batch_cache: bool = True
     """Whether states are kept between requests."""
     enable_streaming: bool = True
-    """Whether answers are compressed for who accepts it, and large ones given by link."""
+    """Whether answers are compressed for clients that accept it, and large ones given by link."""
 
 
 class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a batch's steps try the table again, by variables of these names in capitals."""
+    """How a batch's steps retry requests to the table; variables are these names in capitals."""
 
-    retry_base_seconds: float = 0.05
+    retry_base_seconds: Annotated[float, Meta(ge=0.001, le=60)] = 0.05
     """Upper end of the first pause; it doubles with each try."""
-    retry_cap_seconds: float = 10.0
+    retry_cap_seconds: Annotated[float, Meta(ge=0.001, le=300)] = 10.0
     """Upper end of every pause."""
-    retry_attempts: int = 1000
+    retry_attempts: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     """Tries in a row without progress; a batch can wait, so a Lambda's time ends them first."""
     retry_jitter: bool = True
     """Draw each pause between nothing and its upper end."""
 
 
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "retry_base_seconds": (0.001, 60),
-    "retry_cap_seconds": (0.001, 300),
-    "retry_attempts": (1, 10_000),
-    "batch_max_size": (1, 10_000),
-    "batch_parallelism": (1, 100),
-    "batch_timeout_seconds": (0.1, 900),
-    "batch_memory_limit_mb": (64, 10_240),
-    "cache_batch_size": (1, 10_000),
-    "cache_warmup_size": (0, 10_000),
-    "cache_size": (1, 1_000_000),
-    "cache_seconds": (0.001, 86_400),
-    "db_batch_get_size": (1, 100),
-    "db_batch_write_size": (1, 25),
-}
 _SWITCHES = {"true": True, "false": False, "1": True, "0": False}
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The synchronous path's settings from the environment; defaults where it gives none.
+    """Read the HTTP API's settings from the environment; unset ones have their defaults.
 
     Raises:
-        InvalidSetting: A sentence naming the variable, the value given and what is allowed.
+        InvalidSetting: A sentence naming the variable, its value and what is allowed.
     """
-    return Settings(**_given(Settings(), environment))
+    return Settings(**_values(Settings(), environment))
 
 
 def read_retry(environment: Mapping[str, str]) -> RetryPolicy:
-    """The retry policy of a batch's steps from the environment.
+    """Read the retry policy of a batch's steps from the environment.
 
     Raises:
-        InvalidSetting: A sentence naming the variable, the value given and what is allowed.
+        InvalidSetting: A sentence naming the variable, its value and what is allowed.
     """
-    given = RetrySettings(**_given(RetrySettings(), environment))
-    if given.retry_base_seconds > given.retry_cap_seconds:
+    settings = RetrySettings(**_values(RetrySettings(), environment))
+    if settings.retry_base_seconds > settings.retry_cap_seconds:
         raise InvalidSetting(
-            f"The setting RETRY_BASE_SECONDS is {given.retry_base_seconds:g}; it must be at most "
-            f"RETRY_CAP_SECONDS, {given.retry_cap_seconds:g}."
+            f"The setting RETRY_BASE_SECONDS is {settings.retry_base_seconds:g}; it must be at "
+            f"most RETRY_CAP_SECONDS, {settings.retry_cap_seconds:g}."
         )
     return RetryPolicy(
-        base=given.retry_base_seconds,
-        cap=given.retry_cap_seconds,
-        attempts=given.retry_attempts,
-        jitter=given.retry_jitter,
+        base=settings.retry_base_seconds,
+        cap=settings.retry_cap_seconds,
+        attempts=settings.retry_attempts,
+        jitter=settings.retry_jitter,
     )
 
 
-def _given(defaults: msgspec.Struct, environment: Mapping[str, str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+def bounds(settings: type[msgspec.Struct], name: str) -> tuple[float, float]:
+    """The least and the greatest value of a number among settings."""
+    _, meta = get_args(get_type_hints(settings, include_extras=True)[name])
+    return meta.ge, meta.le
+
+
+def _values(defaults: msgspec.Struct, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the environment has, by name."""
+    values: dict[str, Any] = {}
     for name, default in msgspec.structs.asdict(defaults).items():
         text = environment.get(name.upper(), "").strip()
         if text:
-            given[name] = _value(name, type(default), text)
-    return given
+            values[name] = _value(type(defaults), name, type(default), text)
+    return values
 
 
 def cache_address(setting: str, text: str) -> str:
-    """The address of a shared cache, as it stands in a setting or in the secret that it names.
+    """Check the address of a shared cache, from a setting or from the secret that a setting names.
 
     Raises:
-        InvalidSetting: It is none. The sentence does not quote it, since it may hold a password.
+        InvalidSetting: It is not an address. The sentence does not quote it, since it may hold a
+            password.
     """
     if text.startswith(("redis://", "rediss://")):
         return text
@@ -125,14 +119,14 @@ def cache_address(setting: str, text: str) -> str:
     )
 
 
-def _value(name: str, kind: type, text: str) -> bool | float | str:
+def _value(settings: type[msgspec.Struct], name: str, kind: type, text: str) -> bool | float | str:
     if kind is str:
         return text if name == "cache_secret" else cache_address(name.upper(), text)
     if kind is bool:
         if text.lower() in _SWITCHES:
             return _SWITCHES[text.lower()]
         raise InvalidSetting(f"The setting {name.upper()} is {text!r}; it must be true or false.")
-    low, high = _BOUNDS[name]
+    low, high = bounds(settings, name)
     try:
         number = float(text)
         if low <= number <= high and (kind is float or number == int(number)):

@@ -11,6 +11,8 @@ from kalmap import units
 from kalmap.errors import InvalidProfile
 from kalmap.readings import UNKNOWN_SOURCE
 
+#: The built-in profile that is used where none is named.
+DEFAULT_PROFILE = "body-weight"
 #: Most window entries that leave an item within one write unit (design, section 4).
 MAX_WINDOW_READINGS = 24
 #: A window entry's offset has 48 bits of microseconds: 3,257 days.

@@ -46,8 +46,8 @@ def s3_event(bucket, **more):
     ids=str,
 )
 def test_what_is_no_batchs_input_is_refused_with_a_sentence(whole, body):
-    told = whole.call("POST", "/batches", body)
-    assert (told.status, told.body["code"]) == (400, "invalid_request")
+    response = whole.call("POST", "/batches", body)
+    assert (response.status, response.body["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("version", ["no version", "0" * 32, "\n", "\x00", "x" * 2000, "\u00fc", 5])
@@ -55,13 +55,13 @@ def test_a_version_that_is_none_is_refused(whole, version):
     whole.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     put_object(whole)
     source = {"bucket": "bucket", "key": "none", "version_id": version}
-    told = whole.call("POST", "/batches", {"source": source})
-    assert told.status in {400, 404}
+    response = whole.call("POST", "/batches", {"source": source})
+    assert response.status in {400, 404}
 
 
 @pytest.mark.parametrize(
     "at", ["2026-03-02t00:00:00z", "2026-03-02T00:00:00z", "9999-12-31T23:59:59Z"]
 )
 def test_a_time_may_be_written_in_lower_case_and_lie_far_ahead(whole, at):
-    told = whole.call("GET", "/users/{user_id}", path={"user_id": "u-18"}, query={"at": at})
-    assert told.status == 200
+    response = whole.call("GET", "/users/{user_id}", path={"user_id": "u-18"}, query={"at": at})
+    assert response.status == 200

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 
+import boto3
 import pytest
 
 from kalmap.api.cache import RecentStates
 from tests.support.both_paths import reading
+from tests.support.dynamodb import endpoint
 from tests.support.template import ROOT
 
 
@@ -121,3 +124,19 @@ class TestRecentStates:
         assert kept.get([("p", "a")])
         kept.clear()
         assert len(kept) == 0
+
+
+def test_the_address_of_a_shared_cache_may_lie_in_a_secret(api):
+    from handlers.http.container import _secret_address
+    from kalmap.errors import InvalidSetting
+
+    secrets = boto3.client("secretsmanager", endpoint_url=endpoint())
+
+    def secret(text):
+        return secrets.create_secret(Name=f"cache-{uuid.uuid4().hex}", SecretString=text)["ARN"]
+
+    address = "rediss://:password@cache.example:6379/0"
+    assert _secret_address(secret(f"{address}\n")) == address
+    with pytest.raises(InvalidSetting, match="CACHE_SECRET") as error:
+        _secret_address(secret("password"))
+    assert "password" not in str(error.value)

@@ -24,11 +24,11 @@ def readings(users: int, days: int) -> list[dict]:
 )
 def test_results_stand_in_the_order_of_the_measurements(api, users, days):
     records = readings(users, days)
-    told = api.post(records)
-    assert told.status == 200
-    assert [r["index"] for r in told.body["results"]] == list(range(len(records)))
-    assert [r["user_id"] for r in told.body["results"]] == [r["user_id"] for r in records]
-    summary = told.body["summary"]
+    response = api.post(records)
+    assert response.status == 200
+    assert [r["index"] for r in response.body["results"]] == list(range(len(records)))
+    assert [r["user_id"] for r in response.body["results"]] == [r["user_id"] for r in records]
+    summary = response.body["summary"]
     assert summary["readings"]["received"] == len(records) == summary["readings"]["accepted"]
     assert summary["users"] == {
         "total": users, "new": users, "changed": users, "failed": 0, "unknown": 0
@@ -52,15 +52,15 @@ def test_bad_readings_are_results_and_never_errors_of_the_request(api):
         reading("u-1", 1, 5000.0),
         reading("u-1", 10**6),
     ]
-    told = api.post([good, *bad, good])
-    assert told.status == 200
-    reasons = [result["reason"] for result in told.body["results"]]
+    response = api.post([good, *bad, good])
+    assert response.status == 200
+    reasons = [result["reason"] for result in response.body["results"]]
     assert reasons == [
         None, "malformed", "malformed", "malformed", "malformed", "missing_field",
         "bad_timestamp", "bad_timestamp", "bad_value", "unknown_unit", "malformed", "malformed",
         "out_of_range", "in_future", "duplicate",
     ]  # fmt: skip
-    details = {line["index"]: line["detail"] for line in told.body["unreadable"]}
+    details = {line["index"]: line["detail"] for line in response.body["unreadable"]}
     assert set(details) == set(range(1, 12))
     assert all(detail.endswith(".") for detail in details.values())
 
@@ -69,32 +69,32 @@ def test_numbers_are_read_as_they_were_sent(api):
     line = json.dumps(reading("u-1", 0)).replace("80.0", "1e999")
     pretty = json.dumps(reading("u-2", 0), indent=2).replace("\n", "\r\n")
     raw = b'{"measurements": [%s,\n%s]}' % (line.encode(), pretty.encode())
-    told = api.call("POST", "/measurements", raw=raw)
-    assert [r["reason"] for r in told.body["results"]] == ["bad_value", None]
+    response = api.call("POST", "/measurements", raw=raw)
+    assert [r["reason"] for r in response.body["results"]] == ["bad_value", None]
 
 
 def test_a_late_reading_that_changes_an_earlier_decision_is_told_as_a_revision(api):
     api.post([reading("u-1", 24 * day, 80.0) for day in range(3)])
-    told = api.post([reading("u-1", 24 * 5, 95.0)])
-    assert told.body["results"][0]["status"] == "rejected"
-    assert told.body["revisions"] == []
+    response = api.post([reading("u-1", 24 * 5, 95.0)])
+    assert response.body["results"][0]["status"] == "rejected"
+    assert response.body["revisions"] == []
     # Two more at the new level, of the days before, make it believable.
-    told = api.post([reading("u-1", 24 * day + 1, 95.1) for day in (3, 4)])
-    assert [line["timestamp"] for line in told.body["revisions"]] == ["2026-01-15T00:00:00Z"]
-    assert told.body["revisions"][0]["new_status"] == "accepted"
+    response = api.post([reading("u-1", 24 * day + 1, 95.1) for day in (3, 4)])
+    assert [line["timestamp"] for line in response.body["revisions"]] == ["2026-01-15T00:00:00Z"]
+    assert response.body["revisions"][0]["new_status"] == "accepted"
 
 
 def test_too_many_measurements_are_sent_to_batches(api):
-    told = api.post(readings(1, 501))
-    assert told.status == 413
-    assert told.body["code"] == "too_large"
-    assert "/batches" in told.body["message"]
+    response = api.post(readings(1, 501))
+    assert response.status == 413
+    assert response.body["code"] == "too_large"
+    assert "/batches" in response.body["message"]
 
 
 def test_an_answer_is_compressed_for_whoever_takes_it(api):
-    told = api.post(readings(5, 5), Accept_Encoding="br, gzip")
-    assert told.headers["Content-Encoding"] == "gzip"
-    assert json.loads(gzip.decompress(told.raw)) == told.body
+    response = api.post(readings(5, 5), Accept_Encoding="br, gzip")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(response.raw)) == response.body
     assert "Content-Encoding" not in api.post(readings(5, 5)).headers
 
 
@@ -110,9 +110,9 @@ def test_a_compressed_body_is_read_and_one_that_inflates_too_far_refused(api):
 def test_results_over_a_megabyte_are_given_by_a_link(start):
     api = start(BATCH_MAX_SIZE="5000")
     records = readings(500, 8)
-    told = api.post(records)
-    assert told.body["results"] is None
-    key = told.body["results_url"].split("?")[0].split(f"{api.bucket}/", 1)[1]
+    response = api.post(records)
+    assert response.body["results"] is None
+    key = response.body["results_url"].split("?")[0].split(f"{api.bucket}/", 1)[1]
     lines = api.s3.get_object(Bucket=api.bucket, Key=key)["Body"].read().splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(len(records)))
     plain = start(BATCH_MAX_SIZE="5000", ENABLE_STREAMING="false").post(records)
@@ -120,8 +120,8 @@ def test_results_over_a_megabyte_are_given_by_a_link(start):
 
 
 def test_the_database_is_asked_five_times_per_hundred_new_users(api):
-    told = api.post(readings(100, 1))
-    assert told.body["summary"]["database"]["requests"] == 5
+    response = api.post(readings(100, 1))
+    assert response.body["summary"]["database"]["requests"] == 5
     again = api.post([reading(f"u-{user}", 30) for user in range(100)])
     # Their states are kept, so that only the writes are left.
     assert again.body["summary"]["database"]["requests"] == 4
@@ -142,22 +142,22 @@ class TestTimeRunsOut:
 
         table.meta.events.register("before-call.dynamodb.*", slow)
         records = readings(40, 2)
-        told = api.post(records)
+        response = api.post(records)
         table.meta.events.unregister("before-call.dynamodb.*", slow)
-        assert told.status == 200
-        reasons = {r["reason"] for r in told.body["results"] if r["status"] == "failed"}
+        assert response.status == 200
+        reasons = {r["reason"] for r in response.body["results"] if r["status"] == "failed"}
         assert reasons == {"timed_out"}
-        assert told.body["summary"]["time"]["total_seconds"] < 3
-        done = {r["user_id"] for r in told.body["results"] if r["status"] == "accepted"}
+        assert response.body["summary"]["time"]["total_seconds"] < 3
+        done = {r["user_id"] for r in response.body["results"] if r["status"] == "accepted"}
         assert done
         # Sent again, each of the others is finished; what was written counts once.
-        rest = [records[r["index"]] for r in told.body["results"] if r["status"] == "failed"]
+        rest = [records[r["index"]] for r in response.body["results"] if r["status"] == "failed"]
         while rest:
-            told = api.post(rest)
-            if told.status == 503:
-                time.sleep(int(told.headers["Retry-After"]))
+            response = api.post(rest)
+            if response.status == 503:
+                time.sleep(int(response.headers["Retry-After"]))
                 continue
-            rest = [rest[r["index"]] for r in told.body["results"] if r["status"] == "failed"]
+            rest = [rest[r["index"]] for r in response.body["results"] if r["status"] == "failed"]
         again = api.post(records)
         assert {r["status"] for r in again.body["results"]} == {"duplicate"}
 
@@ -169,10 +169,10 @@ class TestTheTableIsInTrouble:
         api.post(readings(1, 1))
         with Injector(dynamodb(), 1, {THROTTLED: 1.0}):
             api.seconds_left = 29.0
-            told = api.post([reading("u-9", 0)])
-            assert told.status == 503
-            assert told.body["code"] == "unavailable"
-            assert int(told.headers["Retry-After"]) >= 1
+            response = api.post([reading("u-9", 0)])
+            assert response.status == 503
+            assert response.body["code"] == "unavailable"
+            assert int(response.headers["Retry-After"]) >= 1
 
     def test_the_breaker_opens_and_answers_at_once(self, api):
         from handlers.http.container import breaker, dynamodb
@@ -180,11 +180,11 @@ class TestTheTableIsInTrouble:
         api.post(readings(1, 1))
         with Injector(dynamodb(), 1, {THROTTLED: 1.0}) as faults:
             for _ in range(4):
-                told = api.post([reading("u-9", 0)])
+                response = api.post([reading("u-9", 0)])
             asked = faults.requests
-            told = api.post([reading("u-9", 0)])
+            response = api.post([reading("u-9", 0)])
             assert faults.requests == asked
-        assert told.status == 503
+        assert response.status == 503
         assert breaker().circuit.value == "open"
         assert api.call("GET", "/health").body["status"] == "degraded"
 
@@ -197,13 +197,13 @@ def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monke
     write = DynamoDBStateStore.write
 
     def beaten(self, profile, changes, **more):
-        told = write(self, profile, changes, **more)
+        response = write(self, profile, changes, **more)
         rival = {change.user: change.old for change in changes}
-        return told._replace(stored={}, conflicts=rival)
+        return response._replace(stored={}, conflicts=rival)
 
     monkeypatch.setattr(DynamoDBStateStore, "write", beaten)
     monkeypatch.setattr("kalmap.api.online.MAX_ROUNDS", 3)
-    told = api.post([reading("u-1", 24), reading("u-2", 0)])
-    assert [r["reason"] for r in told.body["results"]] == ["conflict", "conflict"]
+    response = api.post([reading("u-1", 24), reading("u-2", 0)])
+    assert [r["reason"] for r in response.body["results"]] == ["conflict", "conflict"]
     assert MAX_ROUNDS >= 10
     assert states() is not None

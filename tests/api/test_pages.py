@@ -63,21 +63,23 @@ def test_pages_of_any_size_have_every_result_once(api, prefix):
 def test_a_cursor_is_good_for_its_own_list_only(api, prefix):
     cursor = results(api, limit="2").body["cursor"]
     assert results(api, cursor=cursor).status == 200
-    for told in (
+    for response in (
         results(api, OTHER, cursor=cursor),
         api.call("GET", "/batches", query={"cursor": cursor}),
         results(api, cursor=cursor[:-1]),
         results(api, cursor=cursor + "AAAA"),
         results(api, cursor="ktL_8L3A_w"),
     ):
-        assert (told.status, told.body["field"]) == (400, "cursor")
+        assert (response.status, response.body["field"]) == (400, "cursor")
 
 
 def test_a_forged_cursor_is_refused_at_once_however_far_it_points(api, prefix):
     for shard in (-1000, -1, SHARDS, 2**62):
         began = time.monotonic()
-        told = results(api, cursor=_cursor(_Place(shard, 0), prefix))
-        assert (told.status, told.body["field"]) == (400, "cursor"), json.dumps(told.body)
+        response = results(api, cursor=_cursor(_Place(shard, 0), prefix))
+        assert (response.status, response.body["field"]) == (400, "cursor"), json.dumps(
+            response.body
+        )
         assert time.monotonic() - began < 1
 
 

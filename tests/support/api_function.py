@@ -16,12 +16,11 @@ from urllib.parse import parse_qs, urlencode
 
 import boto3
 
-from kalmap_cli.local.deploy import read_template
 from tests.support.dynamodb import endpoint
-from tests.support.template import TEMPLATE, create_tables
+from tests.support.template import create_tables
 
 
-class Told(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: Any
@@ -59,7 +58,7 @@ class Api:
                     if hasattr(value, "cache_clear"):
                         value.cache_clear()
 
-    def call(self, method: str, resource: str, body: object = None, **more: Any) -> Told:
+    def call(self, method: str, resource: str, body: object = None, **more: Any) -> Response:
         """A request; for what more there may be in it see `event`."""
         event = self.event(method, resource, body, **more)
         context = SimpleNamespace(
@@ -70,14 +69,14 @@ class Api:
             get_remaining_time_in_millis=lambda: int(1000 * self.seconds_left),
         )
         handler = importlib.import_module("handlers.http.app").handler
-        told = json.loads(json.dumps(handler(event, context)))
-        data = told["body"].encode()
-        if told.get("isBase64Encoded"):
+        answer = json.loads(json.dumps(handler(event, context)))
+        data = answer["body"].encode()
+        if answer.get("isBase64Encoded"):
             data = base64.b64decode(data)
-        got = {k: v[0] for k, v in (told.get("multiValueHeaders") or {}).items()}
-        got |= told.get("headers") or {}
-        text = gzip.decompress(data) if got.get("Content-Encoding") == "gzip" else data
-        return Told(told["statusCode"], got, json.loads(text), data)
+        headers = {k: v[0] for k, v in (answer.get("multiValueHeaders") or {}).items()}
+        headers |= answer.get("headers") or {}
+        text = gzip.decompress(data) if headers.get("Content-Encoding") == "gzip" else data
+        return Response(answer["statusCode"], headers, json.loads(text), data)
 
     def event(
         self,
@@ -108,14 +107,23 @@ class Api:
             "isBase64Encoded": sent is not None,
         }
 
-    def post(self, records: list, **more: Any) -> Told:
+    def post(self, records: list, **more: Any) -> Response:
         return self.call("POST", "/measurements", {"measurements": records}, **more)
 
 
-def declared_settings() -> dict[str, str]:
-    """The API function's environment in the template, by name, with the parameters' names."""
-    function = read_template(TEMPLATE)["Resources"]["ApiFunction"]["Properties"]
-    return {
-        name: value.get("Ref", "") if isinstance(value, dict) else value
-        for name, value in function["Environment"]["Variables"].items()
-    }
+#: A profile that is not built in.
+CHICKS = {
+    "name": "chicks", "unit": "g", "range": [1, 1000], "level_noise": 1.0, "slope_noise": 0.5,
+    "slope_damping": 0.0, "slope_prior": 5.0, "measurement_noise": 2.0, "gate": 16.0,
+    "rate_limit": 50.0,
+}  # fmt: skip
+
+
+def assert_problem(response: Response, status: int, code: str, field: str | None = None) -> None:
+    """The response is a problem of this status and code, in the form that all problems have."""
+    assert response.status == status
+    assert response.body["code"] == code
+    assert response.body["field"] == field
+    assert response.body["message"].endswith((".", "?"))
+    assert response.body["request_id"].startswith("request-")
+    assert set(response.body) == {"code", "message", "field", "request_id"}

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap.results.merge import merge
+from kalmap.results.merge import merge, result_keys
 from kalmap.store.objects import Objects
 from kalmap_cli.drive import find_stack
 from kalmap_cli.local.cloud import LocalCloud
@@ -228,7 +228,7 @@ class FaultyCloud:
         if record.get("summary"):
             objects = Objects(self.s3, self.stack.bucket)
             summary = json.loads(objects.get(record["summary"]))
-            results = list(merge(objects, record["prefix"]))
+            results = list(merge(objects, result_keys(objects, record["prefix"])))
         output = json.loads(found.get("output") or "null")
         cause = found.get("cause", "")
         return Ran(execution, found["status"], output, cause, record, summary, results)

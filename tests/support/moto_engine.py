@@ -198,10 +198,12 @@ class Engine:
 
     def results(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """All result lines of a batch, in input order."""
-        from kalmap.results.merge import merge
+        from kalmap.results.merge import merge, result_keys
         from kalmap.store.objects import Objects
 
-        return [json.loads(line) for line in merge(Objects(self.s3, "work"), record["prefix"])]
+        objects = Objects(self.s3, "work")
+        lines = merge(objects, result_keys(objects, record["prefix"]))
+        return [json.loads(line) for line in lines]
 
     def stored(self) -> dict[str, dict[str, Any]]:
         """The items of the table of states by user, without version and tokens."""

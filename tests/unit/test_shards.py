@@ -21,7 +21,7 @@ from kalmap.records.shards import (
     slice_places,
 )
 from kalmap.results.lines import encode, encode_measurements, failed_outcomes, iso_timestamps
-from kalmap.results.merge import merge
+from kalmap.results.merge import merge, result_keys
 
 PROFILE = builtin_profile("body-weight")
 _RECORD = st.fixed_dictionaries(
@@ -149,7 +149,9 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
             lines = encode(shard, outcomes, rows)
             objects[f"b/round-{round_}/results/{number:06d}{suffix}.jsonl"] = lines
             expected |= dict.fromkeys(shard.readings.index[rows].tolist(), reason.label)
-    merged = [json.loads(line) for line in merge(Bucket(objects), "b")]
+    merged = [
+        json.loads(line) for line in merge(Bucket(objects), result_keys(Bucket(objects), "b"))
+    ]
     assert [line["index"] for line in merged] == list(range(sum(map(len, chunks))))
     for line in merged:
         if line["status"] == "unreadable":

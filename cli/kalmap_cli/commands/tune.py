@@ -13,7 +13,7 @@ import numpy as np
 
 from kalmap.errors import InvalidProfile
 from kalmap.filter.model import MICROSECONDS_PER_DAY
-from kalmap.profile import MAX_NAME, Profile, builtin_profile, load_profile
+from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import GZIP, csv_header, detect_format
 from kalmap.records.parse import parse
 from kalmap.wording import counted
@@ -100,7 +100,7 @@ def _readings(count: int, users: int) -> str:
 def _check_name(name: str) -> None:
     """Refuse a name before the work, not after it."""
     try:
-        load_profile(msgspec.to_builtins(builtin_profile("body-weight")) | {"name": name})
+        load_profile(msgspec.to_builtins(builtin_profile(DEFAULT_PROFILE)) | {"name": name})
     except InvalidProfile as error:
         raise WrongUsage(str(error)) from error
 

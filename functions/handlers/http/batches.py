@@ -26,7 +26,7 @@ from kalmap.api.wire import (
     read_body,
 )
 from kalmap.batch.folder import Folder
-from kalmap.batch.identity import read_options
+from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import keep_records
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.moments import iso
@@ -180,7 +180,7 @@ def _batch(call: Call) -> tuple[BatchRecord | None, str]:
         InputNotFound: There is no such batch.
     """
     batch_id = call.path("batch_id")
-    if len(batch_id) == 32 and batch_id.isalnum() and batch_id.isascii():
+    if BATCH_ID.fullmatch(batch_id):
         record = batch_records().get(batch_id)
         if record is not None:
             return record, record.prefix

@@ -24,7 +24,7 @@ from kalmap.store.dynamodb.table import client_config
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-#: A caller waits: give up early, and leave the rest to his next try.
+#: A caller waits: give up early, so that they can try again.
 _RETRY = RetryPolicy(base=0.03, cap=0.5, attempts=8)
 _ANSWER_SECONDS = 3.0
 #: Left of a Lambda's time for the answer itself.
@@ -133,12 +133,12 @@ def _warm_up(found: States, given: Settings) -> None:
             users = [key.user for key in keys[: given.cache_warmup_size] if key.profile == profile]
             found.load(profile, users, time.monotonic() + _WARMUP_SECONDS)
     except (KalmapError, msgspec.MsgspecError, BotoCoreError, ClientError) as error:
-        # Warmth is a kindness; a container that starts cold is as right as any.
+        # Warm-up is best effort: a cold container is slower, never wrong.
         logger.warning("not warmed up", error=type(error).__name__)
 
 
 class _Frequent:
-    """Tells other containers now and then whom this one is asked about most."""
+    """Publishes the most frequent users of this container for new ones, every few minutes."""
 
     def __init__(self) -> None:
         self._due = time.monotonic() + _FREQUENT_EVERY

@@ -1,4 +1,4 @@
-"""The HTTP API's edge: what a request brings, how answers and problems leave, what is counted."""
+"""The edge of the HTTP API: requests are decoded, answers and problems encoded and counted."""
 
 import base64
 import gzip
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 _JSON = "application/json"
 _MOST_MESSAGE, _MOST_FIELD = 1_000, 200
-#: A shorter answer gains nothing by being compressed.
+#: A shorter answer is not compressed, since it would not become shorter.
 _COMPRESSED_FROM = 1024
 _BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})
-#: Of S3; whatever else refuses them, a caller has named the bucket and the key.
+#: Operations of S3 for which the caller has named the bucket and the key.
 _READS = frozenset({"HeadObject", "GetObject", "ListObjectsV2"})
 _OF_A_SESSION = re.compile(r"(:assumed-role/.+)/[^/]+\Z")
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
 class Refusal(NamedTuple):
-    """How a kind of error is told."""
+    """The status, code and field of the problem that an error becomes."""
 
     status: HTTPStatus
     code: str
@@ -62,7 +62,7 @@ _REFUSALS: Mapping[type[Exception], Refusal] = {
 
 
 class Call:
-    """A request, as far as the routes look at it."""
+    """A request, as far as the routes read it."""
 
     def __init__(self, event: BaseProxyEvent, context: "LambdaContext") -> None:
         self._event = APIGatewayProxyEvent(event.raw_event)
@@ -71,7 +71,7 @@ class Call:
 
     @property
     def body(self) -> bytes:
-        """As it was sent."""
+        """The body as it was sent."""
         body = self._event.body or ""
         if self._event.is_base64_encoded:
             return base64.b64decode(body)
@@ -102,14 +102,14 @@ class Call:
         return value
 
     def path(self, name: str) -> str:
-        """A parameter in the path. The gateway gives it as it stands in the address."""
+        """A parameter in the path, unescaped. The gateway passes it as it is in the address."""
         return unquote((self._event.path_parameters or {}).get(name) or "")
 
     @property
     def caller(self) -> str:
-        """Who signed the request: a user, or a role whatever its session is named.
+        """The signer of the request: a user, or a role without the name of its session.
 
-        Empty where that is not known.
+        Empty if it is not known.
         """
         identity = self._event.raw_event["requestContext"].get("identity") or {}
         named = str(identity.get("userArn") or identity.get("accessKey") or "")
@@ -117,10 +117,10 @@ class Call:
         return _OF_A_SESSION.sub(r"\1", named)
 
     def check_parameters(self) -> None:
-        """Refuse a query parameter that the operation does not know.
+        """Refuse query parameters that the operation does not have.
 
         Raises:
-            InvalidInput: There is one. A typo must not ask for something else.
+            InvalidInput: There is one. A mistyped name must not change the meaning of a request.
         """
         event = self._event.raw_event
         known = parameters(event["httpMethod"], event["resource"])
@@ -134,7 +134,7 @@ class Call:
 
 
 class _Bytes(Response[Any]):
-    """An answer that is bytes by now, of whatever type they are."""
+    """An answer whose body is bytes of any type."""
 
     def is_json(self) -> bool:
         return False
@@ -146,7 +146,7 @@ def encoded(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response[Any
 
 
 def packed(content: bytes, *, accepts: str) -> Response[Any]:
-    """A JSON answer, compressed where that pays and the client takes it."""
+    """A JSON answer, compressed if it is long and the client accepts it."""
     if "gzip" not in accepts.lower() or len(content) < _COMPRESSED_FROM:
         return Response(HTTPStatus.OK, _JSON, content.decode())
     headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
@@ -161,7 +161,7 @@ def problem(
     field: str | None = None,
     retry_after: float | None = None,
 ) -> Response[Any]:
-    """A problem, in the one form that all of them have."""
+    """A problem, in the form that all problems have."""
     metrics.add_metric("Problems", MetricUnit.Count, 1)
     headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after + 0.5)))}
     # Both may quote what was sent, which may be long.
@@ -173,7 +173,7 @@ def problem(
 
 
 def refusal(call: Call, error: Exception) -> Response[Any]:
-    """What a request is answered that raised an error."""
+    """The answer to a request that raised an error."""
     if isinstance(error, CircuitOpen):
         refuse = _REFUSALS[errors.StoreUnavailable]
         return problem(call, refuse.status, refuse.code, str(error), retry_after=error.retry_after)
@@ -187,7 +187,7 @@ def refusal(call: Call, error: Exception) -> Response[Any]:
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
         if code in _BUSY:
-            sentence = "AWS asks for fewer requests; come again later."
+            sentence = "AWS asks for fewer requests. Send the request again later."
             return problem(
                 call, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", sentence, retry_after=2.0
             )
@@ -205,7 +205,7 @@ def refusal(call: Call, error: Exception) -> Response[Any]:
             sentence = f"What the request names cannot be read ({code})."
             return problem(call, HTTPStatus.BAD_REQUEST, "invalid_request", sentence, "source")
     if isinstance(error, ParamValidationError):
-        sentence = "The request names something that AWS takes for no name."
+        sentence = "The request contains a name that AWS does not accept."
         return problem(call, HTTPStatus.BAD_REQUEST, "invalid_request", sentence)
     return _unexpected(call, error)
 
@@ -217,7 +217,7 @@ def _unexpected(call: Call, error: Exception) -> Response[Any]:
     ]
     cause = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     logger.error("request failed", error=type(error).__name__, cause=cause, places=places[-6:])
-    sentence = "Something unexpected went wrong; the logs tell more under this request id."
+    sentence = "Something unexpected went wrong. The logs have details under this request id."
     if isinstance(error, BotoCoreError):
         return problem(
             call, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", sentence, retry_after=2.0
@@ -226,14 +226,14 @@ def _unexpected(call: Call, error: Exception) -> Response[Any]:
 
 
 def presigned(key: str, seconds: int, operation: str = "get_object") -> str:
-    """An address of an object in the work bucket that works without credentials for a while."""
+    """Sign an address of an object in the work bucket, for use without credentials."""
     place = {"Bucket": work_bucket().bucket, "Key": key}
     return str(_signer().generate_presigned_url(operation, Params=place, ExpiresIn=seconds))
 
 
 @cache
 def _signer() -> Any:
-    # Unless told otherwise, addresses name S3's endpoint for all regions, which redirects to the
-    # bucket's own: there the signature does not fit, and from newer regions there is no way.
+    # By default an address names S3's global endpoint, which redirects to the bucket's region. The
+    # signature is not valid there, and from newer regions there is no redirect at all.
     regional: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
     return boto3.client("s3", config=Config(signature_version="s3v4", s3=regional))

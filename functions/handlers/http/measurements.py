@@ -95,7 +95,7 @@ def _profile(given: str | dict[str, Any]) -> Profile:
 @lru_cache(maxsize=64)
 def _kept_profile(data: bytes) -> Profile:
     profile = load_profile(data)
-    Profiles(work_bucket()).keep(profile)
+    Profiles(work_bucket()).save(profile)
     return profile
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 
 class LastAnswer(dict[str, Any]):
-    """An answer, after which the process starts anew where AWS runs it.
+    """An answer after which the process starts anew, if AWS runs it.
 
-    AWS's runtime lets go of an answer when it has sent it and before it asks for the next
-    request. Whoever ends the process then, and begins it again, keeps nobody waiting: not so who
-    ends it sooner, which loses the answer, or later, which loses another request's.
+    AWS's runtime releases an answer after it has sent it and before it asks for the next request.
+    A process that is replaced at this moment loses nothing. Sooner, the answer would be lost;
+    later, the next request would be.
     """
 
     def __del__(self) -> None:
-        # The local cloud does without this interface, and with workers that soon end anyway.
+        # The local cloud has no such interface; its workers end soon anyway.
         if "AWS_LAMBDA_RUNTIME_API" in os.environ:
             _start_anew()
 
@@ -22,8 +22,8 @@ class LastAnswer(dict[str, Any]):
 def _start_anew() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    # What this process began with: the runtime has taken some of it for itself.
-    with open("/proc/self/environ", "rb") as given:  # noqa: PTH123
-        entries = (entry.partition(b"=") for entry in given.read().split(b"\0") if entry)
+    # The environment that this process began with: the runtime has removed some of it.
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123
+        entries = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
         environment = {name: value for name, _, value in entries}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606

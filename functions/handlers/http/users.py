@@ -15,20 +15,18 @@ from kalmap.api.user_view import user_view
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.filter.codec import digest_of
 from kalmap.moments import aware_moment
-from kalmap.profile import MAX_NAME
+from kalmap.profile import DEFAULT_PROFILE, MAX_NAME
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.profiles import Profiles
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
-
-_DEFAULT_PROFILE = "body-weight"
 
 
 @router.get("/users/<user_id>")
 def get_user(user_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name for it
     """A user's state, or what it is expected to be."""
     call = Call(router.current_event, router.lambda_context)
-    user, profile = call.path("user_id"), call.name("profile") or _DEFAULT_PROFILE
+    user, profile = call.path("user_id"), call.name("profile") or DEFAULT_PROFILE
     at = _moment(call.query("at"))
     found = None
     # No empty or longer id or name has a state, and the table would refuse to look for one.

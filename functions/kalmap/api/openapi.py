@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kalmap.api import wire
-from kalmap.batch.identity import BatchInput
+from kalmap.batch.identity import BATCH_ID, BatchInput
 from kalmap.outcome import Status
+from kalmap.profile import DEFAULT_PROFILE
 from kalmap.results.lines import Result, Unreadable
 
-_BATCH_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_BATCH_ID = {"type": "string", "pattern": f"^{BATCH_ID.pattern}$"}
 _EXAMPLE = {
     "user_id": "u-17",
     "timestamp": "2026-03-01T07:12:00+01:00",
@@ -157,7 +158,9 @@ OPERATIONS = (
         (
             {"name": "user_id", "in": "path", "required": True, "schema": {"type": "string"}},
             _query(
-                "profile", {"type": "string", "minLength": 1}, "Its name; body-weight by default."
+                "profile",
+                {"type": "string", "minLength": 1},
+                f"Its name; {DEFAULT_PROFILE} by default.",
             ),
             _query(
                 "at",

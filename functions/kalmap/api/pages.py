@@ -1,4 +1,4 @@
-"""Pages: of a batch's results, and of the batches; each names where the next one begins."""
+"""Pages of a batch's results and of the batches. A cursor says where the next page begins."""
 
 import base64
 import hashlib
@@ -45,7 +45,7 @@ def result_page(
         folder: The batch's.
         limit: Most results of a page.
         status: Only results of this status.
-        user: Only this user's, readable ones: a record that could not be read is nobody's.
+        user: Keep only this user's results. Unreadable records belong to no user.
         cursor: Of the page before.
 
     Returns:
@@ -53,13 +53,13 @@ def result_page(
         still not be the last.
 
     Raises:
-        InvalidInput: The cursor is not one of ours.
+        InvalidInput: The cursor does not come from a page of this list.
         InputNotFound: The batch ended before it had results.
     """
     place = _read_cursor(cursor, _Place, folder.prefix) if cursor else _Place()
     shards = folder.cut().shards
     if not 0 <= place.shard < shards:
-        raise _no_cursor_of_ours()
+        raise _foreign_cursor()
     wanted: Iterable[int] = range(place.shard, shards)
     if user is not None:
         own = shard_of(user, shards)
@@ -70,7 +70,7 @@ def result_page(
     seen = 0
     for shard in wanted:
         after = place.index if shard == place.shard else -1
-        for text in merge(_OneShard(folder, shard, rounds), folder.prefix):
+        for text in merge(folder.objects, _shard_keys(folder, shard, rounds)):
             line = decode(text)
             if line.index <= after:
                 continue
@@ -92,7 +92,7 @@ def batch_page(records: BatchStore, *, limit: int, cursor: str | None) -> BatchP
         cursor: Of the page before.
 
     Raises:
-        InvalidInput: The cursor is not one of ours.
+        InvalidInput: The cursor does not come from a page of this list.
     """
     after = _read_cursor(cursor, BatchPosition, _BATCHES) if cursor else None
     page, last = records.page(limit, after)
@@ -115,21 +115,10 @@ def batch_view(record: BatchRecord) -> BatchView:
     )
 
 
-class _OneShard:
-    """A batch's result files, as far as they belong to one shard."""
-
-    def __init__(self, folder: Folder, shard: int, rounds: int) -> None:
-        self._folder = folder
-        self._shard = shard
-        self._rounds = rounds
-
-    def keys(self, prefix: str) -> Iterator[str]:  # noqa: ARG002 - merge() gives the folder's own
-        for round_ in range(self._rounds):
-            stem = self._folder.results_key(round_, self._shard).removesuffix(".jsonl")
-            yield from self._folder.objects.keys(stem)
-
-    def lines(self, key: str) -> Iterator[bytes]:
-        return self._folder.objects.lines(key)
+def _shard_keys(folder: Folder, shard: int, rounds: int) -> Iterator[str]:
+    """The keys of a shard's result files in every round."""
+    for round_ in range(rounds):
+        yield from folder.objects.keys(folder.results_key(round_, shard).removesuffix(".jsonl"))
 
 
 def _cursor(place: msgspec.Struct, of: str) -> str:
@@ -144,14 +133,14 @@ def _read_cursor(cursor: str, kind: type[Any], of: str) -> Any:
         if check == _check(data, of):
             return msgspec.msgpack.decode(data, type=kind)
     except (ValueError, msgspec.MsgspecError, UnicodeError) as error:
-        raise _no_cursor_of_ours() from error
-    raise _no_cursor_of_ours()
+        raise _foreign_cursor() from error
+    raise _foreign_cursor()
 
 
 def _check(data: bytes, of: str) -> bytes:
-    """What tells a cursor of another list, or a mistyped one. It keeps nothing secret."""
+    """A checksum that differs for cursors of other lists and for mistyped ones. It is no secret."""
     return hashlib.blake2b(data, digest_size=_CHECK_BYTES, key=of.encode()[-64:]).digest()
 
 
-def _no_cursor_of_ours() -> InvalidInput:
-    return InvalidInput("The cursor is not one that a page of this list has given.", "cursor")
+def _foreign_cursor() -> InvalidInput:
+    return InvalidInput("The cursor does not come from a page of this list.", "cursor")

@@ -1,4 +1,4 @@
-"""A user's state as it is shown: what is believed now, or expected at a later time."""
+"""A user's state in readable fields: the estimate now, or the prediction for a later time."""
 
 from datetime import datetime
 
@@ -21,13 +21,13 @@ def user_view(item: UserState, profile: Profile | None, at: datetime | None) -> 
 
     Args:
         item: The user's item.
-        profile: What the state was folded under; None where nobody knows it any more: then
-            there are only the fields that the table has.
+        profile: The profile that the state was folded under; None if it is not stored. Then only
+            the fields of the table are filled.
         at: The time to predict for; None for the state as it is.
 
     Raises:
-        InvalidInput: `at` lies before the newest reading, or takes a profile that nobody knows,
-            or the stored state is not sound.
+        InvalidInput: `at` is before the newest reading or needs a profile that is not stored, or
+            the stored state is damaged.
     """
     view = UserView(
         user_id=item.user,
@@ -40,8 +40,8 @@ def user_view(item: UserState, profile: Profile | None, at: datetime | None) -> 
     if profile is None:
         if at is not None:
             raise InvalidInput(
-                f"The profile {item.profile} that this user's state was folded under is not kept "
-                "here, and a prediction takes it.",
+                f"A prediction needs the profile {item.profile} that this user's state was folded "
+                "under, and it is not stored here.",
                 "at",
             )
         return view

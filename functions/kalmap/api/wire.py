@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 
 from kalmap.errors import InvalidInput, TooLarge, UnsupportedBody
+from kalmap.profile import DEFAULT_PROFILE
 
 #: Lambda takes 6 MB of request, in which a body is base64.
 MAX_SENT_BYTES = 4_400_000
@@ -44,7 +45,7 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     measurements: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
     """Each as in a file of a batch; one that cannot be read gets an `unreadable` result."""
-    profile: str | dict[str, Any] = "body-weight"
+    profile: str | dict[str, Any] = DEFAULT_PROFILE
     """A built-in profile's name, or a profile."""
     adopt_profile: bool = False
     """Go on with states folded under another profile of this name."""
@@ -158,7 +159,7 @@ class UserView(msgspec.Struct, frozen=True):
     user_id: str
     profile: str
     unit: str | None
-    """Null, as all that needs the profile, where the profile is not a built-in one."""
+    """Null, like all that needs the profile, if the profile is no longer stored."""
     level: float | None
     slope: float | None
     """Per day."""

@@ -10,7 +10,7 @@ import msgspec
 
 from kalmap.errors import InvalidInput
 from kalmap.moments import EARLIEST, LATEST, iso, microseconds, moment_at
-from kalmap.profile import Profile
+from kalmap.profile import DEFAULT_PROFILE, Profile
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
@@ -18,7 +18,7 @@ WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 MAX_OBJECTS = 10_000
 #: Rounds of reloading users whose state another batch changed meanwhile.
 MAX_CONFLICT_ROUNDS = 8
-_BATCH_ID = re.compile(r"[0-9a-f]{32}")
+BATCH_ID = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _INPUT_HELP = (
     'Give for example {"source": {"bucket": "b", "key": "k"}}; README and docs show every field.'
@@ -56,7 +56,7 @@ class BatchInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The execution's input."""
 
     source: Source | None = None
-    profile: str | dict[str, Any] = "body-weight"
+    profile: str | dict[str, Any] = DEFAULT_PROFILE
     write_mode: WriteMode = "conditional"
     limits: Limits = Limits()
     adopt_profile: bool = False
@@ -162,7 +162,7 @@ def _check(batch_input: BatchInput) -> None:
         raise InvalidInput("now lies outside the years 1 to 9999 of UTC.", "now")
     _check_profile(batch_input.profile)
     if batch_input.retry_of is not None:
-        if not _BATCH_ID.fullmatch(batch_input.retry_of):
+        if not BATCH_ID.fullmatch(batch_input.retry_of):
             raise InvalidInput("retry_of is not a batch's id: 32 hexadecimal digits.", "retry_of")
         if batch_input != BatchInput(retry_of=batch_input.retry_of, now=batch_input.now):
             raise InvalidInput(

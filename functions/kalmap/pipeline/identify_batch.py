@@ -104,7 +104,7 @@ def identify(
         expires_at=str(int((now + timedelta(days=record_days)).timestamp())),
     )
     Folder.of(work, pointer).save_batch(batch, objects)
-    Profiles(work).keep(profile)
+    Profiles(work).save(profile)
     return pointer
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 
 _RESULTS_KEY = re.compile(r"/round-(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
 _OTHER_KEY = re.compile(r"/(unreadable|rejected|failed|revisions)/[^/]*\.jsonl$")
+#: How every line begins.
+_INDEX = b'{"index":'
 
 
 class Bucket(Protocol):
@@ -24,18 +26,18 @@ def is_read_here(key: str) -> bool:
     return bool(_RESULTS_KEY.search(key) or _OTHER_KEY.search(key))
 
 
-def merge(objects: Bucket, prefix: str) -> Iterator[bytes]:
-    """A batch's result lines in the input's order, each index once.
+def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
+    """Result lines in the input's order, each index once.
 
-    A user's results are those of its highest round; a line of a `.failed` file stands above
-    the same round's.
+    A user's results are those of their highest round. A line of a `.failed` file replaces the same
+    round's line.
 
     Args:
         objects: The work bucket.
-        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+        keys: Of a batch's result files, such as all that `result_keys` lists. Others are ignored.
     """
     streams = []
-    for key in objects.keys(f"{prefix}/round-"):
+    for key in keys:
         if match := _RESULTS_KEY.search(key):
             rank = -(2 * int(match[1]) + bool(match[2]))
             streams.append(_ranked(objects.lines(key), rank))
@@ -46,10 +48,20 @@ def merge(objects: Bucket, prefix: str) -> Iterator[bytes]:
         last = index
 
 
+def result_keys(objects: Bucket, prefix: str) -> Iterator[str]:
+    """The keys below a batch's prefix, `batches/{batch_id}/{attempt}`, that may hold results."""
+    return objects.keys(f"{prefix}/round-")
+
+
 def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes]]:
+    """Lines with their index and a rank, to be merged.
+
+    Every line is an object whose first field is `index`, as `results.lines` encodes it, so
+    that the index is read without decoding the line.
+    """
     for line in lines:
         if line:
-            yield int(line[len(b'{"index":') : line.index(b",")]), rank, line
+            yield int(line[len(_INDEX) : line.index(b",")]), rank, line
 
 
 def unreadable(objects: Bucket, prefix: str) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Profiles that states were folded under, kept by digest: by that alone a state names its own."""
+"""Profiles that states were folded under, stored by digest: a state names its profile by that."""
 
 import msgspec
 
@@ -13,18 +13,18 @@ class Profiles:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    def keep(self, profile: Profile) -> None:
-        """Keep a profile, for who reads the states that are folded under it; once or often."""
+    def save(self, profile: Profile) -> None:
+        """Store a profile so that states folded under it stay readable. Idempotent."""
         own = digest(profile)
         if _built_in(profile.name, own) is None:
             self._objects.put(_key(own), msgspec.json.encode(profile))
 
     def find(self, name: str, digest_: bytes) -> Profile | None:
-        """The profile of this name and digest; None where it was never kept."""
+        """The profile of this name and digest; None if it is not stored."""
         if profile := _built_in(name, digest_):
             return profile
         data = self._objects.find(_key(digest_))
-        # It was checked before it was kept, by the rules of then.
+        # It was checked when it was stored, by the rules of that version.
         return None if data is None else msgspec.json.decode(data, type=Profile)
 
 

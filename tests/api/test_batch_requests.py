@@ -1,0 +1,97 @@
+"""The paths below /batches: sources, uploads and pages that are accepted or refused."""
+
+import re
+
+import pytest
+
+from tests.support.api_function import assert_problem
+from tests.support.both_paths import reading
+
+
+def test_a_batch_that_nobody_started_is_not_found(api):
+    for batch in ("0" * 32, "x", "../../etc", "%2e%2e"):
+        for route in ("/batches/{batch_id}", "/batches/{batch_id}/results"):
+            response = api.call("GET", route, path={"batch_id": batch})
+            assert_problem(response, 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {},
+        {"bucket": "b"},
+        {"bucket": "b", "key": "k", "prefix": "p"},
+        {"key": "k"},
+        {"records": []},
+        {"records": 5},
+        {"records": [5]},
+        {"bucket": "", "key": "k"},
+        {"bucket": "b/c", "key": "k"},
+        {"bucket": "bucket", "key": ""},
+        {"bucket": "bucket", "key": "k" * 1025},
+        {"bucket": "bucket", "key": "k", "version_id": ""},
+        5,
+    ],
+    ids=str,
+)
+def test_a_batch_without_a_sound_source_is_refused(api, source):
+    response = api.call("POST", "/batches", {"source": source})
+    assert_problem(response, 400, "invalid_request", response.body["field"])
+
+
+@pytest.mark.parametrize(
+    "place", ["", "b", "batches/", "batches/0/", "map-runs/", "answers/", "cache/", "profiles/"]
+)
+def test_what_kalmap_keeps_for_itself_is_no_source(api, place):
+    api.s3.put_object(Bucket=api.bucket, Key=f"{place or 'in/'}a.jsonl", Body=b"{}")
+    own = {"bucket": api.bucket, "prefix": place}
+    response = api.call("POST", "/batches", {"source": own})
+    assert_problem(response, 400, "invalid_request", "source.prefix")
+    if place.endswith("/"):
+        key = {"bucket": api.bucket, "key": f"{place}a.jsonl"}
+        response = api.call("POST", "/batches", {"source": key})
+        assert_problem(response, 400, "invalid_request", "source.key")
+        records = {"records": [reading("u", 0)]}
+        response = api.call("POST", "/batches", {"source": records, "profile": key})
+        assert_problem(response, 400, "invalid_request", "profile.key")
+
+
+def test_other_buckets_and_places_are_sources(api):
+    api.s3.create_bucket(Bucket="elsewhere")
+    for bucket, place in (("elsewhere", ""), ("elsewhere", "batches/"), (api.bucket, "in/")):
+        source = {"bucket": bucket, "prefix": place}
+        response = api.call("POST", "/batches", {"source": source})
+        assert_problem(response, 404, "not_found")
+
+
+@pytest.mark.parametrize("retry_of", ["", "x", "0" * 33])
+def test_what_is_no_batchs_id_cannot_be_run_again(api, retry_of):
+    response = api.call("POST", "/batches", {"retry_of": retry_of})
+    assert_problem(response, 400, "invalid_request", "retry_of")
+    assert_problem(api.call("POST", "/batches", {"retry_of": "0" * 32}), 404, "not_found")
+
+
+def test_a_batch_of_nothing_is_not_found(api):
+    for source in (
+        {"bucket": api.bucket, "key": "none"},
+        {"bucket": "no-such-bucket-at-all", "key": "k"},
+        {"bucket": api.bucket, "prefix": "none/"},
+    ):
+        assert_problem(api.call("POST", "/batches", {"source": source}), 404, "not_found")
+
+
+def test_pages_are_asked_for_rightly_or_refused(api):
+    for query in ({"limit": "0"}, {"limit": "x"}, {"limit": "99999"}, {"limit": "²"}):
+        assert_problem(api.call("GET", "/batches", query=query), 400, "invalid_request", "limit")
+    for cursor in ("x", "!!", "AAAA", "ü", "kgAA" * 50):
+        response = api.call("GET", "/batches", query={"cursor": cursor})
+        assert_problem(response, 400, "invalid_request", "cursor")
+
+
+def test_an_uploads_address_lies_under_incoming(api):
+    response = api.call("POST", "/batches/uploads", {"name": "weights.csv.gz"})
+    assert response.status == 201
+    assert re.fullmatch(r"incoming/[0-9a-f]{32}/weights\.csv\.gz", response.body["key"])
+    assert api.call("POST", "/batches/uploads").status == 201
+    for name in ("", "../x", "a/b", "x" * 200, "a b"):
+        assert api.call("POST", "/batches/uploads", {"name": name}).status == 400
