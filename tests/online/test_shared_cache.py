@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from kalmap.api.access import States
 from kalmap.api.cache import Key, Layers, RecentStates, SharedStates
+from kalmap.api.cached_states import CachedStates
 from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.ports import StoredState
 from tests.support.both_paths import ask, container, reading, store_of, stored
@@ -98,7 +98,7 @@ def test_a_server_that_does_not_answer_is_a_miss_and_counted():
 
 def test_containers_that_share_a_cache_lose_no_update(client, table, client_of):
     containers = [
-        States(
+        CachedStates(
             store_of(client, table),
             CircuitBreaker(),
             Layers(RecentStates(10, 60.0), shared(client_of)),
@@ -116,5 +116,5 @@ def test_containers_that_share_a_cache_lose_no_update(client, table, client_of):
     assert stored(store_of(client, table)) == stored(store_of(client, whole))
     # A container that never met the user finds his state in the shared cache.
     fresh = Layers(RecentStates(10, 60.0), shared(client_of))
-    states = States(store_of(client, table), CircuitBreaker(), fresh)
+    states = CachedStates(store_of(client, table), CircuitBreaker(), fresh)
     assert ask(states, [reading("u-1", 500)]).totals.database.read_units == 0

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from kalmap.api.access import States
 from kalmap.api.cache import RecentStates
+from kalmap.api.cached_states import CachedStates
 from kalmap.api.online import Answer, Pace, Request, answer
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
@@ -47,13 +47,13 @@ def store_of(client, table, **options) -> DynamoDBStateStore:
     return DynamoDBStateStore(client, table, **({"retry": retry, "parallelism": 2} | options))
 
 
-def container(client, table, *, threshold: int = 3, **options) -> States:
+def container(client, table, *, threshold: int = 3, **options) -> CachedStates:
     """A container's access to the states, with a cache and a circuit breaker of its own."""
     breaker = CircuitBreaker(threshold=threshold)
-    return States(store_of(client, table, **options), breaker, RecentStates(1000, 1000.0))
+    return CachedStates(store_of(client, table, **options), breaker, RecentStates(1000, 1000.0))
 
 
-def ask(states: States, records: list, pace: Pace = PACE) -> Answer:
+def ask(states: CachedStates, records: list, pace: Pace = PACE) -> Answer:
     """A request answered at once."""
     now = microseconds(parse_moment(NOW))
     parsed = parse([msgspec.json.Encoder().encode_lines(records)], columns=None, profile=PROFILE)

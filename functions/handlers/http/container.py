@@ -5,7 +5,7 @@ import gc
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import msgspec
@@ -13,8 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.edge import logger, resident_mb, work_bucket
 from handlers.settings import Settings, cache_address, read_settings
-from kalmap.api.access import States
 from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates
+from kalmap.api.cached_states import CachedStates
+from kalmap.api.memory import MemoryCheck, check_memory
 from kalmap.errors import KalmapError
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
@@ -64,7 +65,7 @@ def recent() -> RecentStates | None:
 
 
 @cache
-def states() -> States:
+def states() -> CachedStates:
     """The stored states, warmed up with those of the most frequent users."""
     given = settings()
     store = DynamoDBStateStore(
@@ -75,7 +76,7 @@ def states() -> States:
         write_size=given.db_batch_write_size,
         parallelism=per_group(),
     )
-    found = States(store, breaker(), _cache(given))
+    found = CachedStates(store, breaker(), _cache(given))
     _warm_up(found, given)
     return found
 
@@ -123,7 +124,7 @@ def _secret_address(secret: str) -> str:
     return cache_address("CACHE_SECRET", told["SecretString"].strip())
 
 
-def _warm_up(found: States, given: Settings) -> None:
+def _warm_up(found: CachedStates, given: Settings) -> None:
     if recent() is None or not given.cache_warmup_size:
         return
     try:
@@ -158,28 +159,17 @@ class _Frequent:
 frequent = cache(_Frequent)
 
 
-class Memory(NamedTuple):
-    """What a look at the container's memory has come to."""
-
-    used: float
-    """Megabytes, before anything was freed."""
-    relieved: bool
-    """Whether it was past BATCH_MEMORY_LIMIT_MB, so that the cache was freed."""
-    exhausted: bool
-    """Whether it still is."""
-
-
-def watch_memory() -> Memory:
+def watch_memory() -> MemoryCheck:
     """Keep the container below BATCH_MEMORY_LIMIT_MB, well before the platform would end it."""
-    used, limit = resident_mb(), settings().batch_memory_limit_mb
-    if used <= limit:
-        return Memory(used, relieved=False, exhausted=False)
-    kept = recent()
-    if kept is not None:
-        kept.clear()
+    return check_memory(resident_mb, settings().batch_memory_limit_mb, _free_memory)
+
+
+def _free_memory() -> None:
+    cached = recent()
+    if cached is not None:
+        cached.clear()
     gc.collect()
     _return_freed_memory()
-    return Memory(used, relieved=True, exhausted=resident_mb() > limit)
 
 
 def _return_freed_memory() -> None:

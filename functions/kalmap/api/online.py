@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap.api.access import States
+from kalmap.api.cached_states import CachedStates
 from kalmap.errors import StoreUnavailable
 from kalmap.filter.cohort import Revisions, joined
 from kalmap.filter.fold import Folded, fold_users
@@ -39,15 +39,15 @@ from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, total
 from kalmap.store.ports import StoredState
 
-#: After so many lost rounds a user fails, whose state others change again and again.
+#: Rounds after which a user fails whose state others change again and again.
 MAX_ROUNDS = 30
-#: A loser holds the winner's state and may go on at once; only who loses again and again waits.
+#: After a conflict the other's state is known, so the pauses are short at first.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.02
-_TOLD = ("readings", "users", "quality", "time", "database", "hints")
+_SUMMARY_FIELDS = ("readings", "users", "quality", "time", "database", "hints")
 
 
 class Pace(NamedTuple):
-    """How a request is worked off."""
+    """How much of a request is processed at a time, and how long."""
 
     group: int
     """Users per group."""
@@ -81,7 +81,7 @@ class Answer(NamedTuple):
     totals: Totals
 
 
-def answer(request: Request, states: States, pace: Pace) -> Answer:
+def answer(request: Request, states: CachedStates, pace: Pace) -> Answer:
     """Fold a request's measurements into their users' states.
 
     Args:
@@ -94,13 +94,13 @@ def answer(request: Request, states: States, pace: Pace) -> Answer:
         from being finished have `failed` ones, and may be sent again.
 
     Raises:
-        StoreUnavailable: The table could do nothing for anybody, or was not asked since it
-            has been in trouble.
+        StoreUnavailable: No user could be processed, or the table was not asked because the
+            circuit breaker is open.
     """
     began = datetime.now(UTC)
     slices, _ = route(request.measurements, 0, 1)
     shard = assemble([(0, 0, 0, slices)], request.profile)
-    groups = _settle_all(request, shard, states, pace)
+    groups = _run_groups(request, shard, states, pace)
     troubles = [group.trouble for group in groups if group.trouble]
     if troubles and len(troubles) == len(groups):
         raise troubles[0]
@@ -133,10 +133,10 @@ def _summary(totals: Totals, rounds: int, began: datetime) -> dict[str, Any]:
     )
     # Groups are worked off side by side: there are no phases.
     del whole["time"]["phases"]
-    return {name: whole[name] for name in _TOLD}
+    return {name: whole[name] for name in _SUMMARY_FIELDS}
 
 
-class _Settled(NamedTuple):
+class _GroupResult(NamedTuple):
     """What became of a group."""
 
     rows: NDArray[np.intp]
@@ -147,28 +147,30 @@ class _Settled(NamedTuple):
     report: Report
     rounds: int
     trouble: StoreUnavailable | None
-    """Why nobody could be finished, where it was not the time."""
+    """The error that failed the whole group; None if it only ran out of time."""
 
 
-def _settle_all(request: Request, shard: ShardInput, states: States, pace: Pace) -> list[_Settled]:
+def _run_groups(
+    request: Request, shard: ShardInput, states: CachedStates, pace: Pace
+) -> list[_GroupResult]:
     starts = range(0, len(shard.users), pace.group)
     workers = max(1, min(pace.workers, len(starts)))
     # Groups that wait for a worker keep their share of the time, however slow those before.
     share = pace.seconds / max(1, math.ceil(len(starts) / workers))
     end = time.monotonic() + pace.seconds
 
-    def settle(start: int) -> _Settled:
+    def run(start: int) -> _GroupResult:
         deadline = min(end, time.monotonic() + share)
-        return _Group(request, shard, start, start + pace.group, states, deadline).settle()
+        return _Group(request, shard, start, start + pace.group, states, deadline).run()
 
     if workers == 1:
-        return [settle(start) for start in starts]
+        return [run(start) for start in starts]
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(settle, starts))
+        return list(pool.map(run, starts))
 
 
 class _Group:
-    """Some of a request's users, on their way from stored states to stored states."""
+    """A group of a request's users, from their stored states to their new ones."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class _Group:
         shard: ShardInput,
         start: int,
         stop: int,
-        states: States,
+        states: CachedStates,
         deadline: float,
     ) -> None:
         self._request = request
@@ -193,7 +195,7 @@ class _Group:
         self._report = Report(step="filter", users=len(self._users), started=time.time())
         self._trouble: StoreUnavailable | None = None
 
-    def settle(self) -> _Settled:
+    def run(self) -> _GroupResult:
         """Round after round, until every user is written, needs no write, or has failed."""
         known, pending, kept = self._begin()
         round_ = 0
@@ -211,10 +213,14 @@ class _Group:
             else:
                 continue
             break
-        return self._settled(round_)
+        return self._result(round_)
 
     def _begin(self) -> tuple[dict[str, StoredState], list[str], set[str]]:
-        """States to start from, the users that have one or are new, and whose is a kept one."""
+        """Collect the states to start from.
+
+        Returns:
+            States by user, the users to process, and the users whose state came from the cache.
+        """
         name = self._request.profile.name
         known = self._states.recall(name, self._users)
         kept = set(known)
@@ -336,7 +342,7 @@ class _Group:
         time.sleep(pause)
         return True
 
-    def _settled(self, rounds: int) -> _Settled:
+    def _result(self, rounds: int) -> _GroupResult:
         outcomes, report = self._outcomes, self._report
         failed = outcomes.status == Status.FAILED
         accepted = outcomes.status == Status.ACCEPTED
@@ -347,7 +353,7 @@ class _Group:
         report.quality_count = int(accepted.sum())
         report.ended = time.time()
         trouble = self._trouble if failed_users == len(self._users) else None
-        return _Settled(self._rows, outcomes, self._revisions, report, rounds, trouble)
+        return _GroupResult(self._rows, outcomes, self._revisions, report, rounds, trouble)
 
 
 def _blank(readings: int) -> Outcomes:

@@ -8,7 +8,7 @@ from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.ports import Change, Loaded, StateStore, StoredState, UserState, Written
 
 
-class States:
+class CachedStates:
     """The stored states, by way of a cache and a circuit breaker.
 
     Args:
