@@ -2,6 +2,7 @@
 
 from botocore import exceptions
 
+from kalmap.errors import KalmapError
 from kalmap_cli.exits import FAILED, WRONG_USAGE, as_sentence
 
 #: The user's AWS settings are wrong or missing, and no request was made.
@@ -44,7 +45,12 @@ _RENEW = "Set others with `aws configure`, or log in with `aws sso login`."
 
 
 def told(error: Exception) -> tuple[str, int] | None:
-    """A sentence for the user, and the exit code; None where the error is not botocore's."""
+    """A sentence for the user, and the exit code; None where the error is not botocore's.
+
+    An error of the store is botocore's if it was raised because of one of botocore's.
+    """
+    if isinstance(error, KalmapError) and isinstance(error.__cause__, Exception):
+        return told(error.__cause__)
     reason = as_sentence(error)
     if isinstance(error, _LOGIN):
         return f"AWS cannot be asked: {reason} {_LOG_IN}", WRONG_USAGE

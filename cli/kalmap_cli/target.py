@@ -12,6 +12,7 @@ import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from kalmap.errors import StoreUnavailable
 from kalmap_cli import drive
 from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
 from kalmap_cli.local.clients import Clients, local_clients
@@ -149,7 +150,7 @@ def _told_of_its_end(data_dir: Path, guest: Guest) -> Iterator[None]:
     """Say that the local cloud has ended, where a request failed because of that."""
     try:
         yield
-    except BotoCoreError as error:
+    except (BotoCoreError, StoreUnavailable) as error:
         if guest.cloud_listens:
             raise
         raise ended_unexpectedly(data_dir / "cloud" / LOG) from error

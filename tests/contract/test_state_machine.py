@@ -149,9 +149,35 @@ def test_the_definition_is_what_its_module_writes():
     assert filter_batch.DEFINITION.read_text() == filter_batch.text(), sentence
 
 
+def attempts(state, error):
+    """How often a state retries exactly this error, and its longest pause; None if it does not."""
+    rules = [rule for rule in state["Retry"] if rule["ErrorEquals"] == [error]]
+    return (rules[0]["MaxAttempts"], rules[0]["MaxDelaySeconds"]) if rules else None
+
+
 def test_only_steps_that_use_the_table_wait_for_it():
-    waiting = {name for name, state in of_kind("Task") if "StoreUnavailable" in str(state["Retry"])}
-    assert waiting == {"LoadShard", "WriteShard", "RecordWriteShardFailure"}
+    waiting = {name: attempts(state, "StoreUnavailable") for name, state in of_kind("Task")}
+    expected = dict.fromkeys(("LoadShard", "WriteShard", "RecordWriteShardFailure"), (20, 30))
+    assert {name: found for name, found in waiting.items() if found} == expected
+
+
+def test_a_busy_lambda_is_tried_for_longer_than_a_step_that_failed():
+    busy = {
+        name: attempts(state, "Lambda.TooManyRequestsException")
+        for name, state in of_kind("Task")
+        if "lambda:invoke" in state["Resource"]
+    }
+    assert len(busy) > 10
+    assert not [name for name, found in busy.items() if not found or found < (20, 60)]
+
+
+def test_every_task_retries_failures_and_timeouts_and_has_a_time_limit():
+    def lacks(state):
+        retried = {error for rule in state["Retry"] for error in rule["ErrorEquals"]}
+        limit = state.get("TimeoutSeconds", 0)
+        return not {"States.TaskFailed", "States.Timeout"} <= retried or limit <= 0
+
+    assert not [name for name, state in of_kind("Task") if lacks(state)]
 
 
 def test_no_error_is_tried_again_that_another_attempt_would_meet_again():
@@ -192,18 +218,51 @@ def test_every_red_end_has_a_cause_even_for_an_error_without_one():
 def test_every_map_stays_in_the_part_that_all_engines_agree_on():
     assert [state["Label"] for _, state in of_kind("Map")] == list(filter_batch.MAPS)
     for _, state in of_kind("Map"):
-        assert state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
+        config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        assert state["ItemProcessor"]["ProcessorConfig"] == config
+        assert state["MaxConcurrencyPath"] == f"$.concurrency.{state['Label']}"
+        concurrency = DEFINITION["States"]["IdentifyBatch"]["ResultSelector"]["concurrency"]
+        number = f"States.MathAdd(${{{state['Label']}Concurrency}}, 0)"
+        assert concurrency[f"{state['Label']}.$"] == number
         assert state["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
         assert not {"ItemBatcher", "ToleratedFailureCount"} & set(state)
     # moto and the local cloud differ in what they make of an integer here.
     assert TEXT.count('"ToleratedFailurePercentage": 100.0') == len(filter_batch.MAPS)
 
 
-def test_a_map_goes_on_without_its_results_to_the_state_that_follows_it():
+def test_a_map_reads_its_items_again_and_goes_on_without_its_results():
     for _, state in of_kind("Map"):
-        unwritten = state["Catch"][0]
-        assert unwritten["ErrorEquals"] == ["States.ResultWriterFailed"]
-        assert unwritten["Next"] == state["Next"]
+        # Before an item was read no child has run.
+        assert [rule["ErrorEquals"] for rule in state["Retry"]] == [["States.ItemReaderFailed"]]
+        # A Map that ran a second time for its results would leave what a child had recorded as
+        # failed beside what it does now.
+        assert state["Catch"][0] == {
+            "ErrorEquals": ["States.ResultWriterFailed"],
+            "ResultPath": "$.unwritten",
+            "Next": state["Next"],
+        }
+
+
+def test_every_child_that_gives_up_is_recorded_and_ends_red():
+    for _, state in of_kind("Map"):
+        children = state["ItemProcessor"]["States"]
+        first = children[state["ItemProcessor"]["StartAt"]]
+        record = children[first["Catch"][-1]["Next"]]
+        assert record["Parameters"]["FunctionName"] == "${FailShardFunctionArn}"
+        assert children[record["Next"]]["Type"] == "Fail"
+
+
+def test_every_step_of_a_batch_that_fails_is_recorded():
+    states = DEFINITION["States"]
+    caught = {n: state["Catch"][-1]["Next"] for n, state in states.items() if "Catch" in state}
+    assert {name: end for name, end in caught.items() if end != "RecordFailure"} == {
+        "IdentifyBatch": "NotIdentified",
+        "FindClaim": "BatchAlreadyClaimed",
+        "PublishCompletion": "BatchCompleted",
+        "RecordFailure": "UnrecordedFailure",
+        "PublishFailure": "BatchFailed",
+    }
+    assert states["NotIdentified"]["Next"] == "RecordFailure"
 
 
 def statements():

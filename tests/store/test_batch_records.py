@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
+from kalmap.store.ports import BatchRecord
 from tests.support.dynamodb import new_client
 from tests.support.template import create_tables
 
@@ -66,3 +67,25 @@ def test_a_record_from_before_there_was_the_list_is_found_by_its_id_alone(record
     assert records.release("e-1", "It was stopped.", datetime(2026, 3, 2, tzinfo=UTC)) == [
         f"{1:032x}"
     ]
+
+
+def test_a_record_tells_how_its_batch_ended(records):
+    put(records, 1)
+    summary = {"readings": {"received": 9, "accepted": 8}, "users": {"total": 3, "changed": 2}}
+    ended = datetime(2026, 3, 2, tzinfo=UTC)
+    identity = f"{1:032x}"
+    assert not records.finish(identity, "e-2", "SUCCEEDED", None, "s.json", summary, ended)
+    assert records.finish(identity, "e-1", "FAILED", "It broke.", "s.json", summary, ended)
+    assert records.get(identity) == BatchRecord(
+        batch_id=identity,
+        status="FAILED",
+        execution="e-1",
+        started_at="2026-03-01T00:00:00Z",
+        finished_at="2026-03-02T00:00:00Z",
+        reason="It broke.",
+        summary="s.json",
+        received=9,
+        accepted=8,
+        users=3,
+        changed=2,
+    )

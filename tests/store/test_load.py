@@ -162,3 +162,20 @@ def test_a_scan_gives_every_item_of_every_profile_over_many_pages(client):
     assert {(item.state.body, item.level, item.slope, item.as_of) for item in items} == {
         (body, 81.5, -0.25, 1_772_345_520_000_000)
     }
+
+
+def test_the_states_of_one_user_are_those_under_every_profile(store):
+    for profile in ("weight", "glucose"):
+        fill(store, ["a", "b"], profile, batch=profile)
+    with sent_by(store._table._client) as requests:
+        found = list(store.of_user("a"))
+    assert [(state.user, state.profile) for state in found] == [("a", "glucose"), ("a", "weight")]
+    for state in found:
+        assert state.state == store.load(state.profile, ["a"]).states["a"]
+    assert [(name, request["ConsistentRead"]) for name, request in requests] == [("Query", True)]
+
+
+def test_a_write_returns_the_states_that_the_table_then_has(store):
+    changes = [Change(name, None, name.encode(), 1.0, 0.0, 0) for name in ("a", "b")]
+    written = store.write("p", changes, batch="b", attempt="a", round_=0)
+    assert written.stored == store.load("p", ["a", "b"]).states

@@ -3,6 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError, SSOTokenLoadError
 
+from kalmap.errors import StoreRefused
 from kalmap_cli.aws_errors import told
 from kalmap_cli.exits import FAILED, WRONG_USAGE
 from kalmap_cli.main import main
@@ -57,3 +58,11 @@ def test_what_aws_refuses_is_the_users_to_mend_where_it_is_the_credentials(error
     sentence, found = told(error)
     assert found == code
     assert words in sentence
+    by_the_store = StoreRefused("The state table refused a request.")
+    by_the_store.__cause__ = error
+    assert told(by_the_store) == (sentence, found)
+
+
+def test_an_error_that_is_not_awss_has_no_such_sentence():
+    assert told(StoreRefused("The state table refused a request.")) is None
+    assert told(ValueError("x")) is None

@@ -6,12 +6,16 @@ import socket
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
-from kalmap_cli.exits import WrongUsage
+from kalmap.errors import StoreUnavailable
+from kalmap_cli.exits import RunFailed, WrongUsage
 from kalmap_cli.local.access import forget, new_secret
 from kalmap_cli.local.guests import ending, invite, join, wait_for_guests
+from kalmap_cli.target import _told_of_its_end
 
 
 @contextmanager
@@ -113,3 +117,15 @@ def test_no_reading_is_sent_where_another_user_says(open_to_guests):
     directory.chmod(0o755)
     with join(directory):
         pass
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("No answer."), ReadTimeoutError(endpoint_url="")]
+)
+def test_a_request_that_fails_because_the_local_cloud_has_ended_says_so(tmp_path, error):
+    guest = SimpleNamespace(cloud_listens=False)
+    with pytest.raises(RunFailed, match="ended unexpectedly"), _told_of_its_end(tmp_path, guest):
+        raise error
+    guest.cloud_listens = True
+    with pytest.raises(type(error)), _told_of_its_end(tmp_path, guest):
+        raise error

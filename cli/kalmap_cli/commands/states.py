@@ -9,6 +9,7 @@ from typing import BinaryIO
 import msgspec
 
 from kalmap.moments import moment_at
+from kalmap.store.backoff import RetryPolicy
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.ports import UserState
 from kalmap.wording import counted
@@ -27,7 +28,10 @@ def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path
     check_outside(out, data_dir)
     check_outputs({"--out": out})
     with target(None, data_dir, stack) as place:
-        store = DynamoDBStateStore(place.clients("dynamodb"), place.stack.states_table)
+        # The command line's clients retry by themselves.
+        store = DynamoDBStateStore(
+            place.clients("dynamodb"), place.stack.states_table, retry=RetryPolicy(attempts=1)
+        )
         found = sorted(
             store.scan() if user is None else store.of_user(user),
             key=lambda state: (state.user, state.profile),

@@ -171,10 +171,10 @@ def _release_if_dead(
     if is_running is None:
         return
     record = records.get(batch_id)
-    if record is None or record.status != "RUNNING":
+    if record is None or record.status != "RUNNING" or record.execution_arn is None:
         return
     holder = record.execution
-    if holder != execution and not is_running(record.execution_arn or ""):
+    if holder != execution and not is_running(record.execution_arn):
         records.give_up(
             batch_id,
             holder,
