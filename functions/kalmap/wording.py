@@ -1,4 +1,7 @@
-"""Numbers of things in sentences."""
+"""Wordings that several messages share."""
+
+#: The remedy for a batch that ended before its end.
+START_AGAIN = "Start the same batch again: what was written counts once."
 
 
 def counted(count: int, noun: str) -> str:

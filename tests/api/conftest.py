@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from handlers.edge import logger
+from handlers.telemetry import logger
 from tests.support.api_function import Api
 
 

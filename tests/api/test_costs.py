@@ -11,7 +11,7 @@ from threading import Thread
 import msgspec
 import pytest
 
-from handlers.edge import resident_mb
+from handlers.memory import resident_mb
 from kalmap.profile import builtin_profile
 from tests.support.both_paths import reading
 from tests.support.template import ROOT

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers import edge
+from handlers import clients
 from tests.support.dynamodb_faults import SlowTable
 from tests.support.statemachine_batches import assert_accounts_for_all, batch, readings
 
@@ -39,7 +39,7 @@ def quiet_states(hurried):
 
 
 def slow(operation, per_second, first=0):
-    return SlowTable(edge.store()._table._client, operation, per_second, first=first)
+    return SlowTable(clients.state_store()._table._client, operation, per_second, first=first)
 
 
 def run(hurried, key="in/a.jsonl"):

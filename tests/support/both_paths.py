@@ -17,12 +17,12 @@ from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.moments import microseconds, parse_moment
 from kalmap.pipeline.filter_users import filter_users
-from kalmap.pipeline.identify_batch import identify
-from kalmap.pipeline.load_states import load
-from kalmap.pipeline.partition_measurements import partition
-from kalmap.pipeline.plan_batch import plan
+from kalmap.pipeline.identify_batch import identify_batch
+from kalmap.pipeline.load_states import load_states
+from kalmap.pipeline.partition_measurements import partition_chunk
+from kalmap.pipeline.plan_batch import plan_batch
 from kalmap.pipeline.plan_shards import plan_shards
-from kalmap.pipeline.write_states import write
+from kalmap.pipeline.write_states import write_states
 from kalmap.profile import builtin_profile
 from kalmap.records.parse import parse
 from kalmap.store.backoff import RetryPolicy
@@ -76,18 +76,18 @@ def run_batch(bucket, store: DynamoDBStateStore, records: list, *, shard_size: i
 
     given = {"source": {"records": records}, "profile": "body-weight", "now": NOW}
     name = f"run-{next(_numbers)}-{uuid.uuid4().hex}"
-    pointer = identify(
+    pointer = identify_batch(
         given, execution=name, started_at=NOW, work=bucket, bucket=opened, records=None
     )
     folder = Folder.of(bucket, pointer)
-    _, items = plan(folder, opened, readings_per_shard=shard_size, max_shards=3)
+    _, items = plan_batch(folder, opened, readings_per_shard=shard_size, max_shards=3)
     for chunk in msgspec.json.decode(bucket.get(items), type=list[Chunk]):
-        partition(folder, chunk, opened)
+        partition_chunk(folder, chunk, opened)
     plan_shards(folder)
     for shard in folder.shards(0):
-        folder.save_report(load(folder, store, 0, shard, None))
+        folder.save_report(load_states(folder, store, 0, shard, None))
         folder.save_report(filter_users(folder, 0, shard))
-        report = write(folder, store, 0, shard, None)
+        report = write_states(folder, store, 0, shard, None)
         assert not report.conflicts
         assert not report.error
 

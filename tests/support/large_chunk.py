@@ -32,7 +32,7 @@ from tests.support.template import ROOT
 _AT_ONCE = 10_000
 _HANDLERS = {
     "partition": "handlers.steps.partition_measurements",
-    "fail": "handlers.steps.fail_shard",
+    "fail": "handlers.steps.record_shard_failure",
 }
 
 

@@ -220,9 +220,9 @@ class Engine:
 
 
 def _forget_clients() -> None:
-    edge = importlib.import_module("handlers.edge")
-    for cached in (edge.bucket, edge.store, edge.batch_records, edge._s3, edge._states):
-        cached.cache_clear()
+    for value in vars(importlib.import_module("handlers.clients")).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kalmap.batch.commit_gate import closed_gate, failed_commit
 from kalmap.batch.identity import Limits
-from kalmap.pipeline.complete_batch import sentence_of
+from kalmap.pipeline.caught_error import describe_error
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
@@ -227,9 +227,9 @@ def test_hints_say_what_to_look_at():
         ),
         (
             {"Error": "States.Timeout"},
-            ("States.Timeout", "A step failed with States.Timeout, and nothing more is known."),
+            ("States.Timeout", "A step failed with States.Timeout, and gave no cause."),
         ),
     ],
 )
-def test_the_sentence_of_an_error_is_its_own_where_it_is_ours(error, expected):
-    assert sentence_of(error) == expected
+def test_an_error_of_ours_is_described_by_its_own_sentence(error, expected):
+    assert describe_error(error) == expected

@@ -7,11 +7,12 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.metrics import MetricUnit
 
-from handlers.edge import Event, logger, metrics, resident_mb
 from handlers.http import batches, measurements, users
 from handlers.http.container import breaker, recent, watch_memory
 from handlers.http.gateway import Call, encoded, refusal
 from handlers.http.renewal import LastAnswer
+from handlers.memory import resident_mb
+from handlers.telemetry import logger, metrics
 from kalmap.api.openapi import document
 from kalmap.api.wire import Health
 
@@ -60,7 +61,7 @@ def refuse(error: Exception) -> Response[Any]:
 
 @logger.inject_lambda_context
 @metrics.log_metrics
-def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answer a request."""
     began = time.monotonic()
     # The gateway has routed the request by its path already, and undone its escapes where it

@@ -12,8 +12,9 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from handlers.edge import batch_records, bucket, now, work_bucket
+from handlers.clients import batch_store, bucket, work_bucket
 from handlers.http.gateway import Call, encoded, presigned
+from handlers.telemetry import now
 from kalmap.api.batches import find_batch, start_batch
 from kalmap.api.pages import batch_page, batch_view, result_page
 from kalmap.api.progress import progress
@@ -53,7 +54,7 @@ def post_batches() -> Response[Any]:
         now=now(),
         work=work_bucket(),
         bucket=bucket,
-        records=batch_records(),
+        records=batch_store(),
         start=_start_execution,
     )
     return encoded(started, HTTPStatus.ACCEPTED)
@@ -81,14 +82,14 @@ def post_uploads() -> Response[Any]:
 def get_batches() -> Response[Any]:
     """List the batches."""
     call = Call(router.current_event, router.lambda_context)
-    return encoded(batch_page(batch_records(), limit=_limit(call), cursor=call.query("cursor")))
+    return encoded(batch_page(batch_store(), limit=_limit(call), cursor=call.query("cursor")))
 
 
 @router.get("/batches/<batch_id>")
 def get_batch(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name for it
     """How far a batch is, or how it ended."""
     call = Call(router.current_event, router.lambda_context)
-    record = find_batch(call.path("batch_id"), batch_records(), work_bucket())
+    record = find_batch(call.path("batch_id"), batch_store(), work_bucket())
     if record is None:
         return encoded(BatchView(call.path("batch_id"), "STARTING"))
     view, folder = batch_view(record), Folder(work_bucket(), record.prefix)
@@ -114,7 +115,7 @@ def get_results(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's 
     if status is not None and status not in _STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(_STATUSES)}.", "status")
     user = call.name("user")
-    record = find_batch(call.path("batch_id"), batch_records(), work_bucket())
+    record = find_batch(call.path("batch_id"), batch_store(), work_bucket())
     if record is None or record.status == "RUNNING":
         raise Contradiction("The batch has not ended yet; its results can be read when it has.")
     folder = Folder(work_bucket(), record.prefix)

@@ -11,8 +11,11 @@ import boto3
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from handlers.edge import logger, resident_mb, work_bucket
+from handlers.clients import work_bucket
+from handlers.deadline import seconds_for_work
+from handlers.memory import resident_mb
 from handlers.settings import Settings, cache_address, read_settings
+from handlers.telemetry import logger
 from kalmap.api.cache import Cache, Key, Layers, RecentStates, SharedStates
 from kalmap.api.cached_states import CachedStates
 from kalmap.api.memory import MemoryCheck, check_memory
@@ -83,8 +86,7 @@ def states() -> CachedStates:
 
 def time_for(context: "LambdaContext") -> float:
     """Seconds that a request may take of the table's time."""
-    left = context.get_remaining_time_in_millis() / 1000
-    return min(settings().batch_timeout_seconds, max(left - _RESERVE_SECONDS, left / 2))
+    return min(settings().batch_timeout_seconds, seconds_for_work(context, _RESERVE_SECONDS))
 
 
 def workers() -> int:

@@ -20,7 +20,8 @@ from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from handlers.edge import logger, metrics, work_bucket
+from handlers.clients import work_bucket
+from handlers.telemetry import logger, metrics
 from kalmap import errors
 from kalmap.api.openapi import parameters
 from kalmap.api.wire import Problem, field_of

@@ -13,9 +13,10 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from aws_lambda_powertools.metrics import MetricUnit
 
-from handlers.edge import metrics, now, work_bucket
+from handlers.clients import work_bucket
 from handlers.http.container import frequent, recent, settings, states, time_for, workers
 from handlers.http.gateway import Call, packed, presigned
+from handlers.telemetry import metrics, now
 from kalmap.api.online import Answer, Pace, Request, answer
 from kalmap.api.wire import Measurements, Room, lines_of, read_body
 from kalmap.errors import Contradiction, InvalidInput, TooLarge

@@ -8,7 +8,7 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from handlers.edge import work_bucket
+from handlers.clients import work_bucket
 from handlers.http.container import states, time_for
 from handlers.http.gateway import Call, encoded
 from kalmap.api.user_view import user_view

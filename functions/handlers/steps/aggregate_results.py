@@ -1,10 +1,10 @@
 """AggregateResults."""
 
-from handlers.edge import Task, step
-from kalmap.pipeline.aggregate_results import Judged, aggregate
+from handlers.steps.step import Task, step
+from kalmap.pipeline.aggregate_results import Judged, aggregate_results
 
 
 @step("aggregate")
 def handler(task: Task) -> Judged:
     """Sum the round's reports and judge the commit gate."""
-    return aggregate(task.folder, task.round)
+    return aggregate_results(task.folder, task.round)

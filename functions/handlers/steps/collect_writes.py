@@ -1,7 +1,7 @@
 """CollectWrites."""
 
-from handlers.edge import Task, step
-from kalmap.pipeline.aggregate_results import Collected, collect_writes
+from handlers.steps.step import Task, step
+from kalmap.pipeline.collect_writes import Collected, collect_writes
 
 
 @step("collect")

@@ -1,10 +1,12 @@
 """CompleteBatch."""
 
-from handlers.edge import Task, batch_records, now, step
-from kalmap.pipeline.complete_batch import Completed, complete
+from handlers.clients import batch_store
+from handlers.steps.step import Task, step
+from handlers.telemetry import now
+from kalmap.pipeline.complete_batch import Completed, complete_batch
 
 
 @step("complete")
 def handler(task: Task) -> Completed:
     """Write the summary and mark the batch succeeded."""
-    return complete(task.folder, batch_records(), task.round, now())
+    return complete_batch(task.folder, batch_store(), task.round, now())

@@ -1,6 +1,6 @@
 """FilterUsers."""
 
-from handlers.edge import Task, step
+from handlers.steps.step import Task, step
 from kalmap.pipeline.filter_users import filter_users
 from kalmap.results.report import Report
 

@@ -3,8 +3,10 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from handlers.edge import Event, batch_records, bucket, encode, is_running, logger, work_bucket
-from kalmap.pipeline.identify_batch import identify
+from handlers.clients import batch_store, bucket, is_running, work_bucket
+from handlers.steps.step import Event, encode
+from handlers.telemetry import logger
+from kalmap.pipeline.identify_batch import identify_batch
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -13,13 +15,13 @@ if TYPE_CHECKING:
 @logger.inject_lambda_context
 def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Identify the batch of an execution; see `kalmap.pipeline.identify_batch`."""
-    pointer = identify(
+    pointer = identify_batch(
         event["input"],
         execution=event["execution"],
         started_at=event["started_at"],
         work=work_bucket(),
         bucket=bucket,
-        records=batch_records(),
+        records=batch_store(),
         is_running=is_running,
         record_days=int(os.environ["RECORD_DAYS"]),
     )

@@ -1,11 +1,12 @@
 """LoadStates."""
 
-from handlers.edge import Task, step, store
-from kalmap.pipeline.load_states import load
+from handlers.clients import state_store
+from handlers.steps.step import Task, step
+from kalmap.pipeline.load_states import load_states
 from kalmap.results.report import Report
 
 
 @step("load")
 def handler(task: Task) -> Report:
     """Read the states of a shard's users."""
-    return load(task.folder, store(), task.round, task.shard, task.deadline)
+    return load_states(task.folder, state_store(), task.round, task.shard, task.deadline)

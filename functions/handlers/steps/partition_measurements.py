@@ -2,9 +2,10 @@
 
 import msgspec
 
-from handlers.edge import Task, bucket, step
+from handlers.clients import bucket
+from handlers.steps.step import Task, step
 from kalmap.batch.chunks import Chunk
-from kalmap.pipeline.partition_measurements import partition
+from kalmap.pipeline.partition_measurements import partition_chunk
 from kalmap.results.report import Report
 
 
@@ -12,7 +13,7 @@ from kalmap.results.report import Report
 def handler(task: Task) -> Report:
     """Parse a chunk and route its readings to their shards."""
     chunk = msgspec.convert(task.event["chunk"], Chunk)
-    partitioned = partition(task.folder, chunk, bucket)
+    partitioned = partition_chunk(task.folder, chunk, bucket)
     return Report(
         step="partition",
         shard=chunk.chunk,

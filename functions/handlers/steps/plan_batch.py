@@ -2,14 +2,15 @@
 
 import os
 
-from handlers.edge import Task, bucket, step
-from kalmap.pipeline.plan_batch import plan
+from handlers.clients import bucket
+from handlers.steps.step import Task, step
+from kalmap.pipeline.plan_batch import plan_batch
 
 
 @step("plan")
 def handler(task: Task) -> dict[str, object]:
     """Cut the batch's input into chunks and choose the number of shards."""
-    decided, items = plan(
+    decided, items = plan_batch(
         task.folder,
         bucket,
         readings_per_shard=int(os.environ["READINGS_PER_SHARD"]),

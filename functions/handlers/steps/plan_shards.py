@@ -1,6 +1,6 @@
 """PlanShards."""
 
-from handlers.edge import Task, step
+from handlers.steps.step import Task, step
 from kalmap.pipeline.plan_shards import plan_shards
 
 

@@ -1,11 +1,12 @@
 """WriteStates."""
 
-from handlers.edge import Task, step, store
-from kalmap.pipeline.write_states import write
+from handlers.clients import state_store
+from handlers.steps.step import Task, step
+from kalmap.pipeline.write_states import write_states
 from kalmap.results.report import Report
 
 
 @step("write")
 def handler(task: Task) -> Report:
     """Write a shard's changed states."""
-    return write(task.folder, store(), task.round, task.shard, task.deadline)
+    return write_states(task.folder, state_store(), task.round, task.shard, task.deadline)

@@ -13,7 +13,7 @@ from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import keep_records
 from kalmap.errors import InputNotFound
 from kalmap.moments import iso
-from kalmap.pipeline.identify_batch import identify
+from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.store.objects import Objects, OpenBucket
 from kalmap.store.ports import BatchRecord, BatchStore
 
@@ -50,7 +50,7 @@ def start_batch(
     read_options(options)
     options = _with_records_in_the_bucket(options, work, now)
     # IdentifyBatch does this, too. Here it refuses wrong input, and gives the batch's id.
-    pointer = identify(
+    pointer = identify_batch(
         options, execution=execution, started_at=iso(now), work=work, bucket=bucket, records=records
     )
     status_url = f"/batches/{pointer.batch_id}"

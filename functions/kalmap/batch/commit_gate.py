@@ -6,7 +6,7 @@ from itertools import groupby
 from kalmap.batch.identity import Limits
 from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
-from kalmap.wording import counted
+from kalmap.wording import START_AGAIN, counted
 
 #: Of fewer readings a share says little: as many may be unusable as of these.
 _FEW = 20
@@ -85,6 +85,5 @@ def failed_commit(totals: Totals, limits: Limits) -> str | None:
         return None
     return (
         f"{shards} of {counted(totals.first_shards, 'shard')} could not be committed, more than "
-        f"the limit of {limits.failed_shards:.0%}. {failures[0].error} Start the same batch again: "
-        "what was written counts once."
+        f"the limit of {limits.failed_shards:.0%}. {failures[0].error} {START_AGAIN}"
     )

@@ -26,6 +26,7 @@ from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.objects import Objects, OpenBucket
 from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
+from kalmap.wording import START_AGAIN
 
 #: Folders of the work bucket that no input may be read from.
 _OWN_PLACES = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
@@ -34,7 +35,7 @@ _MOST_PROFILE_BYTES = 1_000_000
 IsRunning = Callable[[str], bool]
 
 
-def identify(
+def identify_batch(
     event: Mapping[str, Any],
     *,
     execution: str,
@@ -178,8 +179,8 @@ def _release_if_dead(
         records.give_up(
             batch_id,
             holder,
-            "Its execution ended without a summary; some states may have been written. Start "
-            "the same batch again: what was written counts once.",
+            "Its execution ended without a summary; some states may have been written. "
+            f"{START_AGAIN}",
             now,
         )
 

@@ -16,7 +16,7 @@ class LoadProgress(msgspec.Struct):
     database: DatabaseUse
 
 
-def load(
+def load_states(
     folder: Folder, store: StateStore, round_: int, shard: Shard, deadline: float | None
 ) -> Report:
     """Read the states of a shard's users and keep them as the round's snapshot.

@@ -16,7 +16,7 @@ from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
 
 
-def partition(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionReport:
+def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionReport:
     """Parse a chunk and keep one slice per shard.
 
     Raises:

@@ -22,7 +22,7 @@ MAX_SLICES = 20_000_000
 _GZIP_SAMPLE_BYTES = 16 * 1024
 
 
-def plan(
+def plan_batch(
     folder: Folder, bucket: OpenBucket, *, readings_per_shard: int, max_shards: int
 ) -> tuple[Plan, str]:
     """Cut the batch's input and choose the number of shards.

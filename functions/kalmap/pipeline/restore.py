@@ -5,7 +5,7 @@ the same places. So whoever works on another shard meanwhile reads what was ther
 """
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.pipeline.partition_measurements import fail_chunk, partition
+from kalmap.pipeline.partition_measurements import fail_chunk, partition_chunk
 from kalmap.pipeline.plan_shards import plan_shards
 from kalmap.store.objects import OpenBucket
 
@@ -24,6 +24,6 @@ def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
         if report and report.error:
             fail_chunk(folder, chunk, bucket, report.error)
         else:
-            partition(folder, chunk, bucket)
+            partition_chunk(folder, chunk, bucket)
     if not folder.has_slices(shard):
         plan_shards(folder)

@@ -8,7 +8,7 @@ from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
 from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Reason
-from kalmap.pipeline.fail_shard import fail_users
+from kalmap.pipeline.failed_readings import fail_users
 from kalmap.results.report import Report
 from kalmap.store.ports import Change, DatabaseUse, StateStore, Written
 from kalmap.wording import counted
@@ -26,7 +26,7 @@ class WriteProgress(msgspec.Struct):
     database: DatabaseUse
 
 
-def write(
+def write_states(
     folder: Folder, store: StateStore, round_: int, shard: Shard, deadline: float | None
 ) -> Report:
     """Write a shard's changed states, each only over the version it was computed from.

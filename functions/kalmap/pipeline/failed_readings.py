@@ -1,4 +1,4 @@
-"""What happens to the readings of a shard, or of some of its users, that was given up."""
+"""Results of readings that could not be processed: of a shard, or of some of its users."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,6 +23,8 @@ from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore
 
+#: Why a shard is given up whose function ended without a report.
+WORKER_LOST = "The shard's worker was lost and left no report."
 #: What reading one of the batch's own objects raises where it is missing or cut off.
 _UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)
 

@@ -1,0 +1,116 @@
+"""What each step of the state machine does around its work: decode, measure, report, encode."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aws_lambda_powertools.metrics import MetricUnit
+
+from handlers.clients import bucket
+from handlers.deadline import seconds_for_work
+from handlers.memory import peak_memory_mb
+from handlers.telemetry import logger, metrics
+from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.identity import Pointer
+from kalmap.results.report import Report
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+Event = dict[str, Any]
+Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
+
+#: Left of an invocation's time for a call that is under way, and for the report.
+_RESERVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a step was invoked with."""
+
+    event: Event
+    folder: Folder
+    round: int
+    deadline: float
+    """When to stop and report, on the monotonic clock."""
+
+    @property
+    def shard(self) -> Shard:
+        """The Map's item, if it is a shard."""
+        return msgspec.convert(self.event["shard"], Shard)
+
+
+def step(name: str) -> Callable[[Callable[[Task], Any]], Handler]:
+    """Make a Lambda handler of a step: decode, measure, save its report, log, encode.
+
+    A step that returns a Report is answered by an empty object, so that payloads stay small. Of a
+    step that returns anything else, that is the answer, and a report of its costs is saved.
+
+    Args:
+        name: The step's name in reports.
+    """
+
+    def decorate(run: Callable[[Task], Any]) -> Handler:
+        @logger.inject_lambda_context
+        @metrics.log_metrics
+        def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
+            started = time.time()
+            task = _task(event, context)
+            objects = task.folder.objects
+            gets, puts = objects.gets, objects.puts
+            answer = run(task)
+            report = answer if isinstance(answer, Report) else Report(step=name, round=task.round)
+            report.started, report.ended = started, time.time()
+            report.gets, report.puts = objects.gets - gets, objects.puts - puts + 1
+            report.memory_mb = peak_memory_mb()
+            report.configured_mb = int(context.memory_limit_in_mb)
+            task.folder.save_report(report)
+            _observe(report)
+            return {} if answer is report else encode(answer)
+
+        return handler
+
+    return decorate
+
+
+def encode(answer: Any) -> dict[str, Any]:
+    """An answer as a JSON object."""
+    if hasattr(answer, "_asdict"):
+        answer = answer._asdict()
+    return dict(msgspec.to_builtins(answer))
+
+
+def _task(event: Mapping[str, Any], context: "LambdaContext") -> Task:
+    pointer = msgspec.convert(event["batch"], Pointer)
+    return Task(
+        event=dict(event),
+        folder=Folder.of(bucket(pointer.bucket), pointer),
+        round=int(event.get("round", 0)),
+        deadline=time.monotonic() + seconds_for_work(context, _RESERVE_SECONDS),
+    )
+
+
+def _observe(report: Report) -> None:
+    """Log and count what a step did, without user ids and values."""
+    logger.info(
+        "step done",
+        step=report.step,
+        round=report.round,
+        shard=report.shard,
+        seconds=round(report.ended - report.started, 3),
+        readings=sum(report.readings.values()),
+        users=report.users,
+        failed=report.error is not None,
+    )
+    metrics.add_dimension("step", report.step)
+    metrics.add_metric("Duration", MetricUnit.Seconds, report.ended - report.started)
+    metrics.add_metric("Memory", MetricUnit.Megabytes, report.memory_mb)
+    if report.readings:
+        metrics.add_metric("Readings", MetricUnit.Count, sum(report.readings.values()))
+    if report.database.requests:
+        metrics.add_metric("DatabaseRequests", MetricUnit.Count, report.database.requests)
+        metrics.add_metric("Throttles", MetricUnit.Count, report.database.throttles)
+    if report.conflicts:
+        metrics.add_metric("Conflicts", MetricUnit.Count, len(report.conflicts))

@@ -1,0 +1,14 @@
+"""Logs and metrics of a function, and the clock that they are stamped with."""
+
+from datetime import UTC, datetime
+
+from aws_lambda_powertools import Logger, Metrics
+
+# Both take the stack's name from POWERTOOLS_SERVICE_NAME.
+logger = Logger()
+metrics = Metrics(namespace="kalmap")
+
+
+def now() -> datetime:
+    """Wall-clock time for logs and records; never used to judge a reading."""
+    return datetime.now(UTC)

@@ -1,0 +1,32 @@
+"""The summary of a batch: its identity and the sum of its reports."""
+
+from datetime import datetime
+from typing import Any
+
+from kalmap.batch.identity import Batch
+from kalmap.moments import parse_moment
+from kalmap.results.summary import summarise
+from kalmap.results.totals import Totals
+
+
+def summarise_batch(
+    batch: Batch, totals: Totals, status: str, reason: str | None, rounds: int, finished: datetime
+) -> dict[str, Any]:
+    """The page that `summary.json` holds. See `kalmap.results.summary`."""
+    return summarise(
+        totals,
+        identity={
+            "batch_id": batch.batch_id,
+            "attempt": batch.attempt,
+            "profile": batch.profile.name,
+            "write_mode": batch.write_mode,
+            "adopt_profile": batch.adopt_profile,
+            "now": batch.now_iso,
+            "retry_of": batch.retry_of,
+        },
+        status=status,
+        reason=reason,
+        rounds=rounds,
+        started=parse_moment(batch.started_at),
+        finished=finished,
+    )

@@ -1,0 +1,26 @@
+"""ReleaseClaim: the rule on executions that ended without a Catch: stopped, aborted, timed out."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from kalmap.store.ports import BatchStore
+from kalmap.wording import START_AGAIN
+
+
+def release_claim(detail: Mapping[str, Any], records: BatchStore, now: datetime) -> list[str]:
+    """Mark the batch failed that the execution still claims, so that it can be claimed again.
+
+    Args:
+        detail: The event's: the execution's `name` and `status`.
+        records: The table of batches.
+        now: The time of the record.
+
+    Returns:
+        The ids of the batches that it had claimed.
+    """
+    reason = (
+        f"The execution ended as {detail['status']} without a summary; some states may have "
+        f"been written. {START_AGAIN}"
+    )
+    return records.release(detail["name"], reason, now)
