@@ -65,8 +65,9 @@ asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
-statemachine:  ## Write the state machine's definition anew from statemachine/filter_batch.py
+statemachine:  ## Write the state machine's definition and its drawing anew
 	@$(PYTHON) statemachine/filter_batch.py
+	@$(PYTHON) statemachine/drawing.py
 
 fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records

@@ -14,9 +14,11 @@ import pytest
 
 from tests.support.kalmap_command import SharedCloud, environment
 from tests.support.readme_blocks import KALMAP, SERVE, api_blocks, blocks
+from tests.support.template import ROOT
 
 #: Printed between blocks, to tell their answers from each other.
 BETWEEN = "----"
+PICTURE = ROOT / "examples" / "picture.py"
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,8 @@ def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: Shared
         "unreadable.jsonl",
         "summary.json",
     }
+    shell(checkout, f".venv/bin/python {PICTURE} results/results.jsonl u-000174 picture.svg")
+    assert (checkout / "picture.svg").read_text() == (ROOT / "docs" / "readings.svg").read_text()
 
 
 @pytest.fixture
