@@ -17,7 +17,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 
-import tests.conftest  # noqa: F401 - makes the secret of the table's process
+import tests.support.environment  # noqa: F401 - makes the secret of the table's process
 from kalmap.profile import builtin_profile
 from kalmap.store.dynamodb.item import key, stored_state, values, version_token
 from kalmap.store.dynamodb.states import DynamoDBStateStore

@@ -1,19 +1,3 @@
-"""Settings every test shares: no account, no region but the local one, a secret of its own."""
+"""All tests use a local account, with a secret of their own."""
 
-import logging
-import os
-import secrets
-
-from kalmap_cli.local.access import ACCESS_KEY
-
-os.environ |= {
-    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-    "AWS_SECRET_ACCESS_KEY": secrets.token_hex(32),
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "POWERTOOLS_LOG_LEVEL": "WARNING",
-    "POWERTOOLS_SERVICE_NAME": "the-stack",
-}
-os.environ.pop("AWS_PROFILE", None)
-os.environ.pop("AWS_SESSION_TOKEN", None)
-# moto says of every execution that it ignores ToleratedFailurePercentage, and prints failures.
-logging.getLogger("moto").setLevel(logging.CRITICAL)
+import tests.support.environment  # noqa: F401

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tests.fuzz.records import SOUND
-from tests.fuzz.requests import BODIES, put_object, send, started_by
+from tests.support.broken_records import SOUND
+from tests.support.broken_requests import BODIES, accept_starts, put_object, send
 
 REQUESTS = 700
 
@@ -13,7 +13,7 @@ REQUESTS = 700
 @pytest.fixture
 def whole(api, monkeypatch):
     """The API with a state machine that takes every start, an object and a state to be found."""
-    started_by(monkeypatch)
+    accept_starts(monkeypatch)
     put_object(api)
     assert api.call("POST", "/measurements", BODIES["/measurements"]).status == 200
     return api

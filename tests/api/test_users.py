@@ -34,16 +34,6 @@ def test_a_prediction_grows_less_sure_with_time(api):
     assert widths == sorted(set(widths))
 
 
-def test_a_prediction_at_the_newest_reading_is_the_state(api):
-    api.post([reading("u-1", 24 * day, 80.0 + day) for day in range(3)])
-    path = {"user_id": "u-1"}
-    now = api.call("GET", "/users/{user_id}", path=path).body
-    query = {"at": now["as_of"]}
-    then = api.call("GET", "/users/{user_id}", path=path, query=query).body
-    for name in ("level", "level_sd", "slope"):
-        assert then[name] == pytest.approx(now[name])
-
-
 def test_what_cannot_be_predicted_is_said(api):
     api.post([reading("u-1", 0)])
     for at in ("2026-01-01T00:00:00Z", "tomorrow", "2026-03-01T00:00:00", "", "9" * 99):

@@ -29,27 +29,26 @@ def user():
     return f"u-{uuid.uuid4().hex[:8]}"
 
 
-def is_as_described(told, method, path):
+def assert_as_described(response, method, path):
     """The answer has a status and a form that the OpenAPI document gives it."""
-    described = DOCUMENT["paths"][path][method]["responses"][str(told.status)]
+    described = DOCUMENT["paths"][path][method]["responses"][str(response.status)]
     schema = described["content"]["application/json"]["schema"]
     whole = json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
     defs = json.loads(
         json.dumps(DOCUMENT["components"]["schemas"]).replace("#/components/schemas/", "#/$defs/")
     )
-    jsonschema.validate(told.body, whole | {"$defs": defs})
-    return True
+    jsonschema.validate(response.body, whole | {"$defs": defs})
 
 
 def ended(api, batch_id):
     """The batch once it has ended, and every status and phase seen on the way."""
     seen = []
     for _ in range(600):
-        told = api.get(f"/batches/{batch_id}")
-        assert is_as_described(told, "get", "/batches/{batch_id}")
-        seen.append((told.body["status"], (told.body["progress"] or {}).get("phase")))
-        if told.body["status"] not in {"STARTING", "RUNNING"}:
-            return told.body, seen
+        response = api.get(f"/batches/{batch_id}")
+        assert_as_described(response, "get", "/batches/{batch_id}")
+        seen.append((response.body["status"], (response.body["progress"] or {}).get("phase")))
+        if response.body["status"] not in {"STARTING", "RUNNING"}:
+            return response.body, seen
         time.sleep(0.05)
     raise AssertionError(seen[-1])
 
@@ -59,22 +58,22 @@ def fetched(url):
 
 
 def test_a_request_is_answered_at_once_and_its_state_shown(api, user):
-    told = api.post("/measurements", {"measurements": [reading(user, 0), {"user_id": user}]})
-    assert told.status == 200
-    assert is_as_described(told, "post", "/measurements")
-    assert [r["status"] for r in told.body["results"]] == ["accepted", "unreadable"]
-    told = api.get(f"/users/{user}")
-    assert is_as_described(told, "get", "/users/{user_id}")
-    assert told.body["readings"] == 1
+    response = api.post("/measurements", {"measurements": [reading(user, 0), {"user_id": user}]})
+    assert response.status == 200
+    assert_as_described(response, "post", "/measurements")
+    assert [r["status"] for r in response.body["results"]] == ["accepted", "unreadable"]
+    response = api.get(f"/users/{user}")
+    assert_as_described(response, "get", "/users/{user_id}")
+    assert response.body["readings"] == 1
     later = api.get(f"/users/{user}", at="2026-06-01T00:00:00+02:00").body
-    assert later["level_sd"] > told.body["level_sd"]
+    assert later["level_sd"] > response.body["level_sd"]
 
 
 def test_a_user_is_found_whatever_is_in_the_id(api, user):
     for name in (f"{user}/a", f"{user}/", f"{user} 100%41+&?#"):
         assert api.post("/measurements", {"measurements": [reading(name, 0)]}).status == 200
-        told = api.get(f"/users/{quote(name, safe='')}")
-        assert (told.status, told.body["user_id"]) == (200, name)
+        response = api.get(f"/users/{quote(name, safe='')}")
+        assert (response.status, response.body["user_id"]) == (200, name)
 
 
 def test_a_path_with_an_empty_part_does_not_exist(api, user):
@@ -85,16 +84,16 @@ def test_a_path_with_an_empty_part_does_not_exist(api, user):
 def test_nobody_is_answered_without_a_signature(api):
     for operation in OPERATIONS:
         path = operation.path.replace("{batch_id}", "0" * 32).replace("{user_id}", "u")
-        told = urllib3.request(operation.method.upper(), api.address + path, retries=False)
-        assert told.status == 403
+        response = urllib3.request(operation.method.upper(), api.address + path, retries=False)
+        assert response.status == 403
 
 
 def test_a_compressed_answer_is_asked_for_by_its_header(api, user):
     body = {"measurements": [reading(user, day) for day in range(20)]}
     # The client inflates what comes compressed, and says what came.
-    told = api.post("/measurements", body, Accept_Encoding="gzip", Accept="*/*")
-    assert told.headers["Content-Encoding"] == "gzip"
-    assert len(told.body["results"]) == 20
+    response = api.post("/measurements", body, Accept_Encoding="gzip", Accept="*/*")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert len(response.body["results"]) == 20
 
 
 @pytest.mark.parametrize("api_first", [True, False])
@@ -111,9 +110,9 @@ def test_inline_records_are_one_batch_by_whatever_door_they_come(api, shared, us
             stateMachineArn=machine["stateMachineArn"], input=json.dumps(given)
         )
         arn = started["executionArn"]
-        while (told := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        while (response := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
             time.sleep(0.05)
-        output = json.loads(told["output"])
+        output = json.loads(response["output"])
         assert ("first" in output) == api_first
         return output.get("batch", output)["batch_id"]
 
@@ -128,7 +127,7 @@ def test_a_batch_is_started_watched_and_read(api, user):
     assert len(json.dumps(records)) > 262_144
     started = api.post("/batches", {"source": {"records": records}})
     assert started.status == 202
-    assert is_as_described(started, "post", "/batches")
+    assert_as_described(started, "post", "/batches")
     batch_id = started.body["batch_id"]
     assert started.body["status_url"] == f"/batches/{batch_id}"
     early = api.get(f"/batches/{batch_id}/results")
@@ -146,7 +145,7 @@ def test_a_batch_is_started_watched_and_read(api, user):
         while True:
             query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
             page = api.get(f"/batches/{batch_id}/results", **query)
-            assert is_as_described(page, "get", "/batches/{batch_id}/results")
+            assert_as_described(page, "get", "/batches/{batch_id}/results")
             results += page.body["results"]
             cursor = page.body["cursor"]
             if not cursor:
@@ -168,14 +167,14 @@ def test_a_batch_is_started_watched_and_read(api, user):
     assert again.body["batch_id"] == batch_id
     assert again.body["status"] == "SUCCEEDED"
     listed = api.get("/batches", limit="1000")
-    assert is_as_described(listed, "get", "/batches")
+    assert_as_described(listed, "get", "/batches")
     assert batch_id in [one["batch_id"] for one in listed.body["batches"]]
 
 
 def test_a_file_put_to_the_address_that_was_given_starts_a_batch(api, user):
     given = api.post("/batches/uploads", {"name": "weights.jsonl"})
     assert given.status == 201
-    assert is_as_described(given, "post", "/batches/uploads")
+    assert_as_described(given, "post", "/batches/uploads")
     before = {one["batch_id"] for one in api.get("/batches", limit="1000").body["batches"]}
     line = json.dumps(reading(user, 0)).encode()
     assert urllib3.request("PUT", given.body["url"], body=line, retries=False).status == 200
@@ -217,7 +216,7 @@ def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(
         answers = list(
             pool.map(lambda part: api.post("/measurements", {"measurements": part}), parts[1:])
         )
-    assert {r["status"] for told in answers for r in told.body["results"]} == {"accepted"}
+    assert {r["status"] for response in answers for r in response.body["results"]} == {"accepted"}
     batch, _ = ended(api, started["batch_id"])
     assert batch["accepted"] == 12
     whole = [r | {"user_id": f"{r['user_id']}-whole"} for part in parts for r in part]
@@ -244,18 +243,18 @@ def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(
     ],
 )
 def test_problems_have_the_form_that_the_document_describes(api, method, path, body, status):
-    told = api.call(method, path, body)
-    assert told.status == status
+    response = api.call(method, path, body)
+    assert response.status == status
     route = path.split("?")[0]
     route = "/batches/{batch_id}" if route.startswith("/batches/0") else route
     route = "/users/{user_id}" if route.startswith("/users") else route
-    assert is_as_described(told, method.lower(), route)
+    assert_as_described(response, method.lower(), route)
 
 
 def test_the_document_is_served_and_sound(api):
-    told = api.get("/openapi.json")
-    assert told.body == json.loads(json.dumps(DOCUMENT))
-    assert is_as_described(api.get("/health"), "get", "/health")
+    response = api.get("/openapi.json")
+    assert response.body == json.loads(json.dumps(DOCUMENT))
+    assert_as_described(api.get("/health"), "get", "/health")
 
 
 def test_more_requests_than_the_stages_settings_allow_are_turned_away(api, shared):

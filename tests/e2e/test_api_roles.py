@@ -11,8 +11,8 @@ import pytest
 import urllib3
 
 from kalmap.profile import builtin_profile
-from tests.e2e.test_events import lines
 from tests.support.both_paths import reading
+from tests.support.deployed_stack import daily_readings
 from tests.support.policies import place
 from tests.support.roles_cloud import GRANTS, OTHERS, Guarded, guarded_stack
 from tests.support.signed_client import Client
@@ -67,7 +67,7 @@ class Caller:
 
     def start_of(self, bucket: str, *, by: str) -> int:
         """A batch of what lies in a bucket."""
-        source = self._stack.put(f"in/{self.name}.jsonl", lines(self.name), bucket)
+        source = self._stack.put(f"in/{self.name}.jsonl", daily_readings(self.name), bucket)
         head = self._stack.client("s3").head_object(Bucket=bucket, Key=source["key"])
         given: dict[str, Any] = {
             "key": source,
@@ -80,7 +80,9 @@ class Caller:
         """A file put where the API signed an address for."""
         self.call("POST", "/batches/uploads")
         url = self.told.body["url"].replace("/incoming/", place)
-        return int(urllib3.request("PUT", url, body=lines(self.name), retries=False).status)
+        return int(
+            urllib3.request("PUT", url, body=daily_readings(self.name), retries=False).status
+        )
 
 
 class Way(NamedTuple):

@@ -16,7 +16,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.target import local_parameters
-from tests.e2e.test_events import Stack
+from tests.support.deployed_stack import Stack
 
 SERVICE = "events.amazonaws.com"
 YEARS_AHEAD = "cron(0 3 1 1 ? 2099)"

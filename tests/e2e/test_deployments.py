@@ -10,7 +10,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
 from kalmap_cli.target import local_parameters
-from tests.e2e.test_events import Stack, lines
+from tests.support.deployed_stack import Stack, daily_readings
 from tests.support.template import ROOT
 
 
@@ -47,7 +47,9 @@ def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_facto
         running = states.create_state_machine(
             name="begun-before", definition=begun["definition"], roleArn=begun["roleArn"]
         )["stateMachineArn"]
-        stack.client("s3").put_object(Bucket=stack.bucket, Key="in/a.jsonl", Body=lines("a"))
+        stack.client("s3").put_object(
+            Bucket=stack.bucket, Key="in/a.jsonl", Body=daily_readings("a")
+        )
         source = {"bucket": stack.bucket, "key": "in/a.jsonl"}
         assert ended(states, machine, {"source": source})["status"] == "FAILED"
         before = ended(states, running, {"source": source})

@@ -11,56 +11,12 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.target import local_parameters
-
-PATIENCE = 60.0
-
-
-class Stack:
-    """The deployed stack, through its services."""
-
-    def __init__(self, cloud):
-        self.client = cloud.clients
-        outputs = cloud.clients("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-        self.outputs = {o["OutputKey"]: o["OutputValue"] for o in outputs["Outputs"]}
-        self.bucket = self.outputs["WorkBucket"]
-
-    def executions(self, text):
-        """Descriptions of the executions whose input holds a text."""
-        states = self.client("stepfunctions")
-        listed = states.list_executions(stateMachineArn=self.outputs["StateMachineArn"])
-        found = [
-            states.describe_execution(executionArn=e["executionArn"]) for e in listed["executions"]
-        ]
-        return [e for e in found if text in e.get("input", "")]
-
-    def ended(self, text, count=1):
-        """Wait until so many executions with a text in their input have ended."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            found = self.executions(text)
-            if len(found) >= count and all(e["status"] != "RUNNING" for e in found):
-                return found
-            time.sleep(0.2)
-        raise AssertionError(f"no {count} ended execution(s) with {text!r}: {found}")
-
-    def record(self, batch_id):
-        key = {"batch_id": {"S": batch_id}}
-        table = self.outputs["BatchesTable"]
-        return self.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
+from tests.support.deployed_stack import PATIENCE, Stack, daily_readings
 
 
 @pytest.fixture
 def stack(shared):
     return Stack(shared.cloud)
-
-
-def lines(user, days=3):
-    return "\n".join(
-        json.dumps(
-            {"user_id": user, "timestamp": f"2026-03-{day:02d}T07:00:00Z", "value": 80.0 + day / 10}
-        )
-        for day in range(1, days + 1)
-    )
 
 
 def output(execution):
@@ -70,22 +26,26 @@ def output(execution):
 
 def test_a_file_dropped_under_incoming_is_a_batch(stack):
     stack.client("s3").put_object(
-        Bucket=stack.bucket, Key="incoming/dropped.jsonl", Body=lines("dropped")
+        Bucket=stack.bucket, Key="incoming/dropped.jsonl", Body=daily_readings("dropped")
     )
     [execution] = stack.ended("incoming/dropped.jsonl")
     assert output(execution)["accepted"] == 3
 
 
 def test_a_file_put_anywhere_else_is_none(stack):
-    stack.client("s3").put_object(Bucket=stack.bucket, Key="elsewhere/x.jsonl", Body=lines("else"))
-    stack.client("s3").put_object(Bucket=stack.bucket, Key="incoming/y.jsonl", Body=lines("here"))
+    stack.client("s3").put_object(
+        Bucket=stack.bucket, Key="elsewhere/x.jsonl", Body=daily_readings("else")
+    )
+    stack.client("s3").put_object(
+        Bucket=stack.bucket, Key="incoming/y.jsonl", Body=daily_readings("here")
+    )
     stack.ended("incoming/y.jsonl")
     assert stack.executions("elsewhere/x.jsonl") == []
 
 
 def test_an_event_requests_a_batch_and_the_same_event_again_makes_no_second(stack):
     key = "events/requested.jsonl"
-    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=lines("requested"))
+    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=daily_readings("requested"))
     entry = {
         "Source": "kalmap",
         "DetailType": "Batch Requested",
@@ -102,7 +62,7 @@ def test_an_event_requests_a_batch_and_the_same_event_again_makes_no_second(stac
 
 def test_a_stopped_execution_releases_its_claim_and_leaves_a_message(stack):
     key = "events/stopped.jsonl"
-    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=lines("stopped"))
+    stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=daily_readings("stopped"))
     states = stack.client("stepfunctions")
     given = {"source": {"bucket": stack.bucket, "key": key}}
 
@@ -146,7 +106,7 @@ def test_a_schedule_runs_what_lies_below_its_prefix(tmp_path):
         deploy(cloud.clients, parameters | {"ScheduleDays": "2"})
         stack = Stack(cloud)
         stack.client("s3").put_object(
-            Bucket=stack.bucket, Key="nightly/a.jsonl", Body=lines("nightly")
+            Bucket=stack.bucket, Key="nightly/a.jsonl", Body=daily_readings("nightly")
         )
         rules = stack.client("events").list_rules()["Rules"]
         [rule] = [r for r in rules if r.get("ScheduleExpression") == "rate(1 minute)"]

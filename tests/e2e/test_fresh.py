@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.e2e.test_events import lines
+from tests.support.deployed_stack import daily_readings
 from tests.support.expected_files import fold_files, stored
 from tests.support.kalmap_command import kalmap, start
 
@@ -16,8 +16,10 @@ KEPT = "--fresh has forgotten nothing: what was stored before is there again."
 def directory(tmp_path_factory):
     """A data directory in which a batch of two users was run, and a file of a third."""
     directory = tmp_path_factory.mktemp("fresh")
-    (directory / "two.jsonl").write_text(lines("one", days=3) + "\n" + lines("other", days=3))
-    (directory / "third.jsonl").write_text(lines("third", days=3))
+    (directory / "two.jsonl").write_text(
+        daily_readings("one", days=3) + "\n" + daily_readings("other", days=3)
+    )
+    (directory / "third.jsonl").write_text(daily_readings("third", days=3))
     (directory / "header.csv").write_text("user_id,timestamp,value\n")
     assert kalmap("run", "two.jsonl", cwd=directory).code == 0
     return directory

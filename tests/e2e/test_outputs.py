@@ -6,12 +6,12 @@ import os
 from kalmap_cli.drive import Pauses, ended, find_stack, new_execution, stop, watch
 from kalmap_cli.drive import start as start_batch
 from kalmap_cli.local.deploy import STACK
-from tests.e2e.test_events import lines
+from tests.support.deployed_stack import daily_readings
 from tests.support.kalmap_command import start
 
 
 def test_states_go_through_a_link_and_into_a_pipe_and_both_stay(shared, tmp_path):
-    (tmp_path / "in.jsonl").write_text(lines("output-1", days=2))
+    (tmp_path / "in.jsonl").write_text(daily_readings("output-1", days=2))
     ran = shared.run("in.jsonl", cwd=tmp_path)
     assert ran.code == 0, ran.err
     (tmp_path / "there.jsonl").touch()
@@ -31,7 +31,7 @@ def test_states_go_through_a_link_and_into_a_pipe_and_both_stay(shared, tmp_path
 
 
 def test_a_file_that_is_run_again_never_takes_the_place_of_its_results(shared, tmp_path):
-    (tmp_path / "in.jsonl").write_text(lines("output-2", days=3))
+    (tmp_path / "in.jsonl").write_text(daily_readings("output-2", days=3))
     assert shared.run("in.jsonl", "--out", "out", cwd=tmp_path).code == 0
     before = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
     batch = json.loads(before["summary.json"])["batch_id"]

@@ -6,7 +6,7 @@ import re
 import msgspec
 
 from kalmap.profile import builtin_profile
-from tests.e2e.test_events import Stack, lines
+from tests.support.deployed_stack import Stack, daily_readings
 from tests.support.kalmap_command import kalmap
 
 
@@ -18,8 +18,8 @@ def test_a_user_whose_state_is_corrupt_fails_alone_and_is_run_again_once_it_is_m
     shared, tmp_path
 ):
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
-    first.write_text(lines("sound", days=2) + "\n" + lines("broken", days=2))
-    second.write_text(lines("sound", days=4) + "\n" + lines("broken", days=4))
+    first.write_text(daily_readings("sound", days=2) + "\n" + daily_readings("broken", days=2))
+    second.write_text(daily_readings("sound", days=4) + "\n" + daily_readings("broken", days=4))
     assert shared.run(first, cwd=tmp_path).code == 0
     stack = Stack(shared.cloud)
     table, dynamodb = stack.outputs["StatesTable"], stack.client("dynamodb")
@@ -69,7 +69,7 @@ def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_s
     shared, tmp_path
 ):
     file, again = tmp_path / "versions.jsonl", ("run", "versions.jsonl", "--profile", "p.json")
-    file.write_text(lines("versions", days=2))
+    file.write_text(daily_readings("versions", days=2))
     for name, gate in (("p.json", 16.0), ("q.json", 25.0)):
         profile = msgspec.structs.replace(builtin_profile("body-weight"), name="v", gate=gate)
         (tmp_path / name).write_bytes(msgspec.json.encode(profile))

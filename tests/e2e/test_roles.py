@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.e2e.test_events import lines
+from tests.support.deployed_stack import daily_readings
 from tests.support.policies import functions
 from tests.support.roles_cloud import GRANTS, OTHERS, RESOURCES, Guarded, guarded_stack, is_refusal
 
@@ -71,14 +71,26 @@ def events(stack):
             found[function].append(lambda event=event: event)
         return execution
 
-    one = ran({"source": stack.put("in/a.jsonl", lines("pinned"))})
+    one = ran({"source": stack.put("in/a.jsonl", daily_readings("pinned"))})
     ran({"source": {"bucket": stack.bucket, "prefix": "in/"}, "write_mode": "transactional"})
-    ran({"source": {"records": [json.loads(lines("inline", days=1))]}, "write_mode": "overwrite"})
-    ran({"source": {"bucket": OTHERS, "prefix": stack.put("a.jsonl", lines("a"), OTHERS)["key"]}})
+    ran(
+        {
+            "source": {"records": [json.loads(daily_readings("inline", days=1))]},
+            "write_mode": "overwrite",
+        }
+    )
+    ran(
+        {
+            "source": {
+                "bucket": OTHERS,
+                "prefix": stack.put("a.jsonl", daily_readings("a"), OTHERS)["key"],
+            }
+        }
+    )
     mine = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": "mine"}
-    ran({"source": stack.put("in/mine.jsonl", lines("mine")), "profile": mine})
+    ran({"source": stack.put("in/mine.jsonl", daily_readings("mine")), "profile": mine})
     for bucket in (stack.bucket, OTHERS):
-        place = stack.put("in/v.jsonl", lines("v"), bucket)
+        place = stack.put("in/v.jsonl", daily_readings("v"), bucket)
         version = stack.client("s3").head_object(Bucket=bucket, Key=place["key"])["VersionId"]
         ran({"source": place})
         ran({"source": place | {"version_id": version}, "write_mode": "none"})
@@ -91,7 +103,7 @@ def events(stack):
 
 def with_new_records(execution):
     """An event with records that nobody has sent before; what was sent is not put again."""
-    record = json.loads(lines(uuid.uuid4().hex, days=1))
+    record = json.loads(daily_readings(uuid.uuid4().hex, days=1))
     given = {"source": {"records": [record]}}
     started = execution["startDate"].isoformat()
     return {"input": given, "execution": uuid.uuid4().hex, "started_at": started}
@@ -149,7 +161,7 @@ def test_a_step_needs_each_of_its_permissions(stack, events, grant):
     mode = NEW_BATCHES.get((grant.function, grant.action))
     with stack.without(grant):
         if mode:
-            source = stack.put(f"in/{mode}.jsonl", lines(mode))
+            source = stack.put(f"in/{mode}.jsonl", daily_readings(mode))
             found = iter([stack.run({"source": source, "write_mode": mode}).get("cause")])
         else:
             found = errors(stack, events, grant.function)
@@ -169,7 +181,7 @@ def test_what_the_local_cloud_asks_for_is_tried_on_it(stack, events, function):
 def test_a_step_that_is_refused_ends_its_batch_with_the_reason(stack, function):
     [grant] = [g for g in GRANTS if (g.function, g.action) == (function, "s3:PutObject")
                and g.resource.endswith("/batches/*")]  # fmt: skip
-    given = {"source": stack.put(f"in/{function}.jsonl", lines(function))}
+    given = {"source": stack.put(f"in/{function}.jsonl", daily_readings(function))}
     with stack.without(grant):
         found = stack.run(given)
     assert found["status"] == "FAILED"
@@ -182,7 +194,7 @@ def test_a_failed_batch_is_run_again_under_the_roles(stack):
         g for g in GRANTS if (g.function, g.action) == ("LoadFunction", "dynamodb:BatchGetItem")
     ]
     with stack.without(grant):
-        found = stack.run({"source": stack.put("in/again.jsonl", lines("again"))})
+        found = stack.run({"source": stack.put("in/again.jsonl", daily_readings("again"))})
     assert found["status"] == "FAILED"
     assert is_refusal(found["cause"], grant)
     [event, *_] = [event for function, event in stack.invoked(found) if function == "PlanFunction"]
@@ -198,14 +210,14 @@ def test_the_state_machines_own_role_is_not_enforced_locally(stack):
     document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     iam.delete_role_policy(RoleName=role, PolicyName=name)
     try:
-        found = stack.run({"source": stack.put("in/machine.jsonl", lines("machine"))})
+        found = stack.run({"source": stack.put("in/machine.jsonl", daily_readings("machine"))})
     finally:
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
     assert found["status"] == "SUCCEEDED"
 
 
 def test_without_tls_the_bucket_refuses_everybody(stack):
-    place = stack.put("in/plain.jsonl", lines("plain"))
+    place = stack.put("in/plain.jsonl", daily_readings("plain"))
     stack.client("s3").put_bucket_policy(Bucket=stack.bucket, Policy=stack.bucket_policy)
     try:
         found = stack.run({"source": place})

@@ -3,9 +3,8 @@
 import json
 import time
 
-from tests.faults.test_end_to_end import WRITE, assert_as_quiet, rule
-from tests.support.faulty_cloud import assert_accounts_for_all, states
-from tests.support.two_batches import SECOND, batch, jsonl
+from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
+from tests.support.two_batches import SECOND, assert_equals_quiet_run, batch, jsonl
 
 
 def assert_points_to(ran, first, status):
@@ -35,7 +34,7 @@ def test_the_same_batch_started_twice_at_once_runs_once(between, quiet):
         if other is not ran:
             assert other.output["first"]["execution_arn"] == ran.execution
             assert between.entered(other.execution)[-1] == "BatchAlreadyClaimed"
-    assert_as_quiet(between, ran, quiet)
+    assert_equals_quiet_run(between, ran, quiet)
 
     # And once more, when it has long ended.
     before = between.items()

@@ -4,9 +4,8 @@ import gzip
 
 import pytest
 
-from tests.faults.test_end_to_end import WRITE, assert_as_quiet, rule
-from tests.support.faulty_cloud import assert_accounts_for_all, states
-from tests.support.two_batches import NOW, SECOND, batch, jsonl
+from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
+from tests.support.two_batches import NOW, SECOND, assert_equals_quiet_run, batch, jsonl
 
 ALWAYS = {"last": 99}
 
@@ -146,7 +145,7 @@ def test_an_input_named_by_its_key_is_read_as_it_was_when_the_batch_began(betwee
     between.put(b"{}", key=source["key"])
     between.s3.delete_object(Bucket=source["bucket"], Key=source["key"])
     between.let_go()
-    assert_as_quiet(between, between.end(execution), quiet)
+    assert_equals_quiet_run(between, between.end(execution), quiet)
 
 
 def test_a_gzipped_input_that_is_cut_off_commits_nothing(between, quiet):

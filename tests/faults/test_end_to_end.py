@@ -10,34 +10,16 @@ import pytest
 
 from tests.support.faulty_cloud import (
     PARAMETERS,
+    READ,
+    STORE,
+    WRITE,
     assert_accounts_for_all,
     executions,
     faults,
-    states,
+    rule,
 )
 from tests.support.moto_engine import Throttled, deployed
-from tests.support.two_batches import FIRST, SECOND, batch, jsonl
-
-READ, WRITE = "BatchGetItem", "BatchExecuteStatement"
-STORE = f"{READ}|{WRITE}"
-
-
-def rule(function, operation, kind, **more):
-    return {"function": function, "operation": operation, "kind": kind} | more
-
-
-def assert_as_quiet(cloud, ran, quiet):
-    """The states, the results and the counts of the quiet run."""
-    assert ran.status == "SUCCEEDED", ran.cause
-    assert states(cloud.items()) == quiet.after
-    assert ran.results == quiet.ran.results
-    assert_accounts_for_all(ran, len(SECOND))
-    for part in ("readings", "users"):
-        assert ran.summary[part] == quiet.ran.summary[part]
-    assert ran.summary["users"]["changed"] == quiet.changed
-    assert ran.summary["status"] == ran.record["status"].lower() == "succeeded"
-    assert ran.summary["reason"] is None
-    assert ran.summary["database"]["conflicts"] == 0
+from tests.support.two_batches import FIRST, SECOND, assert_equals_quiet_run, batch, jsonl
 
 
 def test_the_quiet_run_is_as_various_as_it_should_be(quiet):
@@ -92,7 +74,7 @@ def test_what_the_table_does_to_requests_changes_nothing(name, between, quiet):
     between.inject(*rules)
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= 3
-    assert_as_quiet(between, ran, quiet)
+    assert_equals_quiet_run(between, ran, quiet)
     for what in counted:
         assert ran.summary["database"][what] > 0
 
@@ -130,7 +112,7 @@ def test_a_worker_that_is_lost_is_run_again_and_changes_nothing(name, between, q
     between.inject(*IN_THE_WORKERS[name])
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= len(IN_THE_WORKERS[name])
-    assert_as_quiet(between, ran, quiet)
+    assert_equals_quiet_run(between, ran, quiet)
 
 
 def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between, quiet):
@@ -141,7 +123,7 @@ def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between
     with between.configured(["WriteFunction", "FilterFunction"], Timeout=3):
         ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met()["out of time"] == 2
-    assert_as_quiet(between, ran, quiet)
+    assert_equals_quiet_run(between, ran, quiet)
 
 
 def test_functions_that_are_throttled_are_called_again_and_change_nothing(monkeypatch, quiet):
@@ -186,4 +168,4 @@ def test_faults_drawn_from_a_seed_change_nothing(seed, between, quiet):
     between.inject(*rules)
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= 5
-    assert_as_quiet(between, ran, quiet)
+    assert_equals_quiet_run(between, ran, quiet)

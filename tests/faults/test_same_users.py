@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kalmap.profile import builtin_profile
-from tests.faults.test_end_to_end import rule
 from tests.support.expected_states import folded
-from tests.support.faulty_cloud import assert_accounts_for_all, states
+from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
 from tests.support.two_batches import batch, jsonl
 
 USERS = 1000

@@ -1,8 +1,7 @@
 """The other two ways to write, under faults, in the workers of a whole batch."""
 
-from tests.faults.test_end_to_end import assert_as_quiet, rule
-from tests.support.faulty_cloud import assert_accounts_for_all, states
-from tests.support.two_batches import SECOND, batch, jsonl
+from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
+from tests.support.two_batches import SECOND, assert_equals_quiet_run, batch, jsonl
 
 
 def test_transactions_under_faults_end_as_the_quiet_run(between, quiet):
@@ -15,7 +14,7 @@ def test_transactions_under_faults_end_as_the_quiet_run(between, quiet):
     )
     ran = between.run(batch(between.put(jsonl(SECOND)), write_mode="transactional"))
     assert between.met().total() == 4
-    assert_as_quiet(between, ran, quiet)
+    assert_equals_quiet_run(between, ran, quiet)
     assert ran.summary["write_mode"] == "transactional"
 
 

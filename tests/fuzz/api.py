@@ -31,6 +31,7 @@ from kalmap_cli.target import local_parameters
 from tests.support.signed_client import Client
 
 LEAST_REQUESTS = 5000
+HOOKS = Path(__file__).resolve().parents[1] / "support" / "schemathesis_hooks"
 EXAMPLES = 900
 CHECKS = (
     "not_a_server_error",
@@ -136,7 +137,7 @@ def fuzz(
         ],
         cwd=described.parent,
         env=os.environ
-        | {"SCHEMATHESIS_HOOKS": "sign", "PYTHONPATH": str(Path(__file__).with_name("plug"))}
+        | {"SCHEMATHESIS_HOOKS": "sign_requests", "PYTHONPATH": str(HOOKS)}
         | {"KALMAP_ACCESS_KEY": ACCESS_KEY, "KALMAP_SECRET": secret},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

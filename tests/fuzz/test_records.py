@@ -2,24 +2,24 @@
 
 import pytest
 
-from tests.fuzz import records
+from tests.support import broken_records
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_broken_and_odd_lines_are_each_a_record_once_and_raise_nothing(seed):
-    checked, read = records.fuzz(10, seed=seed)
+    checked, read = broken_records.fuzz(10, seed=seed)
     assert checked >= 5000
     # Blank lines are none.
     assert 0.9 * checked < read <= checked
 
 
 def test_a_parser_that_loses_a_record_is_found(monkeypatch):
-    parse = records.parse
+    parse = broken_records.parse
 
     def losing(parts, **more):
         parsed = parse(parts, **more)
         return parsed._replace(unread=parsed.unread[:-1])
 
-    monkeypatch.setattr(records, "parse", losing)
+    monkeypatch.setattr(broken_records, "parse", losing)
     with pytest.raises(AssertionError):
-        records.fuzz(2, seed=1)
+        broken_records.fuzz(2, seed=1)

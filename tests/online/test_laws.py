@@ -2,11 +2,20 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kalmap.errors import StoreUnavailable
-from tests.support.both_paths import ask, container, reading, results, run_batch, store_of, stored
+from tests.support.both_paths import (
+    TABLE_EXAMPLES,
+    ask,
+    container,
+    reading,
+    results,
+    run_batch,
+    store_of,
+    stored,
+)
 from tests.support.dynamodb import new_client, new_table
 from tests.support.dynamodb_faults import (
     CUT,
@@ -16,14 +25,6 @@ from tests.support.dynamodb_faults import (
     SLOW,
     THROTTLED,
     Injector,
-)
-
-#: Each example goes to a real table; one that fails is shown as it was found.
-LAWS = settings(
-    max_examples=12,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 VALUES = st.sampled_from([80.0, 80.3, 79.8, 80.9, 95.0, 95.2, 60.0, 176.4, 500.0])
@@ -50,7 +51,7 @@ def deliveries(draw):
     return history, [(draw(st.sampled_from(ways)), part) for part in parts]
 
 
-@LAWS
+@TABLE_EXAMPLES
 @given(deliveries())
 def test_however_readings_are_split_between_requests_and_batches_the_states_are_the_same_bytes(
     client, bucket, delivery
@@ -71,7 +72,7 @@ def test_however_readings_are_split_between_requests_and_batches_the_states_are_
     assert stored(store_of(client, table)) == stored(store_of(client, whole))
 
 
-@LAWS
+@TABLE_EXAMPLES
 @given(deliveries())
 def test_a_request_gives_each_reading_the_result_that_a_batch_gives_it(client, bucket, delivery):
     history, _ = delivery
@@ -88,7 +89,7 @@ def test_a_request_gives_each_reading_the_result_that_a_batch_gives_it(client, b
     assert sorted(answered) == sorted(written)
 
 
-@LAWS
+@TABLE_EXAMPLES
 @given(deliveries())
 def test_asking_again_changes_no_byte_of_any_state(client, delivery):
     history, _ = delivery
@@ -127,7 +128,7 @@ def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(clien
     assert sum(one.totals.conflicts for one in answers) > 0
 
 
-@LAWS
+@TABLE_EXAMPLES
 @given(deliveries(), st.integers(0, 2**32))
 def test_whatever_the_table_does_a_reading_asked_until_it_is_answered_counts_once(delivery, seed):
     history, parts = delivery

@@ -3,8 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.online.test_laws import LAWS
-from tests.support.both_paths import ask, container, reading, results, store_of, stored
+from tests.support.both_paths import (
+    TABLE_EXAMPLES,
+    ask,
+    container,
+    reading,
+    results,
+    store_of,
+    stored,
+)
 from tests.support.dynamodb import new_table
 
 
@@ -41,7 +48,7 @@ def test_a_state_deleted_from_the_table_is_not_brought_back_by_a_cache(client, t
     assert stored(store_of(client, table)) == stored(store_of(client, whole))
 
 
-@LAWS
+@TABLE_EXAMPLES
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 22)), min_size=2, max_size=25

@@ -1,6 +1,5 @@
 """Laws 1 to 3: the readings alone decide the state, whatever batches and users they came with."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,15 @@ from kalmap.filter import forward
 from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile, builtin_profile
-from tests.support.histories import NOW, Reading, cases, columns, histories, profiles
+from tests.support.histories import (
+    NOW,
+    Reading,
+    assert_same_results,
+    cases,
+    columns,
+    histories,
+    profiles,
+)
 
 NEVER_STORED = {Reason.IN_FUTURE, Reason.OUT_OF_RANGE}
 
@@ -28,14 +35,6 @@ def apply(
     folded = fold_users(profile, [body], columns([(0, reading) for reading in batch]), NOW)
     assert folded.failure[0] == 0, folded.errors
     return (folded.bodies[0] if folded.changed[0] else body), folded
-
-
-def same(one: Folded, two: Folded, some: np.ndarray | slice = slice(None)) -> None:
-    for name in ("status", "reason", "restarted"):
-        assert np.array_equal(getattr(one, name)[some], getattr(two, name)), name
-    for name in ("level", "level_sd", "slope", "predicted", "innovation", "nis", "quality"):
-        left, right = getattr(one, name)[some], getattr(two, name)
-        assert left.tobytes() == right.tobytes(), name
 
 
 @settings(max_examples=400, deadline=None)
@@ -108,7 +107,7 @@ def test_a_users_results_do_not_depend_on_who_else_is_in_the_batch(profile, user
             own = fold_users(
                 profile, [alone[user]], columns([(0, r) for u, r in part if u == user]), NOW
             )
-            same(together, own, mine)
+            assert_same_results(together, own, mine)
             assert together.bodies[user] == own.bodies[0]
             alone[user] = own.bodies[0] or alone[user]
         bodies = [new or old for new, old in zip(together.bodies, bodies, strict=True)]

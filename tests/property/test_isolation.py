@@ -14,8 +14,15 @@ from kalmap.filter.fold import fold_users
 from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, digest
-from tests.property.test_batches import same
-from tests.support.histories import DAY, NOW, START, Reading, columns, histories
+from tests.support.histories import (
+    DAY,
+    NOW,
+    START,
+    Reading,
+    assert_same_results,
+    columns,
+    histories,
+)
 
 PROFILE = msgspec.structs.replace(builtin_profile("body-weight"), window=Window(4, 60.0))
 HISTORY = [
@@ -47,7 +54,7 @@ def _only_user_17_fails(folded, readings, reason: Reason) -> None:
     assert not folded.changed[17]
     alone = fold_users(PROFILE, [_body()], columns([(0, r) for r in NEXT]), NOW)
     for user in set(range(41)) - {17}:
-        same(folded, alone, readings.user == user)
+        assert_same_results(folded, alone, readings.user == user)
         assert folded.bodies[user] == alone.bodies[0]
 
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from kalmap.filter import fold, forward
 from kalmap.profile import Window, builtin_profile
-from tests.property.test_batches import same
 from tests.support.histories import (
     DAY,
     NOW,
     START,
     Reading,
+    assert_same_results,
     columns,
     extreme_profiles,
     histories,
@@ -43,7 +43,7 @@ def both_same(profile, batches, users, width):
                 patch.setattr(forward, "VECTOR_WIDTH", threshold)
                 results.append(fold.fold_users(profile, bodies, columns(batch), NOW))
             vector, scalar = results
-            same(vector, scalar)
+            assert_same_results(vector, scalar)
             assert vector.bodies == scalar.bodies
             bodies = [new or old for new, old in zip(vector.bodies, bodies, strict=True)]
 

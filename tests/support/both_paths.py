@@ -9,6 +9,7 @@ import uuid
 from datetime import datetime, timedelta
 
 import msgspec
+from hypothesis import HealthCheck, Phase, settings
 
 from kalmap.api.cache import RecentStates
 from kalmap.api.cached_states import CachedStates
@@ -29,6 +30,13 @@ from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 
+#: Each example goes to a real table; one that fails is shown as it was found.
+TABLE_EXAMPLES = settings(
+    max_examples=12,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 PROFILE = builtin_profile("body-weight")
 NOW = "2026-03-01T00:00:00Z"
 PACE = Pace(group=100, workers=4, seconds=30.0)

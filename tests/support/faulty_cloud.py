@@ -19,16 +19,25 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 
-PLUG = Path(__file__).with_name("worker_faults") / "sitecustomize.py"
+FAULTS_MODULE = Path(__file__).with_name("worker_faults") / "sitecustomize.py"
 #: A batch of the tests has several shards, and a shard several requests.
 PARAMETERS = {"MaxShards": "4", "ReadingsPerShard": "250"}
 _PATIENCE = 90.0
+
+#: The store's requests, as a rule of `inject` names them.
+READ, WRITE = "BatchGetItem", "BatchExecuteStatement"
+STORE = f"{READ}|{WRITE}"
 
 #: What was run and injected in the whole session, for the last line of it.
 executions: Counter[str] = Counter()
 faults: Counter[str] = Counter()
 
 Items = dict[str, dict[str, Any]]
+
+
+def rule(function: str, operation: str, kind: str, **more: Any) -> dict[str, Any]:
+    """A rule for `FaultyCloud.inject`; `worker_faults` describes its fields."""
+    return {"function": function, "operation": operation, "kind": kind} | more
 
 
 class State(NamedTuple):
@@ -80,13 +89,13 @@ class FaultyCloud:
     """The local cloud of a directory. It starts empty of faults.
 
     Args:
-        directory: For the cloud's data and the plug.
+        directory: For the cloud's data and the module of the faults.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._plug = directory / "plug"
-        self._plug.mkdir()
-        shutil.copy(PLUG, self._plug)
+        self._modules = directory / "modules"
+        self._modules.mkdir()
+        shutil.copy(FAULTS_MODULE, self._modules)
         self._data = directory / "data"
         self._plan = ""
         self._open = ExitStack()
@@ -96,7 +105,7 @@ class FaultyCloud:
 
     def _start(self) -> None:
         before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._plug), before)))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._modules), before)))
         try:
             data = self._open.enter_context(DataDirectory(self._data))
             self.cloud = self._open.enter_context(LocalCloud(data, idle=30.0))
@@ -129,22 +138,22 @@ class FaultyCloud:
     # Faults.
 
     def inject(self, *rules: Mapping[str, Any]) -> None:
-        """From now on these faults; see the plug for what a rule may say."""
+        """From now on these faults; `worker_faults` says what a rule may say."""
         self._count()
         self._plan = uuid.uuid4().hex
-        plan = self._plug / "plan.tmp"
+        plan = self._modules / "plan.tmp"
         plan.write_text(json.dumps({"name": self._plan, "rules": rules}))
-        plan.replace(self._plug / "plan.json")
+        plan.replace(self._modules / "plan.json")
 
     def quiet(self) -> None:
         """From now on no faults."""
         self._count()
         self._plan = ""
-        (self._plug / "plan.json").unlink(missing_ok=True)
+        (self._modules / "plan.json").unlink(missing_ok=True)
 
     def met(self) -> Counter[str]:
         """The faults injected since the last call of `inject`, by kind."""
-        folder = self._plug / "met" / self._plan
+        folder = self._modules / "met" / self._plan
         if not self._plan or not folder.exists():
             return Counter()
         parts = (path.name.split(".") for path in folder.iterdir())
@@ -159,7 +168,7 @@ class FaultyCloud:
 
     def waker(self) -> Callable[[], None]:
         """What lets the calls that are held now go on, also when other faults are injected."""
-        return (self._plug / "met" / self._plan / "go").touch
+        return (self._modules / "met" / self._plan / "go").touch
 
     def let_go(self) -> None:
         """Let all calls that are held go on."""

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
+from kalmap.filter.fold import Folded
 from kalmap.profile import Profile, Window, builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE, Readings
 
@@ -158,3 +159,12 @@ def cases(draw: st.DrawFn, *, most: int = 30) -> tuple[Profile, list[Reading], l
     profile = draw(profiles())
     history = draw(histories(most=most))
     return profile, history, draw(timely_batches(profile, history))
+
+
+def assert_same_results(one: Folded, two: Folded, chosen: np.ndarray | slice = slice(None)) -> None:
+    """Hold the chosen results of one fold to all of another, to the bit."""
+    for name in ("status", "reason", "restarted"):
+        assert np.array_equal(getattr(one, name)[chosen], getattr(two, name)), name
+    for name in ("level", "level_sd", "slope", "predicted", "innovation", "nis", "quality"):
+        left, right = getattr(one, name)[chosen], getattr(two, name)
+        assert left.tobytes() == right.tobytes(), name

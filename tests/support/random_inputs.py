@@ -17,7 +17,7 @@ from kalmap.api.wire import Measurements, UploadRequest
 from kalmap.batch.identity import BatchInput, InputObject, Pointer, ProfileObject
 from kalmap.profile import Profile, builtin_profile
 from kalmap.records.measurement import Measurement
-from tests.fuzz.records import ODD, SOUND
+from tests.support.broken_records import ODD, SOUND
 
 MORE = [
     1e30, -1e30, 2**64, "null", "no version", "aws.s3", "body-weight", "chicks", "batches/", "in/",

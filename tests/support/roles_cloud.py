@@ -22,7 +22,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy, read_template
 from kalmap_cli.target import local_parameters
-from tests.e2e.test_events import Stack
+from tests.support.deployed_stack import Stack
 from tests.support.policies import Grant, as_list, grants
 from tests.support.template import TEMPLATE, definition
 

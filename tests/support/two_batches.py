@@ -3,7 +3,7 @@
 import json
 import random
 
-from tests.support.faulty_cloud import states
+from tests.support.faulty_cloud import assert_accounts_for_all, states
 
 NOW = "2025-05-01T00:00:00Z"
 USERS = 110
@@ -74,3 +74,17 @@ class Quiet:
         self.changed = sum(
             state != states(self.before).get(user) for user, state in self.after.items()
         )
+
+
+def assert_equals_quiet_run(cloud, ran, quiet):
+    """The states, the results and the counts of the quiet run."""
+    assert ran.status == "SUCCEEDED", ran.cause
+    assert states(cloud.items()) == quiet.after
+    assert ran.results == quiet.ran.results
+    assert_accounts_for_all(ran, len(SECOND))
+    for part in ("readings", "users"):
+        assert ran.summary[part] == quiet.ran.summary[part]
+    assert ran.summary["users"]["changed"] == quiet.changed
+    assert ran.summary["status"] == ran.record["status"].lower() == "succeeded"
+    assert ran.summary["reason"] is None
+    assert ran.summary["database"]["conflicts"] == 0

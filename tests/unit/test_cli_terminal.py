@@ -10,7 +10,7 @@ import termios
 import pytest
 
 from tests.support.kalmap_command import environment
-from tests.unit.test_cli_screen import SUMMARY
+from tests.support.summary import SUMMARY
 
 #: Reasons enough for several lines, and a hint.
 LONG = SUMMARY | {
