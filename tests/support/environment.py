@@ -4,6 +4,8 @@ import logging
 import os
 import secrets
 
+from hypothesis import HealthCheck, settings
+
 from kalmap_cli.local.access import ACCESS_KEY
 
 os.environ |= {
@@ -17,3 +19,6 @@ os.environ.pop("AWS_PROFILE", None)
 os.environ.pop("AWS_SESSION_TOKEN", None)
 # moto warns in every execution that it ignores ToleratedFailurePercentage, and prints failures.
 logging.getLogger("moto").setLevel(logging.CRITICAL)
+# A busy machine is no fault of an example.
+settings.register_profile("kalmap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kalmap")
