@@ -81,6 +81,19 @@ def test_a_prediction_moves_the_level_along_the_slope_and_widens():
     assert later[2] == pytest.approx(view.slope * np.exp(-PROFILE.slope_damping * 10.0))
 
 
+def test_a_prediction_is_the_level_that_the_fold_expects_of_a_reading_at_that_time():
+    random = np.random.default_rng(4)
+    for days in random.uniform(0.0, 90.0, 50).tolist():
+        history = [
+            Reading(START + i * DAY, 0, i, 80.0 + value, 3)
+            for i, value in enumerate(random.normal(0.0, 0.5, 30).tolist())
+        ]
+        body = _body(history)
+        reading = Reading(history[-1].time + int(days * DAY), 1, 0, 80.0, 3)
+        folded = fold_users(PROFILE, [body], columns([(0, reading)]), NOW)
+        assert predict(PROFILE, body, reading.time)[0] == folded.predicted[0]
+
+
 def test_a_prediction_of_the_past_is_refused():
     body = _body(_history(3))
     with pytest.raises(InvalidInput, match="at or after"):

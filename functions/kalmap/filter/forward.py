@@ -9,16 +9,18 @@ of users are left, `tail` goes on one user at a time, with the same operations i
 The update is `w = R / S; p00 *= w; p01 *= w; p11 -= p01^2 / S` (Joseph's form simplified for a
 scalar reading; Bierman, Factorization Methods for Discrete Sequential Estimation, 1977, V.2).
 p01 never becomes negative, since it starts at zero and every term of the prediction is positive:
-the last line is the only difference, and `_steady` replaces it where it could lose its digits.
+the last line is the only difference, and `algebra.steady_p11` replaces it where it could lose its
+digits.
 """
 
 import numpy as np
 
 from kalmap.filter import tail
+from kalmap.filter.algebra import STEADY_BELOW, steady_p11
 from kalmap.filter.columns import Recovery, ranges
 from kalmap.filter.gate import Rules
 from kalmap.filter.model import measurement_variances, transition
-from kalmap.filter.path import STEADY_BELOW, Inputs, Path
+from kalmap.filter.path import Inputs, Path
 from kalmap.filter.recovery import Rejections
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, U8, Bool
@@ -248,7 +250,8 @@ def _vector(
         np.multiply(b3, b5, a01)
         np.less(b5, STEADY_BELOW, flag1)
         if flag1.any():
-            _steady(np.flatnonzero(flag1), b2, b3, b4, a01, a11)
+            steady = np.flatnonzero(flag1)
+            a11[steady] = steady_p11(b2[steady], b3[steady], b4[steady], a01[steady])
 
         if number == 0 and not exists.all():
             new = np.flatnonzero(~exists)
@@ -273,14 +276,3 @@ def _vector(
             rejections.note(number, noted)
         x, v, p00, p01, p11 = x1, v1, a00, a01, a11
     rejections.finish(longer)
-
-
-def _steady(users: I64, p00: F64, p01: F64, p11: F64, new01: F64, new11: F64) -> None:
-    """p11 of these users as a sum of two terms that are not negative.
-
-    p11 - p01^2 / S is the slope's variance given the level, p11 - p01^2 / p00, plus what the
-    level's new variance brings back; so the covariance stays positive semi-definite.
-    """
-    ratio = p01[users] / p00[users]
-    given_level = np.maximum(p11[users] - ratio * p01[users], 0.0)
-    new11[users] = given_level + ratio * new01[users]

@@ -40,28 +40,6 @@ def rules(profile: Profile) -> Rules:
     )
 
 
-def fits_in_another_unit(rule: Rules, value: F64, predicted: F64, variance: F64) -> Bool:
-    """Whether a value, multiplied by a known unit ratio, passes the gate.
-
-    Args:
-        rule: Gives the gate and the ratios.
-        value: (n,) Readings or levels.
-        predicted: (n,) Levels they are compared with.
-        variance: (n,) Innovation variances S.
-
-    Returns:
-        (n,) False also where the predicted level is itself not distinguishable from zero: there
-        every small ratio would fit.
-    """
-    allowed = rule.gate * variance
-    miss = np.multiply.outer(rule.ratios, value)
-    miss -= predicted
-    miss *= miss
-    fits: Bool = np.logical_or.reduce(miss <= allowed, axis=0)
-    fits &= predicted * predicted > allowed
-    return fits
-
-
 def reasons(rate: F64, suspect: Bool) -> U8:
     """Why each rejected reading is: a code of outcome.Reason.
 

@@ -29,10 +29,10 @@ every array width.
 """
 
 from math import factorial
-from typing import NamedTuple
 
 import numpy as np
 
+from kalmap.filter.algebra import Transition
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
 
@@ -47,19 +47,7 @@ _SHORT = 0.25
 _CHI = tuple((-1.0) ** k / factorial(k + 3) for k in range(11))
 
 
-class Transition(NamedTuple):
-    """F and Q of each gap; every array has the gaps' shape."""
-
-    gain: F64
-    """F[0, 1]: days by which the slope moves the level."""
-    decay: F64
-    """F[1, 1]: what is left of the slope."""
-    q00: F64
-    q01: F64
-    q11: F64
-
-
-def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition:
+def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition[F64]:
     """Exact discretisation of the profile's model.
 
     Args:
@@ -70,7 +58,7 @@ def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition
     Returns:
         Transition of arrays (n,).
     """
-    result = Transition._make(np.empty((5, gap.size)) if out is None else out)
+    result: Transition[F64] = Transition._make(np.empty((5, gap.size)) if out is None else out)
     for start in range(0, gap.size, _BLOCK):
         here = slice(start, start + _BLOCK)
         if profile.slope_damping == 0.0:
@@ -80,7 +68,7 @@ def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition
     return result
 
 
-def _undamped(profile: Profile, gap: F64, out: Transition) -> None:
+def _undamped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
     """The series at a = 0: psi = 1/3, and the slope keeps for ever."""
     gain, decay, q00, q01, q11 = out
     np.copyto(gain, gap)
@@ -93,7 +81,7 @@ def _undamped(profile: Profile, gap: F64, out: Transition) -> None:
     q00 += gap * (profile.level_noise * profile.level_noise)
 
 
-def _damped(profile: Profile, gap: F64, out: Transition) -> None:
+def _damped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
     damping = profile.slope_damping
     slope_variance = profile.slope_noise * profile.slope_noise
     gain, decay, q00, q01, q11 = out
@@ -145,7 +133,7 @@ def _halved(gap: F64, damping: float, long: I64) -> tuple[F64, I64]:
     return short, halvings
 
 
-def _double(t: Transition, times: I64) -> None:
+def _double(t: Transition[F64], times: I64) -> None:
     """Compose each transition with itself, `times` times, in place."""
     todo = np.flatnonzero(times)
     done = 0

@@ -5,12 +5,9 @@ Packed: step after step, and within a step user after user, those with most read
 
 from typing import NamedTuple
 
+from kalmap.filter.algebra import Transition
 from kalmap.filter.columns import Recovery
-from kalmap.filter.model import Transition
 from kalmap.readings import F64, I64, U8
-
-#: Below this R / S, p11 - p01^2 / S may have lost all its digits.
-STEADY_BELOW = 1e-9
 
 
 class Inputs(NamedTuple):
@@ -21,7 +18,7 @@ class Inputs(NamedTuple):
     """R."""
     reach: F64
     """(rate limit x gap)^2 + gate x R: the part of the rate bound known beforehand."""
-    step: Transition
+    step: Transition[F64]
 
 
 class Path(NamedTuple):

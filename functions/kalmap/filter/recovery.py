@@ -14,9 +14,10 @@ checkpoint notes them, and those are made up for all at once when the pass is ov
 
 import numpy as np
 
+from kalmap.filter import algebra
+from kalmap.filter.algebra import LEVEL, P00, Estimate, Transition, fits_in_another_unit
 from kalmap.filter.columns import RESTARTED, Recovery
-from kalmap.filter.gate import Rules, fits_in_another_unit, reasons
-from kalmap.filter.model import Transition
+from kalmap.filter.gate import Rules, reasons
 from kalmap.filter.path import Inputs
 from kalmap.outcome import Reason
 from kalmap.readings import F64, I64, U8, Bool
@@ -115,11 +116,12 @@ class Rejections:
             self._catch_up(self._noted, *(np.concatenate(part) for part in parts))
         if self._unnamed:
             places = np.concatenate(self._unnamed)
+            variance = self._estimate[P00, places] + self._inputs.noise[places]
             suspect = fits_in_another_unit(
-                self._rule,
                 self._inputs.value[places],
-                self._estimate[0, places],
-                self._estimate[2, places] + self._inputs.noise[places],
+                self._estimate[LEVEL, places],
+                self._rule.gate * variance,
+                self._rule.ratios,
             )
             self._mark[places] = reasons(self._rate[places], suspect)
 
@@ -174,9 +176,9 @@ def advance(
         the estimate is to become the candidate as it now stands; `restarted` says so.
     """
     value, noise = inputs.value[places], inputs.noise[places]
-    predicted = prior[0]
-    variance = prior[2] + noise
-    suspect = fits_in_another_unit(rule, value, predicted, variance)
+    predicted = prior[LEVEL]
+    allowed = rule.gate * (prior[P00] + noise)
+    suspect = fits_in_another_unit(value, predicted, allowed, rule.ratios)
     mark = reasons(rate, suspect)
 
     settled = recovery.support[users] >= rule.recovery
@@ -197,17 +199,14 @@ def advance(
         anew[tracked[agrees]] = False
         agreeing[tracked[agrees]] = np.minimum(agreeing[tracked[agrees]] + 1, rule.recovery)
     started = users[anew]
-    recovery.candidate[1, started] = recovery.candidate[3, started] = 0.0
-    recovery.candidate[0, started] = value[anew]
-    recovery.candidate[2, started] = noise[anew]
-    recovery.candidate[4, started] = rule.slope_variance
+    recovery.candidate[:, started] = algebra.restart(value[anew], noise[anew], rule.slope_variance)
     agreeing[anew] = 1
     recovery.agreeing[users] = agreeing
 
     ready = np.flatnonzero(counts & (agreeing >= rule.recovery))
     if ready.size:
-        level = recovery.candidate[0, users[ready]]
-        same = fits_in_another_unit(rule, level, predicted[ready], variance[ready])
+        level = recovery.candidate[LEVEL, users[ready]]
+        same = fits_in_another_unit(level, predicted[ready], allowed[ready], rule.ratios)
         same &= settled[ready]
         mark[ready[same]] = Reason.UNIT_SUSPECT
         ready = ready[~same]
@@ -222,32 +221,12 @@ def _follow(
     value: F64,
     noise: F64,
     counts: Bool,
-    step: Transition,
+    step: Transition[F64],
 ) -> Bool:
     """Predict these users' candidates, and fold in the readings that count and pass their gate."""
-    level, slope, p00, p01, p11 = recovery.candidate[:, users]
-    level += step.gain * slope
-    slope *= step.decay
-    moved = p01 + step.gain * p11
-    p00 += step.gain * (p01 + moved)
-    p00 += step.q00
-    p01 = step.decay * moved + step.q01
-    p11 = step.decay * (step.decay * p11) + step.q11
-    innovation = value - level
-    inverse = 1.0 / (p00 + noise)
-    agrees: Bool = innovation * innovation * inverse <= rule.gate
-    agrees &= counts
-    weight = noise * inverse
-    ratio = p01 / p00
-    new01 = p01 * weight
-    given_level = np.maximum(p11 - ratio * p01, 0.0)
-    predicted = (level, slope, p00, p01, p11)
-    updated = (
-        level + p00 * inverse * innovation,
-        slope + p01 * inverse * innovation,
-        p00 * weight,
-        new01,
-        given_level + ratio * new01,
-    )
+    predicted = algebra.predict(Estimate[F64](*recovery.candidate[:, users]), step)
+    innovation = algebra.innovation(predicted, value, noise)
+    agrees: Bool = counts & (algebra.nis(innovation) <= rule.gate)
+    updated = algebra.update_steady(predicted, innovation, noise)
     recovery.candidate[:, users] = np.where(agrees, updated, predicted)
     return agrees

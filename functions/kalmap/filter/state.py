@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 
 from kalmap.errors import InvalidInput
-from kalmap.filter import codec, cohort, gate
+from kalmap.filter import algebra, codec, cohort, gate
+from kalmap.filter.algebra import Estimate
 from kalmap.filter.columns import REASON_BITS, Decoded, Recovery
 from kalmap.filter.model import MICROSECONDS_PER_DAY, transition
 from kalmap.profile import Profile, digest
@@ -91,11 +92,10 @@ def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float
     gap = at - int(settled.as_of[0])
     if gap < 0:
         raise InvalidInput("A prediction is for a time at or after the state's newest reading.")
-    level, slope, p00, p01, p11 = settled.estimate[:, 0]
     step = transition(profile, np.array([gap / MICROSECONDS_PER_DAY]))
-    gain = step.gain[0]
-    variance = p00 + gain * (2.0 * p01 + gain * p11) + step.q00[0]
-    return float(level + gain * slope), float(np.sqrt(variance)), float(slope * step.decay[0])
+    predicted = algebra.predict(Estimate[F64](*settled.estimate), step)
+    level_sd = np.sqrt(predicted.p00)
+    return float(predicted.level[0]), float(level_sd[0]), float(predicted.slope[0])
 
 
 def describe(body: bytes, profile: Profile) -> StateView:

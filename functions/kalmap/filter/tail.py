@@ -9,9 +9,11 @@ from struct import Struct
 
 import numpy as np
 
+from kalmap.filter import algebra
+from kalmap.filter.algebra import STEADY_BELOW, Estimate, Transition, fits_in_another_unit
 from kalmap.filter.columns import RESTARTED, Recovery
 from kalmap.filter.gate import Rules
-from kalmap.filter.path import STEADY_BELOW, Inputs, Path
+from kalmap.filter.path import Inputs, Path
 from kalmap.outcome import Reason
 from kalmap.readings import F64
 
@@ -21,8 +23,7 @@ _SUSPECT = int(Reason.UNIT_SUSPECT)
 #: What is written of a reading: level, slope, p00, p01, p11, predicted, NIS, rate.
 _ROW = Struct("8d")
 
-_Five = tuple[float, float, float, float, float]
-_NOTHING: _Five = (0.0, 0.0, 0.0, 0.0, 0.0)
+_NO_CANDIDATE = Estimate(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def run(
@@ -54,7 +55,7 @@ def run(
     here = slice(start, end)
     gate, enough = rule.gate, rule.recovery
     x, v, p00, p01, p11 = before.tolist()
-    candidate: _Five = tuple(recovery.candidate[:, lane].tolist())
+    candidate: Estimate[float] = Estimate._make(recovery.candidate[:, lane].tolist())
     agreeing, support = int(recovery.agreeing[lane]), int(recovery.support[lane])
     numbers = bytearray(_ROW.size * (end - start))
     write, row = _ROW.pack_into, _ROW.size
@@ -85,8 +86,7 @@ def run(
                 weight = r * inverse
                 new01 = p01 * weight
                 if weight < STEADY_BELOW:
-                    ratio = p01 / p00
-                    p11 = _positive(p11 - ratio * p01) + ratio * new01
+                    p11 = algebra.steady_p11(p00, p01, p11, new01)
                 else:
                     p11 = p11 - gain * p01
                 p00 = p00 * weight
@@ -94,30 +94,35 @@ def run(
                 if support < enough:
                     support += 1
                 if agreeing:
-                    candidate, agreeing = _NOTHING, 0
+                    candidate, agreeing = _NO_CANDIDATE, 0
             else:
                 x = predicted
-                variance = p00 + r
+                allowed = gate * (p00 + r)
                 mark = _TOO_FAST if rate > 1.0 else _OUTLIER
-                suspect = _fits_in_another_unit(rule, z, predicted, variance)
+                suspect = fits_in_another_unit(z, predicted, allowed, rule.ratios)
                 if suspect:
                     mark = _SUSPECT
                 settled = support >= enough
                 counts = not (suspect and settled)
+                agrees = False
                 if agreeing:
-                    candidate = _advance(candidate, g, e, q00, q01, q11)
-                agreed = _agreed(candidate, z, r, gate) if counts and agreeing else None
-                if agreed is not None:
-                    candidate, agreeing = agreed, min(agreeing + 1, enough)
+                    candidate = algebra.predict(candidate, Transition(g, e, q00, q01, q11))
+                    innovation = algebra.innovation(candidate, z, r)
+                    agrees = counts and algebra.nis(innovation) <= gate
+                if agrees:
+                    candidate = algebra.update_steady(candidate, innovation, r)
+                    agreeing = min(agreeing + 1, enough)
                 elif counts:
-                    candidate, agreeing = (z, 0.0, r, 0.0, rule.slope_variance), 1
+                    candidate, agreeing = algebra.restart(z, r, rule.slope_variance), 1
                 if counts and agreeing >= enough:
-                    if settled and _fits_in_another_unit(rule, candidate[0], predicted, variance):
+                    if settled and fits_in_another_unit(
+                        candidate.level, predicted, allowed, rule.ratios
+                    ):
                         mark = _SUSPECT
                     else:
                         mark = RESTARTED
                         x, v, p00, p01, p11 = candidate
-                        candidate, agreeing, support = _NOTHING, 0, enough
+                        candidate, agreeing, support = _NO_CANDIDATE, 0, enough
                 marks[number - 1] = mark
         write(numbers, row * (number - 1), x, v, p00, p01, p11, predicted, nis, rate)
         if number == snapshot:
@@ -128,51 +133,3 @@ def run(
     path.estimate[:, here] = columns[:5]
     path.predicted[here], path.nis[here], path.rate[here] = columns[5:]
     path.mark[here] = np.frombuffer(marks, np.uint8)
-
-
-def _positive(number: float) -> float:
-    return max(0.0, number)
-
-
-def _fits_in_another_unit(rule: Rules, value: float, predicted: float, variance: float) -> bool:
-    allowed = rule.gate * variance
-    if not predicted * predicted > allowed:
-        return False
-    for ratio in rule.ratios.tolist():
-        miss = value * ratio - predicted
-        if miss * miss <= allowed:
-            return True
-    return False
-
-
-def _advance(candidate: _Five, g: float, e: float, q00: float, q01: float, q11: float) -> _Five:
-    """The candidate, predicted over one step."""
-    level, slope, p00, p01, p11 = candidate
-    moved = p01 + g * p11
-    return (
-        level + g * slope,
-        slope * e,
-        p00 + g * (p01 + moved) + q00,
-        e * moved + q01,
-        e * (e * p11) + q11,
-    )
-
-
-def _agreed(candidate: _Five, z: float, r: float, gate: float) -> _Five | None:
-    """The candidate with a reading folded in; None where the reading does not fit it."""
-    level, slope, p00, p01, p11 = candidate
-    d = z - level
-    inverse = 1.0 / (p00 + r)
-    if not d * d * inverse <= gate:
-        return None
-    weight = r * inverse
-    new01 = p01 * weight
-    ratio = p01 / p00
-    given_level = _positive(p11 - ratio * p01)
-    return (
-        level + p00 * inverse * d,
-        slope + p01 * inverse * d,
-        p00 * weight,
-        new01,
-        given_level + ratio * new01,
-    )

@@ -1,0 +1,161 @@
+"""The algebra of one step of the filter: predict, gate, update, restart.
+
+The state is a level x and a slope v with the covariance P; a reading z measures the level with
+the noise variance R. Each function takes floats, or arrays of one shape that hold a number for
+each user, and gives the same bits for both: it uses +, -, *, / and comparisons only.
+
+`vector` and `scalar` compute the same expressions in the same order, scheduled for speed.
+tests/property/test_algebra.py holds all three together to the bit.
+"""
+
+from typing import Generic, NamedTuple, TypeVar, overload
+
+import numpy as np
+
+from kalmap.readings import F64, Bool
+
+Number = TypeVar("Number", float, F64)
+
+#: Rows of an array of estimates.
+LEVEL, SLOPE, P00, P01, P11 = range(5)
+
+#: Below this R / S, p11 - p01^2 / S may have lost all its digits.
+STEADY_BELOW = 1e-9
+
+
+class Estimate(NamedTuple, Generic[Number]):
+    """Level and slope, and their covariance."""
+
+    level: Number
+    slope: Number
+    p00: Number
+    p01: Number
+    p11: Number
+
+
+class Transition(NamedTuple, Generic[Number]):
+    """F and Q of a step: how the state moves over the gap before a reading."""
+
+    gain: Number
+    """F[0, 1]: days by which the slope moves the level."""
+    decay: Number
+    """F[1, 1]: what is left of the slope."""
+    q00: Number
+    q01: Number
+    q11: Number
+
+
+class Innovation(NamedTuple, Generic[Number]):
+    """A reading against its prediction."""
+
+    difference: Number
+    """y = z - x."""
+    precision: Number
+    """1 / S, where S = P00 + R is the variance of y."""
+
+
+def predict(estimate: Estimate[Number], step: Transition[Number]) -> Estimate[Number]:
+    """Move an estimate over a gap: F x and F P F' + Q, multiplied out (Kalman 1960)."""
+    level, slope, p00, p01, p11 = estimate
+    moved = p01 + step.gain * p11
+    return Estimate(
+        level + step.gain * slope,
+        step.decay * slope,
+        p00 + step.gain * (p01 + moved) + step.q00,
+        step.decay * moved + step.q01,
+        step.decay * (step.decay * p11) + step.q11,
+    )
+
+
+def innovation(prior: Estimate[Number], value: Number, noise: Number) -> Innovation[Number]:
+    """Compare a reading with the prediction; `noise` is R."""
+    return Innovation(value - prior.level, 1.0 / (prior.p00 + noise))
+
+
+def nis(y: Innovation[Number]) -> Number:
+    """Normalised innovation squared, y^2 / S: above the profile's gate for an outlier.
+
+    Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001,
+    section 5.4.
+    """
+    return y.difference * y.difference * y.precision
+
+
+def rate(before: Estimate[Number], value: Number, gate: float, reach: Number) -> Number:
+    """Squared distance from the last estimate over the allowed one: above 1 is implausible.
+
+    Args:
+        before: The estimate after the last reading, not predicted.
+        value: The reading.
+        gate: The profile's.
+        reach: (rate limit x gap)^2 + gate x R.
+    """
+    difference = value - before.level
+    return difference * difference / (before.p00 * gate + reach)
+
+
+def update(prior: Estimate[Number], y: Innovation[Number], noise: Number) -> Estimate[Number]:
+    """Fold a reading in: K = (P00, P01) / S, w = R / S.
+
+    Joseph's form, multiplied out for a scalar reading (Bierman, Factorization Methods for Discrete
+    Sequential Estimation, 1977, V.2). p01 never becomes negative: it starts at zero, and every
+    term of the prediction is positive. So only p11 is a difference.
+    """
+    gain0, gain1, weight = prior.p00 * y.precision, prior.p01 * y.precision, noise * y.precision
+    return Estimate(
+        prior.level + gain0 * y.difference,
+        prior.slope + gain1 * y.difference,
+        prior.p00 * weight,
+        prior.p01 * weight,
+        prior.p11 - gain1 * prior.p01,
+    )
+
+
+def update_steady(
+    prior: Estimate[Number], y: Innovation[Number], noise: Number
+) -> Estimate[Number]:
+    """Fold a reading in as `update` does, with p11 as a sum, for any R / S."""
+    updated = update(prior, y, noise)
+    return updated._replace(p11=steady_p11(prior.p00, prior.p01, prior.p11, updated.p01))
+
+
+def steady_p11(p00: Number, p01: Number, p11: Number, updated01: Number) -> Number:
+    """The updated p11 as a sum of two terms that are not negative.
+
+    The first is the slope's variance given the level, p11 - p01^2 / p00. The second is what the
+    level's new variance brings back. So the covariance stays positive semi-definite.
+    """
+    ratio = p01 / p00
+    given_level = p11 - ratio * p01
+    # max(given_level, 0) for floats and arrays alike: the sum and the half are exact.
+    return 0.5 * (given_level + abs(given_level)) + ratio * updated01
+
+
+def restart(value: Number, noise: Number, slope_variance: float) -> Estimate[Number]:
+    """Begin at a reading: its value and noise, and the prior slope 0."""
+    zero = noise * 0.0
+    return Estimate(value, zero, noise, zero, zero + slope_variance)
+
+
+@overload
+def fits_in_another_unit(value: F64, predicted: F64, allowed: F64, ratios: F64) -> Bool: ...
+@overload
+def fits_in_another_unit(value: float, predicted: float, allowed: float, ratios: F64) -> bool: ...
+def fits_in_another_unit(
+    value: float | F64, predicted: float | F64, allowed: float | F64, ratios: F64
+) -> bool | Bool:
+    """Whether a value, multiplied by a known ratio of units, passes the gate.
+
+    Args:
+        value: A reading or a level.
+        predicted: The level it is compared with.
+        allowed: Largest squared difference that passes: gate x S.
+        ratios: (ratios,) By which a value in a mistaken unit is wrong.
+
+    Returns:
+        False also where the predicted level cannot be distinguished from zero: there every
+        small ratio would fit.
+    """
+    difference = np.multiply.outer(ratios, value) - predicted
+    fits: Bool = np.any(difference * difference <= allowed, axis=0)
+    return fits & (predicted * predicted > allowed)
