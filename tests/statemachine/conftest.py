@@ -12,4 +12,4 @@ def engine(monkeypatch):
 @pytest.fixture
 def no_waiting(monkeypatch):
     """Conflict rounds follow each other at once."""
-    monkeypatch.setattr("kalmap.pipeline.aggregate_results.random.randint", lambda low, high: 0)
+    monkeypatch.setattr("kalmap.pipeline.collect_writes.random.randint", lambda low, high: 0)

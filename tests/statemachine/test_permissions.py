@@ -25,7 +25,7 @@ def used():
         deployed(monkeypatch) as engine,
         recorded(engine, monkeypatch) as used,
     ):
-        monkeypatch.setattr("kalmap.pipeline.aggregate_results.random.randint", lambda low, high: 0)
+        monkeypatch.setattr("kalmap.pipeline.collect_writes.random.randint", lambda low, high: 0)
         # No pause before a retry.
         monkeypatch.setattr(
             "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",
