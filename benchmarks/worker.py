@@ -17,6 +17,7 @@ import numpy as np
 
 from kalmap.filter.fold import fold_users
 from kalmap.profile import builtin_profile
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.lines import Outcomes, encode
@@ -56,7 +57,7 @@ def jsonl(users: int, readings: int, first_day: int) -> bytes:
 def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes], bytes]:
     """One batch through one worker; gives the new states and the result lines."""
     marks = [time.process_time()]
-    parsed = parse([data], columns=None, profile=PROFILE)
+    parsed = parse([data], Jsonl(), PROFILE)
     marks.append(time.process_time())
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)

@@ -10,7 +10,8 @@ import msgspec
 from kalmap.batch.inflate import check_gzip_size, inflated
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
-from kalmap.records.formats import GZIP, detect_format
+from kalmap.records.formats import detect_format
+from kalmap.records.gzipped import inflate_head, is_gzipped
 from kalmap_cli.exits import WrongUsage
 
 _HEAD_BYTES = 65_536
@@ -38,8 +39,8 @@ def check_input(file: Path) -> None:
             raise WrongUsage(
                 f"The file {file} is empty. Give a file with at least one measurement."
             )
-        detect_format(str(file), head)
-        if head.startswith(GZIP):
+        detect_format(str(file), inflate_head(str(file), head))
+        if is_gzipped(head):
             check_gzip_size(str(file), file.stat().st_size)
             for _ in inflated_file(file):
                 pass

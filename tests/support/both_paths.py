@@ -25,6 +25,7 @@ from kalmap.pipeline.plan_batch import plan_batch
 from kalmap.pipeline.plan_shards import plan_shards
 from kalmap.pipeline.write_states import write_states
 from kalmap.profile import builtin_profile
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
@@ -64,7 +65,7 @@ def container(client, table, *, threshold: int = 3, **options) -> CachedStates:
 def ask(states: CachedStates, records: list, pace: Pace = PACE) -> Answer:
     """A request answered at once."""
     now = microseconds(parse_moment(NOW))
-    parsed = parse([msgspec.json.Encoder().encode_lines(records)], columns=None, profile=PROFILE)
+    parsed = parse([msgspec.json.Encoder().encode_lines(records)], Jsonl(), PROFILE)
     return answer(Request(uuid.uuid4().hex, parsed, PROFILE, False, now), states, pace)
 
 

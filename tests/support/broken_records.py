@@ -22,7 +22,10 @@ from kalmap.filter.fold import fold_users
 from kalmap.moments import EARLIEST, LATEST
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.format_csv import Csv, column_names
+from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.formats import AnyFormat, detect_format
+from kalmap.records.gzipped import inflate_head
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
@@ -127,14 +130,14 @@ def broken(line: bytes, chance: random.Random) -> bytes:
     return line.replace(b"\n", b" ")[:70_000]
 
 
-def check(lines: list[bytes], columns: tuple[str, ...] | None) -> int:
+def check(lines: list[bytes], format_: AnyFormat) -> int:
     """Parse a block, whole and line by line; gives the number of its records."""
-    whole = parse([b"\n".join(lines)], columns=columns, profile=PROFILE)
+    whole = parse([b"\n".join(lines)], format_, PROFILE)
     sound(whole)
     goes_through(whole)
     expected: list[tuple[bytes, object]] = []
     for line in lines:
-        alone = parse([line], columns=columns, profile=PROFILE)
+        alone = parse([line], format_, PROFILE)
         sound(alone)
         expected += [(line, outcome) for outcome in outcomes(alone)]
     told = outcomes(whole)
@@ -173,7 +176,7 @@ def goes_through(parsed: Parsed) -> None:
         stored = user_state(key(change.user, PROFILE.name) | values(change, 1))
         assert stored.as_of == change.as_of
     failed = encode_measurements(shard, np.arange(len(shard.ids)), PROFILE)
-    again = parse([failed], columns=None, profile=PROFILE)
+    again = parse([failed], Jsonl(), PROFILE)
     assert not again.unread
     for name in ("time", "value", "tag", "hash"):
         assert np.array_equal(getattr(again, name), getattr(parsed, name)), name
@@ -202,9 +205,9 @@ def fuzz(
         tell: Called with the number of lines checked so far.
     """
     checked = records = 0
-    makers: dict[str, tuple[Callable[[random.Random], bytes], tuple[str, ...] | None]] = {
-        "jsonl": (json_line, None),
-        "csv": (csv_line, COLUMNS),
+    makers: dict[str, tuple[Callable[[random.Random], bytes], AnyFormat]] = {
+        "jsonl": (json_line, Jsonl()),
+        "csv": (csv_line, Csv(columns=list(COLUMNS))),
     }
 
     @hypothesis.seed(seed)
@@ -218,14 +221,15 @@ def fuzz(
     @given(st.sampled_from(sorted(makers)), st.integers(0, 2**64 - 1))
     def run(kind: str, block: int) -> None:
         nonlocal checked, records
-        make, columns = makers[kind]
+        make, format_ = makers[kind]
         chance = random.Random(block)
         lines = [broken(make(chance), chance) for _ in range(LINES_PER_BLOCK)]
-        records += check(lines, columns)
+        records += check(lines, format_)
         head = b"\n".join(lines[: chance.randrange(4)])
         with contextlib.suppress(UnknownFormat):
-            detect_format("a file", chance.choice((b"", b"\x1f\x8b", b"\xef\xbb\xbf")) + head)
-        csv_header(lines[0])
+            head = chance.choice((b"", b"\x1f\x8b", b"\xef\xbb\xbf")) + head
+            detect_format("a file", inflate_head("a file", head))
+        column_names(lines[0])
         checked += len(lines)
         tell(checked)
 

@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kalmap.profile import Profile
-from kalmap.records.formats import csv_header, detect_format
-from tests.support.expected_states import folded
+from kalmap.records.formats import detect_format
+from tests.support.expected_states import JSONL, folded
 
 
 def fold_files(
     profile: Profile, files: Sequence[Path], states: dict[str, bytes] | None = None
 ) -> dict[str, bytes]:
     """States by user after one batch of these files, from earlier states."""
-    content, columns = b"", None
+    content, format_ = b"", JSONL
     for file in files:
         data = file.read_bytes()
-        if detect_format(file.name, data) == "csv":
-            header, _, data = data.partition(b"\n")
-            columns = csv_header(header)
-        content += data
-    return folded(profile, content, states, columns=columns)
+        format_ = detect_format(file.name, data)
+        content += data[format_.body_start :]
+    return folded(profile, content, states, format_=format_)
 
 
 def stored(states_output: str) -> dict[str, bytes]:

@@ -1,14 +1,17 @@
 """What states must be, by the domain alone: no cloud, no store, no shards, no state machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from kalmap.filter.fold import fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
+from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.formats import AnyFormat
 from kalmap.records.parse import parse
 
+JSONL = Jsonl()
 #: 2027-01-15: after every reading of the tests.
 NOW = 1_800_000_000_000_000
 
@@ -18,12 +21,12 @@ def folded(
     content: bytes,
     before: Mapping[str, bytes] | None = None,
     *,
-    columns: Sequence[str] | None = None,
+    format_: AnyFormat = JSONL,
     adopt_profile: bool = False,
 ) -> dict[str, bytes]:
     """States by user after one batch of a file's content, from earlier states by user."""
     states = dict(before or {})
-    parsed = parse([content], columns=columns, profile=profile)
+    parsed = parse([content], format_, profile)
     codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
     readings = Readings(
         user=parsed.user,

@@ -25,6 +25,7 @@ from kalmap.batch.chunks import Chunk, SourceObject
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import Batch, Limits, Pointer
 from kalmap.profile import builtin_profile
+from kalmap.records.format_csv import Csv
 from kalmap.store.objects import Objects
 from tests.support.dynamodb import endpoint
 from tests.support.template import ROOT
@@ -65,7 +66,9 @@ def _prepare(bucket: str, lines: int) -> tuple[str, Folder]:
     profile = builtin_profile("body-weight")
     folder.save_batch(Batch("b", "a", profile, "conditional", Limits(), False, 0, ""), [])
     columns = ["user_id", "timestamp", "value", "measurement_id"]
-    source = SourceObject(bucket, "in.csv.gz", len(body), etag, columns=columns, gzipped=True)
+    source = SourceObject(
+        bucket, "in.csv.gz", len(body), etag, None, Csv(columns=columns), gzipped=True
+    )
     chunk = Chunk(0, source, 0, len(body))
     folder.save_plan(Plan(1, 100, [["in.csv.gz"]]), [chunk])
     event = {

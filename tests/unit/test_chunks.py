@@ -11,21 +11,22 @@ from kalmap.batch.chunks import (
     PACKED_BYTES,
     SourceObject,
     cut,
-    owned_lines,
 )
+from kalmap.records.format_csv import Csv
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.measurement import MAX_LINE_BYTES
 
 
 def source(size, body_start=0, gzipped=False):
-    return SourceObject("b", "k", size, "etag", body_start=body_start, gzipped=gzipped)
+    return SourceObject("b", "k", size, "etag", None, Jsonl(body_start=body_start), gzipped)
 
 
 def pieces(data, chunk_bytes, body_start=0):
     item = source(len(data), body_start)
     return [
-        owned_lines(piece, lambda start, end: data[start:end])
+        b"".join(item.format.read_range(start, end, len(data), lambda a, b: data[a:b]))
         for chunk in cut([item], chunk_bytes)
-        for piece in chunk.pieces
+        for _, start, end in chunk.pieces
     ]
 
 
@@ -83,9 +84,9 @@ def test_gzipped_objects_share_a_chunk_only_where_they_are_small_inflated_too():
 
 
 def test_ten_thousand_small_objects_are_few_chunks_that_fit_a_payload():
-    columns = ["user_id", "timestamp", "value"]
+    format_ = Csv(columns=["user_id", "timestamp", "value"])
     objects = [
-        SourceObject("bucket", f"exports/2026/03/{n:06d}.csv", 900, "e" * 32, "v" * 32, columns)
+        SourceObject("bucket", f"exports/2026/03/{n:06d}.csv", 900, "e" * 32, "v" * 32, format_)
         for n in range(10_000)
     ]
     chunks = cut(objects, 4 * PACKED_BYTES)

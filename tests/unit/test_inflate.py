@@ -13,6 +13,7 @@ from kalmap.batch.chunks import MAX_GZIP_BYTES
 from kalmap.batch.inflate import check_gzip_size, inflated
 from kalmap.errors import InvalidInput
 from kalmap.profile import builtin_profile
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 
 LINE = b'{"user_id": "u", "timestamp": "2026-03-01T07:12:00Z", "value": 81.4}\n'
@@ -76,7 +77,7 @@ def test_a_gzip_bomb_is_refused_before_it_has_swollen(unit):
 
 def test_blank_lines_cost_next_to_nothing():
     began = time.process_time()
-    parsed = parse([b"\n" * 2**20] * 64, columns=None, profile=builtin_profile("body-weight"))
+    parsed = parse([b"\n" * 2**20] * 64, Jsonl(), builtin_profile("body-weight"))
     assert (parsed.records, parsed.lines) == (0, 2**26)
     assert time.process_time() - began < 2
 

@@ -7,7 +7,8 @@ import pytest
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records import parse as records
-from kalmap.records.formats import csv_header
+from kalmap.records.format_csv import Csv, column_names
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.lines import encode, encode_unreadable, failed_outcomes
@@ -17,7 +18,7 @@ SOUND = json.dumps({"user_id": "u", "timestamp": "2026-03-01T00:00:00Z", "value"
 
 
 def read(*lines: bytes):
-    return parse([b"\n".join(lines)], columns=None, profile=PROFILE)
+    return parse([b"\n".join(lines)], Jsonl(), PROFILE)
 
 
 @pytest.mark.parametrize("field", ["user_id", "timestamp", "unit", "source", "measurement_id", "x"])
@@ -40,7 +41,7 @@ def test_a_whole_surrogate_pair_is_a_character():
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 def test_two_objects_on_a_line_are_one_malformed_record(end):
     for lines in ([SOUND + SOUND], [SOUND + b" " + SOUND, b""], [SOUND, SOUND + SOUND, b"", SOUND]):
-        parsed = parse([(end or b"\n").join(lines) + end], columns=None, profile=PROFILE)
+        parsed = parse([(end or b"\n").join(lines) + end], Jsonl(), PROFILE)
         assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
         assert parsed.records == sum(bool(line) for line in lines)
 
@@ -56,10 +57,10 @@ def test_what_is_not_utf_8_is_malformed_in_a_field_that_nobody_reads():
 
 
 def test_a_line_that_csv_cannot_read_is_no_header():
-    assert csv_header(b"user_id,times\rtamp,value") == []
+    assert column_names(b"user_id,times\rtamp,value") == []
 
 
-@pytest.mark.parametrize("columns", [None, ["user_id", "measurement_id", "timestamp", "value"]])
+@pytest.mark.parametrize("columns", [[], ["user_id", "measurement_id", "timestamp", "value"]])
 @pytest.mark.parametrize("place", ["measurement_of", "_hash64"])
 def test_a_record_of_which_anything_raises_fails_alone(monkeypatch, place, columns):
     real = getattr(records, place)
@@ -76,7 +77,7 @@ def test_a_record_of_which_anything_raises_fails_alone(monkeypatch, place, colum
     if columns:
         lines = [f"u,m-{n},2026-03-01T00:00:00Z,80" for n in range(20)]
     data = "\n".join(["?", *lines]).encode()
-    parsed = parse([data], columns=columns, profile=PROFILE)
+    parsed = parse([data], Csv(columns=columns) if columns else Jsonl(), PROFILE)
     assert sorted((unread.ordinal, unread.line) for unread in parsed.unread) == [(0, 1), (8, 9)]
     assert [name for name in parsed.ids if name] == [f"m-{n}" for n in range(20) if n != 7]
     assert parsed.ordinal.tolist() == [n + 1 for n in range(20) if n != 7]

@@ -9,6 +9,7 @@ from kalmap import units
 from kalmap.errors import InvalidProfile
 from kalmap.profile import MAX_NAME, builtin_profile, digest, load_profile
 from kalmap.readings import UNKNOWN_SOURCE
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 
 GOOD = msgspec.to_builtins(builtin_profile("body-weight"))
@@ -141,7 +142,7 @@ def test_a_unit_of_ones_own_stands_in_braces_and_is_never_converted():
     line = {"user_id": "u", "timestamp": "2026-03-01T07:12:00Z", "value": 80}
     given = [{"unit": unit} for unit in ("points", "{points}", None, "kg", "point")]
     data = msgspec.json.Encoder().encode_lines([line | one for one in given])
-    parsed = parse([data], columns=None, profile=profile)
+    parsed = parse([data], Jsonl(), profile)
     assert parsed.value.tolist() == [80.0] * 3
     assert [unread.ordinal for unread in parsed.unread] == [3, 4]
     # States that were folded under it before units stood in braces are still its own.

@@ -16,7 +16,8 @@ from kalmap.batch.identity import MAX_OBJECTS, read_input
 from kalmap.outcome import Reason, Status
 from kalmap.profile import builtin_profile, load_profile
 from kalmap.records import measurement
-from kalmap.records.measurement import json_record, measurement_of
+from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.measurement import measurement_of
 from kalmap.results.lines import Result
 from tests.support.readme_blocks import KALMAP, ROOT, TEXT, api_blocks, blocks, commands
 from tests.support.template import definition
@@ -86,7 +87,7 @@ def test_sam_needs_no_option_because_samconfig_has_them() -> None:
 
 def test_the_measurement_shown_can_be_read() -> None:
     shown = next(block for block in blocks("json") if "measurement_id" in block)
-    fields = json_record(shown.encode())
+    fields = Jsonl().decode_line(shown.encode())
     read = measurement_of(fields)
     assert set(fields) == {field.name for field in msgspec.structs.fields(read)}
 

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records.formats import csv_header, detect_format
+from kalmap.records.format_csv import Csv
+from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.formats import AnyFormat, detect_format
+from kalmap.records.gzipped import inflate_head
 from kalmap.records.parse import parse
 
 PROFILE = builtin_profile("body-weight")
@@ -28,7 +32,7 @@ def lines(*records):
 
 
 def jsonl(*records):
-    return parse(lines(*records), columns=None, profile=PROFILE)
+    return parse(lines(*records), Jsonl(), PROFILE)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +109,18 @@ def test_minus_zero_is_zero():
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 def test_a_bom_and_either_line_end_change_nothing(bom, ending):
     data = bom + ending.join([GOOD_LINE, GOOD_LINE]) + ending
-    assert parse([data], columns=None, profile=PROFILE).records == 2
+    assert parse([data], Jsonl(), PROFILE).records == 2
     text = bom + b"user_id,timestamp,value" + ending + b"u,2026-03-01T07:12:00Z,81.4" + ending
-    assert detect_format("x.csv", text) == "csv"
-    header, body = text.split(b"\n", 1)
-    parsed = parse([body], columns=csv_header(header), profile=PROFILE)
+    format_ = detect_format("x.csv", text)
+    assert format_.header_lines == 1
+    parsed = parse([text[format_.body_start :]], format_, PROFILE)
     assert parsed.value.tolist() == [81.4]
 
 
 def test_csv_reads_the_same_as_jsonl():
     columns = ["value", "comment", "timestamp", "user_id", "unit", "source", "measurement_id"]
     row = b'81.4,"a, b",2026-03-01T07:12:00+01:00, u ,,scale,m'
-    from_csv = parse([row], columns=columns, profile=PROFILE)
+    from_csv = parse([row], Csv(columns=columns), PROFILE)
     from_json = jsonl(GOOD | {"source": "scale", "measurement_id": "m"})
     for name in ("users", "sources", "time", "value", "tag", "hash", "ids"):
         assert list(getattr(from_csv, name)) == list(getattr(from_json, name))
@@ -139,7 +143,7 @@ def test_csv_reads_the_same_as_jsonl():
     ],
 )
 def test_an_unreadable_csv_line_is_named(row, reason):
-    parsed = parse([row], columns=["user_id", "timestamp", "value"], profile=PROFILE)
+    parsed = parse([row], Csv(columns=["user_id", "timestamp", "value"]), PROFILE)
     assert [(r.line, r.reason) for r in parsed.unread] == [(1, reason)]
 
 
@@ -161,6 +165,11 @@ def zipped(*names):
         for name in names:
             archive.writestr(name, GOOD_LINE)
     return packed.getvalue()
+
+
+def csv(body_start, header_lines, *more):
+    columns = ["value", "timestamp", "user_id", *more]
+    return Csv(columns=columns, body_start=body_start, header_lines=header_lines)
 
 
 def tarred():
@@ -196,9 +205,9 @@ _LINES = st.lists(
 @example(records=[GOOD_LINE, b"\xef\xbb\xbf" + GOOD_LINE], size=50, as_csv=False)
 def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, size, as_csv):
     data = b"\n".join(records)
-    columns = ["user_id", "timestamp", "value"] if as_csv else None
+    form = Csv(columns=["user_id", "timestamp", "value"]) if as_csv else Jsonl()
     parts = [data[at : at + size] for at in range(0, len(data), size)]
-    parsed = parse(parts, columns=columns, profile=PROFILE)
+    parsed = parse(parts, form, PROFILE)
     found = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unread])
     lines = [line.removeprefix(b"\xef\xbb\xbf") for line in data.split(b"\n")]
     whole = [line for line in lines if line.strip()]
@@ -210,17 +219,31 @@ def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, s
 
 
 @pytest.mark.parametrize(
-    ("name", "head", "expected"),
+    ("head", "expected"),
     [
-        ("a", GOOD_LINE, "jsonl"),
-        ("a", b"garbage\n" + GOOD_LINE, "jsonl"),
-        ("a", gzip.compress(GOOD_LINE, mtime=0), "jsonl"),
-        ("a", b'{"user_id": "a\x00b"}\n' + GOOD_LINE, "jsonl"),
-        ("a", b"\n\nValue,Timestamp,User_ID,more\n", "csv"),
+        (GOOD_LINE, Jsonl()),
+        (b"\xef\xbb\xbf" + GOOD_LINE, Jsonl()),
+        (b"garbage\n" + GOOD_LINE, Jsonl()),
+        (gzip.compress(GOOD_LINE, mtime=0), Jsonl()),
+        (b'{"user_id": "a\x00b"}\n' + GOOD_LINE, Jsonl()),
+        (b"\n\nValue,Timestamp,User_ID,more\n1", csv(31, 3, "more")),
+        (b"\xef\xbb\xbf\nvalue,timestamp,user_id", csv(27, 1)),
     ],
 )
-def test_the_format_is_told_from_the_content(name, head, expected):
-    assert detect_format(name, head) == expected
+def test_the_format_is_detected_from_the_content(head, expected):
+    assert detect_format("a", inflate_head("a", head)) == expected
+
+
+@pytest.mark.parametrize("format_", [Jsonl(), csv(24, 1, "more")])
+def test_a_format_is_stored_by_its_name_and_read_back(format_):
+    stored = msgspec.json.encode(format_)
+    assert json.loads(stored)["name"] == format_.title.lower()
+    assert msgspec.json.decode(stored, type=AnyFormat) == format_
+
+
+def test_a_header_with_a_line_end_that_csv_does_not_have_is_refused():
+    with pytest.raises(UnknownFormat, match="neither"):
+        detect_format("a", b"user_id,timestamp,value\ru,2026-03-01T07:12:00Z,1\n")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +261,7 @@ def test_the_format_is_told_from_the_content(name, head, expected):
         (bytes(range(256)) * 9 + b"\n" + GOOD_LINE + bytes(999), "binary data"),
         (b"[" + GOOD_LINE + b",\n" + GOOD_LINE + b"]", "a JSON array"),
         (b'\n<?xml version="1.0"?>\n<HealthData/>', "XML or HTML"),
-        (b"hello", "neither"),
+        (b"hello", r"is neither JSONL \(one JSON object a line\) nor CSV with the header user_id,"),
         (b"", "neither"),
         (b"user_id,value\n1,2\n", "timestamp"),
         (b"\x1f\x8bnot gzip", "inflated"),
@@ -246,5 +269,5 @@ def test_the_format_is_told_from_the_content(name, head, expected):
 )
 def test_what_is_neither_jsonl_nor_csv_is_refused_in_a_sentence(head, word):
     with pytest.raises(UnknownFormat, match=word) as caught:
-        detect_format("scan.png", head)
+        detect_format("scan.png", inflate_head("scan.png", head))
     assert "scan.png" in str(caught.value)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import (
     CHUNK_START,
@@ -43,7 +44,7 @@ def encoded(records):
 def sharded(chunks, shards):
     """Route chunks and assemble every shard again."""
     routed = [
-        route(parse([encoded(records)], columns=None, profile=PROFILE), number, shards)
+        route(parse([encoded(records)], Jsonl(), PROFILE), number, shards)
         for number, records in enumerate(chunks)
     ]
     reports = [report for _, report in routed]
@@ -111,7 +112,7 @@ def test_only_users_keeps_the_others_out():
     chunk = [
         {"user_id": user, "timestamp": "2026-03-01T07:00:00Z", "value": 80} for user in "abcab"
     ]
-    data, _ = route(parse([encoded(chunk)], columns=None, profile=PROFILE), 0, 1)
+    data, _ = route(parse([encoded(chunk)], Jsonl(), PROFILE), 0, 1)
     shard = assemble([(0, 10, 0, data)], PROFILE, {"b", "c"})
     assert sorted(shard.users) == ["b", "c"]
     assert shard.readings.index.tolist() == [11, 12, 14]
@@ -188,10 +189,6 @@ def test_measurements_written_for_a_retry_have_the_same_keys():
     ]
     [shard] = sharded([chunk], 1)
     lines = encode_measurements(shard, np.arange(3), PROFILE)
-    [again] = [
-        assemble(
-            [(0, 0, 0, route(parse([lines], columns=None, profile=PROFILE), 0, 1)[0])], PROFILE
-        )
-    ]
+    [again] = [assemble([(0, 0, 0, route(parse([lines], Jsonl(), PROFILE), 0, 1)[0])], PROFILE)]
     for name in ("time", "value", "source", "tag", "hash"):
         np.testing.assert_array_equal(getattr(shard.readings, name), getattr(again.readings, name))

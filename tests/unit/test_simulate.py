@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from kalmap.profile import builtin_profile
+from kalmap.records.format_csv import Csv
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap_cli.commands.simulate import simulate_to_files
 from kalmap_cli.exits import WrongUsage
@@ -51,7 +53,7 @@ def test_a_user_has_the_same_readings_however_many_users_there_are():
 
 def test_every_reading_can_be_read_back_as_a_measurement(simulated):
     lines = "".join(jsonl_lines(simulated)).encode()
-    parsed = parse([lines], columns=None, profile=builtin_profile("body-weight"))
+    parsed = parse([lines], Jsonl(), builtin_profile("body-weight"))
     assert parsed.unread == []
     assert parsed.records == len(simulated.user)
     np.testing.assert_array_equal(parsed.time, simulated.time)
@@ -62,8 +64,8 @@ def test_csv_and_jsonl_hold_the_same_measurements(tmp_path):
     simulate_to_files(30, 30, 2, tmp_path / "a.jsonl", None)
     simulate_to_files(30, 30, 2, tmp_path / "a.csv", None)
     header, _, body = (tmp_path / "a.csv").read_bytes().partition(b"\n")
-    from_csv = parse([body], columns=header.decode().split(","), profile=profile)
-    from_jsonl = parse([(tmp_path / "a.jsonl").read_bytes()], columns=None, profile=profile)
+    from_csv = parse([body], Csv(columns=header.decode().split(",")), profile)
+    from_jsonl = parse([(tmp_path / "a.jsonl").read_bytes()], Jsonl(), profile)
     np.testing.assert_array_equal(from_csv.time, from_jsonl.time)
     np.testing.assert_array_equal(from_csv.value, from_jsonl.value)
     np.testing.assert_array_equal(from_csv.hash, from_jsonl.hash)

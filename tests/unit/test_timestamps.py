@@ -11,6 +11,8 @@ from kalmap.filter.fold import fold_users
 from kalmap.moments import microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
+from kalmap.records.format_csv import Csv
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
 from kalmap.records.timestamps import read_timestamp
@@ -41,15 +43,17 @@ SPELLINGS = [
 ]
 
 
-def read(spellings, columns=None):
-    form = 'u,"%s",80' if columns else '{"user_id": "u", "timestamp": "%s", "value": 80}'
-    data = "\n".join(form % spelling for spelling in spellings).encode()
-    return parse([data], columns=columns, profile=PROFILE)
-
-
-@pytest.mark.parametrize("columns", [None, ["user_id", "timestamp", "value"]])
-def test_a_reading_in_another_spelling_is_a_duplicate_of_itself(columns):
-    parsed = read(SPELLINGS, columns)
+@pytest.mark.parametrize(
+    ("format_", "line"),
+    [
+        (Jsonl(), '{"user_id": "u", "timestamp": "%s", "value": 80}'),
+        (Csv(columns=["user_id", "timestamp", "value"]), 'u,"%s",80'),
+    ],
+)
+def test_a_reading_in_another_spelling_is_a_duplicate_of_itself(format_, line):
+    parsed = parse(
+        ["\n".join(line % spelling for spelling in SPELLINGS).encode()], format_, PROFILE
+    )
     assert not parsed.unread
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
@@ -102,7 +106,7 @@ def test_fractions_of_any_length_are_rounded_alike_in_all_spellings(moment, minu
 )
 def test_what_is_refused_says_what_was_found(given, word):
     line = json.dumps({"user_id": "u", "timestamp": given, "value": 80}).encode()
-    [unread] = parse([line], columns=None, profile=PROFILE).unread
+    [unread] = parse([line], Jsonl(), PROFILE).unread
     assert unread.reason == Reason.BAD_TIMESTAMP
     assert word in unread.detail
     assert unread.detail.endswith(".")

@@ -14,8 +14,9 @@ import numpy as np
 from kalmap.errors import InvalidProfile
 from kalmap.filter.model import MICROSECONDS_PER_DAY
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
-from kalmap.records.formats import GZIP, csv_header, detect_format
-from kalmap.records.parse import parse
+from kalmap.records.formats import detect_format
+from kalmap.records.gzipped import is_gzipped
+from kalmap.records.parse import Parsed, parse
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.inputs import check_input, inflated_file, read_profile
@@ -171,12 +172,9 @@ def _some_users(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.flatnonzero(np.isin(owner, taken))
 
 
-def _parsed(profile: Profile, file: Path) -> Any:
+def _parsed(profile: Profile, file: Path) -> Parsed:
     data = file.read_bytes()
-    if data.startswith(GZIP):
+    if is_gzipped(data):
         data = b"".join(inflated_file(file))
-    if detect_format(str(file), data[:65536]) == "jsonl":
-        return parse([data], columns=None, profile=profile)
-    # Blank lines may stand before the header.
-    head, _, body = data.lstrip().partition(b"\n")
-    return parse([body], columns=csv_header(head), profile=profile)
+    format_ = detect_format(str(file), data[:65536])
+    return parse([data[format_.body_start :]], format_, profile)

@@ -22,6 +22,7 @@ from kalmap.api.wire import Measurements, Room, lines_of, read_body
 from kalmap.errors import Contradiction, InvalidInput, TooLarge
 from kalmap.moments import microseconds
 from kalmap.profile import Profile, builtin_profile, load_profile
+from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.store.profiles import Profiles
 
@@ -76,7 +77,7 @@ def _answered(call: Call) -> tuple[bytes, bool]:
     )
     request = Request(
         name=uuid.uuid4().hex,
-        measurements=parse([lines_of(asked.measurements)], columns=None, profile=profile),
+        measurements=parse([lines_of(asked.measurements)], Jsonl(), profile),
         profile=profile,
         adopt_profile=asked.adopt_profile,
         now=microseconds(now()),

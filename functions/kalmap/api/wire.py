@@ -9,6 +9,7 @@ import msgspec
 
 from kalmap.errors import InvalidInput, TooLarge, UnsupportedBody
 from kalmap.profile import DEFAULT_PROFILE
+from kalmap.records.gzipped import new_inflater
 
 #: Lambda takes 6 MB of request, in which a body is base64.
 MAX_SENT_BYTES = 4_400_000
@@ -250,7 +251,7 @@ def _decoded(body: bytes, encoding: str, most: int) -> bytes:
         raise UnsupportedBody(
             f"The body's encoding is {encoding[:60]!r}; send it plain or gzipped."
         )
-    inflate = zlib.decompressobj(wbits=31)
+    inflate = new_inflater()
     most = min(most, max(_INFLATED_BYTES, _INFLATED_TIMES * len(body)))
     try:
         data = inflate.decompress(body, most)

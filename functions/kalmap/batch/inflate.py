@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from kalmap.batch.chunks import MAX_GZIP_BYTES, MAX_GZIP_LINES, MAX_INFLATED_BYTES
 from kalmap.errors import InvalidInput
-from kalmap.records.formats import GZIP
+from kalmap.records.gzipped import MAGIC, is_gzipped, new_inflater
 
 #: Measurements inflate to 4 to 40 times their gzipped size; only what was made to swell, or says
 #: the same again and again, to more than this.
@@ -42,7 +42,7 @@ def inflated(parts: Iterable[bytes], name: str, notes: list[str] | None = None) 
     Raises:
         InvalidInput: It is truncated, corrupt, or swells beyond what a worker reads.
     """
-    inflater = zlib.decompressobj(wbits=31)
+    inflater = new_inflater()
     taken = total = lines = line = 0
     rest = b""
     try:
@@ -52,12 +52,12 @@ def inflated(parts: Iterable[bytes], name: str, notes: list[str] | None = None) 
             while rest:
                 if inflater.eof:
                     rest = rest.lstrip(b"\0")
-                    if len(rest) < len(GZIP):
+                    if len(rest) < len(MAGIC):
                         break
-                    if not rest.startswith(GZIP):
+                    if not is_gzipped(rest):
                         _tell_of_garbage(name, notes)
                         return
-                    inflater = zlib.decompressobj(wbits=31)
+                    inflater = new_inflater()
                 data = inflater.decompress(rest, _STEP)
                 rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
                 total += len(data)

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
-from kalmap.batch.chunks import Chunk, Piece, owned_lines
+from kalmap.batch.chunks import Chunk, Piece
 from kalmap.batch.folder import Folder
 from kalmap.batch.inflate import inflated
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
-from kalmap.records.measurement import MAX_LINE_BYTES, MAX_UNREAD, Unread
-from kalmap.records.parse import File, parse, parse_files
+from kalmap.records.measurement import MAX_UNREAD, Unread
+from kalmap.records.parse import File, parse_files
 from kalmap.records.shards import PartitionReport, route
 from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
@@ -35,22 +35,28 @@ def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> Partiti
 def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) -> PartitionReport:
     """Give up a chunk: its records, as far as they can be counted, are `failed`."""
     shards = folder.plan().shards
-    records = lines = 0
+    lines = 0
     unread: list[Unread] = []
     for number, file in enumerate(_files(chunk, bucket, [])):
         lines = file.first_line
-        # What made the chunk fail may end the counting too; the sentence says so.
+        # What made the chunk fail may end the counting too. The sentence says so.
         with suppress(KalmapError):
-            for line in islice(_lines_of(file.parts), MAX_UNREAD - records):
-                lines += 1
-                if line and not line.isspace():
+            for block in file.format.blocks(file.parts):
+                for line, _ in islice(block.records(), MAX_UNREAD - len(unread)):
                     unread.append(
-                        Unread(records, lines, Reason.SHARD_FAILED, sentence, "", file=number)
+                        Unread(
+                            len(unread),
+                            lines + line,
+                            Reason.SHARD_FAILED,
+                            sentence,
+                            "",
+                            file=number,
+                        )
                     )
-                    records += 1
-    parsed = parse((), columns=None, profile=folder.batch().profile)
+                lines += block.lines
+    parsed = parse_files([], folder.batch().profile)
     data, report = route(
-        parsed._replace(unread=unread, records=records, lines=lines), chunk.chunk, shards
+        parsed._replace(unread=unread, records=len(unread), lines=lines), chunk.chunk, shards
     )
     report.error = sentence
     folder.save_partition(data, report)
@@ -71,8 +77,9 @@ def _files(chunk: Chunk, bucket: OpenBucket, notes: list[str]) -> Iterator[File]
     """A chunk's objects; where they are several, each is whole."""
     pieces = chunk.pieces
     for piece in pieces:
-        before = piece.object.header_lines if len(pieces) > 1 else 0
-        yield File(_parts(piece, bucket, notes), piece.object.columns, before)
+        source = piece.object
+        first_line = source.format.header_lines if len(pieces) > 1 else 0
+        yield File(_parts(piece, bucket, notes), source.format, first_line)
 
 
 def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes]:
@@ -80,13 +87,13 @@ def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes
     objects = bucket(source.bucket)
     if source.gzipped:
         stream = objects.stream_pinned(source.key, source.etag, source.version_id, 0, source.size)
-        yield from _behind(inflated(stream, source.key, notes), source.body_start)
+        yield from _behind(inflated(stream, source.key, notes), source.format.body_start)
         return
 
     def read(start: int, end: int) -> bytes:
         return objects.get_pinned(source.key, source.etag, source.version_id, start, end)
 
-    yield owned_lines(piece, read)
+    yield from source.format.read_range(piece.start, piece.end, source.size, read)
 
 
 def _behind(parts: Iterable[bytes], start: int) -> Iterator[bytes]:
@@ -95,14 +102,3 @@ def _behind(parts: Iterable[bytes], start: int) -> Iterator[bytes]:
         if len(part) > left:
             yield part[left:]
         left = max(0, left - len(part))
-
-
-def _lines_of(parts: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for part in parts:
-        *lines, rest = (rest + part).split(b"\n")
-        yield from lines
-        # A line that is too long to be read need not be kept to be counted.
-        rest = rest[:MAX_LINE_BYTES]
-    if rest:
-        yield rest

@@ -8,7 +8,8 @@ from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.batch.inflate import check_gzip_size
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.records.formats import GZIP, csv_header, detect_format, inflate_head
+from kalmap.records.formats import detect_format
+from kalmap.records.gzipped import inflate_head, is_gzipped
 from kalmap.records.measurement import MAX_LINE_BYTES
 from kalmap.store.objects import OpenBucket, at_once
 
@@ -65,40 +66,25 @@ def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
 
 
 def _look(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
-    """What an object's first bytes tell of it, and about how many readings it has."""
+    """Read an object's first bytes; returns what they say of it, and about how many readings."""
     head = bucket(item.bucket).get_pinned(
         item.key, item.etag, item.version_id, 0, min(item.size, MAX_LINE_BYTES)
     )
     text = inflate_head(item.key, head)
-    source = _source(item, head, text)
-    if source.gzipped:
-        check_gzip_size(item.key, item.size)
-    sample = text[source.body_start :]
-    bytes_per_line = len(sample) / max(1, sample.count(b"\n"))
-    ratio = 1.0
-    if source.gzipped:
-        part = head[:_GZIP_SAMPLE_BYTES]
-        ratio = len(inflate_head(item.key, part)) / len(part)
-    return source, item.size * ratio / max(1.0, bytes_per_line)
-
-
-def _source(item: InputObject, head: bytes, text: bytes) -> SourceObject:
     source = SourceObject(
         bucket=item.bucket,
         key=item.key,
         size=item.size,
         etag=item.etag,
         version_id=item.version_id,
-        gzipped=head.startswith(GZIP),
+        format=detect_format(item.key, text),
+        gzipped=is_gzipped(head),
     )
-    if detect_format(item.key, head) == "jsonl":
-        return source
-    start = len(text) - len(text.lstrip())
-    line_end = text.find(b"\n", start) + 1 or len(text)
-    return SourceObject(
-        **{name: getattr(source, name) for name in ("bucket", "key", "size", "etag", "version_id")},
-        gzipped=source.gzipped,
-        columns=csv_header(text[start:line_end]),
-        body_start=line_end,
-        header_lines=text[:line_end].count(b"\n"),
-    )
+    ratio = 1.0
+    if source.gzipped:
+        check_gzip_size(item.key, item.size)
+        part = head[:_GZIP_SAMPLE_BYTES]
+        ratio = len(inflate_head(item.key, part)) / len(part)
+    sample = text[source.format.body_start :]
+    bytes_per_line = len(sample) / max(1, sample.count(b"\n"))
+    return source, item.size * ratio / max(1.0, bytes_per_line)

@@ -49,7 +49,7 @@ def plan_shards(folder: Folder) -> Partitioned:
     for place, chunk in enumerate(chunks):
         if place == 0 or chunk.object != chunks[place - 1].object:
             # Where objects share a chunk, each has its lines counted from its own beginning.
-            lines = 0 if chunk.others else chunk.object.header_lines
+            lines = 0 if chunk.others else chunk.object.format.header_lines
         first_lines.append(lines)
         lines += found[place][1]
     failed = [error for _, _, error in found if error]

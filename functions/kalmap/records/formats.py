@@ -1,74 +1,117 @@
-"""Formats: JSONL told from CSV by the first bytes, gzipped or not."""
+"""Formats: the input's file formats, and how a content's format is detected.
 
-import csv
-import zlib
-from typing import Literal
+A format is a class whose objects say where the records of one content lie. To add one, write a
+module like `format_csv.py` and add its class to `AnyFormat`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, Protocol, Self, get_args
 
 from kalmap.errors import UnknownFormat
-from kalmap.records.measurement import MAX_LINE_BYTES, OPTIONAL_FIELDS, REQUIRED_FIELDS
-from kalmap.records.other_formats import what_else
+from kalmap.records.format_csv import Csv
+from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.line_format import BOM
+from kalmap.records.measurement import Measurement
+from kalmap.records.other_formats import recognise_other
 
-Format = Literal["jsonl", "csv"]
-
-#: The byte order mark that some programs put in front of UTF-8.
-BOM = b"\xef\xbb\xbf"
-#: What gzip begins with.
-GZIP = b"\x1f\x8b"
+#: The table of formats, tried in this order. A stored format is read back by its name, its tag.
+AnyFormat = Jsonl | Csv
 
 
-def detect_format(name: str, head: bytes) -> Format:
-    """Tell JSONL from CSV.
+class Block(Protocol):
+    """Records that are decoded at once."""
+
+    @property
+    def lines(self) -> int:
+        """The number of lines, for messages that name a line."""
+
+    def measurements(self) -> list[Measurement] | None:
+        """Decode all records at once; None if they must be decoded one by one."""
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Iterate over the records: their line numbers, from 1, and their bytes."""
+
+    def fields(self, record: bytes) -> dict[str, object]:
+        """Decode one record to its fields by name.
+
+        Raises:
+            Unreadable: It does not have the format.
+        """
+
+
+class Format(Protocol):
+    """A format, and where its records lie in one content."""
+
+    title: ClassVar[str]
+    """Its name in a sentence."""
+    form: ClassVar[str]
+    """What a content in this format looks like, in a few words."""
+
+    @property
+    def body_start(self) -> int:
+        """Where the records begin, in inflated bytes."""
+
+    @property
+    def header_lines(self) -> int:
+        """Lines before the records."""
+
+    @classmethod
+    def recognise(cls, name: str, head: bytes) -> Self | None:
+        """Return the format if a content has it.
+
+        Args:
+            name: The content's name; used in the error's sentence only.
+            head: The content's first bytes, inflated; 64 KB are enough.
+
+        Raises:
+            UnknownFormat: It nearly has the format; the sentence says what is wrong.
+        """
+
+    def cut(self, size: int, step: int) -> list[tuple[int, int]]:
+        """Cut a content of `size` bytes into ranges of about `step` bytes.
+
+        A record belongs to the range that it, or the group of records that it is in, begins in.
+        """
+
+    def read_range(
+        self, start: int, end: int, size: int, read: Callable[[int, int], bytes]
+    ) -> Iterator[bytes]:
+        """Read the bytes of the records that belong to a range.
+
+        Args:
+            start: The first byte of a range that `cut` returned.
+            end: The byte after its last one.
+            size: Bytes of the whole content.
+            read: Returns the content's bytes [start, end); fewer at its end.
+        """
+
+    def blocks(self, parts: Iterable[bytes]) -> Iterator[Block]:
+        """Iterate over the records in blocks, in their order.
+
+        Args:
+            parts: What `read_range` returned; of a gzipped content, its inflated bytes from
+                `body_start` on, cut anywhere.
+        """
+
+
+_FORMATS: tuple[type[AnyFormat], ...] = get_args(AnyFormat)
+
+
+def detect_format(name: str, head: bytes) -> AnyFormat:
+    """Detect a content's format.
 
     Args:
-        name: The object's or file's name; used in the sentence only.
-        head: The first bytes of the content, gzipped or not; 64 KB are enough.
+        name: The object's or file's name; used in the error's sentence only.
+        head: The content's first bytes, inflated; 64 KB are enough.
 
     Raises:
-        UnknownFormat: It is neither, or a CSV header lacks a required column.
+        UnknownFormat: The content has none of the formats, or a CSV header lacks a required column.
     """
-    text = inflate_head(name, head).removeprefix(BOM)
-    if other := what_else(text):
-        raise UnknownFormat(f"{name} is {other.kind}, not JSONL or CSV. {other.advice}")
-    lines = [line for line in text.splitlines()[:50] if line.strip()]
-    if any(line.lstrip().startswith(b"{") for line in lines):
-        return "jsonl"
-    header = csv_header(lines[0]) if lines else []
-    missing = [field for field in REQUIRED_FIELDS if field not in header]
-    if not missing:
-        return "csv"
-    if len(missing) < len(REQUIRED_FIELDS):
-        raise UnknownFormat(
-            f"{name}: the CSV header lacks the column {' and '.join(missing)}. It needs "
-            f"{', '.join(REQUIRED_FIELDS)} and may have {', '.join(OPTIONAL_FIELDS)}."
-        )
-    raise UnknownFormat(
-        f"{name} is neither JSONL (one JSON object a line) nor CSV with the header "
-        f"{','.join(REQUIRED_FIELDS)}. Give it one of these forms, gzipped or not."
-    )
-
-
-def inflate_head(name: str, head: bytes) -> bytes:
-    """The first bytes of a content that may be gzipped.
-
-    Raises:
-        UnknownFormat: It begins like gzip but is not.
-    """
-    if not head.startswith(GZIP):
-        return head
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, 4 * MAX_LINE_BYTES)
-    except zlib.error as error:
-        raise UnknownFormat(f"{name} begins like gzip but cannot be inflated: {error}.") from error
-
-
-def csv_header(line: bytes) -> list[str]:
-    """The column names of a CSV header line; empty where it is none."""
-    try:
-        text = line.removeprefix(BOM).decode()
-    except UnicodeDecodeError:
-        return []
-    try:
-        row = next(csv.reader([text.rstrip("\r\n")]), [])
-    except csv.Error:
-        return []
-    return [name.strip().lower() for name in row]
+    if other := recognise_other(head.removeprefix(BOM)):
+        titles = " or ".join(known.title for known in _FORMATS)
+        raise UnknownFormat(f"{name} is {other.kind}, not {titles}. {other.advice}")
+    for known in _FORMATS:
+        if format_ := known.recognise(name, head):
+            return format_
+    forms = " nor ".join(known.form for known in _FORMATS)
+    raise UnknownFormat(f"{name} is neither {forms}. Give it one of these forms, gzipped or not.")

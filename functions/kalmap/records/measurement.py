@@ -1,9 +1,6 @@
-"""One measurement: a line's fields, checked one by one, the first wrong one named."""
+"""One measurement: a record's fields are checked one by one; the first wrong one is named."""
 
-import csv
-import json
 import math
-from collections.abc import Sequence
 
 import msgspec
 
@@ -71,43 +68,6 @@ def _identifier(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= MAX_ID_BYTES else None
 
 
-def json_record(line: bytes) -> dict[str, object]:
-    """A JSONL line's fields.
-
-    Raises:
-        Unreadable: It is not a JSON object.
-    """
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise Unreadable(
-            Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
-        ) from error
-    try:
-        # The standard codec reads NaN, Infinity and huge numbers, which lets them be named. As
-        # floats, whole numbers may have any number of digits.
-        record = json.loads(text, parse_int=float)
-    except (ValueError, RecursionError) as error:
-        place = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise Unreadable(Reason.MALFORMED, f"The line is not JSON{place}.") from error
-    if not isinstance(record, dict):
-        raise Unreadable(Reason.MALFORMED, "The line is JSON but not an object with fields.")
-    # Escapes can spell half a surrogate pair, which is no character and has no UTF-8.
-    if "\\u" in text and any(_is_no_text(value) for value in record.values()):
-        raise Unreadable(Reason.MALFORMED, "The line holds half a surrogate pair.")
-    return record
-
-
-def _is_no_text(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def measurement_of(record: dict[str, object]) -> Measurement:
     """Read field by field, to name the first that is wrong."""
 
@@ -136,41 +96,3 @@ def measurement_of(record: dict[str, object]) -> Measurement:
         value=value,
         **text,  # type: ignore[arg-type]
     )
-
-
-def csv_record(line: bytes, fields: Sequence[str | None]) -> dict[str, object]:
-    """A CSV line's fields.
-
-    Args:
-        line: Without its line end; a record never spans lines.
-        fields: The measurement's field of each column, None for a column that is none.
-
-    Raises:
-        Unreadable: It is not CSV, or its value is not a number.
-    """
-    try:
-        text = line.decode().rstrip("\r")
-    except UnicodeDecodeError as error:
-        raise Unreadable(
-            Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
-        ) from error
-    try:
-        row = next(csv.reader([text], strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise Unreadable(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
-    if len(row) != len(fields):
-        raise Unreadable(
-            Reason.MALFORMED, f"The line has {len(row)} columns, the header {len(fields)}."
-        )
-    record: dict[str, object] = {
-        name: cell.strip() for name, cell in zip(fields, row, strict=True) if name
-    }
-    cell = str(record["value"])
-    try:
-        record["value"] = float(cell) if cell else None
-    except ValueError as error:
-        raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record) from error
-    # Python also reads 8_1 and other scripts' digits, which no other program takes for a number.
-    if "_" in cell or not cell.isascii():
-        raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record)
-    return record

@@ -1,6 +1,8 @@
-"""Other formats: what a file is, by its first bytes, that is not read, and what to do about it."""
+"""Other formats: files that are not read, recognised by their first bytes, and advice for each."""
 
 from typing import NamedTuple
+
+from kalmap.records.gzipped import MAGIC
 
 
 class Other(NamedTuple):
@@ -19,7 +21,7 @@ _BEGINNINGS = (
     (b"Obj\x01", Other("an Avro file", _CONVERT)),
     (b"SQLite format 3\x00", Other("an SQLite database", _CONVERT)),
     (b"\xd0\xcf\x11\xe0", Other("an old Excel or Office file", "Save the sheet as CSV.")),
-    (b"\x1f\x8b", Other("gzipped twice", "Inflate it once.")),
+    (MAGIC, Other("gzipped twice", "Inflate it once.")),
     (b"BZh91AY&SY", Other("compressed by bzip2", _INFLATE)),
     (b"\xfd7zXZ\x00", Other("compressed by xz", _INFLATE)),
     (b"\x28\xb5\x2f\xfd", Other("compressed by Zstandard", _INFLATE)),
@@ -31,12 +33,12 @@ _BEGINNINGS = (
 _SHEETS = (b"xl/", b"[Content_Types].xml")
 _TAR = slice(257, 262)
 _LEAD = 1024
-#: More zeros than this share are in no text, even where some lines are broken.
+#: No text has a larger share of zero bytes, even if some of its lines are broken.
 _ZEROS = 0.05
 
 
-def what_else(head: bytes) -> Other | None:
-    """What the first bytes, inflated, are of; None where they may be JSONL or CSV."""
+def recognise_other(head: bytes) -> Other | None:
+    """Recognise a format that is not read by the first bytes, inflated; None if there is none."""
     if head.startswith(b"PK\x03\x04"):
         if any(name in head for name in _SHEETS):
             return Other("an Excel workbook", "Save the sheet as CSV UTF-8.")
@@ -59,6 +61,6 @@ def what_else(head: bytes) -> Other | None:
 
 
 def _alternates_with_zeros(head: bytes) -> bool:
-    """Whether every other byte is mostly zero, and those between are not: UTF-16 without a mark."""
+    """Whether every second byte is mostly zero and the others are not: UTF-16 without a mark."""
     shares = [part.count(0) / max(1, len(part)) for part in (head[::2], head[1::2])]
     return max(shares) > 0.5 and min(shares) < 0.1

@@ -1,4 +1,4 @@
-"""Whole lines of JSONL or CSV in, columns of valid readings and the unreadable ones out."""
+"""Parsing: records of any format in, columns of valid readings and the unreadable records out."""
 
 import hashlib
 import math
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from kalmap import units
@@ -15,18 +14,13 @@ from kalmap.moments import EARLIEST, LATEST, microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
-from kalmap.records.blocks import blocks, is_a_line_each, is_text, may_hold_a_long_line
+from kalmap.records.formats import Block, Format
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
-    MAX_LINE_BYTES,
     MAX_UNREAD,
-    OPTIONAL_FIELDS,
-    REQUIRED_FIELDS,
     Measurement,
     Unread,
     Unreadable,
-    csv_record,
-    json_record,
     measurement_of,
     unread,
 )
@@ -52,7 +46,7 @@ class Parsed(NamedTuple):
     tag: U8
     hash: U64
     ordinal: I64
-    """0-based place among the chunk's records, valid or not."""
+    """0-based position among the chunk's records, valid or not."""
     ids: list[str | None] | None
     """Measurement ids; None where no reading has one."""
     unread: list[Unread]
@@ -61,44 +55,39 @@ class Parsed(NamedTuple):
 
 
 class File(NamedTuple):
-    """Whole lines of one object."""
+    """Records of one object."""
 
     parts: Iterable[bytes]
-    """Their bytes, cut anywhere."""
-    columns: Sequence[str] | None
-    """The CSV's column names; None for JSONL."""
+    """Their bytes; how they may be cut, the format says."""
+    format: Format
     first_line: int = 0
     """Lines of the object before them."""
 
 
-_decoder = msgspec.json.Decoder(Measurement)
-
-
 def parse_files(files: Iterable[File], profile: Profile) -> Parsed:
-    """Read several objects' lines, one object after the other, as `parse` does."""
-    reader = _Reader(profile)
-    for number, file in enumerate(files):
-        reader.begin(number, file)
-        for block in blocks(file.parts):
-            reader.read(block)
-    return reader.parsed()
-
-
-def parse(parts: Iterable[bytes], *, columns: Sequence[str] | None, profile: Profile) -> Parsed:
-    """Read whole lines of JSONL, or of CSV without its header.
+    """Parse the records of several objects, one object after the other.
 
     Args:
-        parts: The bytes of whole lines, cut anywhere.
-        columns: The CSV's column names; None for JSONL.
-        profile: Gives the unit to convert to and the sources.
+        files: The objects' records.
+        profile: The profile whose unit the values are converted to.
 
     Returns:
         Every record exactly once: among the columns, or in `unread`.
 
     Raises:
-        InvalidInput: More records are unreadable than can be kept.
+        InvalidInput: More than `MAX_UNREAD` records are unreadable.
     """
-    return parse_files([File(parts, columns)], profile)
+    reader = _Reader(profile)
+    for number, file in enumerate(files):
+        reader.begin(number, file.first_line)
+        for block in file.format.blocks(file.parts):
+            reader.read(block)
+    return reader.parsed()
+
+
+def parse(parts: Iterable[bytes], format_: Format, profile: Profile) -> Parsed:
+    """Parse the records of one object, as `parse_files` does."""
+    return parse_files([File(parts, format_)], profile)
 
 
 class _Columns(NamedTuple):
@@ -114,23 +103,22 @@ class _Columns(NamedTuple):
     ids: list[str | None]
 
 
-class _Line(NamedTuple):
-    """A line that could be read."""
+class _Record(NamedTuple):
+    """A record that passed every check by itself."""
 
-    record: int
-    """0-based place among the block's records."""
-    number: int
-    """Of the line, in its block, from 1."""
-    text: bytes
-    read: Measurement
+    ordinal: int
+    """0-based position among the block's records."""
+    line: int
+    """Its line in the block, from 1."""
+    raw: bytes
+    measurement: Measurement
 
 
 class _Reader:
-    """Reads block after block; users, units and sources are looked at once each."""
+    """Reads block after block. Users, units and sources are looked up once each."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._fields: list[str | None] | None = None
         self._file = 0
         self._users: dict[str, int] = {}
         self._ratios: dict[str | None, float] = {None: 1.0}
@@ -141,19 +129,16 @@ class _Reader:
         self._records = 0
         self._lines = 0
 
-    def begin(self, number: int, file: File) -> None:
-        """Go on to another file; its lines are counted from its beginning."""
-        known = REQUIRED_FIELDS + OPTIONAL_FIELDS
-        self._file, self._lines, self._fields = number, file.first_line, None
-        if file.columns is not None:
-            self._fields = [name if name in known else None for name in file.columns]
+    def begin(self, number: int, first_line: int) -> None:
+        """Begin another file, and count lines from its `first_line`."""
+        self._file, self._lines = number, first_line
 
-    def read(self, block: bytes) -> None:
-        """Add a block of whole lines."""
-        parts, records = self._read_at_once(block) or self._read_line_by_line(block)
+    def read(self, block: Block) -> None:
+        """Add a block of records."""
+        parts, records = self._read_at_once(block) or self._read_one_by_one(block)
         self._blocks += [part._replace(ordinal=part.ordinal + self._records) for part in parts]
         self._records += records
-        self._lines += block.count(b"\n") + (not block.endswith(b"\n"))
+        self._lines += block.lines
 
     def parsed(self) -> Parsed:
         """All that was read."""
@@ -175,23 +160,21 @@ class _Reader:
             lines=self._lines,
         )
 
-    def _read_at_once(self, block: bytes) -> tuple[list[_Columns], int] | None:
-        """A block's columns and records; None where its lines must be read one by one."""
-        if self._fields or may_hold_a_long_line(block):
-            return None
+    def _read_at_once(self, block: Block) -> tuple[list[_Columns], int] | None:
+        """A block's columns and records; None if its records must be read one by one."""
         try:
-            measurements = _decoder.decode_lines(block)
+            measurements = block.measurements()
+            if measurements is None:
+                return None
             count = len(measurements)
-            if is_text(block) and is_a_line_each(block, count):
-                return [self._to_columns(measurements, range(count))], count
+            return [self._to_columns(measurements, range(count))], count
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  whatever it is, the lines tell which of them has it
+        except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
             return None
-        return None
 
-    def _to_columns(self, measurements: list[Measurement], places: Sequence[int]) -> _Columns:
-        """Columns of a block; what they hold can be routed, folded, stored and told.
+    def _to_columns(self, measurements: list[Measurement], ordinals: Sequence[int]) -> _Columns:
+        """Convert a block to columns. What they hold can be routed, folded, stored and reported.
 
         Raises:
             Unreadable: A measurement in it must be refused.
@@ -222,7 +205,7 @@ class _Reader:
         source_hash = np.array(self._source_hashes, np.uint64)[source]
         hashes = _mix(source_hash ^ value.view(np.uint64))
         tag = np.zeros(count, np.uint8)
-        tagged = [place for place, name in enumerate(ids) if name]
+        tagged = [row for row, name in enumerate(ids) if name]
         if tagged:
             tag[tagged] = 1
             hashes[tagged] = [_hash64(name) for name in ids if name]
@@ -233,7 +216,7 @@ class _Reader:
             source=source,
             tag=tag,
             hash=hashes,
-            ordinal=np.array(places, np.int64),
+            ordinal=np.array(ordinals, np.int64),
             ids=ids,
         )
 
@@ -260,42 +243,40 @@ class _Reader:
                 self._sources[name] = len(self._sources)
                 self._source_hashes.append(_hash64(name or ""))
 
-    def _read_line_by_line(self, block: bytes) -> tuple[list[_Columns], int]:
-        """A block's columns and records; the unreadable ones are kept."""
-        if block.isspace():
-            return [], 0
-        good: list[_Line] = []
-        record = 0
-        for number, text in enumerate(block.split(b"\n"), start=1):
-            if not text or text.isspace():
-                continue
+    def _read_one_by_one(self, block: Block) -> tuple[list[_Columns], int]:
+        """A block's columns and records; unreadable records are added to the list of them."""
+        valid: list[_Record] = []
+        count = 0
+        for ordinal, (line, raw) in enumerate(block.records()):
+            count += 1
             try:
-                good.append(_Line(record, number, text, self._read_line(text)))
+                valid.append(_Record(ordinal, line, raw, self._read_record(block.fields(raw))))
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001  the boundary that isolates a record
-                self._refuse(record, number, text, error)
-            record += 1
-        return list(self._isolated(good)), record
+                self._refuse(ordinal, line, raw, error)
+        return list(self._isolated(valid)), count
 
-    def _isolated(self, lines: list[_Line]) -> Iterator[_Columns]:
-        """Columns of lines that have passed every check.
+    def _isolated(self, records: list[_Record]) -> Iterator[_Columns]:
+        """Columns of records that have passed every check.
 
-        Should something raise all the same, their halves' columns, down to the line that does.
+        If anything still raises, the records are halved until those that raise stand alone.
         """
         try:
-            yield self._to_columns([line.read for line in lines], [line.record for line in lines])
+            yield self._to_columns(
+                [record.measurement for record in records], [record.ordinal for record in records]
+            )
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  the boundary that isolates a record
-            if len(lines) == 1:
-                self._refuse(*lines[0][:3], error)
+            if len(records) == 1:
+                self._refuse(*records[0][:3], error)
                 return
-            middle = len(lines) // 2
-            yield from self._isolated(lines[:middle])
-            yield from self._isolated(lines[middle:])
+            middle = len(records) // 2
+            yield from self._isolated(records[:middle])
+            yield from self._isolated(records[middle:])
 
-    def _refuse(self, record: int, number: int, text: bytes, error: Exception) -> None:
+    def _refuse(self, ordinal: int, line: int, raw: bytes, error: Exception) -> None:
         if not isinstance(error, Unreadable):
             error = Unreadable(
                 Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
@@ -305,17 +286,11 @@ class _Reader:
                 f"More than {MAX_UNREAD:,} records of one part of the input cannot be read. The "
                 f"first of them: {self._unread[0].detail}"
             )
-        found = unread(self._records + record, self._lines + number, error, text)
-        found.file = self._file
-        self._unread.append(found)
+        refused = unread(self._records + ordinal, self._lines + line, error, raw)
+        refused.file = self._file
+        self._unread.append(refused)
 
-    def _read_line(self, line: bytes) -> Measurement:
-        if len(line) > MAX_LINE_BYTES:
-            raise Unreadable(
-                Reason.MALFORMED,
-                f"The line has {len(line):,} bytes; at most {MAX_LINE_BYTES:,} are read.",
-            )
-        record = csv_record(line, self._fields) if self._fields else json_record(line)
+    def _read_record(self, record: dict[str, object]) -> Measurement:
         try:
             measurement = measurement_of(record)
             _check_ids("user_id", [measurement.user_id])
@@ -345,8 +320,8 @@ def _microseconds(times: list[datetime]) -> I64:
     """Whole microseconds since 1970, exact at any date."""
     seconds = np.fromiter([time.timestamp() for time in times], np.float64, len(times))
     rounded = np.rint(seconds * 1e6).astype(np.int64)
-    for place in np.flatnonzero(np.abs(seconds) > _EXACT_SECONDS):
-        rounded[place] = microseconds(times[place])
+    for row in np.flatnonzero(np.abs(seconds) > _EXACT_SECONDS):
+        rounded[row] = microseconds(times[row])
     return rounded
 
 

@@ -1,0 +1,97 @@
+"""CSV with a header: one record a line, its fields separated by commas."""
+
+import csv
+from typing import ClassVar
+
+from kalmap.errors import UnknownFormat
+from kalmap.outcome import Reason
+from kalmap.records.line_format import BOM, LineFormat, decode_text
+from kalmap.records.measurement import (
+    OPTIONAL_FIELDS,
+    REQUIRED_FIELDS,
+    Measurement,
+    Unreadable,
+)
+
+
+class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
+    """CSV with a header."""
+
+    title: ClassVar[str] = "CSV"
+    form: ClassVar[str] = f"CSV with the header {','.join(REQUIRED_FIELDS)}"
+
+    columns: list[str]
+    """The names of all columns, in lower case; those that are no field are ignored."""
+
+    @classmethod
+    def recognise(cls, name: str, head: bytes) -> "Csv | None":
+        """Return the format if a content's first line that is not blank is a header.
+
+        Raises:
+            UnknownFormat: The header lacks some of the required columns.
+        """
+        start = len(head) - len(head.removeprefix(BOM).lstrip())
+        body_start = head.find(b"\n", start) + 1 or len(head)
+        columns = column_names(head[start:body_start])
+        missing = [field for field in REQUIRED_FIELDS if field not in columns]
+        if len(missing) == len(REQUIRED_FIELDS):
+            return None
+        if missing:
+            raise UnknownFormat(
+                f"{name}: the CSV header lacks the column {' and '.join(missing)}. It needs "
+                f"{', '.join(REQUIRED_FIELDS)} and may have {', '.join(OPTIONAL_FIELDS)}."
+            )
+        return cls(
+            columns=columns, body_start=body_start, header_lines=head[:body_start].count(b"\n")
+        )
+
+    def decode_block(self, data: bytes) -> list[Measurement] | None:  # noqa: ARG002
+        """Return None: lines are decoded one by one."""
+        return None
+
+    def decode_line(self, line: bytes) -> dict[str, object]:
+        """Decode one line to its fields by name; a record never spans lines.
+
+        Raises:
+            Unreadable: It is not CSV, or its value is not a number.
+        """
+        text = decode_text(line).rstrip("\r")
+        try:
+            cells = next(csv.reader([text], strict=True))
+        except (csv.Error, StopIteration) as error:
+            raise Unreadable(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
+        if len(cells) != len(self.columns):
+            raise Unreadable(
+                Reason.MALFORMED,
+                f"The line has {len(cells)} columns, the header {len(self.columns)}.",
+            )
+        record: dict[str, object] = {
+            name: cell.strip()
+            for name, cell in zip(self.columns, cells, strict=True)
+            if name in _FIELDS
+        }
+        value = str(record["value"])
+        try:
+            record["value"] = float(value) if value else None
+        except ValueError as error:
+            raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record) from error
+        # Python also reads 8_1 and the digits of other scripts. Most other programs do not.
+        if "_" in value or not value.isascii():
+            raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record)
+        return record
+
+
+_FIELDS = frozenset(REQUIRED_FIELDS + OPTIONAL_FIELDS)
+
+
+def column_names(line: bytes) -> list[str]:
+    """The column names of a header line; empty if it is not CSV."""
+    try:
+        text = line.removeprefix(BOM).decode()
+    except UnicodeDecodeError:
+        return []
+    try:
+        cells = next(csv.reader([text.rstrip("\r\n")]), [])
+    except csv.Error:
+        return []
+    return [name.strip().lower() for name in cells]

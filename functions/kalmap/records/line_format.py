@@ -1,0 +1,165 @@
+"""Line formats: what formats with one record a line have in common.
+
+Such a content may be cut at every line end. It is parsed in blocks of whole lines.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from kalmap.outcome import Reason
+from kalmap.records.measurement import MAX_LINE_BYTES, Measurement, Unreadable
+
+#: The byte order mark that some programs put in front of UTF-8.
+BOM = b"\xef\xbb\xbf"
+_BLOCK_BYTES = 512 * 1024
+
+
+class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="name"):
+    """A format with one record a line, and where its records lie in one content."""
+
+    body_start: int = 0
+    """Where the records begin, in inflated bytes: after a header."""
+    header_lines: int = 0
+    """Lines before the records."""
+
+    def cut(self, size: int, step: int) -> list[tuple[int, int]]:
+        """Cut a content of `size` bytes into ranges of about `step` bytes."""
+        ranges = []
+        start = self.body_start
+        while start < size:
+            end = min(start + step, size)
+            if size - end < step // 4:  # no tiny last range
+                end = size
+            ranges.append((start, end))
+            start = end
+        return ranges
+
+    def read_range(
+        self, start: int, end: int, size: int, read: Callable[[int, int], bytes]
+    ) -> Iterator[bytes]:
+        """Read the whole lines that begin in [start, end).
+
+        Args:
+            start: The first byte of a range that `cut` returned.
+            end: The byte after its last one.
+            size: Bytes of the whole content.
+            read: Returns the content's bytes [start, end); fewer at its end.
+        """
+        # The byte before the range shows whether a line begins exactly at its start.
+        first = start - (start > self.body_start)
+        data = read(first, min(end + MAX_LINE_BYTES, size))
+        begin = 0
+        if start > self.body_start:
+            newline = data.find(b"\n", 0, end - first)
+            if newline < 0 or first + newline + 1 >= end:
+                return  # the whole range lies inside a line that began before it
+            begin = newline + 1
+        # The last line that begins here ends at the first newline from the last byte on. If there
+        # is none, the line is too long, and the bytes that were read suffice to see that.
+        last = data.find(b"\n", end - first - 1)
+        yield data[begin:] if last < 0 else data[begin : last + 1]
+
+    def blocks(self, parts: Iterable[bytes]) -> Iterator["LineBlock"]:
+        """Cut the bytes of whole lines into blocks of whole lines, so that memory stays small.
+
+        Args:
+            parts: The bytes, cut anywhere.
+        """
+        rest = b""
+        for part in parts:
+            data = rest + part
+            start = 0
+            while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
+                end := data.find(b"\n", start) + 1
+            ):
+                yield LineBlock(self, _without_marks(data[start:end]))
+                start = end
+            # An over-long line is refused anyway: keep one byte past the limit and drop the rest.
+            rest = data[start:][: MAX_LINE_BYTES + 1]
+        if rest:
+            yield LineBlock(self, _without_marks(rest))
+
+    def decode_block(self, data: bytes) -> list[Measurement] | None:
+        """Decode all lines at once; None if they must be decoded one by one."""
+        raise NotImplementedError
+
+    def decode_line(self, line: bytes) -> dict[str, object]:
+        """Decode one line to its fields by name.
+
+        Raises:
+            Unreadable: It does not have the format.
+        """
+        raise NotImplementedError
+
+
+class LineBlock(NamedTuple):
+    """Whole lines that are decoded at once."""
+
+    format: LineFormat
+    data: bytes
+
+    @property
+    def lines(self) -> int:
+        """The number of lines, blank ones included."""
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
+    def measurements(self) -> list[Measurement] | None:
+        """Decode all records at once; None if they must be decoded one by one."""
+        return self.format.decode_block(self.data)
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Iterate over the lines with a record: their numbers, from 1, and their bytes."""
+        if self.data.isspace():
+            return
+        for number, line in enumerate(self.data.split(b"\n"), start=1):
+            if line and not line.isspace():
+                yield number, line
+
+    def fields(self, record: bytes) -> dict[str, object]:
+        """Decode one record to its fields by name.
+
+        Raises:
+            Unreadable: The line is too long or does not have the format.
+        """
+        if len(record) > MAX_LINE_BYTES:
+            raise Unreadable(
+                Reason.MALFORMED,
+                f"The line has {len(record):,} bytes; at most {MAX_LINE_BYTES:,} are read.",
+            )
+        return self.format.decode_line(record)
+
+
+def decode_text(line: bytes) -> str:
+    """Decode a line from UTF-8.
+
+    Raises:
+        Unreadable: It is not UTF-8.
+    """
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
+        ) from error
+
+
+def may_hold_a_long_line(data: bytes) -> bool:
+    """Whether a line may be longer than any that is read."""
+    # A look every MAX_LINE_BYTES / 2 for a line end nearby is cheaper than splitting.
+    half = MAX_LINE_BYTES // 2
+    return any(
+        data.find(b"\n", start, start + half) < 0 for start in range(0, len(data) - half, half)
+    )
+
+
+def _without_marks(data: bytes) -> bytes:
+    """Remove byte order marks at the beginnings of lines.
+
+    Only a file's first line should have one. But some programs concatenate files with their marks,
+    and the meaning of a line must not depend on whether it is the first of a chunk.
+    """
+    if BOM not in data:
+        return data
+    return data.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
