@@ -12,7 +12,7 @@ from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import client_config
 from kalmap.store.objects import Objects
-from kalmap.store.ports import BatchStore, StateStore
+from kalmap.store.ports import AnswerStore, BatchStore, StateStore
 
 _CONFIG = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
 
@@ -24,7 +24,7 @@ def bucket(name: str) -> Objects:
 
 
 def work_bucket() -> Objects:
-    """The bucket that the batches' folders lie in."""
+    """The bucket of the batches' folders."""
     return bucket(os.environ["WORK_BUCKET"])
 
 
@@ -40,6 +40,15 @@ def batch_store() -> BatchStore:
     """The table of batches."""
     client = boto3.client("dynamodb", config=_CONFIG)
     return DynamoDBBatchStore(client, os.environ["BATCHES_TABLE"])
+
+
+@cache
+def answer_store() -> AnswerStore:
+    """The table of answered requests."""
+    # The import takes 0.1 s, and most containers need no answer store.
+    from kalmap.store.dynamodb.answers import DynamoDBAnswerStore  # noqa: PLC0415
+
+    return DynamoDBAnswerStore(os.environ["IDEMPOTENCY_TABLE"])
 
 
 @cache

@@ -1,5 +1,7 @@
 """The memory of this process."""
 
+import ctypes
+import gc
 import resource
 
 
@@ -10,8 +12,18 @@ def peak_memory_mb() -> float:
 
 
 def resident_mb() -> float:
-    """The memory that this process holds now, in megabytes; on macOS, the most it has held."""
+    """The memory that this process holds now, in megabytes. On macOS, the most it has held."""
     return _memory_mb("VmRSS")
+
+
+def release_memory() -> None:
+    """Return memory that is no longer used to the operating system."""
+    gc.collect()
+    try:
+        # The C library keeps freed memory for later use, and the process still holds it then.
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return
 
 
 def _memory_mb(field: str) -> float:

@@ -77,5 +77,9 @@ class StoreRefused(StoreUnavailable):
     """The state table refused a request for good; it would refuse the next try, too."""
 
 
+class BrokenRecord(KalmapError):
+    """A record in the table of batches lacks a field that every batch has."""
+
+
 class BatchFailed(KalmapError):
     """The batch ended without success; its record and summary say why."""

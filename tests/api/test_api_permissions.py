@@ -22,7 +22,7 @@ def used():
     """What the function asked for on every path of the API."""
     found, answering = set(), []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("handlers.http.container._FREQUENT_EVERY", 0.0)
+        monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
         api = Api(monkeypatch)
         # The tests call, too, between requests.
         call = api.call
@@ -57,7 +57,7 @@ def measure(api, monkeypatch):
     assert api.post([1] * 501, Idempotency_Key="c").status == 413
     assert api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}).status == 200
     with monkeypatch.context() as patch:
-        patch.setattr("handlers.http.measurements._LINK_FROM", 1)
+        patch.setattr("kalmap.api.measurements.LINK_FROM", 1)
         assert api.post([reading("u-1", 4)]).body["results_url"]
 
 

@@ -28,16 +28,16 @@ class TestCache:
 
     def test_a_new_container_begins_with_the_most_frequent_users(self, start, monkeypatch):
         api = start(CACHE_WARMUP_SIZE="2")
-        monkeypatch.setattr("handlers.http.container._FREQUENT_EVERY", 0.0)
+        monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
         for hour in range(3):
             api.post([reading("often", hour), reading("seldom", hour) if not hour else {}])
             api.post([reading("daily", hour)])
         api.cold_start()
         told = api.post([reading("often", 9), reading("daily", 9), reading("seldom", 9)])
         assert told.body["summary"]["database"]["read_units"] == 1
-        from handlers.http.container import recent
+        from handlers.http.container import recent_states
 
-        assert recent().use.misses <= 3
+        assert recent_states().use.misses <= 3
 
     def test_a_warm_up_that_fails_costs_no_answer(self, api):
         for data in (b"not json", b'[["body-weight", 5]]'):
@@ -46,11 +46,11 @@ class TestCache:
             assert api.post([reading("u-1", 0)]).status == 200
 
     def test_a_bucket_that_cannot_be_used_costs_no_answer(self, start, monkeypatch, log):
-        monkeypatch.setattr("handlers.http.container._FREQUENT_EVERY", 0.0)
+        monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
         api = start(WORK_BUCKET="no bucket's name")
         assert api.post([reading("u-1", 0)]).status == 200
         assert "not warmed up" in log.getvalue()
-        assert "frequent users not told" in log.getvalue()
+        assert "frequent users not published" in log.getvalue()
 
 
 class TestMemory:

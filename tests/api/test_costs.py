@@ -61,20 +61,20 @@ class TestLocksNobodyOut:
     def test_past_the_limit_the_cache_is_freed_and_everybody_answered(self, start, capsys):
         # Python with numpy takes more than 64 MB: every answer passes the limit.
         api = start(BATCH_MEMORY_LIMIT_MB="64")
-        from handlers.http.container import recent
+        from handlers.http.container import recent_states
 
         for hour in range(5):
             assert api.post([reading("u-1", hour)]).status == 200
-            assert len(recent()) == 0
+            assert len(recent_states()) == 0
         told = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
         assert [one["MemoryRelieved"] for one in told] == [[1.0]] * 5
 
     def test_below_the_limit_states_are_kept(self, start, capsys):
         api = start(BATCH_MEMORY_LIMIT_MB="4096")
         api.post([reading("u-1", 0)])
-        from handlers.http.container import recent
+        from handlers.http.container import recent_states
 
-        assert len(recent()) == 1
+        assert len(recent_states()) == 1
         told = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
         assert told[-1]["MemoryRelieved"] == told[-1]["MemoryExhausted"] == [0.0]
 
@@ -140,7 +140,7 @@ def test_a_profile_in_the_bucket_is_not_read_beyond_what_a_profile_may_be(api):
 #: What AWS's runtime for Python does with an answer: send it, let go of it, ask for the next.
 RUNTIME = """
 import json, os, urllib.request
-from handlers.http.renewal import LastAnswer
+from handlers.http.renewal import LastResponse
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"]
 del os.environ["TAKEN_BY_THE_RUNTIME"]
 answered = 0
@@ -149,7 +149,7 @@ def handle():
     event = json.load(urllib.request.urlopen(api + "/next"))
     answered += 1
     answer = {"request": event, "answered": answered, "process": os.getpid()}
-    answer = LastAnswer(answer) if event % 2 else answer
+    answer = LastResponse(answer) if event % 2 else answer
     urllib.request.urlopen(api + "/response", json.dumps(answer).encode())
 while True:
     handle()
@@ -195,7 +195,7 @@ def test_a_second_gzip_stream_behind_the_first_is_refused_and_not_dropped(api):
     body = zipped({"measurements": [reading("u-1", 0)]})
     told = api.call("POST", "/measurements", raw=body + body, Content_Encoding="gzip")
     assert told.status == 400
-    assert "bytes behind the end of its gzip stream" in told.body["message"]
+    assert "bytes after the end of its gzip stream" in told.body["message"]
     padded = api.call("POST", "/measurements", raw=body + bytes(8), Content_Encoding="gzip")
     assert padded.status == 200
 

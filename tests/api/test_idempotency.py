@@ -1,15 +1,7 @@
 """The header Idempotency-Key: one request, one answer, for 24 hours."""
 
-import threading
-import time
-from types import SimpleNamespace
-
 import pytest
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from handlers.http import measurements
-from handlers.http.gateway import Call
-from kalmap.errors import Contradiction
 from tests.support.both_paths import reading
 from tests.support.dynamodb_faults import THROTTLED, Injector
 
@@ -35,34 +27,6 @@ def test_a_key_with_another_body_is_refused(api):
     told = api.post([reading("u-1", 1)], Idempotency_Key="k-1")
     assert told.status == 409
     assert told.body["code"] == "conflict"
-
-
-def test_a_request_that_is_still_being_answered_is_refused_with_the_same_key(api, monkeypatch):
-    answer, begun, told = measurements.answer, threading.Event(), []
-
-    def slow(*arguments):
-        begun.set()
-        time.sleep(0.5)
-        return answer(*arguments)
-
-    monkeypatch.setattr(measurements, "answer", slow)
-    event = api.event("POST", "/measurements", {"measurements": [reading("u-1", 0)]})
-    context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 29_000)
-
-    # A function answers one request at a time: the two come to two containers.
-    def container():
-        try:
-            told.append(measurements._once(Call(APIGatewayProxyEvent(event), context), "k-1"))
-        except Contradiction as error:
-            told.append(error)
-
-    first, second = (threading.Thread(target=container) for _ in range(2))
-    first.start()
-    assert begun.wait(10)
-    second.start()
-    first.join()
-    second.join()
-    assert sorted(type(one).__name__ for one in told) == ["Contradiction", "bytes"]
 
 
 def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_again(

@@ -4,25 +4,24 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from handlers.http import gateway
-from handlers.http.gateway import presigned
+from handlers.http import signing
 
 
 @pytest.fixture
 def link(monkeypatch):
     """Signs an address in a region, on AWS or at an endpoint."""
 
-    def sign(region, endpoint=None, operation="get_object"):
+    def link(region, endpoint=None, sign=signing.sign_get):
         monkeypatch.setenv("AWS_DEFAULT_REGION", region)
         monkeypatch.setenv("WORK_BUCKET", "work-bucket")
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
         if endpoint:
             monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        gateway._signer.cache_clear()
-        return urlsplit(presigned("a/b.jsonl", 60, operation))
+        signing._signer.cache_clear()
+        return urlsplit(sign("a/b.jsonl", 60))
 
-    yield sign
-    gateway._signer.cache_clear()
+    yield link
+    signing._signer.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -36,9 +35,9 @@ def link(monkeypatch):
         ("us-gov-west-1", "amazonaws.com"),
     ],
 )
-@pytest.mark.parametrize("operation", ["get_object", "put_object"])
-def test_an_address_is_the_buckets_own_in_its_region(link, region, suffix, operation):
-    address = link(region, operation=operation)
+@pytest.mark.parametrize("sign", [signing.sign_get, signing.sign_put])
+def test_an_address_is_the_buckets_own_in_its_region(link, region, suffix, sign):
+    address = link(region, sign=sign)
     assert (address.scheme, address.netloc) == ("https", f"work-bucket.s3.{region}.{suffix}")
     assert address.path == "/a/b.jsonl"
     assert f"%2F{region}%2Fs3%2Faws4_request" in address.query

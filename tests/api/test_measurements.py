@@ -190,7 +190,7 @@ class TestTheTableIsInTrouble:
 
 
 def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monkeypatch):
-    from handlers.http.container import states
+    from handlers.http.container import cached_states
     from kalmap.store.dynamodb.states import DynamoDBStateStore
 
     api.post([reading("u-1", 0)])
@@ -206,4 +206,4 @@ def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monke
     response = api.post([reading("u-1", 24), reading("u-2", 0)])
     assert [r["reason"] for r in response.body["results"]] == ["conflict", "conflict"]
     assert MAX_ROUNDS >= 10
-    assert states() is not None
+    assert cached_states() is not None

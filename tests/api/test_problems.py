@@ -105,7 +105,7 @@ def test_an_error_nobody_thought_of_tells_nothing_of_what_was_sent(api, monkeypa
     def broken(*_):
         raise ZeroDivisionError("secret user u-123 weighs 77.77")
 
-    monkeypatch.setattr("handlers.http.measurements.answer", broken)
+    monkeypatch.setattr("handlers.http.measurements.answer_request", broken)
     response = api.post([reading("u-123", 0, 77.77)])
     assert_problem(response, 500, "internal")
     logged = log.getvalue()

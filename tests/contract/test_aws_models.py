@@ -10,7 +10,7 @@ import re
 import pytest
 from botocore import xform_name
 
-from handlers.http import gateway
+from handlers.http.problems import _BUSY
 from kalmap.store.dynamodb import write_modes
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import THROTTLED, TRANSIENT
@@ -93,7 +93,7 @@ def test_every_error_that_is_tried_again_is_one_that_aws_has():
 
 def test_what_the_api_tells_as_busy_is_what_step_functions_answers_then():
     errors = {shape.name for shape in operation("stepfunctions", "StartExecution").error_shapes}
-    assert "ExecutionLimitExceeded" in errors & gateway._BUSY
+    assert "ExecutionLimitExceeded" in errors & _BUSY
 
 
 SHOWN = re.findall(

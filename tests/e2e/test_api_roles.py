@@ -177,7 +177,7 @@ def test_the_api_needs_each_of_its_permissions(stack, caller, grant):
     with stack.without(grant):
         assert way.ask(caller) == way.refused, caller.told
     if way.refused == 400:
-        assert "kalmap may not read there" in caller.told.body["message"]
+        assert "kalmap may not read this source" in caller.told.body["message"]
     caller.name = uuid.uuid4().hex
     assert way.ask(caller) == way.answered, caller.told
     # That it was started is enough.

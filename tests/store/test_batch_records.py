@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from kalmap.errors import BrokenRecord
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
-from kalmap.store.ports import BatchRecord
+from kalmap.store.ports import BatchEnd, BatchRecord
 from tests.support.dynamodb import new_client
 from tests.support.template import create_tables
 
@@ -21,6 +22,7 @@ def put(records, number, *, listed=True):
         "batch_id": {"S": f"{number:032x}"},
         "execution": {"S": f"e-{number}"},
         "status": {"S": "RUNNING"},
+        "prefix": {"S": f"batches/{number:032x}/e-{number}"},
         # Three start in each second.
         "started_at": {"S": f"2026-03-01T00:00:{number // 3:02d}Z"},
     }
@@ -71,15 +73,24 @@ def test_a_record_from_before_there_was_the_list_is_found_by_its_id_alone(record
 
 def test_a_record_tells_how_its_batch_ended(records):
     put(records, 1)
-    summary = {"readings": {"received": 9, "accepted": 8}, "users": {"total": 3, "changed": 2}}
-    ended = datetime(2026, 3, 2, tzinfo=UTC)
     identity = f"{1:032x}"
-    assert not records.finish(identity, "e-2", "SUCCEEDED", None, "s.json", summary, ended)
-    assert records.finish(identity, "e-1", "FAILED", "It broke.", "s.json", summary, ended)
+    end = BatchEnd(
+        status="FAILED",
+        reason="It broke.",
+        summary="s.json",
+        finished_at=datetime(2026, 3, 2, tzinfo=UTC),
+        received=9,
+        accepted=8,
+        users=3,
+        changed=2,
+    )
+    assert not records.finish(identity, "e-2", end)
+    assert records.finish(identity, "e-1", end)
     assert records.get(identity) == BatchRecord(
         batch_id=identity,
         status="FAILED",
         execution="e-1",
+        prefix=f"batches/{identity}/e-1",
         started_at="2026-03-01T00:00:00Z",
         finished_at="2026-03-02T00:00:00Z",
         reason="It broke.",
@@ -89,3 +100,15 @@ def test_a_record_tells_how_its_batch_ended(records):
         users=3,
         changed=2,
     )
+
+
+def test_a_record_without_its_folder_is_broken(records):
+    put(records, 1)
+    records._client.update_item(
+        TableName=records._table,
+        Key={"batch_id": {"S": f"{1:032x}"}},
+        UpdateExpression="REMOVE prefix, #status",
+        ExpressionAttributeNames={"#status": "status"},
+    )
+    with pytest.raises(BrokenRecord, match="0001 is broken: it has no status and no prefix"):
+        records.get(f"{1:032x}")

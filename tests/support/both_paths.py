@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from kalmap.api.cache import RecentStates
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.online import Answer, Pace, Request, answer
+from kalmap.api.online import Answer, Pace, Request, answer_request
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.moments import microseconds, parse_moment
@@ -66,7 +66,7 @@ def ask(states: CachedStates, records: list, pace: Pace = PACE) -> Answer:
     """A request answered at once."""
     now = microseconds(parse_moment(NOW))
     parsed = parse([msgspec.json.Encoder().encode_lines(records)], Jsonl(), PROFILE)
-    return answer(Request(uuid.uuid4().hex, parsed, PROFILE, False, now), states, pace)
+    return answer_request(Request(uuid.uuid4().hex, parsed, PROFILE, False, now), states, pace)
 
 
 def lines(data: bytes) -> list[dict]:

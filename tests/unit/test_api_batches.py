@@ -76,7 +76,11 @@ def test_a_batch_is_started_again_only_if_it_has_failed(start, status, execution
     records = Records()
     batch_id = start(records)[0].batch_id
     records.by_id[batch_id] = BatchRecord(
-        batch_id=batch_id, status=status, execution="e-0", execution_arn="arn:e-0"
+        batch_id=batch_id,
+        status=status,
+        execution="e-0",
+        execution_arn="arn:e-0",
+        prefix=f"batches/{batch_id}/e-0",
     )
     started, inputs = start(records)
     assert len(inputs) == executions

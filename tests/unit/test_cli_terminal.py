@@ -24,6 +24,7 @@ STATUS = """
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.commands.status import _print_batches
 _print_batches([BatchRecord(batch_id="3f9a" * 8, status="FAILED", reason="{reason}",
+                            execution="e", prefix="batches/b/e",
                             started_at="2026-03-01T07:12:00Z", received=3922, accepted=12,
                             users=200)] * 2)
 """.format(reason="The input has a header but no records, in any of its files. No state changed.")

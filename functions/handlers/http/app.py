@@ -8,9 +8,10 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.metrics import MetricUnit
 
 from handlers.http import batches, measurements, users
-from handlers.http.container import breaker, recent, watch_memory
-from handlers.http.gateway import Call, encoded, refusal
-from handlers.http.renewal import LastAnswer
+from handlers.http.container import breaker, recent_states, watch_memory
+from handlers.http.gateway import Call, json_response
+from handlers.http.problems import problem_response
+from handlers.http.renewal import LastResponse
 from handlers.memory import resident_mb
 from handlers.telemetry import logger, metrics
 from kalmap.api.openapi import document
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 app = APIGatewayRestResolver()
 
 
-def _check_parameters(asked: APIGatewayRestResolver, answer: NextMiddleware) -> Response[Any]:
-    Call(asked.current_event, asked.lambda_context).check_parameters()
-    return answer(asked)
+def _check_parameters(request: APIGatewayRestResolver, route: NextMiddleware) -> Response[Any]:
+    Call(request.current_event, request.lambda_context).check_parameters()
+    return route(request)
 
 
 app.use(middlewares=[_check_parameters])
@@ -34,14 +35,14 @@ for router in (measurements.router, batches.router, users.router):
 
 @app.get("/health")
 def get_health() -> Response[Any]:
-    """Whether requests are answered."""
+    """Show whether requests are answered."""
     circuit = breaker().circuit.value
-    kept = recent()
-    return encoded(
+    recent = recent_states()
+    return json_response(
         Health(
             status="ok" if circuit == "closed" else "degraded",
             circuit=circuit,
-            cached_states=len(kept) if kept else 0,
+            cached_states=len(recent) if recent else 0,
             memory_mb=round(resident_mb(), 1),
         )
     )
@@ -49,14 +50,14 @@ def get_health() -> Response[Any]:
 
 @app.get("/openapi.json")
 def get_document() -> Response[Any]:
-    """The OpenAPI document; `.` is the address it was read from."""
-    return encoded(document("."))
+    """Show the OpenAPI document. Its server `.` is the address that it was read from."""
+    return json_response(document("."))
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def refuse(error: Exception) -> Response[Any]:
-    """A problem instead of an answer."""
-    return refusal(Call(app.current_event, app.lambda_context), error)
+    """Respond with a problem."""
+    return problem_response(Call(app.current_event, app.lambda_context), error)
 
 
 @logger.inject_lambda_context
@@ -64,16 +65,16 @@ def refuse(error: Exception) -> Response[Any]:
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answer a request."""
     began = time.monotonic()
-    # The gateway has routed the request by its path already, and undone its escapes where it
-    # does: the resource names the route, whatever is in the path.
+    # API Gateway has chosen the route already, and may have removed escapes from the path. The
+    # resource names the route, whatever characters the path has.
     routed = event | {"path": event["resource"]}
     metrics.add_dimension("step", "api")
     metrics.add_metric("Requests", MetricUnit.Count, 1)
-    answer = app.resolve(routed, context)
+    response = app.resolve(routed, context)
     memory = watch_memory()
     seconds = time.monotonic() - began
-    answer["multiValueHeaders"]["Server-Timing"] = [f"function;dur={1000 * seconds:.1f}"]
-    metrics.add_metric("Errors", MetricUnit.Count, int(answer["statusCode"] >= 500))
+    response["multiValueHeaders"]["Server-Timing"] = [f"function;dur={1000 * seconds:.1f}"]
+    metrics.add_metric("Errors", MetricUnit.Count, int(response["statusCode"] >= 500))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
     metrics.add_metric("Memory", MetricUnit.Megabytes, memory.used)
     metrics.add_metric("MemoryRelieved", MetricUnit.Count, int(memory.relieved))
@@ -85,8 +86,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         "request answered",
         resource=event["resource"],
         method=event["httpMethod"],
-        status=answer["statusCode"],
+        status=response["statusCode"],
         seconds=round(seconds, 4),
         memory_mb=round(memory.used, 1),
     )
-    return LastAnswer(answer) if memory.exhausted else answer
+    return LastResponse(response) if memory.exhausted else response

@@ -1,20 +1,23 @@
-"""A container whose memory has grown too large starts its process anew, after its answer."""
+"""A container whose memory has grown too large starts its process anew, after a response.
+
+An adapter of Lambda's runtime: this works only because of when the runtime releases a response.
+"""
 
 import os
 import sys
 from typing import Any
 
 
-class LastAnswer(dict[str, Any]):
-    """An answer after which the process starts anew, if AWS runs it.
+class LastResponse(dict[str, Any]):
+    """A response after which the process starts anew, if AWS runs it.
 
-    AWS's runtime releases an answer after it has sent it and before it asks for the next request.
-    A process that is replaced at this moment loses nothing. Sooner, the answer would be lost;
-    later, the next request would be.
+    AWS's runtime releases a response after it has sent it and before it asks for the next request.
+    A process that is replaced at this moment loses nothing. Earlier, the response would be lost.
+    Later, the next request would be lost.
     """
 
     def __del__(self) -> None:
-        # The local cloud has no such interface; its workers end soon anyway.
+        # The local cloud has no such interface, and its workers end soon anyway.
         if "AWS_LAMBDA_RUNTIME_API" in os.environ:
             _start_anew()
 

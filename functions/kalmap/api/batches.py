@@ -1,4 +1,4 @@
-"""Batches for the HTTP API: found by their id, or started unless they were before."""
+"""The batches of the HTTP API: how one is started, uploaded, looked at and read."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from kalmap.api.links import LINK_SECONDS, SignLink, batch_links
 from kalmap.api.pages import batch_view
-from kalmap.api.wire import BatchStarted
+from kalmap.api.progress import progress
+from kalmap.api.wire import BatchStarted, BatchView, Upload, UploadRequest
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import keep_records
-from kalmap.errors import InputNotFound
+from kalmap.errors import Contradiction, InputNotFound
 from kalmap.moments import iso
 from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.store.objects import Objects, OpenBucket
@@ -36,11 +38,11 @@ def start_batch(
     Args:
         options: The batch's source and options, as StartExecution takes them.
         execution: Name for the execution.
-        now: The time.
+        now: Wall-clock time.
         work: The work bucket.
         bucket: Opens a bucket by its name.
         records: The table of batches.
-        start: Starts the execution.
+        start: Starts an execution.
 
     Raises:
         InvalidInput: The options do not have the right form.
@@ -49,7 +51,7 @@ def start_batch(
     """
     read_options(options)
     options = _with_records_in_the_bucket(options, work, now)
-    # IdentifyBatch does this, too. Here it refuses wrong input, and gives the batch's id.
+    # IdentifyBatch does the same later. Here it refuses wrong input and finds the batch's id.
     pointer = identify_batch(
         options, execution=execution, started_at=iso(now), work=work, bucket=bucket, records=records
     )
@@ -61,14 +63,64 @@ def start_batch(
     [first, *_] = Folder.of(work, pointer).inputs()
     source = options.get("source") or {}
     if source.get("key") and first.version_id:
-        # An object replaced in this moment would be another batch.
+        # If the object is replaced at this moment, the batch still reads this version.
         source["version_id"] = first.version_id
     arn = start(execution, msgspec.json.encode(options).decode())
     return BatchStarted(pointer.batch_id, "STARTING", arn, status_url)
 
 
+def prepare_upload(request: UploadRequest, upload_id: str, sign_upload: SignLink) -> Upload:
+    """Sign an address for a file whose arrival starts a batch.
+
+    Args:
+        request: The file's name.
+        upload_id: Names the upload. No two uploads have the same id.
+        sign_upload: Signs an address that takes one PUT.
+    """
+    key = f"incoming/{upload_id}/{request.name}"
+    return Upload(sign_upload(key, LINK_SECONDS), key, LINK_SECONDS, "/batches")
+
+
+def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink) -> BatchView:
+    """Describe a batch: its progress while it runs, its summary and links when it has ended.
+
+    Raises:
+        InputNotFound: There is no such batch.
+    """
+    record = find_batch(batch_id, records, work)
+    if record is None:
+        return BatchView(batch_id, "STARTING")
+    view, folder = batch_view(record), Folder(work, record.prefix)
+    if view.status == "RUNNING":
+        return msgspec.structs.replace(view, progress=progress(folder))
+    summary = work.find(folder.key("summary.json"))
+    return msgspec.structs.replace(
+        view,
+        summary=msgspec.json.decode(summary, type=dict[str, Any]) if summary else None,
+        links=batch_links(folder, sign, has_summary=summary is not None),
+    )
+
+
+def ended_batch_folder(batch_id: str, records: BatchStore, work: Objects) -> Folder:
+    """Find the folder of a batch that has ended and has results.
+
+    Raises:
+        Contradiction: The batch has not ended.
+        InputNotFound: There is no such batch, or it failed before it had results.
+    """
+    record = find_batch(batch_id, records, work)
+    if record is None or record.status == "RUNNING":
+        raise Contradiction(
+            "The batch has not ended yet. Its results can be read after it has ended."
+        )
+    folder = Folder(work, record.prefix)
+    if work.find(folder.key("plan.json")) is None:
+        raise InputNotFound("The batch failed before it had results. GET /batches/{id} says why.")
+    return folder
+
+
 def find_batch(batch_id: str, records: BatchStore, work: Objects) -> BatchRecord | None:
-    """A batch's record; None while it is being identified.
+    """Find a batch's record; None while the batch is being identified.
 
     Raises:
         InputNotFound: There is no such batch.
@@ -77,13 +129,13 @@ def find_batch(batch_id: str, records: BatchStore, work: Objects) -> BatchRecord
         record = records.get(batch_id)
         if record is not None or any(True for _ in work.keys(f"batches/{batch_id}/")):
             return record
-    raise InputNotFound("There is no batch with this id. GET /batches lists those there are.")
+    raise InputNotFound("There is no batch with this id. GET /batches lists all batches.")
 
 
 def _with_records_in_the_bucket(
     options: dict[str, Any], work: Objects, now: datetime
 ) -> dict[str, Any]:
-    """Records sent along become an object: an execution's input has room for 256 KB only."""
+    """Store inline records as an object, since an execution's input has at most 256 KB."""
     source = options.get("source")
     records = source.get("records") if source else None
     if source is None or not records:

@@ -81,7 +81,7 @@ class Answer(NamedTuple):
     totals: Totals
 
 
-def answer(request: Request, states: CachedStates, pace: Pace) -> Answer:
+def answer_request(request: Request, states: CachedStates, pace: Pace) -> Answer:
     """Fold a request's measurements into their users' states.
 
     Args:

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kalmap.api import wire
+from kalmap.api.idempotency import KEY
+from kalmap.api.pages import MAX_LIMIT, STATUSES
 from kalmap.batch.identity import BATCH_ID, BatchInput
-from kalmap.outcome import Status
 from kalmap.profile import DEFAULT_PROFILE
 from kalmap.results.lines import Result, Unreadable
 
@@ -69,10 +70,9 @@ def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-_LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most of a page.")
+_LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "Most of a page.")
 _CURSOR = _query("cursor", {"type": "string"}, "Of the page before.")
 _BATCH = {"name": "batch_id", "in": "path", "required": True, "schema": _BATCH_ID}
-_STATUSES = [status.label for status in Status]
 
 OPERATIONS = (
     Operation(
@@ -86,7 +86,7 @@ OPERATIONS = (
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+                "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
                 "description": "The same key gets the same answer again, for 24 hours.",
             },
         ),
@@ -141,7 +141,7 @@ OPERATIONS = (
         None,
         (
             _BATCH,
-            _query("status", {"type": "string", "enum": _STATUSES}, "Only of this status."),
+            _query("status", {"type": "string", "enum": list(STATUSES)}, "Only of this status."),
             _query("user", {"type": "string", "minLength": 1}, "Only of this user."),
             _LIMIT,
             _CURSOR,

@@ -10,6 +10,7 @@ import msgspec
 from kalmap.api.wire import BatchPage, BatchView, ResultPage
 from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
+from kalmap.outcome import Status
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
 from kalmap.store.ports import BatchPosition, BatchRecord, BatchStore
@@ -19,7 +20,9 @@ _MOST_LINES = 50_000
 #: The list that a cursor belongs to; a batch's results go by their folder's name.
 _BATCHES = "batches"
 _CHECK_BYTES = 6
-#: What a status is called in the results of earlier batches.
+_DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+STATUSES = tuple(status.label for status in Status)
+#: Names of statuses in the results of earlier batches, accepted until version 0.2.
 _EARLIER = {"invalid": "unreadable"}
 
 
@@ -34,6 +37,31 @@ class _Line(msgspec.Struct):
     index: int
     user_id: str | None
     status: str
+
+
+def page_limit(text: str | None) -> int:
+    """Read the query parameter `limit`: the most items of a page.
+
+    Raises:
+        InvalidInput: It is not a whole number within its bounds.
+    """
+    if text is None:
+        return _DEFAULT_LIMIT
+    if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT:
+        return int(text)
+    raise InvalidInput(f"limit must be a whole number from 1 to {MAX_LIMIT}.", "limit")
+
+
+def result_status(text: str | None) -> str | None:
+    """Read the query parameter `status` of results.
+
+    Raises:
+        InvalidInput: No result has such a status.
+    """
+    status = None if text is None else _EARLIER.get(text, text)
+    if status is not None and status not in STATUSES:
+        raise InvalidInput(f"status must be one of {', '.join(STATUSES)}.", "status")
+    return status
 
 
 def result_page(

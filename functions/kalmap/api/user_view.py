@@ -1,19 +1,61 @@
-"""A user's state in readable fields: the estimate now, or the prediction for a later time."""
+"""A user's state, found and shown: the estimate now, or the prediction for a later time."""
 
 from datetime import datetime
 
 import msgspec
 
+from kalmap.api.cached_states import CachedStates
 from kalmap.api.wire import Interval, UserView
-from kalmap.errors import InvalidInput
+from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.filter.codec import digest_of
 from kalmap.filter.state import describe, predict
-from kalmap.moments import iso, microseconds, moment_at
-from kalmap.profile import Profile
+from kalmap.moments import aware_moment, iso, microseconds, moment_at
+from kalmap.profile import MAX_NAME, Profile
+from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.ports import UserState
+from kalmap.store.profiles import Profiles
 
 _PROBABILITY = 0.95
 #: Half the width of a normal distribution's central 95 %, in standard deviations.
 _STANDARD_DEVIATIONS = 1.959964
+
+
+def find_user(
+    user: str, profile: str, states: CachedStates, profiles: Profiles, deadline: float
+) -> tuple[UserState, Profile | None]:
+    """Find a user's state, and the profile that it was folded under if it is stored.
+
+    Raises:
+        InputNotFound: The user has no state under a profile of this name.
+        StoreUnavailable: The state could not be read.
+    """
+    state = None
+    # The table refuses keys that are empty or too long. No state has such a key.
+    if 0 < len(user.encode(errors="replace")) <= MAX_ID_BYTES and len(profile) <= MAX_NAME:
+        state = states.get(profile, user, deadline)
+    if state is None:
+        raise InputNotFound(
+            f"There is no state of this user under the profile {profile[:60]!r}. The parameter "
+            "profile names another profile."
+        )
+    return state, profiles.find(state.profile, digest_of(state.state.body))
+
+
+def prediction_time(text: str | None) -> datetime | None:
+    """Read the query parameter `at`.
+
+    Raises:
+        InvalidInput: It is not a time with its offset.
+    """
+    if text is None:
+        return None
+    try:
+        # In a query an unescaped plus sign means a space.
+        return aware_moment(text.strip().replace(" ", "+"))
+    except (msgspec.ValidationError, OverflowError, ValueError) as error:
+        raise InvalidInput(
+            "at must be a time with its offset, like 2026-03-01T07:12:00+01:00.", "at"
+        ) from error
 
 
 def user_view(item: UserState, profile: Profile | None, at: datetime | None) -> UserView:

@@ -1,4 +1,4 @@
-"""The summary of a batch: its identity and the sum of its reports."""
+"""The summary of a batch: its identity and the sum of its reports; and how its record ends."""
 
 from datetime import datetime
 from typing import Any
@@ -7,6 +7,7 @@ from kalmap.batch.identity import Batch
 from kalmap.moments import parse_moment
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals
+from kalmap.store.ports import BatchEnd
 
 
 def summarise_batch(
@@ -29,4 +30,21 @@ def summarise_batch(
         rounds=rounds,
         started=parse_moment(batch.started_at),
         finished=finished,
+    )
+
+
+def batch_end(
+    status: str, reason: str | None, summary_key: str, summary: dict[str, Any], finished: datetime
+) -> BatchEnd:
+    """How a batch ended, with the summary's counts, for its record."""
+    readings, users = summary["readings"], summary["users"]
+    return BatchEnd(
+        status=status,
+        reason=reason,
+        summary=summary_key,
+        finished_at=finished,
+        received=readings["received"],
+        accepted=readings["accepted"],
+        users=users["total"],
+        changed=users["changed"],
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from kalmap.batch.folder import Folder
-from kalmap.pipeline.batch_summary import summarise_batch
+from kalmap.pipeline.batch_summary import batch_end, summarise_batch
 from kalmap.results.totals import sum_of
 from kalmap.store.ports import BatchStore
 
@@ -31,14 +31,14 @@ def complete_batch(
     status = "rehearsed" if batch.write_mode == "none" else "succeeded"
     summary = summarise_batch(batch, totals, status, None, round_, finished)
     key = folder.save_summary(summary)
-    records.finish(batch.batch_id, batch.attempt, "SUCCEEDED", None, key, summary, finished)
-    readings = summary["readings"]
+    end = batch_end("SUCCEEDED", None, key, summary, finished)
+    records.finish(batch.batch_id, batch.attempt, end)
     return Completed(
         batch_id=batch.batch_id,
         attempt=batch.attempt,
         status=status,
         summary={"bucket": folder.objects.bucket, "key": key},
-        received=readings["received"],
-        accepted=readings["accepted"],
-        changed=summary["users"]["changed"],
+        received=end.received,
+        accepted=end.accepted,
+        changed=end.changed,
     )

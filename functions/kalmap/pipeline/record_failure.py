@@ -8,7 +8,7 @@ import msgspec
 
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import Pointer
-from kalmap.pipeline.batch_summary import summarise_batch
+from kalmap.pipeline.batch_summary import batch_end, summarise_batch
 from kalmap.pipeline.caught_error import describe_error
 from kalmap.results.totals import sum_of, total
 from kalmap.store.objects import OpenBucket
@@ -54,5 +54,6 @@ def record_failure(
         reason += " No state was changed."
     summary = summarise_batch(batch, totals, "failed", reason, max(rounds - 1, 0), finished)
     key = folder.save_summary(summary)
-    records.finish(batch.batch_id, batch.attempt, "FAILED", reason, key, summary, finished)
+    end = batch_end("FAILED", reason, key, summary, finished)
+    records.finish(batch.batch_id, batch.attempt, end)
     return Failed(error, reason, batch.batch_id)

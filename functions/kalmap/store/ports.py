@@ -1,14 +1,15 @@
 """What the pipeline, the API and the command line ask of a store, and the records they exchange.
 
-A store keeps two tables: users' states and the batches. How it keeps them is known in its own
-folder beside this module alone; `dynamodb/` is the one there is. Times that end an operation
-(`deadline`) are on the clock of the store's retry policy, which is the monotonic one.
+A store has three tables: the users' states, the batches, and answered requests of the HTTP API.
+Each store has a folder of its own beside this module, and no other module knows how it stores
+them. `dynamodb/` is the only one so far. A `deadline` is a time on the clock of the store's retry
+policy, which is the monotonic clock.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -206,16 +207,16 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What the table of batches knows of a batch."""
 
     batch_id: str
-    status: str = "RUNNING"
+    status: str
     """RUNNING, SUCCEEDED or FAILED."""
-    execution: str = ""
+    execution: str
     """Name of the execution that holds the batch, its attempt."""
+    prefix: str
+    """Of the batch's folder in the work bucket."""
     execution_arn: str | None = None
     started_at: str | None = None
     """ISO 8601; so is `finished_at`."""
     finished_at: str | None = None
-    prefix: str = ""
-    """Of the batch's folder in the work bucket."""
     reason: str | None = None
     """Why it failed, in a sentence."""
     summary: str | None = None
@@ -225,6 +226,22 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int | None = None
     users: int | None = None
     changed: int | None = None
+
+
+class BatchEnd(NamedTuple):
+    """How a batch ended: the fields that the end adds to its record."""
+
+    status: str
+    """SUCCEEDED or FAILED."""
+    reason: str | None
+    """Why it failed, in a sentence."""
+    summary: str
+    """Key of the summary in the work bucket."""
+    finished_at: datetime
+    received: int
+    accepted: int
+    users: int
+    changed: int
 
 
 class BatchPosition(msgspec.Struct, array_like=True, frozen=True):
@@ -238,7 +255,11 @@ class BatchStore(Protocol):
     """The records of batches. ClaimBatch, a state of the state machine, puts them."""
 
     def get(self, batch_id: str) -> BatchRecord | None:
-        """Read a batch's record; None where there is none."""
+        """Read a batch's record; None if there is none.
+
+        Raises:
+            BrokenRecord: The record lacks a field that every batch has.
+        """
 
     def page(
         self, limit: int, after: BatchPosition | None = None
@@ -259,16 +280,7 @@ class BatchStore(Protocol):
     def newest(self) -> Iterator[BatchRecord]:
         """Read all records, the newest first."""
 
-    def finish(
-        self,
-        batch_id: str,
-        attempt: str,
-        status: str,
-        reason: str | None,
-        summary_key: str,
-        summary: Mapping[str, Any],
-        finished: datetime,
-    ) -> bool:
+    def finish(self, batch_id: str, attempt: str, end: BatchEnd) -> bool:
         """Record how a batch ended, if this attempt still holds it; return whether it does."""
 
     def give_up(self, batch_id: str, attempt: str, reason: str, finished: datetime) -> bool:
@@ -283,4 +295,38 @@ class BatchStore(Protocol):
 
         Returns:
             The ids of the batches.
+        """
+
+
+class AnswerClaim(NamedTuple):
+    """A request's claim to be the only one that is answered under its key."""
+
+    key: str
+    """The caller and the key that they chose."""
+    body_digest: str
+    """Digest of the request's body. A key belongs to one body."""
+    seconds: float
+    """Time after which the claim ends if its request does not."""
+
+
+class OtherRequest(Exception):
+    """The key of a claim belongs to a request with another body."""
+
+
+class AnswerPending(Exception):
+    """Another request holds the claim and is not answered yet."""
+
+
+class AnswerStore(Protocol):
+    """Answers to requests, each stored under its request's key for 24 hours."""
+
+    def answer_once(self, claim: AnswerClaim, compute: Callable[[], bytes]) -> bytes:
+        """Return the answer that is stored for a claim's key, or compute and store it.
+
+        If `compute` raises an error, nothing is stored, the claim is released, and the error
+        reaches the caller.
+
+        Raises:
+            OtherRequest: The key belongs to a request with another body.
+            AnswerPending: Another request holds the claim and is not answered yet.
         """

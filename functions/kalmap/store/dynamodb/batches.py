@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from kalmap.errors import BrokenRecord
 from kalmap.moments import iso
-from kalmap.store.ports import BatchPosition, BatchRecord
+from kalmap.store.ports import BatchEnd, BatchPosition, BatchRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _LISTED = "batches"
 _PAGE = 1000
 _COUNTS = ("received", "accepted", "users", "changed")
+_FIELDS = BatchRecord.__struct_fields__
+_REQUIRED = tuple(field.name for field in msgspec.structs.fields(BatchRecord) if field.required)
 
 
 class DynamoDBBatchStore:
@@ -68,30 +73,17 @@ class DynamoDBBatchStore:
             if after is None:
                 return
 
-    def finish(
-        self,
-        batch_id: str,
-        attempt: str,
-        status: str,
-        reason: str | None,
-        summary_key: str,
-        summary: Mapping[str, Any],
-        finished: datetime,
-    ) -> bool:
+    def finish(self, batch_id: str, attempt: str, end: BatchEnd) -> bool:
         """Record how a batch ended, if this attempt still holds it; return whether it does."""
-        readings, users = summary["readings"], summary["users"]
         return self._update(
             batch_id,
             attempt,
             {
-                "status": {"S": status},
-                "reason": {"S": reason} if reason else {"NULL": True},
-                "summary": {"S": summary_key},
-                "finished_at": {"S": iso(finished)},
-                "received": {"N": str(readings["received"])},
-                "accepted": {"N": str(readings["accepted"])},
-                "users": {"N": str(users["total"])},
-                "changed": {"N": str(users["changed"])},
+                "status": {"S": end.status},
+                "reason": {"S": end.reason} if end.reason else {"NULL": True},
+                "summary": {"S": end.summary},
+                "finished_at": {"S": iso(end.finished_at)},
+                **{name: {"N": str(getattr(end, name))} for name in _COUNTS},
             },
         )
 
@@ -158,13 +150,22 @@ class DynamoDBBatchStore:
 
 
 def batch_record(item: Mapping[str, Any]) -> BatchRecord:
-    """Read a batch's record from its item; absent attributes keep their defaults."""
+    """Read a batch's record from its item; absent optional attributes keep their defaults.
+
+    Raises:
+        BrokenRecord: The item lacks a field that every batch has.
+    """
     values = {name: attribute.get("S") for name, attribute in item.items()}
     values |= {name: int(item[name]["N"]) for name in _COUNTS if "N" in item.get(name, {})}
-    known = BatchRecord.__struct_fields__
-    return BatchRecord(
-        **{name: value for name, value in values.items() if name in known and value is not None}
-    )
+    fields = {name: value for name, value in values.items() if value is not None}
+    missing = [name for name in _REQUIRED if name not in fields]
+    if missing:
+        raise BrokenRecord(
+            f"The record of the batch {fields.get('batch_id')} is broken: it has no "
+            f"{' and no '.join(missing)}. Delete the record from the table of batches, and start "
+            "the batch again."
+        )
+    return BatchRecord(**{name: fields[name] for name in _FIELDS if name in fields})
 
 
 def _index_key(position: BatchPosition) -> dict[str, Any]:
