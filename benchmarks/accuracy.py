@@ -102,7 +102,7 @@ def rmse(level: np.ndarray, data: Weighed, some: np.ndarray) -> float:
 def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
     """Precision and recall on each kind of fault, once a user has three readings."""
     known = data.number >= 3
-    rejected = (result.reason > 0) & known
+    rejected = (result.outcomes.reason > 0) & known
     error = np.abs(data.readings.value - data.level) / data.noise
     gross = (error > 6.0) & known
     # Isolated: no other fault among the two readings on either side.
@@ -113,23 +113,25 @@ def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
         alone[:-apart] &= ~faulty[apart:]
     units = (data.fault == Fault.UNIT_MISTAKE) & known & alone
     # A value in pounds above the range's end is caught by the range and cannot be named.
-    nameable = units & (result.reason != Reason.OUT_OF_RANGE)
+    nameable = units & (result.outcomes.reason != Reason.OUT_OF_RANGE)
     found = {
         "gross faults": float(gross.sum()),
         "gross precision": float((gross & rejected).sum() / rejected.sum()),
         "gross recall": float((gross & rejected).sum() / gross.sum()),
         "unit mix-ups, isolated": float(units.sum()),
         "unit mix-ups caught": float((units & rejected).sum() / units.sum()),
-        "unit mix-ups named": float((result.reason[nameable] == Reason.UNIT_SUSPECT).mean()),
+        "unit mix-ups named": float(
+            (result.outcomes.reason[nameable] == Reason.UNIT_SUSPECT).mean()
+        ),
         "named of all caught": float(
-            (result.reason[units] == Reason.UNIT_SUSPECT).sum() / units.sum()
+            (result.outcomes.reason[units] == Reason.UNIT_SUSPECT).sum() / units.sum()
         ),
     }
     for kind in (Fault.OUTLIER, Fault.UNIT_MISTAKE, Fault.SLIP):
         those = (data.fault == kind) & known
         found[f"{kind.label} recall"] = float((those & rejected).sum() / those.sum())
     for reason in (Reason.IMPLAUSIBLE_RATE, Reason.OUTLIER, Reason.UNIT_SUSPECT):
-        those = (result.reason == reason) & known
+        those = (result.outcomes.reason == reason) & known
         found[f"{reason.label} precision"] = float((those & faulty).sum() / those.sum())
     return found
 
@@ -143,11 +145,11 @@ def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
     for jump in (JUMP, -JUMP):
         moved = data.readings._replace(value=data.readings.value + jump * after)
         result = fold_users(profile, [None] * data.users, moved, END + 10**12)
-        near = np.abs(result.level - data.level - jump * after) < JUMP / 4.0
+        near = np.abs(result.outcomes.level - data.level - jump * after) < JUMP / 4.0
         first = np.flatnonzero(after & (data.number == counts[data.readings.user] // 2))
         # 1: the first reading after the jump was believed, and the level is the new one.
         window = first[:, None] + np.arange(10)
-        believed = (result.reason[window] == 0) & near[window]
+        believed = (result.outcomes.reason[window] == 0) & near[window]
         needed = np.where(believed.any(axis=1), believed.argmax(axis=1) + 1, 99)
         sign = "+" if jump > 0 else "-"
         shares[f"recovered within 4 readings of {sign}8 kg"] = float((needed <= 4).mean())
@@ -180,11 +182,13 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
     for label, data in (("with faults", faulty), ("clean", clean)):
         result = folded(profile, data)
         # The same readings for all: those whose level the fold estimates.
-        some = ~np.isnan(result.level)
+        some = ~np.isnan(result.outcomes.level)
         errors = {
-            "kalmap": rmse(result.level, data, some),
+            "kalmap": rmse(result.outcomes.level, data, some),
             "exponential average": rmse(exponential_average(data), data, some),
-            "filter without gate": rmse(folded(without_gate(profile), data).level, data, some),
+            "filter without gate": rmse(
+                folded(without_gate(profile), data).outcomes.level, data, some
+            ),
             "median of seven": rmse(median_of_seven(data), data, some),
         }
         for name, error in errors.items():
@@ -194,15 +198,15 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
         # A wild first reading is all a filter knows, until three others agree against it.
         later = some & (data.number >= 3)
         found[f"{label}: RMSE kalmap from the fourth reading on, kg"] = rmse(
-            result.level, data, later
+            result.outcomes.level, data, later
         )
         found[f"{label}: RMSE median from the fourth reading on, kg"] = rmse(
             median_of_seven(data), data, later
         )
-        inside = np.abs(result.level - data.level) <= 1.96 * result.level_sd
+        inside = np.abs(result.outcomes.level - data.level) <= 1.96 * result.outcomes.level_sd
         found[f"{label}: coverage of the 95 % interval"] = float(inside[some].mean())
-    found["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).nis))
-    found["clean: rejected"] = float((folded(profile, clean).reason > 0).mean())
+    found["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).outcomes.nis))
+    found["clean: rejected"] = float((folded(profile, clean).outcomes.reason > 0).mean())
     found |= faults_found(folded(profile, faulty), faulty)
     return found | recovery(profile, clean)
 

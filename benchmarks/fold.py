@@ -95,7 +95,7 @@ def closed_form(profile: Profile, gaps: np.ndarray) -> tuple[np.ndarray, ...]:
 def kalmap_fold(profile: Profile, job: Work) -> np.ndarray:
     now = int(job.readings.time.max())
     folded = fold_users(profile, [None] * job.counts.size, job.readings, now)
-    return folded.user_level
+    return folded.users.level
 
 
 def kalmap_cut(profile: Profile, job: Work) -> list[bytes | None]:
@@ -114,7 +114,7 @@ def second_batch(profile: Profile, job: Work) -> Callable[[], np.ndarray]:
         later = job.readings._replace(time=job.readings.time + number * 60 * DAY)
         if number < 3:
             bodies = list(fold_users(profile, bodies, later, now + number * 60 * DAY).bodies)
-    return lambda: fold_users(profile, bodies, later, now + 180 * DAY).user_level
+    return lambda: fold_users(profile, bodies, later, now + 180 * DAY).users.level
 
 
 def simdkalman_primitives(profile: Profile, job: Work) -> np.ndarray:

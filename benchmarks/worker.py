@@ -20,7 +20,7 @@ from kalmap.profile import builtin_profile
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
-from kalmap.results.lines import Outcomes, encode
+from kalmap.results.lines import encode
 
 PROFILE = builtin_profile("body-weight")
 REPEATS = 5
@@ -65,7 +65,7 @@ def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes]
     bodies = [states.get(name) for name in shard.users]
     folded = fold_users(PROFILE, bodies, shard.readings, NOW)
     marks.append(time.process_time())
-    lines = encode(shard, Outcomes(*(getattr(folded, name) for name in Outcomes._fields)))
+    lines = encode(shard, folded.outcomes)
     marks.append(time.process_time())
     after = {
         name: new or old or b""

@@ -8,17 +8,17 @@ have expected costs a fixed amount instead of dragging the noise up.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from kalmap.filter import gate
-from kalmap.filter.columns import REASON_BITS, RESTARTED, Recovery
-from kalmap.filter.forward import forward
-from kalmap.filter.model import measurement_variances
+from kalmap.filter.algebra import P00
+from kalmap.filter.columns import REASON_BITS, RESTARTED, empty_recovery
+from kalmap.filter.forward import filter_histories
+from kalmap.filter.packed import Histories, Start
+from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile
-from kalmap.readings import F64, I64, U8, UNKNOWN_SOURCE
+from kalmap.readings import UNKNOWN_SOURCE
 
 #: Share of readings that the mixture takes for wild.
 _WILD = 0.01
@@ -32,37 +32,24 @@ _NOTHING = 1e-3
 _NOISES = ("measurement_noise", "level_noise", "slope_noise", "slope_damping", "slope_prior")
 
 
-class Histories(NamedTuple):
-    """Readings of many users, user after user, in order of time."""
-
-    counts: I64
-    """(users,) Readings of each, at least 1."""
-    gap: F64
-    """(readings,) Days since the user's reading before; 0 for the first."""
-    value: F64
-    source: U8
-
-
 def surprise(profile: Profile, histories: Histories) -> float:
     """Mean negative log-likelihood of a reading, in nats; lower fits better."""
     # Rate limit and range are policy, not noise: here the gate alone decides.
-    rule = gate.rules(msgspec.structs.replace(profile, rate_limit=1e12))
+    parameters = parameters_of(msgspec.structs.replace(profile, rate_limit=1e12))
     users = histories.counts.size
-    nobody = np.zeros((5, users))
-    start = Recovery(nobody, np.zeros(users, np.uint8), np.zeros(users, np.uint8))
+    start = Start(
+        np.zeros(users, np.bool_), np.zeros((5, users)), empty_recovery(users), histories.counts
+    )
     with np.errstate(all="ignore"):
-        path = forward(
-            profile, rule, histories.counts, histories.gap, histories.value, histories.source,
-            np.zeros(users, np.bool_), nobody, start, histories.counts,
-        )  # fmt: skip
-        noise = measurement_variances(profile)[histories.source]
-        after, mark = path.estimate[2, path.place], path.mark[path.place]
-        accepted = (mark & REASON_BITS) == 0
+        path = filter_histories(parameters, histories, start)
+        noise = parameters.variances[histories.source]
+        after, flags = path.estimate[P00, path.position], path.flags[path.position]
+        accepted = (flags & REASON_BITS) == 0
         # An update leaves p00 R / S, a rejection p00 itself: either gives S = p00 + R back.
         variance = np.where(accepted, noise * noise / (noise - after), after + noise)
-        nis = path.nis[path.place]
+        nis = path.nis[path.position]
         density = np.exp(-0.5 * nis) / np.sqrt(2.0 * np.pi * variance)
-        density[(mark & RESTARTED) > 0] = 0.0
+        density[(flags & RESTARTED) > 0] = 0.0
         width = profile.range[1] - profile.range[0]
         cost = -np.log((1.0 - _WILD) * density + _WILD / width)
     expected = ~np.isnan(nis)

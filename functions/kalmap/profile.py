@@ -13,7 +13,7 @@ from kalmap.readings import UNKNOWN_SOURCE
 
 #: The built-in profile that is used where none is named.
 DEFAULT_PROFILE = "body-weight"
-#: Most window entries that leave an item within one write unit (design, section 4).
+#: Most window readings with which a stored state fits into one write unit of DynamoDB.
 MAX_WINDOW_READINGS = 24
 #: A window entry's offset has 48 bits of microseconds: 3,257 days.
 MAX_WINDOW_DAYS = 3000.0

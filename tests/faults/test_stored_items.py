@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kalmap.filter.codec import FORMAT
-from kalmap.filter.state import describe
+from kalmap.filter.estimates import describe
 from kalmap.profile import builtin_profile, digest, load_profile
 from tests.support.expected_states import folded
 from tests.support.faulty_cloud import assert_accounts_for_all, states

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from kalmap.filter.algebra import P00, P01, P11
+from kalmap.filter.estimates import newest_estimates
 from kalmap.filter.fold import fold_users
-from kalmap.filter.state import settle
 from kalmap.profile import builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE
 from tests.support.histories import DAY, START, Reading, columns
@@ -40,17 +41,17 @@ def _folded(profile, times, values):
 def test_the_fold_follows_the_references_path(series, library):
     profile = load_profile(OPEN | series["model"] | {"gate": 36.0})
     folded = _folded(profile, series["times"], series["values"])
-    assert np.flatnonzero(folded.reason).tolist() == series["rejected"]
+    assert np.flatnonzero(folded.outcomes.reason).tolist() == series["rejected"]
     path = {name: np.array(column) for name, column in series["paths"][library].items()}
     tolerance = 1e-12 if series["name"] in ORDINARY else 1e-9
-    np.testing.assert_allclose(folded.level, path["level"], rtol=tolerance)
-    np.testing.assert_allclose(folded.level_sd, np.sqrt(path["p00"]), rtol=tolerance)
+    np.testing.assert_allclose(folded.outcomes.level, path["level"], rtol=tolerance)
+    np.testing.assert_allclose(folded.outcomes.level_sd, np.sqrt(path["p00"]), rtol=tolerance)
     # A slope passes through zero: its error is measured against its own uncertainty.
     uncertainty = np.sqrt(path["p11"])
-    assert (np.abs(folded.slope - path["slope"]) <= tolerance * 10.0 * uncertainty).all()
-    settled = settle(profile, [folded.bodies[0]])
+    assert (np.abs(folded.outcomes.slope - path["slope"]) <= tolerance * 10.0 * uncertainty).all()
+    newest = newest_estimates(profile, [folded.bodies[0]])
     expected = [path[name][-1] for name in ("p00", "p01", "p11")]
-    np.testing.assert_allclose(settled.estimate[2:, 0], expected, rtol=tolerance * 10.0)
+    np.testing.assert_allclose(newest.estimate[[P00, P01, P11], 0], expected, rtol=tolerance * 10.0)
 
 
 def test_the_level_alone_is_the_textbooks_local_level_model():
@@ -69,16 +70,16 @@ def test_the_level_alone_is_the_textbooks_local_level_model():
     # A year of the series is a day of the profile.
     times = [START + year * DAY for year in range(len(nile["values"]))]
     folded = _folded(profile, times, nile["values"])
-    assert not folded.reason.any()
-    np.testing.assert_allclose(folded.level, nile["level"], rtol=1e-12)
-    np.testing.assert_allclose(folded.level_sd**2, nile["p00"], rtol=1e-12)
-    assert not folded.slope.any()
+    assert not folded.outcomes.reason.any()
+    np.testing.assert_allclose(folded.outcomes.level, nile["level"], rtol=1e-12)
+    np.testing.assert_allclose(folded.outcomes.level_sd**2, nile["p00"], rtol=1e-12)
+    assert not folded.outcomes.slope.any()
     # Its steady state in closed form: Durbin and Koopman 2012, section 2.11, q the signal-to-noise
     # ratio and x = P / noise the prediction variance; the update leaves x / (1 + x) of the noise.
     q = walk / noise
     x = (q + sqrt(q * q + 4.0 * q)) / 2.0
-    assert folded.level_sd[-1] ** 2 == pytest.approx(noise * x / (1.0 + x), rel=1e-12)
+    assert folded.outcomes.level_sd[-1] ** 2 == pytest.approx(noise * x / (1.0 + x), rel=1e-12)
     # And its first steps by hand: the second level is (y1 + walk-weighted y2).
     first, second = nile["values"][:2]
     gain = (noise + walk) / (2.0 * noise + walk)
-    assert folded.level[1] == pytest.approx(first + gain * (second - first), rel=1e-14)
+    assert folded.outcomes.level[1] == pytest.approx(first + gain * (second - first), rel=1e-14)

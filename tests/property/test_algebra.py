@@ -58,12 +58,12 @@ def test_both_passes_compute_the_bits_of_the_algebra(width, profile, history):
         patch.setattr(forward, "VECTOR_WIDTH", width)
         folded = fold.fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
     # A completed recovery begins anew, which this loop does not.
-    restarts = np.flatnonzero(folded.restarted)
+    restarts = np.flatnonzero(folded.outcomes.restarted)
     end = int(restarts[0]) if restarts.size else len(history)
     if not end:
         return
     for name, numbers in textbook(profile, history[:end]).items():
-        assert getattr(folded, name)[:end].tobytes() == numbers.tobytes(), name
+        assert getattr(folded.outcomes, name)[:end].tobytes() == numbers.tobytes(), name
 
 
 NUMBERS = st.floats(0.0, 1e6)

@@ -33,8 +33,8 @@ def apply(
     profile: Profile, body: bytes | None, batch: list[Reading]
 ) -> tuple[bytes | None, Folded]:
     folded = fold_users(profile, [body], columns([(0, reading) for reading in batch]), NOW)
-    assert folded.failure[0] == 0, folded.errors
-    return (folded.bodies[0] if folded.changed[0] else body), folded
+    assert folded.users.failure[0] == 0, folded.errors
+    return (folded.bodies[0] if folded.users.changed[0] else body), folded
 
 
 @settings(max_examples=400, deadline=None)
@@ -45,7 +45,9 @@ def test_the_state_is_the_same_to_the_bit_in_whatever_batches_the_readings_arriv
     in_parts: bytes | None = None
     for batch in batches:
         in_parts, folded = apply(profile, in_parts, batch)
-        assert Reason.TOO_LATE not in set(folded.reason[folded.status == Status.ACCEPTED])
+        assert Reason.TOO_LATE not in set(
+            folded.outcomes.reason[folded.outcomes.status == Status.ACCEPTED]
+        )
     assert in_parts == at_once
 
 
@@ -68,9 +70,11 @@ def test_a_batch_applied_again_changes_nothing(case):
     for batch in batches:
         body, first = apply(profile, body, batch)
         again = fold_users(profile, [body], columns([(0, reading) for reading in batch]), NOW)
-        assert not again.changed[0]
+        assert not again.users.changed[0]
         assert again.bodies == [None]
-        for before, after in zip(first.reason.tolist(), again.reason.tolist(), strict=True):
+        for before, after in zip(
+            first.outcomes.reason.tolist(), again.outcomes.reason.tolist(), strict=True
+        ):
             # What was never stored is judged afresh, and may by now be too late as well.
             again_allowed = {before} if before in NEVER_STORED else {Reason.DUPLICATE}
             assert after in again_allowed | {Reason.TOO_LATE}
@@ -87,7 +91,7 @@ def test_everything_ever_sent_can_be_sent_again_in_any_order(case, random):
     random.shuffle(everything)
     after, folded = apply(profile, body, everything)
     assert after == body
-    assert set(folded.reason) <= {Reason.DUPLICATE, Reason.TOO_LATE, *NEVER_STORED}
+    assert set(folded.outcomes.reason) <= {Reason.DUPLICATE, Reason.TOO_LATE, *NEVER_STORED}
 
 
 @settings(max_examples=25, deadline=None)
@@ -118,13 +122,13 @@ def test_a_users_results_do_not_depend_on_who_else_is_in_the_batch(profile, user
 @given(profiles(), histories(), st.floats(20.0, 350.0))
 def test_the_same_key_with_another_value_is_a_conflict_and_changes_nothing(profile, history, value):
     body, first = apply(profile, None, history)
-    held = [r for r, reason in zip(history, first.reason, strict=True) if reason < 4]
+    held = [r for r, reason in zip(history, first.outcomes.reason, strict=True) if reason < 4]
     others = [reading._replace(value=value) for reading in held if reading.value != value]
     if body is None or not others:
         return
     after, again = apply(profile, body, others)
     assert after == body
-    assert set(again.reason) <= {Reason.ID_CONFLICT, Reason.TOO_LATE}
+    assert set(again.outcomes.reason) <= {Reason.ID_CONFLICT, Reason.TOO_LATE}
 
 
 def test_within_a_batch_the_lowest_index_wins_a_key():
@@ -134,7 +138,7 @@ def test_within_a_batch_the_lowest_index_wins_a_key():
         None,
         [first, first._replace(value=81.0), first, first._replace(source=1)],
     )
-    assert folded.reason.tolist() == [
+    assert folded.outcomes.reason.tolist() == [
         Reason.NONE,
         Reason.ID_CONFLICT,
         Reason.DUPLICATE,

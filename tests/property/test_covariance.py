@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalmap.filter import codec
+from kalmap.filter.estimates import newest_estimates, predict
 from kalmap.filter.fold import fold_users
-from kalmap.filter.state import predict, settle
 from kalmap.profile import builtin_profile, digest
 from tests.support.histories import (
     DAY,
@@ -32,21 +32,23 @@ def _semi_definite(numbers: np.ndarray) -> bool:
 @given(st.one_of(extreme_profiles(), profiles()), histories())
 def test_every_covariance_is_positive_semi_definite(profile, history):
     folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
-    assert folded.failure[0] == 0, folded.errors
-    estimated = ~np.isnan(folded.level)
+    assert folded.users.failure[0] == 0, folded.errors
+    estimated = ~np.isnan(folded.outcomes.level)
     for name in ("level", "level_sd", "slope", "quality"):
-        assert np.isfinite(getattr(folded, name)[estimated]).all(), name
-    assert (folded.level_sd[estimated] > 0.0).all()
-    assert ((folded.quality[estimated] >= 0.0) & (folded.quality[estimated] <= 1.0)).all()
+        assert np.isfinite(getattr(folded.outcomes, name)[estimated]).all(), name
+    assert (folded.outcomes.level_sd[estimated] > 0.0).all()
+    assert (
+        (folded.outcomes.quality[estimated] >= 0.0) & (folded.outcomes.quality[estimated] <= 1.0)
+    ).all()
     body = folded.bodies[0]
     if body is None:
         return
     state = codec.decode([body], digest(profile))
     assert state.failure[0] == 0
     assert not state.checkpoints.exists[0] or _semi_definite(state.checkpoints.estimate[:, 0])
-    settled = settle(profile, [body])
-    assert _semi_definite(settled.estimate[:, 0])
-    level, deviation, slope = predict(profile, body, int(settled.as_of[0]) + 3653 * DAY)
+    newest = newest_estimates(profile, [body])
+    assert _semi_definite(newest.estimate[:, 0])
+    level, deviation, slope = predict(profile, body, int(newest.as_of[0]) + 3653 * DAY)
     assert np.isfinite([level, deviation, slope]).all()
     assert deviation > 0.0
 
@@ -58,6 +60,6 @@ def test_ten_thousand_readings_a_second_apart_keep_the_covariance_sound(noise):
     )
     history = [Reading(START + i * 1_000_000, 0, 1, 80.0, 0) for i in range(10_000)]
     folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
-    assert folded.failure[0] == 0
-    assert (np.diff(folded.level_sd) <= 1e-12).all()
-    assert _semi_definite(settle(profile, [folded.bodies[0]]).estimate[:, 0])
+    assert folded.users.failure[0] == 0
+    assert (np.diff(folded.outcomes.level_sd) <= 1e-12).all()
+    assert _semi_definite(newest_estimates(profile, [folded.bodies[0]]).estimate[:, 0])

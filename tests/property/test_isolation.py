@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kalmap.errors import InvalidInput
 from kalmap.filter import codec, forward
+from kalmap.filter.estimates import describe
 from kalmap.filter.fold import fold_users
-from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, digest
 from tests.support.histories import (
@@ -46,12 +46,12 @@ def _with_a_broken_one(broken: bytes, users: int = 41, **options):
 
 def _only_user_17_fails(folded, readings, reason: Reason) -> None:
     theirs = readings.user == 17
-    assert (folded.reason[theirs] == reason).all()
-    assert (folded.status[theirs] == Status.FAILED).all()
-    assert np.isnan(folded.level[theirs]).all()
-    assert folded.failure.tolist() == [reason if user == 17 else 0 for user in range(41)]
+    assert (folded.outcomes.reason[theirs] == reason).all()
+    assert (folded.outcomes.status[theirs] == Status.FAILED).all()
+    assert np.isnan(folded.outcomes.level[theirs]).all()
+    assert folded.users.failure.tolist() == [reason if user == 17 else 0 for user in range(41)]
     assert folded.bodies[17] is None
-    assert not folded.changed[17]
+    assert not folded.users.changed[17]
     alone = fold_users(PROFILE, [_body()], columns([(0, r) for r in NEXT]), NOW)
     for user in set(range(41)) - {17}:
         assert_same_results(folded, alone, readings.user == user)
@@ -121,7 +121,7 @@ DAYS = START + DAY * np.arange(5, 9)
         ({"time": np.array([START + 5 * DAY]), "hash": np.array([5], np.uint64)}, {}),
         ({}, {"value": [80.0, np.nan, 80.0, 80.0]}),
         ({}, {"value": [80.0, np.inf, 80.0, 80.0]}),
-        ({}, {"mark": [0, 8, 0, 0]}),
+        ({}, {"flags": [0, 8, 0, 0]}),
         ({}, {"time": DAYS[[1, 0, 2, 3]]}),
         ({}, {"time": DAYS[[0, 0, 2, 3]], "hash": [5, 5, 7, 8]}),
         ({}, {"time": DAYS[[0, 0, 2, 3]], "hash": [6, 5, 7, 8]}),
@@ -142,8 +142,8 @@ def test_a_state_of_another_profile_fails_unless_adopted():
     folded, readings = _with_a_broken_one(body)
     _only_user_17_fails(folded, readings, Reason.PROFILE_CHANGED)
     adopted, _ = _with_a_broken_one(body, adopt_profile=True)
-    assert not adopted.failure.any()
-    assert codec.digest_of(adopted.bodies[17]) == digest(PROFILE)
+    assert not adopted.users.failure.any()
+    assert codec.profile_digest_of(adopted.bodies[17]) == digest(PROFILE)
 
 
 def test_a_user_whose_filter_raises_fails_alone(monkeypatch):
@@ -159,12 +159,12 @@ def test_a_user_whose_filter_raises_fails_alone(monkeypatch):
         [(u, r) for u in range(41) for r in (HISTORY[0], HISTORY[3 if u == 17 else 2])]
     )
     folded = fold_users(PROFILE, [None] * 41, readings, NOW)
-    assert np.flatnonzero(folded.failure).tolist() == [17]
-    assert folded.failure[17] == Reason.USER_FAILED
+    assert np.flatnonzero(folded.users.failure).tolist() == [17]
+    assert folded.users.failure[17] == Reason.USER_FAILED
     assert set(folded.errors) == {17}
     assert "three days" in folded.errors[17]
-    assert (folded.reason[readings.user == 17] == Reason.USER_FAILED).all()
-    assert (folded.reason[readings.user != 17] == Reason.NONE).all()
+    assert (folded.outcomes.reason[readings.user == 17] == Reason.USER_FAILED).all()
+    assert (folded.outcomes.reason[readings.user != 17] == Reason.NONE).all()
 
 
 def test_an_estimate_that_overflows_fails_its_user_alone(monkeypatch):
@@ -180,8 +180,8 @@ def test_an_estimate_that_overflows_fails_its_user_alone(monkeypatch):
         [(u, r) for u in range(41) for r in (HISTORY[0], HISTORY[3 if u == 17 else 2])]
     )
     folded = fold_users(PROFILE, [None] * 41, readings, NOW)
-    assert np.flatnonzero(folded.failure).tolist() == [17]
-    assert np.isfinite(folded.level[readings.user != 17]).all()
+    assert np.flatnonzero(folded.users.failure).tolist() == [17]
+    assert np.isfinite(folded.outcomes.level[readings.user != 17]).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -197,7 +197,7 @@ def test_values_that_are_no_weights_are_out_of_range_without_a_warning(history, 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         folded = fold_users(PROFILE, [None], columns([(0, r) for r in history + odd]), NOW)
-    assert (folded.reason[len(history) :] == Reason.OUT_OF_RANGE).all()
+    assert (folded.outcomes.reason[len(history) :] == Reason.OUT_OF_RANGE).all()
 
 
 def test_a_user_outside_the_given_states_is_a_programming_error():

@@ -30,7 +30,7 @@ from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
 from kalmap.results.changes import changes
-from kalmap.results.lines import Outcomes, encode, encode_measurements, encode_unreadable
+from kalmap.results.lines import encode, encode_measurements, encode_unreadable
 from kalmap.store.dynamodb.item import key, user_state, values
 
 LINES_PER_BLOCK = 500
@@ -169,8 +169,7 @@ def goes_through(parsed: Parsed) -> None:
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     folded = fold_users(PROFILE, [None] * len(shard.users), shard.readings, LATEST)
     assert not folded.errors
-    outcomes = Outcomes(*(getattr(folded, name) for name in Outcomes._fields))
-    assert encode(shard, outcomes).count(b"\n") == parsed.records
+    assert encode(shard, folded.outcomes).count(b"\n") == parsed.records
     encode_unreadable(shard.unread, ["a file"])
     for change in changes(shard.users, folded, {}):
         stored = user_state(key(change.user, PROFILE.name) | values(change, 1))

@@ -67,17 +67,17 @@ def kalmap_fold(profile: Profile) -> Fold:
         )
         bodies = [states[name].body if name in states else None for name in users]
         folded = fold_users(profile, bodies, readings, now=START + 1000 * DAY)
-        assert not folded.failure.any()
+        assert not folded.users.failure.any()
         return [
             Change(
                 users[place],
                 states.get(users[place]),
                 folded.bodies[place],
-                folded.user_level[place],
-                folded.user_slope[place],
-                folded.as_of[place],
+                folded.users.level[place],
+                folded.users.slope[place],
+                folded.users.as_of[place],
             )
-            for place in np.flatnonzero(folded.changed)
+            for place in np.flatnonzero(folded.users.changed)
         ]
 
     return fold

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from kalmap.filter.estimates import describe
 from kalmap.filter.fold import fold_users
 from kalmap.filter.model import measurement_variances, transition
 from kalmap.filter.quality import components
-from kalmap.filter.state import describe
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, load_profile
 from tests.support.histories import DAY, SECOND, START, Reading, columns
@@ -31,13 +31,15 @@ def days(values, first=0):
 
 def test_the_first_reading_starts_the_filter_with_its_own_noise():
     result = fold(days([81.4]))
-    assert result.status.tolist() == [Status.ACCEPTED]
-    assert result.level.tolist() == [81.4]
-    assert result.level_sd.tolist() == [PROFILE.measurement_noise]
-    assert result.slope.tolist() == [0.0]
-    assert np.isnan([result.predicted[0], result.innovation[0], result.nis[0]]).all()
-    assert result.quality.tolist() == [1.0]
-    assert result.new.tolist() == [True]
+    assert result.outcomes.status.tolist() == [Status.ACCEPTED]
+    assert result.outcomes.level.tolist() == [81.4]
+    assert result.outcomes.level_sd.tolist() == [PROFILE.measurement_noise]
+    assert result.outcomes.slope.tolist() == [0.0]
+    assert np.isnan(
+        [result.outcomes.predicted[0], result.outcomes.innovation[0], result.outcomes.nis[0]]
+    ).all()
+    assert result.outcomes.quality.tolist() == [1.0]
+    assert result.users.new.tolist() == [True]
 
 
 def test_the_second_reading_is_the_textbook_update():
@@ -45,11 +47,13 @@ def test_the_second_reading_is_the_textbook_update():
     step = transition(PROFILE, np.array([1.0]))
     noise = measurement_variances(PROFILE)[SCALE]
     prior = noise + step.gain[0] ** 2 * PROFILE.slope_prior**2 + step.q00[0]
-    assert result.predicted[1] == 80.0
-    assert result.innovation[1] == 1.0
-    assert result.nis[1] == pytest.approx(1.0 / (prior + noise), rel=1e-14)
-    assert result.level[1] == pytest.approx(80.0 + prior / (prior + noise), rel=1e-15)
-    assert result.level_sd[1] == pytest.approx(np.sqrt(prior * noise / (prior + noise)), rel=1e-14)
+    assert result.outcomes.predicted[1] == 80.0
+    assert result.outcomes.innovation[1] == 1.0
+    assert result.outcomes.nis[1] == pytest.approx(1.0 / (prior + noise), rel=1e-14)
+    assert result.outcomes.level[1] == pytest.approx(80.0 + prior / (prior + noise), rel=1e-15)
+    assert result.outcomes.level_sd[1] == pytest.approx(
+        np.sqrt(prior * noise / (prior + noise)), rel=1e-14
+    )
 
 
 def test_every_reason_of_the_fold_has_its_status():
@@ -64,22 +68,22 @@ def test_every_reason_of_the_fold_has_its_status():
         Reading(START, 0, 9, 82.0, SCALE),
     ]
     result = fold(readings, profile=msgspec.structs.replace(PROFILE, rate_limit=2.0))
-    assert [Reason(code) for code in result.reason[6:].tolist()] == [
+    assert [Reason(code) for code in result.outcomes.reason[6:].tolist()] == [
         Reason.OUTLIER, Reason.IMPLAUSIBLE_RATE, Reason.UNIT_SUSPECT, Reason.OUT_OF_RANGE,
         Reason.IN_FUTURE, Reason.DUPLICATE, Reason.ID_CONFLICT,
     ]  # fmt: skip
-    assert result.status[6:].tolist() == [Status.REJECTED] * 5 + [
+    assert result.outcomes.status[6:].tolist() == [Status.REJECTED] * 5 + [
         Status.DUPLICATE, Status.REJECTED
     ]  # fmt: skip
-    never_folded = np.isnan(result.level)
+    never_folded = np.isnan(result.outcomes.level)
     assert never_folded.tolist() == [False] * 9 + [True] * 4
-    assert np.isnan(result.quality[never_folded]).all()
+    assert np.isnan(result.outcomes.quality[never_folded]).all()
 
 
 def test_a_reading_at_the_edge_of_the_future_is_taken_and_one_after_it_is_not():
     edge = NOW + 300 * SECOND
     result = fold([Reading(edge, 0, 1, 80.0, 3), Reading(edge + 1, 0, 1, 80.0, 3)])
-    assert result.reason.tolist() == [Reason.NONE, Reason.IN_FUTURE]
+    assert result.outcomes.reason.tolist() == [Reason.NONE, Reason.IN_FUTURE]
 
 
 def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
@@ -96,7 +100,7 @@ def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
         Reading(START + 2 * DAY, 0, 9, 80.0, 3),
     ]
     result = fold(readings, body, profile)
-    assert [Reason(code) for code in result.reason.tolist()] == [
+    assert [Reason(code) for code in result.outcomes.reason.tolist()] == [
         Reason.TOO_LATE, Reason.TOO_LATE, Reason.NONE, Reason.NONE, Reason.NONE, Reason.TOO_LATE,
         Reason.DUPLICATE,
     ]  # fmt: skip
@@ -114,7 +118,7 @@ def test_a_negative_zero_is_zero():
     one, other = Reading(START, 1, 1, -0.0, SCALE), Reading(START, 1, 1, 0.0, SCALE)
     results = [fold(batch, profile=profile) for batch in ([one, other], [other, one])]
     assert results[0].bodies == results[1].bodies
-    assert [result.reason.tolist() for result in results] == [[0, Reason.DUPLICATE]] * 2
+    assert [result.outcomes.reason.tolist() for result in results] == [[0, Reason.DUPLICATE]] * 2
 
 
 def test_a_late_reading_revises_what_was_decided_after_it():
@@ -149,7 +153,7 @@ def test_results_come_in_the_order_of_the_readings():
     history = days([80.0, 80.5, 81.0, 80.2])
     shuffled = [history[i] for i in (2, 0, 3, 1)]
     ordered, mixed = fold(history), fold(shuffled)
-    assert mixed.level.tolist() == ordered.level[[2, 0, 3, 1]].tolist()
+    assert mixed.outcomes.level.tolist() == ordered.outcomes.level[[2, 0, 3, 1]].tolist()
     assert mixed.bodies == ordered.bodies
 
 
@@ -157,16 +161,16 @@ def test_a_batch_of_nothing_changes_nothing():
     body = fold(days([80.0])).bodies[0]
     result = fold_users(PROFILE, [body, None], columns([]), NOW)
     assert result.bodies == [None, None]
-    assert not result.changed.any()
-    assert result.status.size == 0
+    assert not result.users.changed.any()
+    assert result.outcomes.status.size == 0
     assert fold_users(PROFILE, [], columns([]), NOW).bodies == []
 
 
 def test_the_readable_estimate_is_that_of_the_newest_reading():
     result = fold(days([80.0, 80.4, 80.2])[::-1])
-    assert result.user_level.tolist() == [result.level[0]]
-    assert result.user_slope.tolist() == [result.slope[0]]
-    assert result.as_of.tolist() == [START + 2 * DAY]
+    assert result.users.level.tolist() == [result.outcomes.level[0]]
+    assert result.users.slope.tolist() == [result.outcomes.slope[0]]
+    assert result.users.as_of.tolist() == [START + 2 * DAY]
 
 
 @pytest.mark.parametrize("source", ["scale", "clinic", "manual"])
@@ -176,14 +180,16 @@ def test_quality_is_the_weighted_harmonic_mean_of_its_components(source):
         reading._replace(source=code) for reading in days([80.0, 80.1, 81.5, 80.0, 95.0, 80.0])
     ]
     result = fold(history)
-    parts = components(PROFILE, result.nis, result.rate, np.full(6, code, np.uint8))
+    parts = components(
+        PROFILE, result.outcomes.nis, result.outcomes.rate, np.full(6, code, np.uint8)
+    )
     weights = PROFILE.quality
     whole = (weights.fit + weights.rate + weights.source) / (
         weights.fit / parts.fit + weights.rate / parts.rate + weights.source / parts.source
     )
-    np.testing.assert_allclose(result.quality, whole, rtol=1e-12)
+    np.testing.assert_allclose(result.outcomes.quality, whole, rtol=1e-12)
     assert all(((part > 0.0) & (part <= 1.0)).all() for part in parts)
-    assert result.quality[4] < 0.2 < result.quality[1]
+    assert result.outcomes.quality[4] < 0.2 < result.outcomes.quality[1]
 
 
 def test_chicks_growing_as_chicks_do_are_believed():
@@ -193,5 +199,5 @@ def test_chicks_growing_as_chicks_do_are_believed():
     weights = [40.0 * 10.0 ** (day / 21.0) for day in range(0, 22, 2)]
     history = [Reading(START + 2 * i * DAY, 0, 1, weight, 255) for i, weight in enumerate(weights)]
     result = fold(history, profile=profile)
-    assert not result.reason.any()
-    assert abs(result.level[-1] - weights[-1]) < 10.0
+    assert not result.outcomes.reason.any()
+    assert abs(result.outcomes.level[-1] - weights[-1]) < 10.0

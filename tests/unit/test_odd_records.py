@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kalmap.filter.outcomes import failed_outcomes
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records import parse as records
@@ -11,7 +12,7 @@ from kalmap.records.format_csv import Csv, column_names
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import assemble, route
-from kalmap.results.lines import encode, encode_unreadable, failed_outcomes
+from kalmap.results.lines import encode, encode_unreadable
 
 PROFILE = builtin_profile("body-weight")
 SOUND = json.dumps({"user_id": "u", "timestamp": "2026-03-01T00:00:00Z", "value": 80}).encode()

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kalmap.filter.outcomes import failed_outcomes
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.format_jsonl import Jsonl
@@ -21,7 +22,7 @@ from kalmap.records.shards import (
     shard_of,
     slice_places,
 )
-from kalmap.results.lines import encode, encode_measurements, failed_outcomes, iso_timestamps
+from kalmap.results.lines import encode, encode_measurements, iso_timestamps
 from kalmap.results.merge import merge, result_keys
 
 PROFILE = builtin_profile("body-weight")

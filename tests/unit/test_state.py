@@ -6,8 +6,8 @@ import pytest
 from kalmap.errors import InvalidInput
 from kalmap.filter import codec
 from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES
-from kalmap.filter.fold import fold_users, predict
-from kalmap.filter.state import describe
+from kalmap.filter.estimates import describe, predict
+from kalmap.filter.fold import fold_users
 from kalmap.profile import MAX_NAME, builtin_profile, digest
 from tests.support.histories import DAY, NOW, START, Reading, columns
 
@@ -91,7 +91,7 @@ def test_a_prediction_is_the_level_that_the_fold_expects_of_a_reading_at_that_ti
         body = _body(history)
         reading = Reading(history[-1].time + int(days * DAY), 1, 0, 80.0, 3)
         folded = fold_users(PROFILE, [body], columns([(0, reading)]), NOW)
-        assert predict(PROFILE, body, reading.time)[0] == folded.predicted[0]
+        assert predict(PROFILE, body, reading.time)[0] == folded.outcomes.predicted[0]
 
 
 def test_a_prediction_of_the_past_is_refused():

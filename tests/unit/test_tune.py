@@ -6,10 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from kalmap.filter.packed import Histories
 from kalmap.profile import builtin_profile, load_profile
 from kalmap_cli.commands.tune import read_histories, tuned_name
 from kalmap_cli.exits import DONE, WRONG_USAGE
-from kalmap_cli.likelihood import Histories, fit, start_from, surprise
+from kalmap_cli.likelihood import fit, start_from, surprise
 from kalmap_cli.main import main
 from kalmap_cli.simulate import Rates, jsonl_lines, simulate
 

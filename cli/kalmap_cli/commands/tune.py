@@ -13,6 +13,7 @@ import numpy as np
 
 from kalmap.errors import InvalidProfile
 from kalmap.filter.model import MICROSECONDS_PER_DAY
+from kalmap.filter.packed import Histories
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import detect_format
 from kalmap.records.gzipped import is_gzipped
@@ -20,7 +21,7 @@ from kalmap.records.parse import Parsed, parse
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.inputs import check_input, inflated_file, read_profile
-from kalmap_cli.likelihood import Histories, fit, start_from, surprise
+from kalmap_cli.likelihood import fit, start_from, surprise
 from kalmap_cli.outputs import check_outputs, is_special, written
 
 #: Fewer differences between readings than this tell nothing about five parameters.

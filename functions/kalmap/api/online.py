@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from kalmap.api.cached_states import CachedStates
 from kalmap.errors import StoreUnavailable
-from kalmap.filter.cohort import Revisions, joined
+from kalmap.filter.cohort import Revisions, concat_revisions
 from kalmap.filter.fold import Folded, fold_users
+from kalmap.filter.outcomes import Outcomes, failed_outcomes
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I32, Bool, Readings
@@ -27,11 +28,9 @@ from kalmap.records.parse import Parsed
 from kalmap.records.shards import ShardInput, assemble, route
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
-    Outcomes,
     encode,
     encode_revisions,
     encode_unreadable,
-    failed_outcomes,
     status_counts,
 )
 from kalmap.results.report import Report
@@ -114,7 +113,7 @@ def answer_request(request: Request, states: CachedStates, pace: Pace) -> Answer
         results=encode(shard, outcomes),
         unreadable=encode_unreadable(shard.unread, ["measurements"]),
         revisions=encode_revisions(
-            shard.users, joined([part for group in groups for part in group.revisions])
+            shard.users, concat_revisions([part for group in groups for part in group.revisions])
         ),
         summary=_summary(totals, max((group.rounds for group in groups), default=0), began),
         totals=totals,
@@ -285,14 +284,13 @@ class _Group:
             self._request.now,
             adopt_profile=self._request.adopt_profile,
         )
-        told = Outcomes(*(getattr(folded, name) for name in Outcomes._fields))
-        _fill(self._outcomes, rows, told)
+        _fill(self._outcomes, rows, folded.outcomes)
         return folded
 
     def _keep(self, pending: list[str], folded: Folded, lost: set[str]) -> None:
         """Count what the fold said of users that are settled now."""
         settled: Bool = np.array([user not in lost for user in pending], np.bool_)
-        self._report.new_users += int(np.count_nonzero(folded.new & settled))
+        self._report.new_users += int(np.count_nonzero(folded.users.new & settled))
         revisions = folded.revisions
         if revisions.user.size:
             place = {user: number for number, user in enumerate(self._users, self._start)}
@@ -358,7 +356,7 @@ class _Group:
 
 def _blank(readings: int) -> Outcomes:
     """Outcomes to be filled in; until then, of users for whom there was no time."""
-    return Outcomes._make(column.copy() for column in failed_outcomes(readings, Reason.TIMED_OUT))
+    return failed_outcomes(readings, Reason.TIMED_OUT)
 
 
 def _fill(outcomes: Outcomes, rows: NDArray[np.intp], values: Outcomes) -> None:

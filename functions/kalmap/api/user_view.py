@@ -7,8 +7,8 @@ import msgspec
 from kalmap.api.cached_states import CachedStates
 from kalmap.api.wire import Interval, UserView
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.filter.codec import digest_of
-from kalmap.filter.state import describe, predict
+from kalmap.filter.codec import profile_digest_of
+from kalmap.filter.estimates import describe, predict
 from kalmap.moments import aware_moment, iso, microseconds, moment_at
 from kalmap.profile import MAX_NAME, Profile
 from kalmap.records.measurement import MAX_ID_BYTES
@@ -38,7 +38,7 @@ def find_user(
             f"There is no state of this user under the profile {profile[:60]!r}. The parameter "
             "profile names another profile."
         )
-    return state, profiles.find(state.profile, digest_of(state.state.body))
+    return state, profiles.find(state.profile, profile_digest_of(state.state.body))
 
 
 def prediction_time(text: str | None) -> datetime | None:

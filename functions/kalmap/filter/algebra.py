@@ -10,8 +10,6 @@ tests/property/test_algebra.py holds all three together to the bit.
 
 from typing import Generic, NamedTuple, TypeVar, overload
 
-import numpy as np
-
 from kalmap.readings import F64, Bool
 
 Number = TypeVar("Number", float, F64)
@@ -138,11 +136,15 @@ def restart(value: Number, noise: Number, slope_variance: float) -> Estimate[Num
 
 
 @overload
-def fits_in_another_unit(value: F64, predicted: F64, allowed: F64, ratios: F64) -> Bool: ...
-@overload
-def fits_in_another_unit(value: float, predicted: float, allowed: float, ratios: F64) -> bool: ...
 def fits_in_another_unit(
-    value: float | F64, predicted: float | F64, allowed: float | F64, ratios: F64
+    value: F64, predicted: F64, allowed: F64, ratios: tuple[float, ...]
+) -> Bool: ...
+@overload
+def fits_in_another_unit(
+    value: float, predicted: float, allowed: float, ratios: tuple[float, ...]
+) -> bool: ...
+def fits_in_another_unit(
+    value: float | F64, predicted: float | F64, allowed: float | F64, ratios: tuple[float, ...]
 ) -> bool | Bool:
     """Whether a value, multiplied by a known ratio of units, passes the gate.
 
@@ -150,12 +152,14 @@ def fits_in_another_unit(
         value: A reading or a level.
         predicted: The level it is compared with.
         allowed: Largest squared difference that passes: gate x S.
-        ratios: (ratios,) By which a value in a mistaken unit is wrong.
+        ratios: By which a value in a mistaken unit is wrong.
 
     Returns:
         False also where the predicted level cannot be distinguished from zero: there every
         small ratio would fit.
     """
-    difference = np.multiply.outer(ratios, value) - predicted
-    fits: Bool = np.any(difference * difference <= allowed, axis=0)
+    fits: bool | Bool = False
+    for ratio in ratios:
+        difference = value * ratio - predicted
+        fits = fits | (difference * difference <= allowed)
     return fits & (predicted * predicted > allowed)

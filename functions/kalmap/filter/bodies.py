@@ -15,18 +15,18 @@ HEADER_ROWS = HEADER_BYTES // ENTRY_BYTES
 _BLOCK = 4096
 
 
-def sizes(bodies: Sequence[bytes | None]) -> I64:
-    """Bytes of each body; -1 for none."""
+def body_sizes(bodies: Sequence[bytes | None]) -> I64:
+    """Bytes of each body; -1 for None."""
     if bodies.count(None) == len(bodies):
         return np.full(len(bodies), -1)
     return np.array([-1 if body is None else len(body) for body in bodies])
 
 
 class Bodies(Sequence[bytes | None]):
-    """States of users in one buffer: a body is cut out of it only where it is asked for.
+    """States of users in one buffer. A body is cut out of it when it is asked for.
 
-    To the fold, which makes many and looks at none, an object for each would be a sixth of its
-    time. A slice is a view, also to write to.
+    The fold makes many bodies and reads none: an object for each would take a sixth of its time.
+    A slice is a view, which can be written to.
     """
 
     def __init__(self, words: U64, starts: I64, rows: I64) -> None:
@@ -35,7 +35,7 @@ class Bodies(Sequence[bytes | None]):
         self.starts = starts
         """(users,) First row of each body."""
         self.rows = rows
-        """(users,) Its length; 0 for None."""
+        """(users,) Its number of rows; 0 for None."""
 
     def __len__(self) -> int:
         return self.rows.size
@@ -70,13 +70,13 @@ class Bodies(Sequence[bytes | None]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def room(most: I64) -> Bodies:
-    """Room for bodies, all None as yet.
+def allocate_bodies(counts: I64) -> Bodies:
+    """A buffer for new bodies, all of which are None at first.
 
     Args:
-        most: (users,) Window readings that each may get.
+        counts: (users,) Window readings that fit into each.
     """
-    rows = most + HEADER_ROWS
+    rows = counts + HEADER_ROWS
     ends = np.cumsum(rows)
     total = int(ends[-1]) if ends.size else 0
     return Bodies(np.empty(3 * total, "<u8"), ends - rows, np.zeros_like(rows))

@@ -17,40 +17,47 @@
              u8 source, u8 tag (bit 7), restarted (bit 2) and reason (bits 0-1), f64 value,
              u64 hash
 
-What does not exist is zero, so equal states are equal bytes. Everything is a multiple of
-three 8-byte words, so that many bodies are decoded as one array of such rows.
+A part that does not exist is zero, so equal states are equal bytes. All lengths are multiples
+of three 8-byte words, so that many bodies are decoded as one array of such rows.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES, HEADER_ROWS, Bodies, room, sizes
+from kalmap.filter.bodies import (
+    ENTRY_BYTES,
+    HEADER_BYTES,
+    HEADER_ROWS,
+    Bodies,
+    allocate_bodies,
+    body_sizes,
+)
 from kalmap.filter.columns import (
     REASON_BITS,
     RESTARTED,
     Checkpoints,
     Decoded,
     Entries,
+    empty_checkpoints,
+    empty_entries,
     key_above,
-    no_checkpoints,
-    no_entries,
     ranges,
 )
 from kalmap.outcome import Reason
+from kalmap.profile import MAX_WINDOW_READINGS
 from kalmap.readings import I64, U8, U64, Bool
 
 FORMAT = 1
-MAX_ENTRIES = 24
 
-#: Users encoded at once: what is worked out of their readings stays in a level-2 cache.
+#: Users encoded at once: the intermediate arrays stay in a level-2 cache.
 _BLOCK = 4096
 
 _HEADER_WORDS = HEADER_BYTES // 8
 _HEADER = np.dtype((np.void, HEADER_BYTES))
-_LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_ENTRIES + 1)
+_LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_WINDOW_READINGS + 1)
 _OFFSET_BITS = np.uint64(48)
 _OFFSET = np.uint64((1 << 48) - 1)
 
@@ -58,32 +65,55 @@ _OFFSET = np.uint64((1 << 48) - 1)
 #: golden ratio (Knuth, TAOCP 3, section 6.4).
 _MULTIPLIERS = np.arange(1, 32, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
 
-#: Beyond this no profile lets an estimate or a reading be; below it no square overflows.
+#: No profile allows a larger estimate or reading, and no square of a smaller one overflows.
 _HUGE = 1e15
 
 
-def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False) -> Decoded:
+class Windows(NamedTuple):
+    """The windows of users, as parts of a run of readings."""
+
+    counts: I64
+    """(users,) Window readings of each, 1 to MAX_WINDOW_READINGS."""
+    first: I64
+    """(users,) Where in `entries` each window begins; ascending."""
+    entries: Entries
+    """Readings, user after user in key order."""
+
+    def select(self, users: slice) -> "Windows":
+        """The windows of these users, with no other readings between them."""
+        counts, first = self.counts[users], self.first[users]
+        begin, end = int(first[0]), int(first[-1] + counts[-1])
+        if end - begin == int(counts.sum()):
+            return Windows(counts, first - begin, self.entries.select(slice(begin, end)))
+        return Windows(
+            counts, np.cumsum(counts) - counts, self.entries.select(ranges(first, counts))
+        )
+
+
+def decode(
+    bodies: Sequence[bytes | None], profile_digest: bytes, *, adopt: bool = False
+) -> Decoded:
     """Read many states at once.
 
     Args:
         bodies: Of each user; None for a new one.
-        digest: Of the profile in use.
+        profile_digest: Of the profile in use.
         adopt: Accept states folded under another profile.
 
     Returns:
-        The states; a body that is not wholly sound gives a failure and is left out.
+        The states. A body that is not sound gives a failure and is left out.
     """
     users = len(bodies)
     failure = np.zeros(users, np.uint8)
     foreign = np.zeros(users, np.bool_)
     counts = np.zeros(users, np.int64)
-    checkpoints = no_checkpoints(users)
-    lengths = sizes(bodies)
+    checkpoints = empty_checkpoints(users)
+    lengths = body_sizes(bodies)
     fitting = np.isin(lengths, _LENGTHS)
     failure[(lengths >= 0) & ~fitting] = Reason.CORRUPT_STATE
     row_of = np.flatnonzero(fitting)
     if not row_of.size:
-        return Decoded(failure, foreign, checkpoints, counts, no_entries())
+        return Decoded(failure, foreign, checkpoints, counts, empty_entries())
 
     data = b"".join([bodies[user] for user in row_of.tolist()])  # type: ignore[misc]
     words = np.frombuffer(data, "<u8")
@@ -94,8 +124,8 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
     checksum = header[:, 0] >> np.uint64(32)
     header[:, 0] &= np.uint64(0xFFFFFFFF)
     window = lengths - HEADER_ROWS
-    place = 3 * ranges(starts + HEADER_ROWS, window)
-    packed, values, hashes = (words[place + number] for number in range(3))
+    position = 3 * ranges(starts + HEADER_ROWS, window)
+    packed, values, hashes = (words[position + number] for number in range(3))
     owner = np.repeat(np.arange(row_of.size), window)
 
     newest = header[:, 14].view(np.int64)
@@ -109,7 +139,7 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
         last_byte & np.uint8(REASON_BITS | RESTARTED),
     )
     floats = np.ascontiguousarray(header[:, 4:14].T).view(np.float64)
-    found = Checkpoints(
+    stored = Checkpoints(
         (small[:, 2] & 1).astype(np.bool_),
         header[:, 2].view(np.int64),
         (small[:, 2] >> 1) & np.uint8(1),
@@ -125,29 +155,30 @@ def decode(bodies: Sequence[bytes | None], digest: bytes, *, adopt: bool = False
         & (small[:, 1] == window)
         & (small[:, 2] < 4)
         & (checksum == _checksums(header, (packed, values, hashes), first))
-        & _sound_checkpoints(found)
-        & _sound_windows(found, entries, window, owner, last_byte)
+        & _sound_checkpoints(stored)
+        & _sound_windows(stored, entries, window, owner, last_byte)
     )
-    other = header[:, 1] != np.frombuffer(digest, "<u8")[0]
+    other = header[:, 1] != np.frombuffer(profile_digest, "<u8")[0]
     failure[row_of[other & (not adopt)]] = Reason.PROFILE_CHANGED
     failure[row_of[~sound]] = Reason.CORRUPT_STATE
     foreign[row_of] = other
     good = failure[row_of] == 0
-    place = row_of[good]
-    for field in Checkpoints._fields:
-        whole: NDArray[Any] = getattr(checkpoints, field)
-        whole[..., place] = getattr(found, field)[..., good]
-    counts[place] = window[good]
+    users_of = row_of[good]
+    for column, stored_column in zip(checkpoints, stored, strict=True):
+        column[..., users_of] = stored_column[..., good]
+    counts[users_of] = window[good]
     if not good.all():
-        kept = good[owner]
-        entries = Entries._make(column[kept] for column in entries)
+        entries = entries.select(good[owner])
     return Decoded(failure, foreign, checkpoints, counts, entries)
 
 
-def _sound_checkpoints(found: Checkpoints) -> Bool:
+def _sound_checkpoints(stored: Checkpoints) -> Bool:
     """Whether each checkpoint and candidate is one that encode could have written."""
-    sound = np.ones(found.exists.shape, np.bool_)
-    for numbers, exists in ((found.estimate, found.exists), (found.candidate, found.agreeing > 0)):
+    sound = np.ones(stored.exists.shape, np.bool_)
+    for numbers, exists in (
+        (stored.estimate, stored.exists),
+        (stored.candidate, stored.agreeing > 0),
+    ):
         level, slope, p00, p01, p11 = numbers
         with np.errstate(invalid="ignore", over="ignore"):
             plausible = np.abs(numbers).max(axis=0) <= _HUGE * _HUGE
@@ -156,20 +187,20 @@ def _sound_checkpoints(found: Checkpoints) -> Bool:
             plausible &= p01 * p01 <= p00 * p11 * (1.0 + 1e-9)
         absent = ~numbers.any(axis=0)
         sound &= np.where(exists, plausible, absent)
-    started = (found.support > 0) & ((found.agreeing == 0) | found.exists)
+    started = (stored.support > 0) & ((stored.agreeing == 0) | stored.exists)
     nothing = (
-        (found.time == 0)
-        & (found.tag == 0)
-        & (found.hash == 0)
-        & (found.support == 0)
-        & (found.agreeing == 0)
+        (stored.time == 0)
+        & (stored.tag == 0)
+        & (stored.hash == 0)
+        & (stored.support == 0)
+        & (stored.agreeing == 0)
     )
-    sound &= np.where(found.exists, started, nothing)
+    sound &= np.where(stored.exists, started, nothing)
     return sound
 
 
 def _sound_windows(
-    found: Checkpoints, entries: Entries, window: I64, owner: I64, last_byte: U8
+    stored: Checkpoints, entries: Entries, window: I64, owner: I64, last_byte: U8
 ) -> Bool:
     """Whether each window is strictly in key order, above the checkpoint, and of finite values."""
     bad = ~(np.abs(entries.value) <= _HUGE)
@@ -180,9 +211,9 @@ def _sound_windows(
         (entries.time, entries.tag, entries.hash),
         tuple(column[before] for column in (entries.time, entries.tag, entries.hash)),
     )
-    ordered[first] = ~found.exists | key_above(
+    ordered[first] = ~stored.exists | key_above(
         tuple(column[first] for column in (entries.time, entries.tag, entries.hash)),
-        (found.time, found.tag, found.hash),
+        (stored.time, stored.tag, stored.hash),
     )
     bad |= ~ordered
     return ~np.logical_or.reduceat(bad, first)
@@ -191,8 +222,8 @@ def _sound_windows(
 def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
     """Checksum of each body, u32 in u64.
 
-    A linear hash of each row of words, mixed so that exchanging parts of two rows shows, then
-    summed. Any change of one word changes its row's hash.
+    The sum of the rows' hashes. A row's hash is linear in its words and then mixed, so that the
+    sum changes when rows exchange words. Any change of one word changes its row's hash.
 
     Args:
         header: (users, 15) with the checksum's own bytes zero.
@@ -212,7 +243,7 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
 
 
 def _headers(words: U64) -> NDArray[np.void]:
-    """What would be a header at each row of a buffer: overlapping views, without a copy."""
+    """The header that begins at each row of a buffer: overlapping views, without a copy."""
     rows = words.size // 3 - HEADER_ROWS + 1
     return np.ndarray((rows,), _HEADER, words, strides=(ENTRY_BYTES,))
 
@@ -224,54 +255,54 @@ def _mix(words: U64) -> None:
 
 
 def encode(
-    checkpoints: Checkpoints,
-    counts: I64,
-    entries: Entries,
-    digest: bytes,
-    first: I64 | None = None,
-    out: Bodies | None = None,
-    users: I64 | None = None,
+    checkpoints: Checkpoints, counts: I64, entries: Entries, profile_digest: bytes
 ) -> Bodies:
     """Write many states at once; the inverse of `decode`.
 
     Args:
         checkpoints: Of shape (users,).
-        counts: (users,) Window readings of each, 1 to MAX_ENTRIES.
+        counts: (users,) Window readings of each, 1 to MAX_WINDOW_READINGS.
         entries: All windows, user after user in key order.
-        digest: Of the profile they were folded under.
-        first: (users,) Where in `entries` each window begins; one after the other if not given.
-        out: Where to write; of these users, unless `users` says which.
-        users: (users,) Positions in `out`.
+        profile_digest: Of the profile they were folded under.
 
     Returns:
         A body for each user.
     """
-    bodies = room(counts) if out is None else out
-    starts = bodies.starts if users is None else bodies.starts[users]
-    if first is None:
-        first = np.cumsum(counts) - counts
-    for start in range(0, counts.size, _BLOCK):
-        some = slice(start, start + _BLOCK)
-        begin, end = int(first[start]), int(first[some][-1] + counts[some][-1])
-        here: slice | I64 = slice(begin, end)
-        if end - begin > int(counts[some].sum()):
-            here = ranges(first[some], counts[some])
-        _write(
-            Checkpoints._make(column[..., some] for column in checkpoints),
-            counts[some],
-            Entries._make(column[here] for column in entries),
-            digest,
-            bodies.words,
-            starts[some],
-        )
-    bodies.rows[slice(None) if users is None else users] = counts + HEADER_ROWS
+    bodies = allocate_bodies(counts)
+    windows = Windows(counts, np.cumsum(counts) - counts, entries)
+    encode_into(bodies, None, checkpoints, windows, profile_digest)
     return bodies
 
 
+def encode_into(
+    bodies: Bodies,
+    users: I64 | None,
+    checkpoints: Checkpoints,
+    windows: Windows,
+    profile_digest: bytes,
+) -> None:
+    """Write many states into bodies that are allocated.
+
+    Args:
+        bodies: Changed.
+        users: (users,) Positions in `bodies`; None for all of them.
+        checkpoints: Of these users.
+        windows: Of these users.
+        profile_digest: Of the profile they were folded under.
+    """
+    starts = bodies.starts if users is None else bodies.starts[users]
+    for first in range(0, starts.size, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        part = Checkpoints._make(column[..., block] for column in checkpoints)
+        _write(bodies.words, starts[block], part, windows.select(block), profile_digest)
+    bodies.rows[slice(None) if users is None else users] = windows.counts + HEADER_ROWS
+
+
 def _write(
-    checkpoints: Checkpoints, counts: I64, entries: Entries, digest: bytes, out: U64, starts: I64
+    out: U64, starts: I64, checkpoints: Checkpoints, windows: Windows, profile_digest: bytes
 ) -> None:
     """Write bodies into a buffer, each from its row of `starts` on."""
+    counts, _, entries = windows
     users = counts.size
     ends = np.cumsum(counts)
     newest = entries.time[ends - 1]
@@ -283,7 +314,7 @@ def _write(
     small[:, 3] = checkpoints.support | (checkpoints.agreeing << np.uint8(4))
     header = np.empty((users, _HEADER_WORDS), "<u8")
     header[:, 0] = small.view("<u8")[:, 0]
-    header[:, 1] = np.frombuffer(digest, "<u8")[0]
+    header[:, 1] = np.frombuffer(profile_digest, "<u8")[0]
     header[:, 2] = checkpoints.time.view(np.uint64)
     header[:, 3] = checkpoints.hash
     header[:, 4:9] = checkpoints.estimate.view(np.uint64).T
@@ -293,7 +324,7 @@ def _write(
     packed = np.repeat(newest, counts)
     packed -= entries.time
     last_byte = entries.tag << np.uint8(7)
-    last_byte |= entries.mark
+    last_byte |= entries.flags
     top = last_byte.astype(np.uint64)
     top <<= np.uint64(8)
     top |= entries.source
@@ -302,12 +333,12 @@ def _write(
     words = (top, entries.value.view(np.uint64), entries.hash)
     header[:, 0] |= _checksums(header, words, ends - counts) << np.uint64(32)
     _headers(out)[starts] = header.view(_HEADER)[:, 0]
-    place = ranges(starts + HEADER_ROWS, counts)
-    place *= 3
+    position = ranges(starts + HEADER_ROWS, counts)
+    position *= 3
     for number, word in enumerate(words):
-        out[number:][place] = word
+        out[number:][position] = word
 
 
-def digest_of(body: bytes) -> bytes:
+def profile_digest_of(body: bytes) -> bytes:
     """Digest of the profile a state was folded under."""
     return body[8:16]

@@ -1,26 +1,85 @@
-"""A cohort: as many users as fit the processor's cache, folded whole, from bodies to bodies."""
+"""A cohort: as many users as fit the processor's cache, folded from stored to new states."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.filter import codec, gate, window
+from kalmap.filter import codec, window
+from kalmap.filter.algebra import LEVEL, P00, SLOPE
 from kalmap.filter.bodies import Bodies
-from kalmap.filter.columns import REASON_BITS, RESTARTED, Checkpoints, Decoded, Entries, Recovery
-from kalmap.filter.forward import Scratch, forward
+from kalmap.filter.columns import REASON_BITS, RESTARTED, Checkpoints, Entries, Recovery
+from kalmap.filter.forward import Scratch, filter_histories
 from kalmap.filter.model import MICROSECONDS_PER_DAY
-from kalmap.filter.path import Path
+from kalmap.filter.outcomes import Outcomes
+from kalmap.filter.packed import Histories, Path, Start
+from kalmap.filter.parameters import Parameters
 from kalmap.filter.quality import quality
 from kalmap.outcome import Reason, Status
-from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64, Bool, Readings
 
 _REASON = np.uint8(REASON_BITS)
 
 
+class Context(NamedTuple):
+    """What the cohorts of a fold have in common."""
+
+    parameters: Parameters
+    profile_digest: bytes
+    now: int
+    """The batch's time, microseconds since 1970 UTC."""
+    adopt_profile: bool
+    """Continue states that were folded under another profile of this name."""
+    scratch: Scratch
+
+
+class Cohort(NamedTuple):
+    """Users, their readings, and where their results go."""
+
+    bodies: Sequence[bytes | None]
+    """(users,) Stored states; None for a new user."""
+    arrivals: I64
+    """(users,) New readings of each."""
+    readings: Readings
+    """New readings, user after user, within a user in any order."""
+    outcomes: Outcomes
+    """Views that get the readings' outcomes, in their order."""
+    new_bodies: Bodies
+    """A view that gets the new states."""
+
+    def select(self, first: int, last: int) -> "Cohort":
+        """The users from `first` up to `last`, not included."""
+        users = slice(first, last)
+        edges = np.array((first, last), np.int32)
+        low, high = np.searchsorted(self.readings.user, edges).tolist()
+        readings = Readings._make(column[low:high] for column in self.readings)
+        return Cohort(
+            self.bodies[users],
+            self.arrivals[users],
+            readings._replace(user=readings.user - np.int32(first)),
+            self.outcomes.select(slice(low, high)),
+            self.new_bodies[users],
+        )
+
+
+class UserOutcomes(NamedTuple):
+    """What became of each user; arrays of shape (users,)."""
+
+    changed: Bool
+    """There is a new state."""
+    new: Bool
+    """Had no state and has one now."""
+    failure: U8
+    """Reason, or 0."""
+    level: F64
+    """Level at the newest reading; NaN where unchanged or failed."""
+    slope: F64
+    as_of: I64
+    """Microseconds since 1970 UTC; 0 where unchanged or failed."""
+
+
 class Revisions(NamedTuple):
-    """Stored readings about which a late one changed the decision; arrays (revisions,)."""
+    """Stored readings whose decision was changed by a late one; arrays of shape (revisions,)."""
 
     user: I32
     time: I64
@@ -33,291 +92,231 @@ class Revisions(NamedTuple):
     new_reason: U8
 
 
-class Results(NamedTuple):
-    """What became of each reading; arrays (readings,). See fold.Folded."""
+class FoldedUsers(NamedTuple):
+    """What became of a cohort's users."""
 
-    reason: U8
-    restarted: Bool
-    level: F64
-    level_sd: F64
-    slope: F64
-    predicted: F64
-    innovation: F64
-    nis: F64
-    quality: F64
-    rate: F64
-
-    def part(self, some: slice | I64) -> "Results":
-        """Those of some readings; with a slice, a view."""
-        return Results._make(column[some] for column in self)
-
-
-class States(NamedTuple):
-    """What became of each user; of length (users,). See fold.Folded."""
-
-    changed: Bool
-    failure: U8
-    level: F64
-    slope: F64
-    as_of: I64
+    users: UserOutcomes
     revisions: Revisions
     errors: dict[int, str]
+    """What stopped each user that failed by an exception."""
 
 
-def no_results(readings: int) -> Results:
-    """Room for results."""
-    columns = [np.empty(readings) for _ in range(8)]
-    return Results(np.empty(readings, np.uint8), np.empty(readings, np.bool_), *columns)
+class _Folding(NamedTuple):
+    """The readings to be folded of those users that have any, and their path."""
+
+    users: I64
+    """(active,) Their positions in the cohort."""
+    start: Checkpoints
+    """(active,) Their checkpoints."""
+    counts: I64
+    """(active,) Readings of each."""
+    entries: Entries
+    """The readings, user after user in key order, with the flags decided before."""
+    origin: I64
+    """(entries,) Position among the new readings; -1 for a stored one."""
+    expired: I64
+    """(active,) How many of its readings the checkpoint absorbs."""
+    path: Path
+    flags: U8
+    """(entries,) The flags decided now."""
 
 
-def fold_cohort(
-    profile: Profile,
-    rule: gate.Rules,
-    mark: bytes,
-    bodies: Sequence[bytes | None],
-    new: Readings,
-    arrivals: I64,
-    now: int,
-    results: Results,
-    written: Bodies,
-    scratch: Scratch,
-    *,
-    adopt_profile: bool,
-) -> States:
+def fold_cohort(context: Context, cohort: Cohort) -> FoldedUsers:
     """Fold a cohort of users.
-
-    Args:
-        profile: Model and policy.
-        rule: The policy as the filter uses it.
-        mark: The profile's digest.
-        bodies: Stored state of each user; None for a new one.
-        new: Readings, user after user, within a user in any order.
-        arrivals: (users,) How many of each.
-        now: The batch's time, microseconds since 1970 UTC.
-        results: Written, in the readings' order.
-        written: The new states; written where there is one.
-        scratch: Memory that cohorts have in common.
-        adopt_profile: Go on with states folded under another profile of this name.
 
     Raises:
         ArithmeticError: Some user's estimate is not finite.
     """
-    state = codec.decode(bodies, mark, adopt=adopt_profile)
-    merged = window.merge(profile, state, new, arrivals, now)
-    reason, counts, entries, origin, _ = merged
-    states = unchanged(state.failure)
-    active = np.flatnonzero(counts)
+    parameters, outcomes = context.parameters, cohort.outcomes
+    profile, readings = parameters.profile, cohort.readings
+    states = codec.decode(cohort.bodies, context.profile_digest, adopt=context.adopt_profile)
+    merged = window.merge(profile, states, readings, cohort.arrivals, context.now)
+    users, revisions = _unchanged_users(states.failure), concat_revisions([])
+    active = np.flatnonzero(merged.counts)
     if active.size:
-        counts = counts[active]
-        cut = window.absorbed(profile, counts, entries.time)
-        path = filtered(profile, rule, state, active, counts, entries, cut, scratch)
+        start, counts, entries = states.checkpoints, merged.counts[active], merged.entries
+        if active.size < merged.counts.size:
+            start = start.select(active)
+        expired = window.count_expired(profile, counts, entries.time)
+        path = run_filter(parameters, start, counts, entries, record_after=expired,
+                          scratch=context.scratch)  # fmt: skip
         # One NaN or infinity among the estimates makes their sum one too.
         if not np.isfinite(path.estimate.sum()):
             raise ArithmeticError("the estimate left the range of floating-point numbers")
-        decided = path.mark.take(path.place, mode="clip")
-        _report(profile, new, merged, path, decided, results)
-        if state.counts.any():
-            revisions = _revisions(active, counts, entries, origin, decided)
-            states = states._replace(revisions=revisions)
-        _store(states, written, mark, state, active, counts, cut, entries, path, decided)
+        flags = path.flags.take(path.position, mode="clip")
+        folding = _Folding(active, start, counts, entries, merged.origin, expired, path, flags)
+        _report(parameters, readings, merged, folding, outcomes)
+        if states.counts.any():
+            revisions = _revisions(folding)
+        _encode(context, cohort, folding)
+        final = path.position[np.cumsum(counts) - 1]
+        users.changed[active] = True
+        users.new[active] = states.counts[active] == 0
+        users.level[active] = path.estimate[LEVEL, final]
+        users.slope[active] = path.estimate[SLOPE, final]
+        users.as_of[active] = entries.time[np.cumsum(counts) - 1]
     else:
-        results.reason[:] = reason
-        results.restarted[:] = False
-        for column in results[2:]:
-            column[:] = np.nan
-    if state.failure.any():
-        failed = state.failure[new.user]
-        results.reason[failed > 0] = failed[failed > 0]
-    return states
+        outcomes.reason[:] = merged.reason
+        outcomes.clear(slice(None))
+    if states.failure.any():
+        failure = states.failure[readings.user]
+        outcomes.reason[failure > 0] = failure[failure > 0]
+    return FoldedUsers(users, revisions, {})
 
 
-def unchanged(failure: U8) -> States:
-    """States nobody has changed yet."""
-    users = failure.size
-    return States(
-        np.zeros(users, np.bool_),
-        failure,
-        np.full(users, np.nan),
-        np.full(users, np.nan),
-        np.zeros(users, np.int64),
-        joined([]),
-        {},
-    )
+def fail_user(cohort: Cohort, error: Exception) -> FoldedUsers:
+    """The outcomes of a cohort of one user whose fold raised."""
+    cohort.outcomes.reason[:] = Reason.USER_FAILED
+    cohort.outcomes.clear(slice(None))
+    cohort.new_bodies.rows[:] = 0
+    users = _unchanged_users(np.full(1, Reason.USER_FAILED, np.uint8))
+    return FoldedUsers(users, concat_revisions([]), {0: f"{type(error).__name__}: {error}"})
 
 
-def joined(parts: Sequence[Revisions]) -> Revisions:
-    """Several cohorts' revisions as one."""
+def _unchanged_users(failure: U8) -> UserOutcomes:
+    """Outcomes of users whose state does not change."""
+    size = failure.size
+    changed, new = np.zeros((2, size), np.bool_)
+    level, slope = np.full((2, size), np.nan)
+    return UserOutcomes(changed, new, failure, level, slope, np.zeros(size, np.int64))
+
+
+def concat_revisions(parts: Sequence[Revisions]) -> Revisions:
+    """Several revisions as one, in their order."""
     if parts:
         return Revisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     kinds = ("i4", "i8", "f8", "u1", "u8", "u1", "u1", "u1", "u1")
     return Revisions(*(np.zeros(0, kind) for kind in kinds))
 
 
-def filtered(
-    profile: Profile,
-    rule: gate.Rules,
-    state: Decoded,
-    active: I64,
+def concat_users(parts: Sequence[FoldedUsers]) -> FoldedUsers:
+    """The users of several cohorts, one after the other, as one."""
+    first, revisions, errors = 0, [], {}
+    users = [_unchanged_users(np.zeros(0, np.uint8))]
+    for part in parts:
+        if part.revisions.user.size:
+            shifted = part.revisions.user + np.int32(first)
+            revisions.append(part.revisions._replace(user=shifted))
+        errors.update({first + user: text for user, text in part.errors.items()})
+        first += part.users.changed.size
+        users.append(part.users)
+    columns = (np.concatenate(column) for column in zip(*users, strict=True))
+    return FoldedUsers(UserOutcomes(*columns), concat_revisions(revisions), errors)
+
+
+def run_filter(
+    parameters: Parameters,
+    start: Checkpoints,
     counts: I64,
     entries: Entries,
-    snapshot: I64,
+    *,
+    record_after: I64,
     scratch: Scratch | None = None,
 ) -> Path:
-    """Run the filter over the readings of the active users, each from his checkpoint.
+    """Filter the readings of users, each from their checkpoint.
 
     Args:
-        profile: Model and policy.
-        rule: The policy as the filter uses it.
-        state: Of all users of the chunk.
-        active: Positions of those who have readings.
-        counts: (active,) How many.
-        entries: Their readings.
-        snapshot: (active,) After how many readings to note the recovery.
+        parameters: The profile's numbers.
+        start: (users,) Their checkpoints.
+        counts: (users,) Readings of each, at least 1.
+        entries: The readings, user after user in key order.
+        record_after: (users,) After how many readings to record the recovery.
         scratch: Memory for the path.
     """
-    start = state.checkpoints
-    if active.size < state.counts.size:
-        start = Checkpoints._make(part[..., active] for part in start)
     first = np.cumsum(counts) - counts
     gap = np.empty(entries.time.size)
     np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
     gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
     gap /= MICROSECONDS_PER_DAY
     recovery = Recovery(start.candidate, start.agreeing, start.support)
-    return forward(
-        profile, rule, counts, gap, entries.value, entries.source, start.exists, start.estimate,
-        recovery, snapshot, scratch,
-    )  # fmt: skip
-
-
-def _report(
-    profile: Profile,
-    new: Readings,
-    merged: window.Merged,
-    path: Path,
-    decided: U8,
-    results: Results,
-) -> None:
-    """Write estimates and decisions of the new readings, in their order."""
-    reason, origin = merged.reason, merged.origin
-    unfolded = None
-    if merged.plain:
-        place, mark = path.place, decided
-    else:
-        arrived = np.flatnonzero(origin >= 0)
-        place = np.zeros(reason.size, np.int64)
-        place[origin[arrived]] = path.place[arrived]
-        mark = np.zeros(reason.size, np.uint8)
-        mark[origin[arrived]] = decided[arrived]
-        unfolded = np.flatnonzero(reason)
-    # mode="clip" spares numpy a buffer; no place is outside.
-    for column, source in (
-        (results.level, path.estimate[0]),
-        (results.level_sd, path.estimate[2]),
-        (results.slope, path.estimate[1]),
-        (results.predicted, path.predicted),
-        (results.nis, path.nis),
-        (results.rate, path.rate),
-    ):
-        np.take(source, place, out=column, mode="clip")
-    np.sqrt(results.level_sd, out=results.level_sd)
-    np.subtract(new.value, results.predicted, out=results.innovation)
-    quality(profile, results.nis, results.rate, new.source, results.quality)
-    if unfolded is not None:
-        for column in results[2:]:
-            column[unfolded] = np.nan
-    np.bitwise_or(reason, mark & _REASON, out=results.reason)
-    np.greater(mark & np.uint8(RESTARTED), 0, out=results.restarted)
-
-
-def _revisions(active: I64, counts: I64, entries: Entries, origin: I64, decided: U8) -> Revisions:
-    """Stored readings whose decision is another now."""
-    old = entries.mark & _REASON
-    now = decided & _REASON
-    other = np.flatnonzero((origin < 0) & (old != now))
-    if not other.size:
-        return joined([])
-    user = np.repeat(active, counts)[other].astype(np.int32)
-    rejected, accepted = np.uint8(Status.REJECTED), np.uint8(Status.ACCEPTED)
-    return Revisions(
-        user,
-        entries.time[other],
-        entries.value[other],
-        entries.tag[other],
-        entries.hash[other],
-        np.where(old[other] > 0, rejected, accepted),
-        old[other],
-        np.where(now[other] > 0, rejected, accepted),
-        now[other],
+    return filter_histories(
+        parameters,
+        Histories(counts, gap, entries.value, entries.source),
+        Start(start.exists, start.estimate, recovery, record_after),
+        scratch,
     )
 
 
-def _store(
-    states: States,
-    written: Bodies,
-    mark: bytes,
-    state: Decoded,
-    active: I64,
-    counts: I64,
-    cut: I64,
-    entries: Entries,
-    path: Path,
-    decided: U8,
+def _report(
+    parameters: Parameters,
+    readings: Readings,
+    merged: window.Merged,
+    folding: _Folding,
+    outcomes: Outcomes,
 ) -> None:
-    """Move the checkpoints, cut the windows, and write the new states."""
-    ends = np.cumsum(counts)
-    everyone = active.size == state.counts.size
-    start = state.checkpoints
-    if not everyone:
-        start = Checkpoints._make(part[..., active] for part in start)
-    moved = np.flatnonzero(cut)
+    """Write estimates and decisions of the new readings, in their order."""
+    reason, origin, path = merged.reason, merged.origin, folding.path
+    if merged.plain:
+        position, flags = path.position, folding.flags
+    else:
+        arrived = np.flatnonzero(origin >= 0)
+        position = np.zeros(reason.size, np.int64)
+        position[origin[arrived]] = path.position[arrived]
+        flags = np.zeros(reason.size, np.uint8)
+        flags[origin[arrived]] = folding.flags[arrived]
+    # mode="clip" spares numpy a buffer; no position is outside.
+    for column, source in (
+        (outcomes.level, path.estimate[LEVEL]),
+        (outcomes.level_sd, path.estimate[P00]),
+        (outcomes.slope, path.estimate[SLOPE]),
+        (outcomes.predicted, path.predicted),
+        (outcomes.nis, path.nis),
+        (outcomes.rate, path.rate),
+    ):
+        np.take(source, position, out=column, mode="clip")
+    np.sqrt(outcomes.level_sd, out=outcomes.level_sd)
+    np.subtract(readings.value, outcomes.predicted, out=outcomes.innovation)
+    quality(parameters.profile, outcomes.nis, outcomes.rate, readings.source, outcomes.quality)
+    np.bitwise_or(reason, flags & _REASON, out=outcomes.reason)
+    np.greater(flags & np.uint8(RESTARTED), 0, out=outcomes.restarted)
+    if not merged.plain:
+        outcomes.clear(np.flatnonzero(reason))
+
+
+def _revisions(folding: _Folding) -> Revisions:
+    """The stored readings whose decision has changed."""
+    old, new = folding.entries.flags & _REASON, folding.flags & _REASON
+    revised = np.flatnonzero((folding.origin < 0) & (old != new))
+    if not revised.size:
+        return concat_revisions([])
+    user = np.repeat(folding.users, folding.counts)[revised].astype(np.int32)
+    entries, old, new = folding.entries.select(revised), old[revised], new[revised]
+    rejected, accepted = np.uint8(Status.REJECTED), np.uint8(Status.ACCEPTED)
+    return Revisions(
+        user,
+        entries.time,
+        entries.value,
+        entries.tag,
+        entries.hash,
+        np.where(old > 0, rejected, accepted),
+        old,
+        np.where(new > 0, rejected, accepted),
+        new,
+    )
+
+
+def _encode(context: Context, cohort: Cohort, folding: _Folding) -> None:
+    """Move the checkpoints, cut the windows, and encode the new states."""
+    start, counts, expired, path = folding.start, folding.counts, folding.expired, folding.path
+    entries, ends = folding.entries, np.cumsum(counts)
+    moved = np.flatnonzero(expired)
     if moved.size:
-        last = (ends - counts + cut - 1)[moved]
+        last = (ends - counts + expired - 1)[moved]
         start.exists[moved] = True
         start.time[moved] = entries.time[last]
         start.tag[moved] = entries.tag[last]
         start.hash[moved] = entries.hash[last]
-        start.estimate[:, moved] = path.estimate[:, path.place[last]]
-    recovery = path.recovery
-    checkpoints = start._replace(
-        candidate=recovery.candidate, agreeing=recovery.agreeing, support=recovery.support
-    )
+        start.estimate[:, moved] = path.estimate[:, path.position[last]]
+    checkpoints = start._replace(**path.recovery._asdict())
     # Each of these users has a reading stored that was not, or another digest: a new state.
-    whom = None if everyone else active
-    kept = counts - cut
-    codec.encode(
-        checkpoints, kept, entries._replace(mark=decided), mark, ends - kept, written, whom
+    windows = codec.Windows(
+        counts - expired, ends - counts + expired, entries._replace(flags=folding.flags)
     )
-    final = path.place[ends - 1]
-    states.changed[active] = True
-    states.level[active] = path.estimate[0, final]
-    states.slope[active] = path.estimate[1, final]
-    states.as_of[active] = entries.time[ends - 1]
-
-
-def failed(error: Exception, results: Results, written: Bodies) -> States:
-    """The state of the one user whose fold raised, and his results."""
-    results.reason[:] = Reason.USER_FAILED
-    results.restarted[:] = False
-    for column in results[2:]:
-        column[:] = np.nan
-    written.rows[:] = 0
-    states = unchanged(np.full(1, Reason.USER_FAILED, np.uint8))
-    states.errors[0] = f"{type(error).__name__}: {error}"
-    return states
-
-
-def appended(parts: Sequence[States]) -> States:
-    """The states of several cohorts, one after the other, as one."""
-    first = 0
-    revisions, errors = [], {}
-    for part in parts:
-        if part.revisions.user.size:
-            shifted = part.revisions.user + np.int32(first)
-            revisions.append(part.revisions._replace(user=shifted))
-        errors.update({first + user: text for user, text in part.errors.items()})
-        first += part.changed.size
-    changed, failure, level, slope, as_of = (
-        np.concatenate([part[column] for part in parts]) for column in range(5)
+    everyone = folding.users.size == len(cohort.bodies)
+    codec.encode_into(
+        cohort.new_bodies,
+        None if everyone else folding.users,
+        checkpoints,
+        windows,
+        context.profile_digest,
     )
-    return States(changed, failure, level, slope, as_of, joined(revisions), errors)

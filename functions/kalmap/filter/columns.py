@@ -1,4 +1,4 @@
-"""Columns of many users' states: checkpoints and windows as arrays, and how to walk them."""
+"""Many users' states as columns: checkpoints, windows and recoveries, and how to index them."""
 
 from typing import NamedTuple
 
@@ -7,27 +7,31 @@ from numpy.typing import NDArray
 
 from kalmap.readings import F64, I64, U8, U64, Bool
 
-#: Bits of a mark.
+#: Bits of a reading's flags.
 REASON_BITS = 0x03
 RESTARTED = 0x04
 
 
 class Checkpoints(NamedTuple):
-    """What each user's filter was after the last reading absorbed; arrays of shape (users,)."""
+    """Each user's filter after the last reading it absorbed; arrays of shape (users,)."""
 
     exists: Bool
     time: I64
-    """Microseconds: as-of time, and the first part of the last key absorbed."""
+    """Microseconds since 1970 UTC: as-of time, and first part of the last key absorbed."""
     tag: U8
     hash: U64
     estimate: F64
-    """(5, users): level, slope, p00, p01, p11; zeros where none exists."""
+    """(5, users) LEVEL, SLOPE, P00, P01, P11; zeros where none exists."""
     candidate: F64
-    """(5, users): the same of the recovery candidate; zeros where there is none."""
+    """(5, users) The same of the recovery candidate; zeros where there is none."""
     agreeing: U8
     """Rejected readings that agree on the candidate."""
     support: U8
-    """Accepted readings since the filter (re)started, saturated."""
+    """Accepted readings since the filter (re)started, at most `Parameters.recovery`."""
+
+    def select(self, users: I64) -> "Checkpoints":
+        """The checkpoints of these users, as a copy."""
+        return Checkpoints._make(column[..., users] for column in self)
 
 
 class Entries(NamedTuple):
@@ -38,17 +42,21 @@ class Entries(NamedTuple):
     source: U8
     tag: U8
     hash: U64
-    mark: U8
-    """REASON_BITS and RESTARTED of what was decided last."""
+    flags: U8
+    """REASON_BITS and RESTARTED of the last decision about the reading."""
+
+    def select(self, rows: slice | I64 | Bool) -> "Entries":
+        """These rows; with a slice, a view."""
+        return Entries._make(column[rows] for column in self)
 
 
 class Decoded(NamedTuple):
-    """The states of some users as columns."""
+    """Users' states as columns."""
 
     failure: U8
     """(users,) Reason.CORRUPT_STATE, PROFILE_CHANGED, or 0."""
     foreign: Bool
-    """(users,) The state was folded under another profile (and adopted, if no failure)."""
+    """(users,) The state was folded under another profile. It is adopted if there is no failure."""
     checkpoints: Checkpoints
     counts: I64
     """(users,) Window readings; 0 for new and failed users."""
@@ -56,29 +64,29 @@ class Decoded(NamedTuple):
 
 
 class Recovery(NamedTuple):
-    """Per user: what would be believed instead."""
+    """Each user's recovery candidate: the estimate that rejected readings agree on."""
 
     candidate: F64
-    """(5, users) Level, slope, p00, p01, p11; zeros where there is none."""
+    """(5, users) LEVEL, SLOPE, P00, P01, P11; zeros where there is none."""
     agreeing: U8
     """(users,) Rejected readings folded into the candidate."""
     support: U8
-    """(users,) Accepted readings since the filter (re)started, at most the rule's number."""
+    """(users,) Accepted readings since the filter (re)started, at most `Parameters.recovery`."""
 
-    def of(self, users: I64) -> "Recovery":
-        """That of some users, as a copy."""
+    def select(self, users: I64) -> "Recovery":
+        """The recoveries of these users, as a copy."""
         agreeing = self.agreeing[users]
         if agreeing.any():
             return Recovery(self.candidate[:, users], agreeing, self.support[users])
         return Recovery(np.zeros((5, users.size)), agreeing, self.support[users])
 
-    def forget(self, users: I64) -> None:
+    def clear(self, users: I64) -> None:
         """Drop these users' candidates."""
         self.candidate[:, users] = 0.0
         self.agreeing[users] = 0
 
 
-def no_checkpoints(users: int) -> Checkpoints:
+def empty_checkpoints(users: int) -> Checkpoints:
     """Checkpoints of users without a state."""
     return Checkpoints(
         np.zeros(users, np.bool_),
@@ -92,8 +100,13 @@ def no_checkpoints(users: int) -> Checkpoints:
     )
 
 
-def no_entries() -> Entries:
-    """The windows of nobody."""
+def empty_recovery(users: int) -> Recovery:
+    """Recoveries of users without a state."""
+    return Recovery(np.zeros((5, users)), np.zeros(users, np.uint8), np.zeros(users, np.uint8))
+
+
+def empty_entries() -> Entries:
+    """No window readings."""
     return Entries(*(np.zeros(0, kind) for kind in ("i8", "f8", "u1", "u1", "u8", "u1")))
 
 

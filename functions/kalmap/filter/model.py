@@ -1,7 +1,7 @@
 """The state model: exact transition of level and slope over any gap, and measurement noise.
 
-The level is moved by a slope that forgets itself (an integrated Ornstein-Uhlenbeck process)
-and by a random walk of its own:
+The level is the integral of a slope that is gradually forgotten (an Ornstein-Uhlenbeck process),
+plus a random walk of its own:
 
     d level = slope dt + level_noise dW1
     d slope = -damping slope dt + slope_noise dW2
@@ -38,7 +38,7 @@ from kalmap.readings import F64, I64
 
 MICROSECONDS_PER_DAY = 86_400_000_000.0
 
-#: Gaps worked on at once: their few arrays stay in a level-1 or level-2 cache.
+#: Gaps computed at once: their few arrays stay in a level-1 or level-2 cache.
 _BLOCK = 16_384
 
 #: Longest gap, in units of 1 / damping, that the series covers.
@@ -48,15 +48,15 @@ _CHI = tuple((-1.0) ** k / factorial(k + 3) for k in range(11))
 
 
 def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition[F64]:
-    """Exact discretisation of the profile's model.
+    """F and Q of each gap: the exact discretisation of the profile's model.
 
     Args:
-        profile: Gives damping and noises.
-        gap: Days, >= 0; shape (n,).
-        out: Where to write, (5, n).
+        profile: Has the damping and the noises.
+        gap: (n,) Days, at least 0.
+        out: (5, n) Memory for the result.
 
     Returns:
-        Transition of arrays (n,).
+        Arrays of shape (n,).
     """
     result: Transition[F64] = Transition._make(np.empty((5, gap.size)) if out is None else out)
     for start in range(0, gap.size, _BLOCK):
@@ -69,7 +69,7 @@ def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition
 
 
 def _undamped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
-    """The series at a = 0: psi = 1/3, and the slope keeps for ever."""
+    """The series at a = 0: psi = 1/3, and the slope is never forgotten."""
     gain, decay, q00, q01, q11 = out
     np.copyto(gain, gap)
     decay.fill(1.0)
@@ -123,7 +123,7 @@ def _damped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
 
 
 def _halved(gap: F64, damping: float, long: I64) -> tuple[F64, I64]:
-    """Gaps halved until they are short, and how often each was."""
+    """Halve each gap until it is short, and count how often."""
     short = gap.copy()
     halvings = np.zeros(gap.shape, np.int64)
     while long.size:
@@ -149,10 +149,15 @@ def _double(t: Transition[F64], times: I64) -> None:
         todo = todo[times[todo] > done]
 
 
-def measurement_variances(profile: Profile) -> F64:
-    """R of every source code, u^2; shape (256,), unlisted codes as the unknown source."""
-    multiplier = np.full(256, profile.unknown_source)
+def source_multipliers(profile: Profile) -> F64:
+    """Noise multiplier of each source code; shape (256,), unlisted codes as the unknown source."""
+    multipliers = np.full(256, profile.unknown_source)
     for code, name in enumerate(profile.source_names):
-        multiplier[code] = profile.sources[name]
-    deviation = multiplier * profile.measurement_noise
+        multipliers[code] = profile.sources[name]
+    return multipliers
+
+
+def measurement_variances(profile: Profile) -> F64:
+    """R of each source code, u^2; shape (256,)."""
+    deviation = source_multipliers(profile) * profile.measurement_noise
     return deviation * deviation

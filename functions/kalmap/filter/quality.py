@@ -1,11 +1,11 @@
-"""Quality of a reading in [0, 1]: how well it fits, how plausible its rate, how good its source.
+"""Quality of a reading in [0, 1]: its fit, the plausibility of its rate, and its source.
 
     fit    = 1 / (1 + nis / gate)            1 for a perfect fit, 1/2 at the gate
     rate   = 1 / (1 + r)                     r the squared distance from the last estimate over
                                              the allowed one: 1/2 at the rate limit
     source = 1 / max(1, multiplier)          1 for a source as good as the profile's noise
 
-Their weighted harmonic mean is low as soon as one of them is. All three being 1 / (1 + a), it is
+Their weighted harmonic mean is low as soon as one of them is. Each is 1 / (1 + a), so the mean is
 1 / (1 + mean of a), which needs no special case at zero.
 """
 
@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kalmap.filter.model import source_multipliers
 from kalmap.profile import Profile
 from kalmap.readings import F64, U8
 
 
 class Components(NamedTuple):
-    """What quality is made of; arrays of one shape, each in [0, 1]."""
+    """The parts of quality; arrays of one shape, each in [0, 1]."""
 
     fit: F64
     rate: F64
@@ -27,10 +28,7 @@ class Components(NamedTuple):
 
 def _excess(profile: Profile) -> F64:
     """max(1, multiplier) - 1 of every source code; shape (256,)."""
-    multiplier = np.full(256, profile.unknown_source)
-    for code, name in enumerate(profile.source_names):
-        multiplier[code] = profile.sources[name]
-    excess: F64 = np.maximum(multiplier, 1.0) - 1.0
+    excess: F64 = np.maximum(source_multipliers(profile), 1.0) - 1.0
     return excess
 
 
@@ -38,9 +36,9 @@ def quality(profile: Profile, nis: F64, rate: F64, source: U8, out: F64 | None =
     """Quality of each reading.
 
     Args:
-        profile: Gives gate, weights and multipliers.
+        profile: Has the gate, weights and multipliers.
         nis: Normalised innovation squared; NaN for a user's first reading, which fits.
-        rate: Squared distance over the allowed one, as in `forward.Path`.
+        rate: Squared distance over the allowed one, as in `packed.Path`.
         source: Source codes.
         out: Where to write.
 
@@ -49,12 +47,12 @@ def quality(profile: Profile, nis: F64, rate: F64, source: U8, out: F64 | None =
     """
     weights = profile.quality
     total = weights.fit + weights.rate + weights.source
-    badness = np.fmax(nis, 0.0, out=out)
-    badness *= weights.fit / total / profile.gate
-    badness += rate * (weights.rate / total)
-    # 1 + the mean of what is bad: the 1 comes with the source's part.
-    badness += (1.0 + _excess(profile) * (weights.source / total)).take(source, mode="clip")
-    return np.divide(1.0, badness, out=badness)
+    denominator = np.fmax(nis, 0.0, out=out)
+    denominator *= weights.fit / total / profile.gate
+    denominator += rate * (weights.rate / total)
+    # The denominator 1 + mean of a: the source's term brings the 1.
+    denominator += (1.0 + _excess(profile) * (weights.source / total)).take(source, mode="clip")
+    return np.divide(1.0, denominator, out=denominator)
 
 
 def components(profile: Profile, nis: F64, rate: F64, source: U8) -> Components:

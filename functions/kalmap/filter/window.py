@@ -1,7 +1,7 @@
-"""The window: merging new readings into the stored ones by key, and what falls out of it.
+"""The window: new readings are merged into the stored ones by key, and old ones expire.
 
 The merge decides everything that does not need the filter: `in_future`, `too_late`, duplicates,
-`id_conflict` and `out_of_range`. What is left is stored, and folded strictly in key order.
+`id_conflict` and `out_of_range`. The other readings are stored, and folded strictly in key order.
 """
 
 from typing import Any, NamedTuple
@@ -19,32 +19,32 @@ _DAY = 86_400 * _MICROSECONDS
 
 
 class Merged(NamedTuple):
-    """Stored and new readings of some users, ready to be folded."""
+    """Stored and new readings of users, ready to be folded."""
 
     reason: U8
     """(new readings,) Why a reading is not stored; 0 for those that are."""
     counts: I64
-    """(users,) Readings to fold; 0 for a user to whom nothing new came."""
+    """(users,) Readings to fold; 0 for a user without new ones."""
     entries: Entries
-    """Those readings, user after user in key order; marks are the stored ones, 0 for new."""
+    """Those readings, user after user in key order; flags are the stored ones, 0 for new."""
     origin: I64
     """(entries,) Position among the new readings; -1 for a stored one."""
     plain: bool
-    """The entries are the new readings, all and as they came: the usual backfill."""
+    """The entries are exactly the new readings, in their order: the usual backfill."""
 
 
 def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: int) -> Merged:
-    """Bring new readings and stored windows together.
+    """Merge new readings into stored windows.
 
     Args:
-        profile: Gives the plausible range and the tolerance for the future.
-        state: Of the users that `new.user` counts.
+        profile: Has the plausible range and the tolerance for the future.
+        state: Of the users that `new.user` indexes.
         new: Readings, user after user, within a user in any order.
-        arrivals: (users,) How many of each.
+        arrivals: (users,) New readings of each.
         now: The batch's time, microseconds since 1970 UTC.
 
     Returns:
-        What is stored, in key order, and why the rest is not.
+        The readings to store, in key order, and the reasons for the others.
     """
     users = state.counts.size
     tolerance = round(profile.future_tolerance * _MICROSECONDS)
@@ -55,18 +55,20 @@ def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: i
     if future.any():
         reason[future & (reason == 0)] = Reason.IN_FUTURE
     if state.checkpoints.exists.any():
-        mark = state.checkpoints
+        checkpoint = state.checkpoints
         absorbed = ~key_above(
             (new.time, new.tag, new.hash),
-            (mark.time[new.user], mark.tag[new.user], mark.hash[new.user]),
+            tuple(
+                column[new.user] for column in (checkpoint.time, checkpoint.tag, checkpoint.hash)
+            ),
         )
-        reason[(reason == 0) & mark.exists[new.user] & absorbed] = Reason.TOO_LATE
+        reason[(reason == 0) & checkpoint.exists[new.user] & absorbed] = Reason.TOO_LATE
 
     everything = live = np.arange(reason.size)
     if reason.any():
         live = np.flatnonzero(reason == 0)
         arrivals = np.bincount(new.user[live], minlength=users)
-    counts, user, entries, origin = _together(state, new, live, arrivals)
+    counts, user, entries, origin = _concatenate(state, new, live, arrivals)
     unordered = entries.time[1:] <= entries.time[:-1]
     unordered &= user[1:] == user[:-1]
     if unordered.any():
@@ -82,38 +84,39 @@ def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: i
         reason[origin[outside]] = Reason.OUT_OF_RANGE
         stored[outside] = False
     if not stored.all():
-        counts, user, entries, origin = _only(stored, users, user, entries, origin)
+        counts, user, entries, origin = _select(stored, users, user, entries, origin)
     if state.counts.any():
         fresh = np.bincount(user[origin >= 0], minlength=users) > 0
         fresh |= state.foreign & (state.failure == 0)
         if not fresh.all():
-            counts, user, entries, origin = _only(fresh[user], users, user, entries, origin)
+            counts, user, entries, origin = _select(fresh[user], users, user, entries, origin)
     return Merged(reason, counts, entries, origin, origin is everything)
 
 
-def _together(
+def _concatenate(
     state: Decoded, new: Readings, live: I64, arrivals: I64
 ) -> tuple[I64, I64, Entries, I64]:
-    """Windows and live readings in one run per user: the window first, then the new ones."""
+    """Put each user's live readings behind their window."""
     users = state.counts.size
     if live.size < new.time.size:
         new = Readings._make(column[live] for column in new)
     user = new.user.astype(np.int64)
-    # + 0.0 makes -0.0 the 0.0 it equals, or bits would depend on which duplicate came first.
+    # + 0.0 turns -0.0 into 0.0. Otherwise bits would depend on which duplicate came first.
     value = new.value + 0.0
-    mark = np.zeros(live.size, np.uint8)
-    added = Entries(new.time, value, new.source, new.tag, new.hash, mark)
+    flags = np.zeros(live.size, np.uint8)
+    added = Entries(new.time, value, new.source, new.tag, new.hash, flags)
     if not state.counts.any():
         return arrivals, user, added, live
     counts = state.counts + arrivals
     starts = np.cumsum(counts) - counts
-    kept = ranges(starts, state.counts)
-    fresh = ranges(starts + state.counts, arrivals)
-    stored: tuple[NDArray[Any], ...] = (*state.entries, np.full(kept.size, -1))
-    columns: list[NDArray[Any]] = [np.empty(user.size + kept.size, old.dtype) for old in stored]
+    stored_rows = ranges(starts, state.counts)
+    new_rows = ranges(starts + state.counts, arrivals)
+    size = stored_rows.size + new_rows.size
+    stored: tuple[NDArray[Any], ...] = (*state.entries, np.full(stored_rows.size, -1))
+    columns: list[NDArray[Any]] = [np.empty(size, old.dtype) for old in stored]
     for column, old, addition in zip(columns, stored, (*added, live), strict=True):
-        column[kept] = old
-        column[fresh] = addition
+        column[stored_rows] = old
+        column[new_rows] = addition
     merged, origin = Entries._make(columns[:-1]), columns[-1]
     return counts, np.repeat(np.arange(users), counts), merged, origin
 
@@ -121,15 +124,15 @@ def _together(
 def _sort(
     unordered: Bool, user: I64, entries: Entries, origin: I64, index: I64
 ) -> tuple[Entries, I64]:
-    """Each user's readings in key order, and their origins; equal keys by window, then index.
+    """Sort each user's readings by key; equal keys by window, then index.
 
     Most users' readings come in order and after their window, so only the others are moved.
 
     Args:
         unordered: (entries - 1,) Whether the next entry is the same user's and not later.
-        user: (entries,) Whose they are, ascending.
+        user: (entries,) The readings' users, ascending.
         entries: Windows, and after each the new readings.
-        origin: Where they came from.
+        origin: (entries,) Position among the new readings; -1 for a stored one.
         index: Rank of the new readings.
     """
     time = entries.time
@@ -148,8 +151,8 @@ def _sort(
 def _key_order(user: I64, time: I64, tag: U8, digest: NDArray[np.uint64], rank: I64) -> I64:
     """Sorting permutation by (user, time, tag, hash, rank).
 
-    One integer of user and time sorts several times faster than five columns; the few readings
-    that tie on it are then put right among themselves.
+    One integer of user and time sorts several times faster than five columns. The few readings
+    that tie on it are sorted by all columns afterwards.
     """
     oldest = time.min()
     span = int(time.max()) - int(oldest)
@@ -164,15 +167,14 @@ def _key_order(user: I64, time: I64, tag: U8, digest: NDArray[np.uint64], rank: 
         tied = np.zeros(order.size, np.bool_)
         tied[1:] |= ties
         tied[:-1] |= ties
-        some = order[tied]
-        order[tied] = some[
-            np.lexsort((rank[some], digest[some], tag[some], time[some], user[some]))
-        ]
+        rows = order[tied]
+        columns = (rank[rows], digest[rows], tag[rows], time[rows], user[rows])
+        order[tied] = rows[np.lexsort(columns)]
     return order
 
 
 def _first_of_key(user: I64, entries: Entries, origin: I64, reason: U8) -> Bool:
-    """Which entries are the first of their key; the others' reasons are set."""
+    """Find the entries that are the first of their key, and set the others' reasons."""
     first = np.ones(user.size, np.bool_)
     ties = (entries.time[1:] == entries.time[:-1]) & (user[1:] == user[:-1])
     ties &= (entries.tag[1:] == entries.tag[:-1]) & (entries.hash[1:] == entries.hash[:-1])
@@ -186,25 +188,26 @@ def _first_of_key(user: I64, entries: Entries, origin: I64, reason: U8) -> Bool:
     return first
 
 
-def _only(
-    kept: Bool, users: int, user: I64, entries: Entries, origin: I64
+def _select(
+    rows: Bool, users: int, user: I64, entries: Entries, origin: I64
 ) -> tuple[I64, I64, Entries, I64]:
-    user = user[kept]
-    remaining = Entries._make(column[kept] for column in entries)
-    return np.bincount(user, minlength=users), user, remaining, origin[kept]
+    user = user[rows]
+    return np.bincount(user, minlength=users), user, entries.select(rows), origin[rows]
 
 
-def absorbed(profile: Profile, counts: I64, time: I64) -> I64:
-    """How many of each user's readings fall out of the window, oldest first.
+def count_expired(profile: Profile, counts: I64, time: I64) -> I64:
+    """Count the readings of each user that leave the window for the checkpoint, oldest first.
+
+    The window holds at most `window.readings` readings, none of them more than `window.days`
+    older than the newest.
 
     Args:
-        profile: Gives K and H.
+        profile: Has the window's limits.
         counts: (users,) Readings of each, at least 1.
-        time: All their times, user after user, ascending within a user.
+        time: Their times, user after user, ascending within a user.
 
     Returns:
-        (users,) The window is what is left: at most K readings, none older than H before the
-        newest.
+        (users,) Less than `counts`.
     """
     ends = np.cumsum(counts)
     span = round(profile.window.days * _DAY)

@@ -8,15 +8,14 @@ import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputChanged, InputNotFound
+from kalmap.filter.outcomes import Outcomes, failed_outcomes
 from kalmap.outcome import Reason, Status
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
-    Outcomes,
     encode,
     encode_measurements,
     encode_unreadable,
-    failed_outcomes,
     status_counts,
 )
 from kalmap.results.report import Report

@@ -11,7 +11,6 @@ from kalmap.outcome import Status
 from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
-    Outcomes,
     encode,
     encode_measurements,
     encode_revisions,
@@ -40,23 +39,22 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
         batch.now,
         adopt_profile=batch.adopt_profile,
     )
-    outcomes = Outcomes(*(getattr(folded, name) for name in Outcomes._fields))
     changed = changes(inputs.users, folded, states)
     folder.save_changes(round_, shard.shard, changed)
-    folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
+    folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, folded.outcomes))
     _save_lines(folder, batch, round_, shard.shard, inputs, folded)
-    accepted = folded.status == Status.ACCEPTED
+    accepted = folded.outcomes.status == Status.ACCEPTED
     return Report(
         step="filter",
         round=round_,
         shard=shard.shard,
-        readings=status_counts(outcomes, inputs.unread),
+        readings=status_counts(folded.outcomes, inputs.unread),
         users=len(inputs.users),
         new_users=sum(name not in states for name in inputs.users),
-        failed_users=int(np.count_nonzero(folded.failure)),
+        failed_users=int(np.count_nonzero(folded.users.failure)),
         changed=len(changed),
         # math.fsum: the same mean however the readings were spread over shards.
-        quality_sum=math.fsum(folded.quality[accepted].tolist()),
+        quality_sum=math.fsum(folded.outcomes.quality[accepted].tolist()),
         quality_count=int(accepted.sum()),
     )
 
@@ -67,7 +65,7 @@ def _save_lines(
     if inputs.unread:
         unreadable = encode_unreadable(inputs.unread, folder.plan().files)
         folder.save_named("unreadable", round_, shard, unreadable)
-    failed = np.flatnonzero(folded.status == Status.FAILED)
+    failed = np.flatnonzero(folded.outcomes.status == Status.FAILED)
     folder.save_named("failed", round_, shard, encode_measurements(inputs, failed, batch.profile))
     revisions = encode_revisions(inputs.users, folded.revisions)
     folder.save_named("revisions", round_, shard, revisions)

@@ -19,7 +19,7 @@ def changes(
         states: The stored states they were folded from.
     """
     found = []
-    for user in np.flatnonzero(folded.changed).tolist():
+    for user in np.flatnonzero(folded.users.changed).tolist():
         name, body = users[user], folded.bodies[user]
         if body is None:
             raise AssertionError("a changed user has no new state")
@@ -28,9 +28,9 @@ def changes(
                 user=name,
                 old=states.get(name),
                 body=body,
-                level=float(folded.user_level[user]),
-                slope=float(folded.user_slope[user]),
-                as_of=int(folded.as_of[user]),
+                level=float(folded.users.level[user]),
+                slope=float(folded.users.slope[user]),
+                as_of=int(folded.users.as_of[user]),
             )
         )
     return found

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.filter.cohort import Revisions
+from kalmap.filter.outcomes import Outcomes
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
-from kalmap.readings import F64, I64, U8, Bool
+from kalmap.readings import I64, Bool
 from kalmap.records.shards import ShardInput, UnreadRecord
 
 _LINES_PER_BLOCK = 8192
@@ -52,32 +53,7 @@ class Unreadable(msgspec.Struct, gc=False):
     excerpt: str
 
 
-class Outcomes(NamedTuple):
-    """Decisions and estimates of readings; arrays have shape (readings,), NaN where not folded."""
-
-    status: U8
-    reason: U8
-    level: F64
-    level_sd: F64
-    slope: F64
-    predicted: F64
-    innovation: F64
-    nis: F64
-    quality: F64
-    restarted: Bool
-
-
 _encoder = msgspec.json.Encoder()
-
-
-def failed_outcomes(readings: int, reason: Reason) -> Outcomes:
-    """Outcomes of readings whose user or shard could not be processed."""
-    nan = np.full(readings, np.nan)
-    status = np.full(readings, int(Status.FAILED), np.uint8)
-    reasons = np.full(readings, int(reason), np.uint8)
-    return Outcomes(
-        status, reasons, nan, nan, nan, nan, nan, nan, nan, np.zeros(readings, np.bool_)
-    )
 
 
 def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None = None) -> bytes:
@@ -122,7 +98,7 @@ def _lines(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp]) -> lis
             readings.value[rows].tolist(),
             [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
             [_REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
-            *(column[rows].tolist() for column in outcomes[2:-1]),
+            *(column[rows].tolist() for column in outcomes.reported),
             _restarted(outcomes.restarted[rows]),
         )
     )

@@ -1,4 +1,4 @@
-"""A stored state, looked at: estimates, predictions, a readable view."""
+"""What a stored state says: its estimate, predictions, and a readable view."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 
 from kalmap.errors import InvalidInput
-from kalmap.filter import algebra, codec, cohort, gate
-from kalmap.filter.algebra import Estimate
+from kalmap.filter import algebra, codec
+from kalmap.filter.algebra import LEVEL, Estimate
+from kalmap.filter.cohort import run_filter
 from kalmap.filter.columns import REASON_BITS, Decoded, Recovery
 from kalmap.filter.model import MICROSECONDS_PER_DAY, transition
+from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I64
 
@@ -31,54 +33,56 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
     window: int
     """Readings in the window."""
     rejected: int
-    """Those of them that are not believed."""
+    """How many of them were rejected."""
     checkpoint_time: int | None
-    """Time of the last reading absorbed; readings up to its key come too late. None: none yet."""
+    """Time of the last reading absorbed; None if there is no checkpoint yet.
+
+    Readings up to its key come too late.
+    """
     checkpoint_level: float | None
     candidate_level: float | None
     """Level that rejected readings agree on so far; None where there is none."""
     candidate_readings: int
 
 
-class Settled(NamedTuple):
-    """Estimates of users at their newest stored reading; arrays (users,) or (5, users)."""
+class NewestEstimates(NamedTuple):
+    """Estimates of users at their newest stored reading."""
 
     estimate: F64
-    """Level, slope, p00, p01, p11."""
+    """(5, users) LEVEL, SLOPE, P00, P01, P11."""
     as_of: I64
+    """(users,) Microseconds since 1970 UTC."""
     recovery: Recovery
-    state: Decoded
+    states: Decoded
 
 
-def settle(profile: Profile, bodies: Sequence[bytes]) -> Settled:
-    """The estimates of stored states, whatever profile they were folded under.
+def newest_estimates(profile: Profile, bodies: Sequence[bytes]) -> NewestEstimates:
+    """Fold stored windows to their newest reading, under any profile.
 
     Raises:
         InvalidInput: A body is not a sound state.
     """
-    state = codec.decode(bodies, digest(profile), adopt=True)
-    broken = np.flatnonzero(state.failure)
+    states = codec.decode(bodies, digest(profile), adopt=True)
+    broken = np.flatnonzero(states.failure)
     if broken.size:
         raise InvalidInput(
             f"The stored state at position {broken[0]} is not sound: it was cut off or altered."
         )
-    rule = gate.rules(profile)
-    everyone = np.arange(len(bodies))
+    counts, entries = states.counts, states.entries
     with np.errstate(all="ignore"):
-        path = cohort.filtered(
-            profile, rule, state, everyone, state.counts, state.entries, state.counts
+        path = run_filter(
+            parameters_of(profile), states.checkpoints, counts, entries, record_after=counts
         )
-    ends = np.cumsum(state.counts) - 1
-    return Settled(
-        path.estimate[:, path.place[ends]], state.entries.time[ends], path.recovery, state
-    )
+    newest = np.cumsum(counts) - 1
+    estimate = path.estimate[:, path.position[newest]]
+    return NewestEstimates(estimate, entries.time[newest], path.recovery, states)
 
 
 def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float]:
-    """Level, its standard deviation and the slope expected at a time.
+    """Predict a user's level, its standard deviation and the slope.
 
     Args:
-        profile: The model; the one the state was folded under.
+        profile: The one that the state was folded under.
         body: A stored state.
         at: Microseconds since 1970 UTC, not before the state's newest reading.
 
@@ -88,42 +92,42 @@ def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float
     Raises:
         InvalidInput: The body is not a sound state, or `at` lies before its newest reading.
     """
-    settled = settle(profile, [body])
-    gap = at - int(settled.as_of[0])
+    newest = newest_estimates(profile, [body])
+    gap = at - int(newest.as_of[0])
     if gap < 0:
         raise InvalidInput("A prediction is for a time at or after the state's newest reading.")
     step = transition(profile, np.array([gap / MICROSECONDS_PER_DAY]))
-    predicted = algebra.predict(Estimate[F64](*settled.estimate), step)
+    predicted = algebra.predict(Estimate[F64](*newest.estimate), step)
     level_sd = np.sqrt(predicted.p00)
     return float(predicted.level[0]), float(level_sd[0]), float(predicted.slope[0])
 
 
 def describe(body: bytes, profile: Profile) -> StateView:
-    """A stored state in readable fields, folded to its newest reading.
+    """Describe a stored state in readable fields, at its newest reading.
 
     Args:
         body: The state.
-        profile: The model, normally the one the state was folded under.
+        profile: Normally the one that the state was folded under.
 
     Raises:
         InvalidInput: The body is not a sound state.
     """
-    settled = settle(profile, [body])
-    level, slope, p00, _, p11 = settled.estimate[:, 0].tolist()
-    start, entries = settled.state.checkpoints, settled.state.entries
+    newest = newest_estimates(profile, [body])
+    estimate = Estimate[float](*newest.estimate[:, 0].tolist())
+    start, entries = newest.states.checkpoints, newest.states.entries
     exists = bool(start.exists[0])
-    agreeing = int(settled.recovery.agreeing[0])
+    agreeing = int(newest.recovery.agreeing[0])
     return StateView(
-        profile_digest=codec.digest_of(body).hex(),
-        level=level,
-        level_sd=float(np.sqrt(p00)),
-        slope=slope,
-        slope_sd=float(np.sqrt(p11)),
-        as_of=int(settled.as_of[0]),
+        profile_digest=codec.profile_digest_of(body).hex(),
+        level=estimate.level,
+        level_sd=float(np.sqrt(estimate.p00)),
+        slope=estimate.slope,
+        slope_sd=float(np.sqrt(estimate.p11)),
+        as_of=int(newest.as_of[0]),
         window=entries.time.size,
-        rejected=int(np.count_nonzero(entries.mark & REASON_BITS)),
+        rejected=int(np.count_nonzero(entries.flags & REASON_BITS)),
         checkpoint_time=int(start.time[0]) if exists else None,
-        checkpoint_level=float(start.estimate[0, 0]) if exists else None,
-        candidate_level=float(settled.recovery.candidate[0, 0]) if agreeing else None,
+        checkpoint_level=float(start.estimate[LEVEL, 0]) if exists else None,
+        candidate_level=float(newest.recovery.candidate[LEVEL, 0]) if agreeing else None,
         candidate_readings=agreeing,
     )

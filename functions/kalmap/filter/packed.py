@@ -1,0 +1,102 @@
+"""Packed columns: what the forward pass reads and writes.
+
+The pass gives each user a lane, the longest history first. The vector pass takes one reading of
+every lane in a step, so its columns are packed step after step, and within a step lane after
+lane. Readings of the scalar pass follow, lane after lane.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kalmap.filter.algebra import Transition
+from kalmap.filter.columns import Recovery
+from kalmap.readings import F64, I64, U8, Bool
+
+
+class Histories(NamedTuple):
+    """Readings of many users, user after user, in order of time."""
+
+    counts: I64
+    """(users,) Readings of each, at least 1."""
+    gap: F64
+    """(readings,) Days since the user's reading before, or since the checkpoint; else 0."""
+    value: F64
+    """(readings,) In the profile's unit."""
+    source: U8
+    """(readings,) Source codes."""
+
+
+class Start(NamedTuple):
+    """Where the filters of users start; arrays of shape (users,) or (5, users)."""
+
+    exists: Bool
+    """False where the first reading starts the filter."""
+    estimate: F64
+    """Rows LEVEL, SLOPE, P00, P01, P11; zeros where none exists."""
+    recovery: Recovery
+    record_after: I64
+    """After how many of a user's readings the pass records their recovery."""
+
+    def select(self, users: I64) -> "Start":
+        """The starts of these users, as a copy."""
+        estimate = self.estimate[:, users] if self.exists.any() else np.zeros((5, users.size))
+        return Start(
+            self.exists[users], estimate, self.recovery.select(users), self.record_after[users]
+        )
+
+
+class Packing(NamedTuple):
+    """Which reading is where."""
+
+    users: I64
+    """(users,) The user of each lane."""
+    lengths: I64
+    """(users,) Readings of each lane, longest first."""
+    widths: I64
+    """(steps,) Lanes in each step of the vector pass."""
+    offsets: I64
+    """(steps + 1,) First packed position of each step, and the end of the last one."""
+
+    @property
+    def longer(self) -> int:
+        """Lanes whose last readings the scalar pass takes."""
+        return int(np.count_nonzero(self.lengths > self.widths.size))
+
+
+class Inputs(NamedTuple):
+    """What the filter reads; packed arrays of shape (readings,)."""
+
+    value: F64
+    noise: F64
+    """R."""
+    reach: F64
+    """(rate limit x gap)^2 + gate x R: the part of the rate's bound that is known beforehand."""
+    step: Transition[F64]
+
+    def select(self, positions: slice | I64) -> "Inputs":
+        """The readings at these packed positions; with a slice, a view."""
+        step = Transition[F64](*(column[positions] for column in self.step))
+        return Inputs(self.value[positions], self.noise[positions], self.reach[positions], step)
+
+
+class Path(NamedTuple):
+    """What the filter computed; packed arrays of shape (readings,)."""
+
+    position: I64
+    """Packed position of each reading; this column alone is in the order of the histories."""
+    estimate: F64
+    """(5, readings) LEVEL, SLOPE, P00, P01, P11 after each reading."""
+    predicted: F64
+    """Level expected before the reading; NaN for a user's very first."""
+    nis: F64
+    """Normalised innovation squared; NaN for a user's very first."""
+    rate: F64
+    """Squared distance from the last estimate over the allowed one: above 1 is implausible.
+
+    0 for a user's very first.
+    """
+    flags: U8
+    """Reason, and whether the filter restarted here."""
+    recovery: Recovery
+    """Each user's recovery after `Start.record_after` readings."""
