@@ -1,10 +1,10 @@
 """Fitting a profile's noises: maximum likelihood over many users, robust to wild readings.
 
-A filter tells, before each reading, how it expects it: N(predicted, S). The likelihood of a
+Before each reading the filter predicts its distribution, N(predicted, S). The likelihood of a
 profile is the product of those densities over all readings (the prediction error decomposition;
 Harvey, Forecasting, Structural Time Series Models and the Kalman Filter, 1989, section 3.4).
-Here each is a mixture with a constant over the profile's range, so that a reading nothing could
-have expected costs a fixed amount instead of dragging the noise up.
+Here each density is mixed with a constant one over the profile's range. So a wild reading costs a
+fixed amount and does not raise the noises.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,20 +20,20 @@ from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile
 from kalmap.readings import UNKNOWN_SOURCE
 
-#: Share of readings that the mixture takes for wild.
+#: Weight of the constant density in the mixture.
 _WILD = 0.01
 #: A source with fewer readings than this keeps its multiplier.
-_ENOUGH = 200
+_LEAST_READINGS = 200
 #: The search ends when no parameter is moved by more than this factor, less one.
 _PRECISION = 0.02
 _SWEEPS = 60
-#: A level noise below this share of the measurement noise is none.
-_NOTHING = 1e-3
+#: A level noise below this share of the measurement noise becomes 0.
+_NO_NOISE = 1e-3
 _NOISES = ("measurement_noise", "level_noise", "slope_noise", "slope_damping", "slope_prior")
 
 
-def surprise(profile: Profile, histories: Histories) -> float:
-    """Mean negative log-likelihood of a reading, in nats; lower fits better."""
+def negative_log_likelihood(profile: Profile, histories: Histories) -> float:
+    """Mean negative log-likelihood of the readings, in nats; lower fits better."""
     # Rate limit and range are policy, not noise: here the gate alone decides.
     parameters = parameters_of(msgspec.structs.replace(profile, rate_limit=1e12))
     users = histories.counts.size
@@ -45,7 +45,7 @@ def surprise(profile: Profile, histories: Histories) -> float:
         noise = parameters.variances[histories.source]
         after, flags = path.estimate[P00, path.position], path.flags[path.position]
         accepted = (flags & REASON_BITS) == 0
-        # An update leaves p00 R / S, a rejection p00 itself: either gives S = p00 + R back.
+        # An update leaves p00 R / S, a rejection p00 itself. S = p00 + R follows from both.
         variance = np.where(accepted, noise * noise / (noise - after), after + noise)
         nis = path.nis[path.position]
         density = np.exp(-0.5 * nis) / np.sqrt(2.0 * np.pi * variance)
@@ -57,10 +57,10 @@ def surprise(profile: Profile, histories: Histories) -> float:
 
 
 def start_from(profile: Profile, histories: Histories) -> Profile:
-    """The profile with its noises scaled to these readings, as a start for the search.
+    """Scale the profile's noises to these readings, as a start for the search.
 
-    The scale is that of the differences between readings at most three days apart, or of those
-    with the shortest gaps where there are none so close, by their median (robust).
+    The scale is the median absolute difference between readings at most three days apart. If there
+    are none so close, it is that of the fifth with the shortest gaps.
     """
     inside = np.ones(histories.gap.size, np.bool_)
     inside[np.cumsum(histories.counts) - histories.counts] = False
@@ -77,25 +77,25 @@ def start_from(profile: Profile, histories: Histories) -> Profile:
 
 
 def fit(profile: Profile, histories: Histories, progress: Callable[[int, float], None]) -> Profile:
-    """Noises, damping and source multipliers under which the readings are most likely.
+    """Find the noises, damping and source multipliers under which the readings are most likely.
 
     A compass search in the logarithms of the parameters (Kolda, Lewis and Torczon, SIAM Review
     45, 2003): each in turn is tried a step up and down; steps grow on success and shrink on
-    failure. It needs no derivatives, and cannot leave the positive numbers. What is zero in the
-    profile stays zero.
+    failure. It needs no derivatives and cannot leave the positive numbers. Parameters that are zero
+    in the profile stay zero.
 
     Args:
-        profile: Where the search starts; also gives the policy.
-        histories: What to fit.
-        progress: Called after each sweep with its number and the surprise so far.
+        profile: Where the search starts; also has the policy.
+        histories: The readings to fit.
+        progress: Called after each sweep with its number and the least cost so far.
     """
-    best, least = profile, surprise(profile, histories)
+    best, least = profile, negative_log_likelihood(profile, histories)
     steps = dict.fromkeys(_parameters(profile, histories), 0.5)
     for sweep in range(1, _SWEEPS + 1):
         for parameter in steps:
             for direction in (steps[parameter], -steps[parameter]):
-                trial = _scaled(best, parameter, float(np.exp(direction)))
-                cost = surprise(trial, histories)
+                trial = _scale(best, parameter, float(np.exp(direction)))
+                cost = negative_log_likelihood(trial, histories)
                 if cost < least:
                     best, least = trial, cost
                     steps[parameter] = direction * 1.3
@@ -105,7 +105,7 @@ def fit(profile: Profile, histories: Histories, progress: Callable[[int, float],
         progress(sweep, least)
         if max(map(abs, steps.values())) < _PRECISION:
             break
-    return _standardised(best, histories)
+    return _standardise(best, histories)
 
 
 def _parameters(profile: Profile, histories: Histories) -> Iterator[str]:
@@ -114,16 +114,16 @@ def _parameters(profile: Profile, histories: Histories) -> Iterator[str]:
             yield name
     readings = np.bincount(histories.source, minlength=256)
     common = int(readings.argmax())
-    # Only ratios of multipliers and the noise matter: the commonest source's stays.
+    # Only products of multiplier and noise matter, so the commonest source's multiplier is fixed.
     for code, name in enumerate(profile.source_names):
-        if readings[code] >= _ENOUGH and code != common:
+        if readings[code] >= _LEAST_READINGS and code != common:
             yield f"source {name}"
-    if readings[UNKNOWN_SOURCE] >= _ENOUGH and common != UNKNOWN_SOURCE:
+    if readings[UNKNOWN_SOURCE] >= _LEAST_READINGS and common != UNKNOWN_SOURCE:
         yield "unknown_source"
 
 
-def _scaled(profile: Profile, parameter: str, factor: float) -> Profile:
-    """The profile with one parameter multiplied, within what a profile allows."""
+def _scale(profile: Profile, parameter: str, factor: float) -> Profile:
+    """Multiply one parameter of the profile, within the bounds of a profile."""
     if parameter.startswith("source "):
         name = parameter.removeprefix("source ")
         changed = min(max(profile.sources[name] * factor, 1e-3), 1e3)
@@ -133,14 +133,14 @@ def _scaled(profile: Profile, parameter: str, factor: float) -> Profile:
     return msgspec.structs.replace(profile, **{parameter: min(max(value, low), high)})
 
 
-def _standardised(profile: Profile, histories: Histories) -> Profile:
-    """The same noises, with the commonest known source's multiplier 1; all to four digits."""
+def _standardise(profile: Profile, histories: Histories) -> Profile:
+    """Make the commonest known source's multiplier 1, and round the noises to four digits."""
     readings = np.bincount(histories.source, minlength=256)[: len(profile.source_names)]
     unit = 1.0
     if readings.size and readings.any():
         unit = profile.sources[profile.source_names[int(readings.argmax())]]
     rounded = {name: float(f"{getattr(profile, name):.4g}") for name in _NOISES}
-    if profile.level_noise < _NOTHING * profile.measurement_noise:
+    if profile.level_noise < _NO_NOISE * profile.measurement_noise:
         rounded["level_noise"] = 0.0
     rounded["measurement_noise"] = float(f"{profile.measurement_noise * unit:.4g}")
     return msgspec.structs.replace(

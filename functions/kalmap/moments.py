@@ -12,18 +12,18 @@ def microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-#: A moment must lie here to have a date in UTC, whatever offset it was written with.
+#: The ends of the calendar in UTC; a text with an offset can lie outside of them.
 EARLIEST = microseconds(datetime.min.replace(tzinfo=UTC))
 LATEST = microseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def moment_at(microseconds_: int) -> datetime:
-    """The time so many microseconds after 1970 UTC."""
+    """The UTC time of a number of microseconds since 1970 UTC."""
     return EPOCH + timedelta(microseconds=microseconds_)
 
 
 def parse_moment(text: str) -> datetime:
-    """An aware time from ISO 8601, as Step Functions and events write it."""
+    """A UTC time from ISO 8601, as Step Functions and events write it."""
     return msgspec.convert(text, datetime).astimezone(UTC)
 
 
@@ -31,8 +31,8 @@ def aware_moment(text: str) -> datetime:
     """A time in UTC from ISO 8601 with an offset.
 
     Raises:
-        ValueError: It is not one, or has no offset.
-        OverflowError: In UTC it lies outside the years 1 to 9999.
+        ValueError: The text is not such a time, or has no offset.
+        OverflowError: The time in UTC is outside the years 1 to 9999.
     """
     moment = msgspec.convert(text, datetime)
     if moment.tzinfo is None:

@@ -1,7 +1,7 @@
 """What became of a reading: the closed sets of statuses and reasons.
 
-The integers are stored (a window entry keeps status and reason in one byte), so they are
-part of the state's format: never renumber, only append.
+States store the integers of reasons, so they are part of the state's format: never renumber, only
+append.
 """
 
 from enum import IntEnum

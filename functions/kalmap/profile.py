@@ -11,7 +11,7 @@ from kalmap import units
 from kalmap.errors import InvalidProfile
 from kalmap.readings import UNKNOWN_SOURCE
 
-#: The built-in profile that is used where none is named.
+#: The built-in profile that is used if none is named.
 DEFAULT_PROFILE = "body-weight"
 #: Most window readings with which a stored state fits into one write unit of DynamoDB.
 MAX_WINDOW_READINGS = 24
@@ -21,7 +21,7 @@ MAX_WINDOW_DAYS = 3000.0
 MAX_NAME = 48
 MAX_UNIT = 32
 
-#: A profile is kept by every container that is asked under it.
+#: Containers cache profiles in memory, so the texts of a profile are limited.
 MAX_DESCRIPTION = 10_000
 MAX_SOURCE_NAME = 128
 
@@ -29,12 +29,12 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a reading stays open to late arrivals before it."""
+    """The latest readings of a user. Late readings can still be sorted in between them."""
 
     readings: int = MAX_WINDOW_READINGS
-    """At most this many of a user's latest readings."""
+    """At most this many readings."""
     days: float = 60.0
-    """And none older than this before the newest."""
+    """No reading more than this older than the newest."""
 
 
 class QualityWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,13 +48,13 @@ class QualityWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The model's parameters and the policy of decisions; `u` below is the profile's unit.
 
-    See docs/model.md for the equations these stand in.
+    docs/model.md has the equations.
     """
 
     name: str
     """Key of the state beside the user's id: lower-case letters, digits, `-_.`; at most 48."""
     unit: str
-    """One of `units.KNOWN`, or one of somebody's own in braces, such as {points}."""
+    """One of `units.KNOWN`, or a unit of your own in braces, such as {points}."""
     description: str = ""
     range: tuple[float, float]
     """Lowest and highest plausible value, u."""
@@ -63,7 +63,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     slope_noise: float
     """Random walk of the slope, u/day per square root of a day."""
     slope_damping: float
-    """Rate at which a slope is forgotten, per day; 0 keeps it for ever."""
+    """Rate at which a slope is forgotten, per day; with 0 it never is."""
     slope_prior: float
     """Standard deviation of a new user's slope around zero, u/day."""
     measurement_noise: float
@@ -77,7 +77,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     rate_limit: float
     """Fastest plausible change of the level, u/day."""
     recovery: int = 3
-    """Consecutive rejected readings that agree before the filter starts again at their level."""
+    """Consecutive rejected readings that must agree before the filter restarts at their level."""
     future_tolerance: float = 300.0
     """Seconds a reading may lie after the batch's `now`."""
     window: Window = Window()
@@ -118,10 +118,10 @@ _REQUIRED = ("name", "unit", "range", "level_noise", "slope_noise", "slope_dampi
 
 
 def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
-    """A profile from its JSON bytes, or from the mapping such JSON holds.
+    """Read and check a profile, from its JSON bytes or from the mapping in them.
 
     Raises:
-        InvalidProfile: A sentence naming the field, the value given and what is allowed.
+        InvalidProfile: The message names the field, its value and the allowed values.
     """
     if isinstance(data, bytes | bytearray):
         try:
@@ -134,10 +134,10 @@ def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
     try:
         msgspec.json.encode(data)
     except (ValueError, TypeError, RecursionError):
-        # Other codecs than this one read half a surrogate pair, which has no UTF-8.
+        # Some JSON readers accept half of a surrogate pair, which has no UTF-8.
         raise InvalidProfile("The profile holds something that has no form in JSON.") from None
     fields = dict(data)
-    _known(fields, Profile.__struct_fields__, "")
+    _check_known(fields, Profile.__struct_fields__, "")
     for field in _REQUIRED:
         if field not in fields:
             raise InvalidProfile(f"The profile has no field {field!r}; it is required.")
@@ -159,7 +159,7 @@ def builtin_profile(name: str) -> Profile:
     """The profile that comes with kalmap under this name.
 
     Raises:
-        InvalidProfile: There is none; the sentence lists those there are.
+        InvalidProfile: There is none. The message lists the built-in profiles.
     """
     folder = resources.files("kalmap").joinpath("profiles")
     names = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir())
@@ -170,9 +170,9 @@ def builtin_profile(name: str) -> Profile:
 
 
 def digest(profile: Profile) -> bytes:
-    """Eight bytes that change with anything in the profile but its description and unit's braces.
+    """Eight bytes that identify a profile without its description and its unit's braces.
 
-    Stored in every state: a state folded under other numbers is another state.
+    Every state stores them, because a state folded under other numbers is another state.
     """
     unit = units.canonical(profile.unit)
     content = msgspec.structs.replace(profile, description="", unit=unit)
@@ -181,13 +181,13 @@ def digest(profile: Profile) -> bytes:
 
 
 def _shown(value: object) -> str:
-    """A value as a sentence can show it: short, whatever it is."""
+    """A value as text for an error message, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _known(given: Mapping[str, Any], allowed: tuple[str, ...], prefix: str) -> None:
-    for field in given:
+def _check_known(fields: Mapping[str, Any], allowed: tuple[str, ...], prefix: str) -> None:
+    for field in fields:
         if field not in allowed:
             names = ", ".join(allowed)
             name = _shown(f"{prefix}{field}")
@@ -215,7 +215,7 @@ def _section(
         value = msgspec.structs.asdict(value)
     if not isinstance(value, Mapping):
         raise InvalidProfile(f"Profile field {field!r} is {_shown(value)}; it must be an object.")
-    _known(value, tuple(bounds), f"{field}.")
+    _check_known(value, tuple(bounds), f"{field}.")
     return {key: _number(f"{field}.{key}", value[key], bounds[key]) for key in value}
 
 
@@ -264,7 +264,7 @@ def _check_range(fields: dict[str, Any]) -> None:
             f"Profile field 'range' is {_shown(value)}; it must be two numbers, lowest and highest."
         )
     low, high = (
-        float(_number(f"range[{place}]", end, (-_VALUE, _VALUE))) for place, end in enumerate(value)
+        float(_number(f"range[{index}]", end, (-_VALUE, _VALUE))) for index, end in enumerate(value)
     )
     if not low < high:
         raise InvalidProfile(

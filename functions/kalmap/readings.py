@@ -1,4 +1,4 @@
-"""Readings as columns: what a worker holds of a shard between parsing and results."""
+"""Readings as columns, their form between parsing and results."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
 
-#: `Readings.source` of a source the profile does not list.
+#: `Readings.source` of a source that the profile does not list.
 UNKNOWN_SOURCE = 255
 
 
 class Readings(NamedTuple):
-    """Valid readings of some users, in any order; every array has shape (readings,).
+    """Valid readings of users, in any order; every array has shape (readings,).
 
     A reading's key is (time, tag, hash). It orders a user's readings and identifies
     duplicates.
@@ -34,5 +34,5 @@ class Readings(NamedTuple):
     tag: U8
     """1 where the hash is of a measurement id, 0 where it is of source and value."""
     hash: U64
-    index: I64  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-    """0-based place in the batch's input; unique."""
+    index: I64  # type: ignore[assignment]  # hides tuple.index, which is not used
+    """0-based position in the batch's input; unique."""

@@ -5,7 +5,7 @@
     /tmp/references/bin/python tests/golden/generate.py
 
 Nothing of kalmap is used here: the transition comes from its formula in 50-digit arithmetic,
-the filtering from filterpy, pykalman and statsmodels, each told which readings to leave out.
+the filtering from filterpy, pykalman and statsmodels. Each leaves the rejected readings out.
 """
 
 import json
@@ -47,20 +47,20 @@ def prepared(series):
     model, times = series["model"], series["times"]
     steps = [transition(model, after - before) for before, after in pairwise(times)]
     values = np.array(series["values"])
-    kept = np.ones(len(values), bool)
-    kept[series["rejected"]] = False
+    accepted = np.ones(len(values), bool)
+    accepted[series["rejected"]] = False
     noise = model["measurement_noise"] ** 2
     start = np.array([values[0], 0.0]), np.diag([noise, model["slope_prior"] ** 2])
-    return steps, values, kept, noise, start
+    return steps, values, accepted, noise, start
 
 
 def by_filterpy(series):
-    steps, values, kept, noise, (mean, covariance) = prepared(series)
+    steps, values, accepted, noise, (mean, covariance) = prepared(series)
     kalman = KalmanFilter(dim_x=2, dim_z=1)
     kalman.H = np.array([[1.0, 0.0]])
     kalman.x, kalman.P = mean[:, None].copy(), covariance.copy()
     path = [(kalman.x[:, 0].copy(), kalman.P.copy())]
-    for (f, q), value, keep in zip(steps, values[1:], kept[1:], strict=True):
+    for (f, q), value, keep in zip(steps, values[1:], accepted[1:], strict=True):
         kalman.predict(F=f, Q=q)
         if keep:
             kalman.update(value, R=noise)
@@ -69,14 +69,14 @@ def by_filterpy(series):
 
 
 def by_pykalman(series):
-    steps, values, kept, noise, (mean, covariance) = prepared(series)
+    steps, values, accepted, noise, (mean, covariance) = prepared(series)
     kalman = PyKalman(
         transition_matrices=np.array([f for f, _ in steps[1:]] + [np.eye(2)]),
         observation_matrices=np.array([[1.0, 0.0]]),
         observation_covariance=np.array([[noise]]),
     )
     state, path = (mean, covariance), [(mean, covariance)]
-    for (f, q), value, keep in zip(steps, values[1:], kept[1:], strict=True):
+    for (f, q), value, keep in zip(steps, values[1:], accepted[1:], strict=True):
         observation = np.ma.masked_all(1) if not keep else np.ma.array([value])
         state = kalman.filter_update(
             *state, observation, transition_matrix=f, transition_covariance=q,
@@ -87,9 +87,9 @@ def by_pykalman(series):
 
 
 def by_statsmodels(series):
-    steps, values, kept, noise, (mean, covariance) = prepared(series)
+    steps, values, accepted, noise, (mean, covariance) = prepared(series)
     kalman = StatsKalman(k_endog=1, k_states=2)
-    kalman.bind(np.where(kept, values, np.nan)[1:])
+    kalman.bind(np.where(accepted, values, np.nan)[1:])
     kalman["design"] = np.array([[1.0, 0.0]])
     kalman["obs_cov"] = np.array([[noise]])
     kalman["selection"] = np.eye(2)
@@ -116,7 +116,7 @@ def columns(path):
 
 
 def made(name, model, gaps, seed, wild=()):
-    """A series that the model could have produced, and wild readings where told."""
+    """A series that the model could have produced, with wild readings at the listed positions."""
     random = np.random.default_rng(seed)
     times = [START, *(START + np.cumsum(np.array(gaps))).tolist()]
     level, slope, values = 80.0, 0.0, []

@@ -1,4 +1,4 @@
-"""How true the estimates are, on simulated users other than those the profile was fitted to."""
+"""The accuracy of estimates on simulated users that the profile was not fitted to."""
 
 import pytest
 
@@ -6,16 +6,19 @@ from benchmarks.accuracy import BOUNDS, figures
 
 
 @pytest.fixture(scope="module")
-def found():
+def accuracy():
     return figures(users=800, days=180, seed=29)
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_an_accuracy_figure_is_within_its_bounds(name, found):
+def test_an_accuracy_figure_is_within_its_bounds(name, accuracy):
     low, high = BOUNDS[name]
-    assert low <= found[name] <= high
+    assert low <= accuracy[name] <= high
 
 
-def test_the_gate_costs_nothing_where_there_is_nothing_to_reject(found):
-    gated, open_ = found["clean: RMSE kalmap, kg"], found["clean: RMSE filter without gate, kg"]
+def test_the_gate_costs_nothing_where_there_is_nothing_to_reject(accuracy):
+    gated, open_ = (
+        accuracy["clean: RMSE kalmap, kg"],
+        accuracy["clean: RMSE filter without gate, kg"],
+    )
     assert gated == pytest.approx(open_, rel=0.01)

@@ -1,4 +1,4 @@
-"""Laws 1 to 3: the readings alone decide the state, whatever batches and users they came with."""
+"""Laws 1 to 3: the readings alone determine the state, not their batches or other users."""
 
 import pytest
 from hypothesis import given, settings
@@ -21,9 +21,9 @@ from tests.support.histories import (
 NEVER_STORED = {Reason.IN_FUTURE, Reason.OUT_OF_RANGE}
 
 
-@pytest.fixture(params=[1, 10**9], ids=["vector pass", "tail"], scope="module", autouse=True)
+@pytest.fixture(params=[1, 10**9], ids=["vector pass", "scalar pass"], scope="module", autouse=True)
 def width(request):
-    """Each law once in the vector pass, which a few users never see otherwise, once in the tail."""
+    """Test each law in the vector pass, which so few users would not reach, and the scalar pass."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forward, "VECTOR_WIDTH", request.param)
         yield
@@ -75,7 +75,7 @@ def test_a_batch_applied_again_changes_nothing(case):
         for before, after in zip(
             first.outcomes.reason.tolist(), again.outcomes.reason.tolist(), strict=True
         ):
-            # What was never stored is judged afresh, and may by now be too late as well.
+            # A reading that was never stored is judged again, and may now come too late.
             again_allowed = {before} if before in NEVER_STORED else {Reason.DUPLICATE}
             assert after in again_allowed | {Reason.TOO_LATE}
 

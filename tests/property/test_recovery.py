@@ -1,4 +1,4 @@
-"""Law 4 and its limits: the filter finds a new level, and is not led astray by single readings."""
+"""Law 4 and its limits: the filter follows a new level, but not single wild readings."""
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ RULE = PROFILE.recovery
 
 
 def folded(values: list[float], gaps: list[float] | None = None, profile=PROFILE) -> Folded:
-    """One user's readings, a day apart unless said otherwise."""
+    """One user's readings, a day apart unless `gaps` says otherwise."""
     days = np.cumsum(gaps or [1.0] * len(values))
     readings = [
         Reading(START + int(day * DAY), 0, 5, value, profile.source_code("scale"))
@@ -62,15 +62,13 @@ def test_a_real_jump_is_accepted_within_the_recovery_rule(jump, noise, before, g
 
 @settings(max_examples=60, deadline=None)
 @given(levels, noise, st.lists(st.integers(4, 39), min_size=1, max_size=12), st.data())
-def test_single_wild_readings_between_good_ones_never_restart_the_filter(
-    level, noise, places, data
-):
+def test_single_wild_readings_between_good_ones_never_restart_the_filter(level, noise, days, data):
     values = [level + wobble * 0.5 for wobble in noise]
     wild: list[int] = []
-    for place in sorted(set(places)):
-        if not wild or place > wild[-1] + 1:
-            values[place] = data.draw(st.floats(20.0, 350.0).filter(lambda v: abs(v - level) > 9))
-            wild.append(place)
+    for day in sorted(set(days)):
+        if not wild or day > wild[-1] + 1:
+            values[day] = data.draw(st.floats(20.0, 350.0).filter(lambda v: abs(v - level) > 9))
+            wild.append(day)
     result = folded(values)
     assert not result.outcomes.restarted.any()
     assert np.flatnonzero(result.outcomes.reason).tolist() == wild
@@ -125,6 +123,6 @@ def test_a_wild_reading_amid_a_recovery_only_delays_it(wild):
 
 
 def test_without_known_units_every_agreed_jump_is_followed():
-    profile = msgspec.structs.replace(PROFILE, unit="points")
+    profile = msgspec.structs.reday(PROFILE, unit="points")
     result = folded([80.0] * 5 + [80.0 / 0.45359237] * 4, profile=profile)
     assert result.outcomes.restarted.sum() == 1

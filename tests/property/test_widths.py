@@ -1,4 +1,4 @@
-"""The same bits whatever stands beside a user: vector pass, tail, and cohorts of any size."""
+"""A user's numbers are the same bits in the vector pass, the scalar pass, and any cohort."""
 
 import msgspec
 import numpy as np
@@ -27,14 +27,14 @@ from tests.support.histories import (
     st.lists(histories(most=40), min_size=1, max_size=12),
     st.sampled_from([1, 2, 3, 7, 20]),
 )
-def test_the_vector_pass_and_the_tail_give_the_same_bits(profile, users, width):
+def test_the_vector_pass_and_the_scalar_pass_give_the_same_bits(profile, users, width):
     everything = [(user, r) for user, history in enumerate(users) for r in history]
-    # The second batch goes on from checkpoints that the first has left.
-    both_same(profile, [everything[::2], everything[1::2]], len(users), width)
+    # The second batch continues from the first one's checkpoints.
+    assert_passes_agree(profile, [everything[::2], everything[1::2]], len(users), width)
 
 
-def both_same(profile, batches, users, width):
-    """Batches one after the other, in vector steps that are so wide at least, and without any."""
+def assert_passes_agree(profile, batches, users, width):
+    """Fold batches with vector steps of at least this width, and without any vector step."""
     with pytest.MonkeyPatch.context() as patch:
         bodies = [None] * users
         for batch in batches:
@@ -54,7 +54,7 @@ def test_a_jump_is_found_at_the_same_reading_wherever_steps_and_checkpoints_end(
         builtin_profile("body-weight"), recovery=recovery, window=Window(readings=2, days=3000.0)
     )
     # Users 0 to 2 jump, each at another reading, and user 3's readings end sooner: with steps of
-    # at least two or three users, the pass hands over to the tail in the middle of a jump.
+    # at least two or three users, the scalar pass takes over in the middle of a jump.
     for jump in range(1, 8):
         for end in range(1, 9):
             values = {
@@ -72,14 +72,14 @@ def test_a_jump_is_found_at_the_same_reading_wherever_steps_and_checkpoints_end(
                     for early in (True, False)
                 ]
                 for width in (1, 2, 4):
-                    both_same(profile, [b for b in batches if b], 4, width)
+                    assert_passes_agree(profile, [b for b in batches if b], 4, width)
 
 
 @pytest.mark.parametrize("users", [1, 3, 31, 32, 33, 64, 1000])
 @pytest.mark.parametrize("cohort", [1, 97, 10**6])
 def test_a_users_state_is_the_same_bits_in_cohorts_of_any_size(users, cohort, monkeypatch):
     profile = builtin_profile("body-weight")
-    # Every user the same readings: so every body must be the same, wherever he stands.
+    # Every user has the same readings, so every body must be the same.
     random = np.random.default_rng(5)
     days = np.cumsum(random.exponential(1.0, 37))
     values = 80.0 + random.normal(0.0, 0.6, 37)

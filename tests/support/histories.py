@@ -35,16 +35,16 @@ class Reading(NamedTuple):
 
 
 def columns(readings: list[tuple[int, Reading]]) -> Readings:
-    """(user, reading) pairs as columns, in the order given."""
-    user, given = [pair[0] for pair in readings], [pair[1] for pair in readings]
+    """(user, reading) pairs as columns, in their order."""
+    user, rows = [pair[0] for pair in readings], [pair[1] for pair in readings]
     return Readings(
         np.array(user, np.int32),
-        np.array([r.time for r in given], np.int64),
-        np.array([r.value for r in given], np.float64),
-        np.array([r.source for r in given], np.uint8),
-        np.array([r.tag for r in given], np.uint8),
-        np.array([r.hash for r in given], np.uint64),
-        np.arange(len(given), dtype=np.int64),
+        np.array([r.time for r in rows], np.int64),
+        np.array([r.value for r in rows], np.float64),
+        np.array([r.source for r in rows], np.uint8),
+        np.array([r.tag for r in rows], np.uint8),
+        np.array([r.hash for r in rows], np.uint64),
+        np.arange(len(rows), dtype=np.int64),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the fold decides about readings, by example."""
+"""Examples of the fold's decisions about readings."""
 
 from pathlib import Path
 
@@ -106,11 +106,11 @@ def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
     ]  # fmt: skip
 
 
-def test_the_window_keeps_what_is_exactly_as_old_as_it_may_be():
+def test_a_reading_exactly_as_old_as_the_window_allows_stays():
     span = round(PROFILE.window.days) * DAY
-    for times, kept in (((0, span), 2), ((0, span + 1), 1), ((0, 1, span + 1), 2)):
+    for times, expected in (((0, span), 2), ((0, span + 1), 1), ((0, 1, span + 1), 2)):
         history = [Reading(START + time, 0, 1, 80.0, SCALE) for time in times]
-        assert describe(fold(history).bodies[0], PROFILE).window == kept
+        assert describe(fold(history).bodies[0], PROFILE).window == expected
 
 
 def test_a_negative_zero_is_zero():
@@ -192,7 +192,7 @@ def test_quality_is_the_weighted_harmonic_mean_of_its_components(source):
     assert result.outcomes.quality[4] < 0.2 < result.outcomes.quality[1]
 
 
-def test_chicks_growing_as_chicks_do_are_believed():
+def test_the_growth_of_chicks_is_accepted():
     text = Path(__file__).parents[2].joinpath("examples/chick-growth.json").read_bytes()
     profile = load_profile(text)
     # From 40 g to 400 g in three weeks: 11.6 % a day.

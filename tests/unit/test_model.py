@@ -26,7 +26,7 @@ def _profile(damping, level_noise=0.0, slope_noise=1.0):
 def _by_quadrature(damping, gap):
     """Q as the integral of F(t) diag(0, 1) F(t)' over the gap, by 40-point Gauss-Legendre."""
     points, weights = np.polynomial.legendre.leggauss(40)
-    # Split where the integrand has long settled, so that 40 points a piece are exact.
+    # Split where the integrand has long converged, so that 40 points a piece are exact.
     pieces = np.concatenate(([0.0], np.minimum(gap, np.geomspace(0.25, 2.0**22, 24) / damping)))
     total = np.zeros(3)
     for start, end in pairwise(pieces):
@@ -68,10 +68,10 @@ def test_no_gap_and_no_damping_costs_digits():
             g = u / damping
             q00 = qs * (a - u - u * u / 2) / damping**3
             exact = (g, e, q00, qs * g * g / 2, qs * g * (1 + e) / 2)
-            for place, (number, value) in enumerate(zip(got, exact, strict=True)):
+            for index, (number, value) in enumerate(zip(got, exact, strict=True)):
                 if value > Decimal("1e-290"):
                     error = abs(float((Decimal(number) - value) / value))
-                    worst[place] = max(worst[place], error)
+                    worst[index] = max(worst[index], error)
     gain, decay, *noises = worst
     assert max(gain, *noises) < 2e-15
     assert decay < 1e-12

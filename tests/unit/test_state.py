@@ -1,4 +1,4 @@
-"""The stored state: its size, its bytes, and what can be read from it."""
+"""The stored state: its size, its bytes, its description and predictions."""
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ from kalmap.filter.packed import Histories
 from kalmap.profile import builtin_profile, load_profile
 from kalmap_cli.commands.tune import read_histories, tuned_name
 from kalmap_cli.exits import DONE, WRONG_USAGE
-from kalmap_cli.likelihood import fit, start_from, surprise
+from kalmap_cli.likelihood import fit, negative_log_likelihood, start_from
 from kalmap_cli.main import main
 from kalmap_cli.simulate import Rates, jsonl_lines, simulate
 
@@ -36,7 +36,9 @@ def test_the_fit_finds_the_noises_that_made_the_readings(readings):
         unknown_source=1.0,
     )
     fitted = fit(start_from(start, histories), histories, lambda *_: None)
-    assert surprise(fitted, histories) < surprise(start, histories) - 0.3
+    assert (
+        negative_log_likelihood(fitted, histories) < negative_log_likelihood(start, histories) - 0.3
+    )
     # kalmap_cli.simulate.SOURCES: 0.35 kg for a scale, 0.7 by hand, 0.9 for a source not known.
     assert fitted.measurement_noise == pytest.approx(0.35, rel=0.1)
     assert fitted.sources["scale"] == 1.0

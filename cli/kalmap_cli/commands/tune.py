@@ -21,7 +21,7 @@ from kalmap.records.parse import Parsed, parse
 from kalmap.wording import counted
 from kalmap_cli.exits import DONE, WrongUsage
 from kalmap_cli.inputs import check_input, inflated_file, read_profile
-from kalmap_cli.likelihood import fit, start_from, surprise
+from kalmap_cli.likelihood import fit, negative_log_likelihood, start_from
 from kalmap_cli.outputs import check_outputs, is_special, written
 
 #: Fewer differences between readings than this tell nothing about five parameters.
@@ -48,11 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     histories = read_histories(base, arguments.files)
     begun = start_from(base, histories)
     readings = _readings(histories.value.size, histories.counts.size)
-    print(
-        f"{readings}; surprise per reading {surprise(base, histories):.4f} with {base.name}",
-        file=sys.stderr,
-    )
-    if surprise(base, histories) < surprise(begun, histories):
+    base_cost = negative_log_likelihood(base, histories)
+    print(f"{readings}; surprise per reading {base_cost:.4f} with {base.name}", file=sys.stderr)
+    if base_cost < negative_log_likelihood(begun, histories):
         begun = base
     best = msgspec.structs.replace(
         fit(begun, histories, _progress),

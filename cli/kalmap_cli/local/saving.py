@@ -97,8 +97,8 @@ class Keeper:
         before = (0, 0)
         for content in change_log.since(self._named, first):
             for changes in content.records:
-                for table, hash_key, range_key, item in changes:
-                    _apply(dynamodb, self._named, table, hash_key, range_key, item)
+                for change in changes:
+                    _apply(dynamodb, self._named, change)
             before = (content.size, content.checksum)
         self._begin_log(before)
 
@@ -320,9 +320,8 @@ def _table(dynamodb: Any, arn: str) -> Any:
     return dynamodb._tables.get_scoped(account, region, name.removeprefix("table/"))  # noqa: SLF001
 
 
-def _apply(
-    dynamodb: Any, cloud: Path, table: str, hash_key: str, range_key: str, item: Any
-) -> None:
+def _apply(dynamodb: Any, cloud: Path, change: Any) -> None:
+    table, hash_key, range_key, item = change
     found = _table(dynamodb, table)
     if found is None:
         if item is None:

@@ -160,7 +160,8 @@ def _run_groups(
 
     def run(start: int) -> _GroupResult:
         deadline = min(end, time.monotonic() + share)
-        return _Group(request, shard, start, start + pace.group, states, deadline).run()
+        stop = start + pace.group
+        return _Group(request, shard, start, stop, states, deadline=deadline).run()
 
     if workers == 1:
         return [run(start) for start in starts]
@@ -178,6 +179,7 @@ class _Group:
         start: int,
         stop: int,
         states: CachedStates,
+        *,
         deadline: float,
     ) -> None:
         self._request = request

@@ -173,7 +173,7 @@ def decode(
 
 
 def _sound_checkpoints(stored: Checkpoints) -> Bool:
-    """Whether each checkpoint and candidate is one that encode could have written."""
+    """Whether `encode` could have written each checkpoint and candidate."""
     sound = np.ones(stored.exists.shape, np.bool_)
     for numbers, exists in (
         (stored.estimate, stored.exists),
@@ -202,7 +202,7 @@ def _sound_checkpoints(stored: Checkpoints) -> Bool:
 def _sound_windows(
     stored: Checkpoints, entries: Entries, window: I64, owner: I64, last_byte: U8
 ) -> Bool:
-    """Whether each window is strictly in key order, above the checkpoint, and of finite values."""
+    """Whether each window is in strict key order, above the checkpoint, with finite values."""
     bad = ~(np.abs(entries.value) <= _HUGE)
     bad |= (last_byte & 0x78) != 0
     first = np.cumsum(window) - window
@@ -249,7 +249,7 @@ def _headers(words: U64) -> NDArray[np.void]:
 
 
 def _mix(words: U64) -> None:
-    """Let high bits reach low ones, in place (a step of splitmix64; Steele et al., 2014)."""
+    """Mix high bits into low ones, in place (a step of splitmix64; Steele et al., 2014)."""
     words ^= words >> np.uint64(30)
     words *= np.uint64(0xBF58476D1CE4E5B9)
 

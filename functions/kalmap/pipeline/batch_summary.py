@@ -11,7 +11,13 @@ from kalmap.store.ports import BatchEnd
 
 
 def summarise_batch(
-    batch: Batch, totals: Totals, status: str, reason: str | None, rounds: int, finished: datetime
+    batch: Batch,
+    totals: Totals,
+    status: str,
+    reason: str | None,
+    *,
+    rounds: int,
+    finished: datetime,
 ) -> dict[str, Any]:
     """The page that `summary.json` holds. See `kalmap.results.summary`."""
     return summarise(

@@ -29,7 +29,7 @@ def complete_batch(
     batch = folder.batch()
     totals = sum_of(folder.totals(number) for number in range(round_ + 1))
     status = "rehearsed" if batch.write_mode == "none" else "succeeded"
-    summary = summarise_batch(batch, totals, status, None, round_, finished)
+    summary = summarise_batch(batch, totals, status, None, rounds=round_, finished=finished)
     key = folder.save_summary(summary)
     end = batch_end("SUCCEEDED", None, key, summary, finished)
     records.finish(batch.batch_id, batch.attempt, end)

@@ -85,6 +85,7 @@ def fail_write(
     round_: int,
     shard: Shard,
     sentence: str,
+    *,
     bucket: OpenBucket | None = None,
     deadline: float | None = None,
 ) -> Report:

@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.batch.identity import Batch
 from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Status
+from kalmap.profile import Profile
 from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
@@ -42,7 +42,7 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     changed = changes(inputs.users, folded, states)
     folder.save_changes(round_, shard.shard, changed)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, folded.outcomes))
-    _save_lines(folder, batch, round_, shard.shard, inputs, folded)
+    _save_lines(folder, round_, shard.shard, inputs, folded, profile=batch.profile)
     accepted = folded.outcomes.status == Status.ACCEPTED
     return Report(
         step="filter",
@@ -60,12 +60,18 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
 
 
 def _save_lines(
-    folder: Folder, batch: Batch, round_: int, shard: int, inputs: ShardInput, folded: Folded
+    folder: Folder,
+    round_: int,
+    shard: int,
+    inputs: ShardInput,
+    folded: Folded,
+    *,
+    profile: Profile,
 ) -> None:
     if inputs.unread:
         unreadable = encode_unreadable(inputs.unread, folder.plan().files)
         folder.save_named("unreadable", round_, shard, unreadable)
     failed = np.flatnonzero(folded.outcomes.status == Status.FAILED)
-    folder.save_named("failed", round_, shard, encode_measurements(inputs, failed, batch.profile))
+    folder.save_named("failed", round_, shard, encode_measurements(inputs, failed, profile))
     revisions = encode_revisions(inputs.users, folded.revisions)
     folder.save_named("revisions", round_, shard, revisions)

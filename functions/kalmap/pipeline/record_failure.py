@@ -52,7 +52,9 @@ def record_failure(
         )
     else:
         reason += " No state was changed."
-    summary = summarise_batch(batch, totals, "failed", reason, max(rounds - 1, 0), finished)
+    summary = summarise_batch(
+        batch, totals, "failed", reason, rounds=max(rounds - 1, 0), finished=finished
+    )
     key = folder.save_summary(summary)
     end = batch_end("FAILED", reason, key, summary, finished)
     records.finish(batch.batch_id, batch.attempt, end)

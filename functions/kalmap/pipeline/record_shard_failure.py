@@ -47,7 +47,9 @@ def record_shard_failure(
         )
     shard = msgspec.convert(event["shard"], Shard)
     if failed_step == "write":
-        return fail_write(folder, open_store(), round_, shard, sentence, bucket, deadline)
+        return fail_write(
+            folder, open_store(), round_, shard, sentence, bucket=bucket, deadline=deadline
+        )
     if failed_step == "load":
         report = Report(step="load", round=round_, shard=shard.shard, error=sentence)
         folder.save_report(report)
