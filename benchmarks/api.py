@@ -1,8 +1,8 @@
 """The HTTP API under load: concurrent clients with overlapping users, on the local cloud.
 
 A function's own time is what it says in Server-Timing; the round trip has the local cloud's
-gateway in it, which is not AWS's. Two budgets: design.md's, which the exit code is about, and
-the specification's (200 ms, 1 s, 5 s; 512 MB; below 10 database requests per 100 readings).
+gateway in it, which is not AWS's. There are two budgets. The stricter one decides the exit code.
+The wider one is 200 ms, 1 s and 5 s, 512 MB, and below 10 database requests per 100 readings.
 """
 
 import itertools

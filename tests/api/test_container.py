@@ -9,6 +9,7 @@ import uuid
 import boto3
 import pytest
 
+from handlers.settings import Settings
 from kalmap.api.cache import RecentStates
 from tests.support.both_paths import reading
 from tests.support.dynamodb import endpoint
@@ -67,8 +68,8 @@ class TestMemory:
         told = json.loads(child.stdout.splitlines()[-1])
         assert told["statuses"] == [200] * 8
         assert told["results"] == 500
-        # A budget of design.md; the specification has 512.
-        assert told["peak_mb"] < 256
+        # Half of the limit at which a container frees memory (BATCH_MEMORY_LIMIT_MB).
+        assert told["peak_mb"] < Settings().batch_memory_limit_mb / 2
 
 
 class Clock:

@@ -56,7 +56,7 @@ def test_files_are_sent_elsewhere(api):
         ("/users/{user_id}", {"profil": "chicks"}, "profile, at"),
         ("/users/{user_id}", {"at": "2027-01-01T00:00:00Z", "Profile": "x"}, "profile, at"),
         ("/batches", {"status": "FAILED"}, "limit, cursor"),
-        ("/health", {"x" * 5000: ""}, "there are none"),
+        ("/health", {"x" * 5000: ""}, "There are none"),
     ],
 )
 def test_a_parameter_that_nobody_knows_is_refused(api, route, query, known):

@@ -1,4 +1,4 @@
-"""The laws of design.md section 4, for requests, batches, and both in any order."""
+"""The laws of docs/laws.md, for requests, batches, and both in any order."""
 
 from concurrent.futures import ThreadPoolExecutor
 
