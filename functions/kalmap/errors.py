@@ -1,20 +1,20 @@
-"""The closed family of errors a caller, or the state machine, can meet.
+"""The closed family of errors that a caller or the state machine can meet.
 
-Each class's name is what Step Functions sees as the error's name. Messages are
-sentences for the user: what is wrong, where, what to do.
+Step Functions uses the name of each class as the error's name. Messages are sentences for the user:
+what is wrong, where it is, and what to do.
 """
 
 
 class KalmapError(Exception):
-    """Base of the family; never raised itself."""
+    """Base of the family. It is never raised itself."""
 
 
 class InvalidInput(KalmapError):
-    """The execution's input is not of the form that docs and README describe.
+    """The input of an execution or a request does not have the documented form.
 
     Args:
-        message: The sentence.
-        field: The field that is wrong, where the sentence is about one.
+        message: A sentence.
+        field: The field that is wrong, if the sentence is about one.
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
@@ -31,19 +31,19 @@ class InvalidSetting(KalmapError):
 
 
 class UnsupportedBody(KalmapError):
-    """An HTTP request's body has a type or an encoding that is not read."""
+    """An HTTP request's body has a type or an encoding that is not supported."""
 
 
 class TooLarge(KalmapError):
-    """An HTTP request holds more than is answered at once; it belongs into a batch."""
+    """An HTTP request is too large to be answered at once. It belongs in a batch."""
 
 
 class Contradiction(KalmapError):
-    """A request contradicts another one, or the state of what it is about."""
+    """A request contradicts another request, or the state of its batch."""
 
 
 class InputNotFound(KalmapError):
-    """The source names an object or prefix that holds nothing."""
+    """The input names an object, prefix, batch or user that does not exist."""
 
 
 class UnknownFormat(KalmapError):
@@ -55,7 +55,7 @@ class InputChanged(KalmapError):
 
 
 class CommitRefused(KalmapError):
-    """The commit gate is closed: no state was touched."""
+    """The commit gate is closed. No state was changed."""
 
 
 class ChunkFailed(KalmapError):
@@ -67,14 +67,14 @@ class ShardFailed(KalmapError):
 
 
 class StoreUnavailable(KalmapError):
-    """The state table did not do its work within the time or the tries that were left.
+    """The state table did not do its work within the remaining time or tries.
 
-    Another try may do the rest: the state machine tries this error often.
+    Another try may succeed, so the state machine retries this error often.
     """
 
 
 class StoreRefused(StoreUnavailable):
-    """The state table refused a request for good; it would refuse the next try, too."""
+    """The state table refused a request, and would refuse it again."""
 
 
 class BrokenRecord(KalmapError):
@@ -82,4 +82,4 @@ class BrokenRecord(KalmapError):
 
 
 class BatchFailed(KalmapError):
-    """The batch ended without success; its record and summary say why."""
+    """The batch ended without success. Its record and summary say why."""

@@ -1,9 +1,9 @@
 """Units of measurement and the ratios between them.
 
-Only units that differ by a factor are here: a filter that meets a value in the wrong unit can
-tell so by the ratio alone (see `gate`). A profile's unit that is not among them stands in braces,
-as UCUM writes what it does not define. Factors are exact by definition (international pound and
-inch; standard atmosphere's mmHg; glucose by its molar mass, 180.156 g/mol).
+Only units that differ by a factor are here, so that the filter can recognise a value in the wrong
+unit by its ratio (see `gate`). A profile may have a unit of its own, in braces, as UCUM writes
+units that it does not define. Factors are exact by definition (international pound and inch, the
+standard atmosphere's mmHg, glucose by its molar mass of 180.156 g/mol).
 """
 
 _MASS = {"kg": 1000.0, "g": 1.0, "mg": 0.001, "lb": 453.59237, "oz": 28.349523125, "st": 6350.29318}
@@ -12,7 +12,7 @@ _GLUCOSE = {"mmol/l": 180.156, "mg/dl": 10.0}
 _PRESSURE = {"kpa": 1000.0, "hpa": 100.0, "mmhg": 133.322387415}
 _RATE = {"bpm": 1.0, "hz": 60.0}
 
-#: Dimension of each unit, as the table of factors it stands in.
+#: The dimensions, each as a table of factors.
 _TABLES = (_MASS, _LENGTH, _GLUCOSE, _PRESSURE, _RATE)
 _TABLE_OF = {unit: table for table in _TABLES for unit in table}
 _ALIASES = {
@@ -26,7 +26,7 @@ KNOWN = tuple(_TABLE_OF)
 
 
 def canonical(unit: str) -> str:
-    """The name a unit goes by here: in lower case, not its plural, without braces."""
+    """The canonical name of a unit: in lower case, singular, without braces."""
     name = unit.strip().casefold()
     if is_own(name):
         name = name[1:-1].strip()
@@ -34,20 +34,20 @@ def canonical(unit: str) -> str:
 
 
 def is_own(unit: str) -> bool:
-    """Whether a unit is written as one of somebody's own."""
+    """Whether a unit is a profile's own, in braces."""
     return unit.startswith("{") and unit.endswith("}")
 
 
 def ratio(unit: str, to: str) -> float | None:
-    """What a value in `unit` is multiplied by to be in `to`.
+    """The factor that converts a value from one unit to another.
 
     Args:
-        unit: The unit a value was given in; case and plurals do not matter.
-        to: The unit wanted.
+        unit: The unit of the value. Case and plurals do not matter.
+        to: The unit of the result.
 
     Returns:
-        The factor, exactly 1.0 for equal units (known or not), or None where one of them is
-        unknown or they measure different things.
+        The factor, exactly 1.0 for equal units (known or not). None if one of them is unknown, or
+        if they have different dimensions.
     """
     unit, to = canonical(unit), canonical(to)
     if unit == to:
@@ -59,15 +59,15 @@ def ratio(unit: str, to: str) -> float | None:
 
 
 def mix_ups(unit: str) -> tuple[float, ...]:
-    """The ratios by which a value can be wrong when its unit was mistaken.
+    """The factors by which a value can be wrong if its unit was mistaken.
 
     Args:
-        unit: The unit values should be in.
+        unit: The unit that values should have.
 
     Returns:
-        For every other unit of the same dimension, the factor that brings a value given in
-        that unit to `unit`, and its inverse (a value converted that should not have been);
-        sorted, so that the same profile always tries them in the same order.
+        For every other unit of the same dimension, the factor that converts from it to `unit`, and
+        the inverse (for a value that should not have been converted). The factors are sorted, so
+        that the same profile always tries them in the same order.
     """
     unit = canonical(unit)
     table = _TABLE_OF.get(unit, {})

@@ -128,7 +128,7 @@ def test_the_database_is_asked_five_times_per_hundred_new_users(api):
 
 
 class TestTimeRunsOut:
-    def test_users_not_finished_come_back_as_failed_and_whole(self, start):
+    def test_users_not_finished_come_back_as_failed_and_whole(self, start, monkeypatch):
         api = start(BATCH_TIMEOUT_SECONDS="0.3", DB_BATCH_GET_SIZE="5", BATCH_PARALLELISM="2")
         from handlers.http.container import dynamodb
 
@@ -158,6 +158,8 @@ class TestTimeRunsOut:
                 time.sleep(int(response.headers["Retry-After"]))
                 continue
             rest = [rest[r["index"]] for r in response.body["results"] if r["status"] == "failed"]
+        monkeypatch.setenv("BATCH_TIMEOUT_SECONDS", "30")
+        api.cold_start()
         again = api.post(records)
         assert {r["status"] for r in again.body["results"]} == {"duplicate"}
 

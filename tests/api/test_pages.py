@@ -6,7 +6,7 @@ import time
 import msgspec
 import pytest
 
-from kalmap.api.pages import _cursor, _Place
+from kalmap.api.pages import _cursor, _Position
 from kalmap.batch.folder import Folder
 from kalmap.store.objects import Objects
 
@@ -76,7 +76,7 @@ def test_a_cursor_is_good_for_its_own_list_only(api, prefix):
 def test_a_forged_cursor_is_refused_at_once_however_far_it_points(api, prefix):
     for shard in (-1000, -1, SHARDS, 2**62):
         began = time.monotonic()
-        response = results(api, cursor=_cursor(_Place(shard, 0), prefix))
+        response = results(api, cursor=_cursor(_Position(shard, 0), prefix))
         assert (response.status, response.body["field"]) == (400, "cursor"), json.dumps(
             response.body
         )

@@ -215,7 +215,7 @@ def test_users_given_up_are_failed_with_a_sentence_and_untouched(client, table):
     assert store.load("p", ["a", "b"]).states == {}
 
 
-def test_a_write_given_up_is_written_all_the_same_if_a_last_look_finds_it(client, table):
+def test_a_write_that_was_given_up_counts_as_stored_if_the_table_has_it(client, table):
     store = DynamoDBStateStore(client, table, retry=RetryPolicy(attempts=1))
     with Injector(client, 0, {CUT: 1.0}, budget=1):
         done = write(store, [change("a")])

@@ -1,1 +1,1 @@
-"""What answers an HTTP request at once, and the shapes of what crosses the HTTP API."""
+"""The HTTP API without HTTP: requests answered at once, batches, users, and their JSON objects."""

@@ -1,8 +1,8 @@
-"""Recent users' states, kept between requests: in the container, and in a cache that all share.
+"""Caches of recent users' states: one in each container, and one that all containers share.
 
-Neither is trusted with correctness. Whoever computes from a kept state either writes on
-condition that the table still holds that version, or asks the table whether it does. A stale
-entry costs one more round.
+A cached state is never trusted. A state that is computed from it is written on condition that the
+table still has that version. If nothing is written, the version is compared with the table's. A
+stale entry therefore costs one more round, and is never wrong.
 """
 
 import threading
@@ -26,45 +26,45 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class CacheUse:
-    """What a cache did."""
+    """Counts of what a cache did."""
 
     hits: int = 0
     misses: int = 0
     evictions: int = 0
-    """States forgotten for lack of room."""
+    """States removed because the cache was full."""
     expired: int = 0
-    """States forgotten for lack of use."""
+    """States removed because they were not used."""
     errors: int = 0
-    """Times that a shared cache did not answer; it is done without then."""
+    """Calls that a shared cache did not answer. They count as misses."""
 
 
 class Cache(Protocol):
-    """Keeps states; may forget any of them at any time."""
+    """A cache of states. It may lose any of them at any time."""
 
     def get(self, keys: Sequence[Key]) -> dict[Key, StoredState]:
-        """The states it has."""
+        """Return the states that are cached."""
 
     def put(self, states: Mapping[Key, StoredState]) -> None:
-        """Keep states, in place of those it had."""
+        """Cache states, and replace earlier ones of the same keys."""
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget states."""
+        """Remove states."""
 
     def clear(self) -> None:
-        """Forget what takes memory in this process."""
+        """Remove all states that are in this process's memory."""
 
 
 class RecentStates:
-    """The states used last, in this process. Safe to use from several threads.
+    """The most recently used states, in this process. Safe to use from several threads.
 
-    A state that was dropped is one that others write too, so that keeping it would cost a lost
-    write each time; for a while it is not kept again.
+    A state is dropped when another container has written it too. If it were cached again at once,
+    each later write would be lost in the same way. So it is not cached again for some time.
 
     Args:
-        size: States kept at most.
-        seconds: Time without use after which a state is forgotten.
-        shun: Seconds for which a dropped state is not kept.
-        clock: Seconds that only go forward.
+        size: Most states.
+        seconds: Time without use after which a state is removed.
+        shun: Seconds during which a dropped state is not cached again.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -82,28 +82,28 @@ class RecentStates:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._shunned: OrderedDict[Key, float] = OrderedDict()
-        """Until when; in the order of time."""
+        """The end of each dropped key's time, in the order of these times."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, keys: Sequence[Key]) -> dict[Key, StoredState]:
-        """The states it has; each lives on for another `seconds`."""
+        """Return the states that are cached. Each stays for another `seconds`."""
         now = self._clock()
-        found = {}
+        states = {}
         with self._lock:
             self._expire(now)
             for key in keys:
                 if entry := self._entries.get(key):
                     entry.used, entry.uses = now, entry.uses + 1
                     self._entries.move_to_end(key)
-                    found[key] = entry.state
-            self.use.hits += len(found)
-            self.use.misses += len(keys) - len(found)
-        return found
+                    states[key] = entry.state
+            self.use.hits += len(states)
+            self.use.misses += len(keys) - len(states)
+        return states
 
     def put(self, states: Mapping[Key, StoredState]) -> None:
-        """Keep states; those unused for longest make room for them."""
+        """Cache states. If there are too many, the least recently used ones are removed."""
         now = self._clock()
         with self._lock:
             while self._shunned and next(iter(self._shunned.values())) <= now:
@@ -119,7 +119,7 @@ class RecentStates:
                 self.use.evictions += 1
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget states, and shun them."""
+        """Remove states, and do not cache them again for some time."""
         until = self._clock() + self._shun
         with self._lock:
             for key in keys:
@@ -130,25 +130,25 @@ class RecentStates:
                 self._shunned.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget all states."""
+        """Remove all states."""
         with self._lock:
             self._entries.clear()
             self._shunned.clear()
 
     def take_use(self) -> CacheUse:
-        """What it did since this was last asked."""
+        """Return the counts since the last call, and reset them."""
         with self._lock:
-            taken, self.use = self.use, CacheUse()
-        return taken
+            use, self.use = self.use, CacheUse()
+        return use
 
-    def frequent(self, most: int) -> list[Key]:
-        """The keys asked for most often, among those kept."""
+    def frequent(self, count: int) -> list[Key]:
+        """Return the cached keys that were used most often."""
         with self._lock:
             ranked = sorted(self._entries, key=lambda key: -self._entries[key].uses)
-        return ranked[:most]
+        return ranked[:count]
 
     def _expire(self, now: float) -> None:
-        # In order of use, so that the first one still wanted ends the search.
+        # The entries are in the order of their use, so the first recent one ends the search.
         while self._entries:
             key = next(iter(self._entries))
             if now - self._entries[key].used < self._seconds:
@@ -167,13 +167,13 @@ class _Entry:
 
 
 class SharedStates:
-    """States in a Redis that all containers share. Whatever goes wrong in it is a miss.
+    """States in a Redis that all containers share. Every failure of Redis counts as a miss.
 
     Args:
-        client: A `redis.Redis` that gives bytes.
-        seconds: Time without a write after which Redis forgets a state.
-        group: States asked for, or given, at a time.
-        failure: What the client raises when Redis does not answer.
+        client: A `redis.Redis` that returns bytes.
+        seconds: Time without a write after which Redis removes a state.
+        group: States that are read or written at a time.
+        failure: The error that the client raises when Redis does not answer.
     """
 
     def __init__(
@@ -186,8 +186,8 @@ class SharedStates:
         self._failure = failure
 
     def get(self, keys: Sequence[Key]) -> dict[Key, StoredState]:
-        """The states it has."""
-        found = {}
+        """Return the states that are cached."""
+        states = {}
         for group in self._groups(keys):
             try:
                 answers = self._client.mget([_name(key) for key in group])
@@ -195,14 +195,14 @@ class SharedStates:
                 self.use.errors += 1
                 answers = [None] * len(group)
             for key, data in zip(group, answers, strict=True):
-                if data is not None and (state := _decoded(data)):
-                    found[key] = state
-        self.use.hits += len(found)
-        self.use.misses += len(keys) - len(found)
-        return found
+                if data is not None and (state := _decode(data)):
+                    states[key] = state
+        self.use.hits += len(states)
+        self.use.misses += len(keys) - len(states)
+        return states
 
     def put(self, states: Mapping[Key, StoredState]) -> None:
-        """Keep states."""
+        """Cache states, and replace earlier ones of the same keys."""
         for group in self._groups(list(states)):
             pipeline = self._client.pipeline(transaction=False)
             for key in group:
@@ -210,14 +210,14 @@ class SharedStates:
             self._execute(pipeline)
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget states."""
+        """Remove states."""
         for group in self._groups(list(keys)):
             pipeline = self._client.pipeline(transaction=False)
             pipeline.delete(*(_name(key) for key in group))
             self._execute(pipeline)
 
     def clear(self) -> None:
-        """Nothing: what is kept elsewhere takes no memory here."""
+        """Do nothing, since these states take no memory in this process."""
 
     def _execute(self, pipeline: Any) -> None:
         try:
@@ -231,34 +231,34 @@ class SharedStates:
 
 
 class Layers:
-    """A container's own cache above a shared one."""
+    """A container's own cache in front of a shared one."""
 
     def __init__(self, near: RecentStates, far: SharedStates) -> None:
         self._near = near
         self._far = far
 
     def get(self, keys: Sequence[Key]) -> dict[Key, StoredState]:
-        """From the near one, and what that lacks from the far one."""
-        found = self._near.get(keys)
-        missing = [key for key in keys if key not in found]
+        """Return states from the near cache, and missing ones from the far cache."""
+        states = self._near.get(keys)
+        missing = [key for key in keys if key not in states]
         if missing and (fetched := self._far.get(missing)):
             self._near.put(fetched)
-            found |= fetched
-        return found
+            states |= fetched
+        return states
 
     def put(self, states: Mapping[Key, StoredState]) -> None:
-        """In both."""
+        """Put states into both caches."""
         self._near.put(states)
         self._far.put(states)
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """From both."""
-        gone = list(keys)
-        self._near.drop(gone)
-        self._far.drop(gone)
+        """Drop states from both caches."""
+        dropped = list(keys)
+        self._near.drop(dropped)
+        self._far.drop(dropped)
 
     def clear(self) -> None:
-        """The near one."""
+        """Clear the near cache."""
         self._near.clear()
 
 
@@ -267,11 +267,11 @@ _decoder = msgspec.msgpack.Decoder(StoredState)
 
 
 def _name(key: Key) -> str:
-    # A profile's name has no colon in it, so that no two keys share a name.
+    # A profile's name has no colon, so no two keys have the same name.
     return f"kalmap:{key.profile}:{key.user}"
 
 
-def _decoded(data: bytes) -> StoredState | None:
+def _decode(data: bytes) -> StoredState | None:
     try:
         return _decoder.decode(data)
     except msgspec.MsgspecError:

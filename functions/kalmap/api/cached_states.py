@@ -1,4 +1,4 @@
-"""Access to the states for callers that wait for an answer: cache, circuit breaker, table."""
+"""Access to the states for callers that wait for an answer, by a cache and a circuit breaker."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,12 +9,12 @@ from kalmap.store.ports import Change, Loaded, StateStore, StoredState, UserStat
 
 
 class CachedStates:
-    """The stored states, by way of a cache and a circuit breaker.
+    """The stored states, reached through a cache and a circuit breaker.
 
     Args:
-        store: The table.
-        breaker: Stops asking the table while it is in trouble.
-        cache: Where states are kept between requests; None for nowhere.
+        store: The table of states.
+        breaker: Stops requests to the table while it is in trouble.
+        cache: Caches states between requests. None: no cache.
     """
 
     def __init__(
@@ -25,27 +25,27 @@ class CachedStates:
         self._cache = cache
 
     def recall(self, profile: str, users: Iterable[str]) -> dict[str, StoredState]:
-        """What the cache has of users' states; each may be older than the table's."""
+        """Return users' states from the cache. Each may be older than the table's."""
         if self._cache is None:
             return {}
-        found = self._cache.get([Key(profile, user) for user in users])
-        return {key.user: state for key, state in found.items()}
+        states = self._cache.get([Key(profile, user) for user in users])
+        return {key.user: state for key, state in states.items()}
 
     def load(self, profile: str, users: Sequence[str], deadline: float | None) -> Loaded:
-        """The table's states of users, each as of its last completed write.
+        """Read users' states from the table, each as of its last completed write.
 
         Raises:
-            StoreUnavailable: They could not be read, or the breaker is open.
+            StoreUnavailable: A state could not be read, or the breaker is open.
         """
         loaded = self._breaker.run(lambda: self._store.load(profile, users, deadline=deadline))
-        self._keep(profile, loaded.states)
+        self._put(profile, loaded.states)
         return loaded
 
     def get(self, profile: str, user: str, deadline: float | None) -> UserState | None:
-        """Read a user's state with its readable fields, as the table has it; None if there is none.
+        """Read a user's state with its readable fields from the table; None if there is none.
 
         Raises:
-            StoreUnavailable: It could not be read, or the breaker is open.
+            StoreUnavailable: The state could not be read, or the breaker is open.
         """
         return self._breaker.run(lambda: self._store.get(profile, user, deadline=deadline)).state
 
@@ -60,15 +60,15 @@ class CachedStates:
     ) -> Written:
         """Write new states, each on condition that its old one is still there.
 
-        The cache follows: it has what was written, and nothing of users for whom it is not
-        sure what the table holds.
+        Afterwards the cache has the states that were stored. Of all other users in the call it has
+        none, since the table's state is unknown.
 
         Args:
             profile: The profile's name.
             changes: At most one per user.
-            request: Names the request; the same one never writes twice.
+            request: Names the request. The same request and round never write twice.
             round_: The conflict round, from 0.
-            deadline: On the monotonic clock.
+            deadline: When to stop trying, on the monotonic clock.
 
         Raises:
             CircuitOpen: The breaker is open; nothing was written.
@@ -88,10 +88,10 @@ class CachedStates:
             self._drop(profile, (change.user for change in changes))
             raise
         self._drop(profile, (c.user for c in changes if c.user not in written.stored))
-        self._keep(profile, written.stored)
+        self._put(profile, written.stored)
         return written
 
-    def _keep(self, profile: str, states: dict[str, StoredState]) -> None:
+    def _put(self, profile: str, states: dict[str, StoredState]) -> None:
         if self._cache is not None and states:
             self._cache.put({Key(profile, user): state for user, state in states.items()})
 

@@ -1,4 +1,4 @@
-"""A container's memory: when it is freed, and when that was not enough."""
+"""The memory of a container: when it is freed, and whether that was enough."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,22 +8,22 @@ class MemoryCheck(NamedTuple):
     """The result of a check."""
 
     used: float
-    """Megabytes, before anything was freed."""
+    """Megabytes before memory was freed."""
     relieved: bool
-    """Whether it was past the limit, so that memory was freed."""
+    """Whether the limit was passed and memory was freed."""
     exhausted: bool
-    """Whether it still is."""
+    """Whether the limit is still passed after that."""
 
 
 def check_memory(
     resident: Callable[[], float], limit: float, free: Callable[[], None]
 ) -> MemoryCheck:
-    """Free memory if the process holds more than it may.
+    """Free memory if the process holds more than its limit.
 
     Args:
         resident: Measures the memory that the process holds, in megabytes.
-        limit: Megabytes that it may hold.
-        free: Frees what can be freed.
+        limit: Megabytes that the process may hold.
+        free: Frees memory.
     """
     used = resident()
     if used <= limit:

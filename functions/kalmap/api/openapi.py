@@ -1,4 +1,4 @@
-"""The HTTP API's OpenAPI document, with schemas from the very types that bodies are read with."""
+"""The HTTP API's OpenAPI document. Its schemas come from the types that decode the bodies."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,16 +22,16 @@ _EXAMPLE = {
     "measurement_id": "m-9",
 }
 _PROBLEMS = {
-    400: "The request is not of the form described here; `field` names what is wrong.",
-    403: "The request is not signed, or its caller may not make it.",
-    404: "There is no such thing.",
-    409: "It contradicts another request, or what it asks about has not ended yet.",
-    413: "It holds more than is answered at once: send it as a batch.",
-    415: "The body is of a type or an encoding that is not read.",
-    429: "Too many requests; Retry-After says when to come again.",
-    503: "The table is overloaded; Retry-After says when to come again.",
+    400: "The request does not have the form that is described here. `field` names what is wrong.",
+    403: "The request is not signed, or its caller has no permission.",
+    404: "The batch, user or object does not exist.",
+    409: "The request contradicts another request, or its batch has not ended yet.",
+    413: "The request is too large to be answered at once. Send it as a batch.",
+    415: "The body has a type or an encoding that is not supported.",
+    429: "There are too many requests. Send it again after Retry-After.",
+    503: "The table is overloaded. Send the request again after Retry-After.",
 }
-#: What the gateway itself may answer, whatever is asked.
+#: Statuses that every operation may have, since the gateway itself responds with some of them.
 _ALWAYS = (400, 403, 429, 503)
 
 
@@ -50,18 +50,18 @@ class Operation(NamedTuple):
 
 
 class Answered(msgspec.Struct):
-    """What became of the measurements."""
+    """The answer to measurements."""
 
     results: list[Result] | None
-    """In the measurements' order; null where there are too many for an answer."""
+    """One for each measurement, in the same order. Null if `results_url` has them."""
     results_url: str | None
-    """Where those many are, as JSONL."""
+    """A link to the results as JSONL, if they are too long for this object."""
     unreadable: list[Unreadable]
-    """What is wrong with those that could not be read."""
+    """The faults of measurements that could not be read."""
     rejected: list[Unreadable]
     """The earlier name of `unreadable`, kept until version 0.2."""
     revisions: list[dict[str, Any]]
-    """Earlier readings about which a late one changed the decision."""
+    """Earlier readings whose status a late reading has changed."""
     summary: dict[str, Any]
     """Counts, mean quality, time per user, database requests."""
 
@@ -70,8 +70,10 @@ def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-_LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "Most of a page.")
-_CURSOR = _query("cursor", {"type": "string"}, "Of the page before.")
+_LIMIT = _query(
+    "limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "Most items of the page."
+)
+_CURSOR = _query("cursor", {"type": "string"}, "The cursor of the page before.")
 _BATCH = {"name": "batch_id", "in": "path", "required": True, "schema": _BATCH_ID}
 
 OPERATIONS = (
@@ -87,7 +89,7 @@ OPERATIONS = (
                 "name": "Idempotency-Key",
                 "in": "header",
                 "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
-                "description": "The same key gets the same answer again, for 24 hours.",
+                "description": "The same key gets the same answer for 24 hours.",
             },
         ),
         (409, 413, 415),
@@ -95,7 +97,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/batches",
-        "Start a batch of objects in S3, or of records sent along",
+        "Start a batch of objects in S3, or of records in the request",
         202,
         wire.BatchStarted,
         BatchInput,
@@ -125,7 +127,7 @@ OPERATIONS = (
     Operation(
         "get",
         "/batches/{batch_id}",
-        "Look at a batch: how far it is, or how it ended",
+        "Show a batch's progress, or how it ended",
         200,
         wire.BatchView,
         None,
@@ -141,8 +143,10 @@ OPERATIONS = (
         None,
         (
             _BATCH,
-            _query("status", {"type": "string", "enum": list(STATUSES)}, "Only of this status."),
-            _query("user", {"type": "string", "minLength": 1}, "Only of this user."),
+            _query(
+                "status", {"type": "string", "enum": list(STATUSES)}, "Only results of this status."
+            ),
+            _query("user", {"type": "string", "minLength": 1}, "Only results of this user."),
             _LIMIT,
             _CURSOR,
         ),
@@ -151,7 +155,7 @@ OPERATIONS = (
     Operation(
         "get",
         "/users/{user_id}",
-        "Look at a user's state, or predict it",
+        "Show a user's state, or its prediction",
         200,
         wire.UserView,
         None,
@@ -160,17 +164,17 @@ OPERATIONS = (
             _query(
                 "profile",
                 {"type": "string", "minLength": 1},
-                f"Its name; {DEFAULT_PROFILE} by default.",
+                f"The profile's name. The default is {DEFAULT_PROFILE}.",
             ),
             _query(
                 "at",
                 {"type": "string", "format": "date-time"},
-                "A time after the newest reading: level, slope and interval are of then.",
+                "A time after the newest reading. Level, slope and interval are predicted for it.",
             ),
         ),
         (404, 409),
     ),
-    Operation("get", "/health", "See whether requests are answered", 200, wire.Health),
+    Operation("get", "/health", "Show the health of the API", 200, wire.Health),
     Operation("get", "/openapi.json", "Read this document", 200, None),
 )
 
@@ -181,18 +185,20 @@ def parameters(method: str, path: str) -> tuple[str, ...]:
 
 
 _NAMES = {
-    (one.method, one.path): tuple(p["name"] for p in one.parameters if p["in"] == "query")
-    for one in OPERATIONS
+    (operation.method, operation.path): tuple(
+        parameter["name"] for parameter in operation.parameters if parameter["in"] == "query"
+    )
+    for operation in OPERATIONS
 }
 
 
 def document(server: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document.
+    """Make the OpenAPI 3.1 document.
 
     Args:
-        server: The API's address, with its stage.
+        server: The API's address with its stage.
     """
-    kinds = {kind for one in OPERATIONS for kind in (one.body, one.answer) if kind}
+    kinds = {kind for each in OPERATIONS for kind in (each.body, each.answer) if kind}
     ordered = sorted(kinds | {wire.Problem}, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(
         ordered, ref_template="#/components/schemas/{name}"

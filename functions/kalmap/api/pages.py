@@ -1,4 +1,4 @@
-"""Pages of a batch's results and of the batches. A cursor says where the next page begins."""
+"""Pages of a batch's results, and pages of batches. A cursor marks where the next page begins."""
 
 import base64
 import hashlib
@@ -15,19 +15,19 @@ from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
 from kalmap.store.ports import BatchPosition, BatchRecord, BatchStore
 
-#: A page ends after so many lines, however few of them were asked for.
-_MOST_LINES = 50_000
-#: The list that a cursor belongs to; a batch's results go by their folder's name.
+#: Lines after which a page ends, even if few of them match the filters.
+_MAX_LINES = 50_000
+#: The list that a cursor of batches belongs to. A batch's results are named after its folder.
 _BATCHES = "batches"
-_CHECK_BYTES = 6
+_CHECKSUM_BYTES = 6
 _DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 STATUSES = tuple(status.label for status in Status)
 #: Names of statuses in the results of earlier batches, accepted until version 0.2.
 _EARLIER = {"invalid": "unreadable"}
 
 
-class _Place(msgspec.Struct, array_like=True, frozen=True):
-    """The last result of a page."""
+class _Position(msgspec.Struct, array_like=True, frozen=True):
+    """Position of a page's last result."""
 
     shard: int = 0
     index: int = -1
@@ -67,57 +67,57 @@ def result_status(text: str | None) -> str | None:
 def result_page(
     folder: Folder, *, limit: int, status: str | None, user: str | None, cursor: str | None
 ) -> ResultPage:
-    """Some of an ended batch's results.
+    """Read a page of the results of a batch that has ended.
 
     Args:
-        folder: The batch's.
-        limit: Most results of a page.
-        status: Only results of this status.
+        folder: The batch's folder.
+        limit: Most results of the page.
+        status: Keep only results of this status.
         user: Keep only this user's results. Unreadable records belong to no user.
-        cursor: Of the page before.
+        cursor: The cursor of the page before.
 
     Returns:
-        A page; with few hits in many results it may have fewer than `limit`, or none, and
-        still not be the last.
+        The page. If few of many results match, it may have fewer than `limit` results, or none,
+        and another page may still follow.
 
     Raises:
         InvalidInput: The cursor does not come from a page of this list.
         InputNotFound: The batch ended before it had results.
     """
-    place = _read_cursor(cursor, _Place, folder.prefix) if cursor else _Place()
+    position = _read_cursor(cursor, _Position, folder.prefix) if cursor else _Position()
     shards = folder.cut().shards
-    if not 0 <= place.shard < shards:
+    if not 0 <= position.shard < shards:
         raise _foreign_cursor()
-    wanted: Iterable[int] = range(place.shard, shards)
+    remaining: Iterable[int] = range(position.shard, shards)
     if user is not None:
         own = shard_of(user, shards)
-        wanted = [own] if own >= place.shard else []
+        remaining = [own] if own >= position.shard else []
     rounds = folder.rounds()
     decode = msgspec.json.Decoder(_Line).decode
-    found: list[msgspec.Raw] = []
-    seen = 0
-    for shard in wanted:
-        after = place.index if shard == place.shard else -1
+    results: list[msgspec.Raw] = []
+    lines = 0
+    for shard in remaining:
+        after = position.index if shard == position.shard else -1
         for text in merge(folder.objects, _shard_keys(folder, shard, rounds)):
             line = decode(text)
             if line.index <= after:
                 continue
-            if len(found) == limit or seen == _MOST_LINES:
-                return ResultPage(found, _cursor(_Place(shard, after), folder.prefix))
-            seen, after = seen + 1, line.index
-            known = {None, line.status, _EARLIER.get(line.status)}
-            if status in known and user in {None, line.user_id}:
-                found.append(msgspec.Raw(text))
-    return ResultPage(found, None)
+            if len(results) == limit or lines == _MAX_LINES:
+                return ResultPage(results, _cursor(_Position(shard, after), folder.prefix))
+            lines, after = lines + 1, line.index
+            names = {None, line.status, _EARLIER.get(line.status)}
+            if status in names and user in {None, line.user_id}:
+                results.append(msgspec.Raw(text))
+    return ResultPage(results, None)
 
 
 def batch_page(records: BatchStore, *, limit: int, cursor: str | None) -> BatchPage:
-    """Some of the batches, the newest first.
+    """Read a page of the batches, the newest first.
 
     Args:
         records: The table of batches.
-        limit: Most batches of a page.
-        cursor: Of the page before.
+        limit: Most batches of the page.
+        cursor: The cursor of the page before.
 
     Raises:
         InvalidInput: The cursor does not come from a page of this list.
@@ -128,7 +128,7 @@ def batch_page(records: BatchStore, *, limit: int, cursor: str | None) -> BatchP
 
 
 def batch_view(record: BatchRecord) -> BatchView:
-    """A batch as its record describes it."""
+    """Describe a batch by its record."""
     return BatchView(
         batch_id=record.batch_id,
         status=record.status,
@@ -149,25 +149,26 @@ def _shard_keys(folder: Folder, shard: int, rounds: int) -> Iterator[str]:
         yield from folder.objects.keys(folder.results_key(round_, shard).removesuffix(".jsonl"))
 
 
-def _cursor(place: msgspec.Struct, of: str) -> str:
-    data = msgspec.msgpack.encode(place)
-    return base64.urlsafe_b64encode(_check(data, of) + data).decode().rstrip("=")
+def _cursor(position: msgspec.Struct, list_name: str) -> str:
+    data = msgspec.msgpack.encode(position)
+    return base64.urlsafe_b64encode(_checksum(data, list_name) + data).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, kind: type[Any], of: str) -> Any:
+def _read_cursor(cursor: str, kind: type[Any], list_name: str) -> Any:
     try:
         whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        check, data = whole[:_CHECK_BYTES], whole[_CHECK_BYTES:]
-        if check == _check(data, of):
+        checksum, data = whole[:_CHECKSUM_BYTES], whole[_CHECKSUM_BYTES:]
+        if checksum == _checksum(data, list_name):
             return msgspec.msgpack.decode(data, type=kind)
     except (ValueError, msgspec.MsgspecError, UnicodeError) as error:
         raise _foreign_cursor() from error
     raise _foreign_cursor()
 
 
-def _check(data: bytes, of: str) -> bytes:
-    """A checksum that differs for cursors of other lists and for mistyped ones. It is no secret."""
-    return hashlib.blake2b(data, digest_size=_CHECK_BYTES, key=of.encode()[-64:]).digest()
+def _checksum(data: bytes, list_name: str) -> bytes:
+    """A checksum that finds mistyped cursors and those of other lists. It is not a secret."""
+    key = list_name.encode()[-64:]
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, key=key).digest()
 
 
 def _foreign_cursor() -> InvalidInput:

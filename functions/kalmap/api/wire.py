@@ -12,67 +12,67 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measurements to be answered at once."""
 
     measurements: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
-    """Each as in a file of a batch; one that cannot be read gets an `unreadable` result."""
+    """Each as in a file of a batch. One that cannot be read gets an `unreadable` result."""
     profile: str | dict[str, Any] = DEFAULT_PROFILE
     """A built-in profile's name, or a profile."""
     adopt_profile: bool = False
-    """Go on with states folded under another profile of this name."""
+    """Continue states that were folded under another profile of this name."""
 
 
 class UploadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file to be uploaded as a batch."""
+    """A file that will be uploaded as a batch."""
 
     name: Annotated[
         str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
     ] = "measurements"
-    """The file's name; part of its key."""
+    """The file's name. It becomes a part of the key."""
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """Where to put a file; its arrival starts the batch."""
+    """The address for a file, whose arrival starts a batch."""
 
     url: str
-    """Takes one PUT of the file, without credentials, until it expires."""
+    """Takes a PUT of the file, without credentials, until it expires."""
     key: str
     expires_in: int
     """Seconds."""
     batches_url: str
-    """Lists the batch once it has begun; below the API's own address."""
+    """Path below the API's address. It lists the batch after it has begun."""
 
 
 class BatchStarted(msgspec.Struct, frozen=True):
-    """A batch that has been started, or that was there already."""
+    """A batch that was started by this request or an earlier one."""
 
     batch_id: str
     status: str
-    """STARTING, or what an earlier start of the same batch has come to."""
+    """STARTING, or the status of the same batch that was started earlier."""
     execution_arn: str
     status_url: str
-    """Below the API's own address."""
+    """Path below the API's address."""
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a running batch is."""
+    """The progress of a running batch."""
 
     phase: str
     """planning, partitioning, loading, filtering, writing or completing."""
     round: int
-    """Of writing and its conflicts, from 0."""
+    """Round of conflicts, from 0."""
     done: int
-    """Shards that are through with the phase; when partitioning, chunks."""
+    """Shards that have finished the phase. In the phase `partitioning`, chunks."""
     total: int
 
 
 class Links(msgspec.Struct, frozen=True):
-    """Addresses that work without credentials, for a while."""
+    """Addresses that work without credentials for a limited time."""
 
     expires_in: int
     """Seconds."""
     summary: str | None
     results: list[str]
-    """Files of result lines; in a higher round's file stands what holds."""
+    """Files of result lines. For a user in several rounds, the highest round counts."""
     unreadable: list[str]
-    """Files about the records that could not be read."""
+    """Files that describe the records that could not be read."""
     rejected: list[str]
     """The earlier name of `unreadable`, kept until version 0.2."""
     revisions: list[str]
@@ -103,18 +103,18 @@ class BatchPage(msgspec.Struct, frozen=True):
 
     batches: list[BatchView]
     cursor: str | None
-    """Asks for the next page; null on the last one."""
+    """Requests the next page. Null on the last page."""
 
 
 class ResultPage(msgspec.Struct, frozen=True):
-    """Some of a batch's results, shard after shard, in each in the input's order."""
+    """A part of a batch's results: shard after shard, and in the input's order within a shard."""
 
     results: list[msgspec.Raw]
     cursor: str | None
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """Where the true level is."""
+    """The interval that contains the true level with a probability."""
 
     low: float
     high: float
@@ -122,12 +122,12 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class UserView(msgspec.Struct, frozen=True):
-    """A user's state, and with `at` what is expected then."""
+    """A user's state, or with `at` its prediction for that time."""
 
     user_id: str
     profile: str
     unit: str | None
-    """Null, like all that needs the profile, if the profile is no longer stored."""
+    """Null if the profile is no longer stored, like every field that needs the profile."""
     level: float | None
     slope: float | None
     """Per day."""
@@ -136,30 +136,31 @@ class UserView(msgspec.Struct, frozen=True):
     level_sd: float | None = None
     interval: Interval | None = None
     readings: int | None = None
-    """In the window."""
+    """Readings in the window."""
     rejected: int | None = None
-    """Those of them that are not believed."""
+    """Rejected readings in the window."""
     at: datetime | None = None
-    """Of the prediction, where one was asked for; level, slope and interval are of then."""
+    """Time of the prediction. Level, slope and interval are for this time."""
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether requests are answered."""
+    """The health of the container that answered."""
 
     status: str
+    """ok, or degraded if the circuit is not closed."""
     circuit: str
-    """Of the circuit breaker around the table: closed, open or half open."""
+    """State of the circuit breaker around the table: closed, open or half open."""
     cached_states: int
     memory_mb: float
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a request was not answered as asked."""
+    """Why a request failed."""
 
     code: str
-    """For programs: one of a closed set."""
+    """One of a closed set, for programs."""
     message: str
-    """For people: a sentence."""
+    """A sentence, for people."""
     field: str | None
-    """The request's field that is wrong, where it is one."""
+    """The field or parameter of the request that is wrong. Null if none is."""
     request_id: str

@@ -1,1 +1,1 @@
-"""What is kept outside: states and batches in tables, objects in S3; all that talks to AWS."""
+"""Storage: states, batches and answers in tables, objects in S3. Only this folder calls AWS."""

@@ -1,9 +1,9 @@
 """How often and how fast to try again: exponential backoff with full jitter.
 
-The pause before the n-th repeat is drawn evenly from [0, min(cap, base * 2**(n-1))], the
-scheme that Brooker ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015) found to
-clear contention with the fewest calls. Time, sleep and chance are passed in, so that tests
-need no waiting.
+The pause before the n-th repeat is drawn evenly from [0, min(cap, base * 2**(n-1))]. Brooker
+("Exponential Backoff And Jitter", AWS Architecture Blog, 2015) found that this scheme resolves
+contention with the fewest calls. Clock, sleep and random numbers are arguments, so that tests do
+not wait.
 """
 
 import random
@@ -14,22 +14,22 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The configuration of one kind of retry; seconds throughout.
+    """The configuration of one kind of retry. All times are in seconds.
 
     Raises:
-        ValueError: A field is out of its range; the sentence says which.
+        ValueError: A field is out of its range. The message names it.
     """
 
     base: float = 0.05
     """Upper end of the first pause."""
     cap: float = 5.0
-    """Upper end of every pause, however many came before."""
+    """Upper end of every pause."""
     attempts: int = 10
     """Tries in a row without progress before giving up."""
     jitter: bool = True
-    """Draw the pause from [0, upper end]; without it, pause for the upper end."""
+    """Draw the pause from [0, upper end]. If False, pause for the upper end."""
     clock: Callable[[], float] = time.monotonic
-    """What deadlines are measured on."""
+    """The clock of deadlines."""
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
     """Draws evenly from [0, 1)."""
@@ -43,16 +43,16 @@ class RetryPolicy:
             raise ValueError(f"attempts must be at least 1, got {self.attempts}.")
 
     def start(self, deadline: float | None = None) -> "Retry":
-        """Begins the tries of one operation.
+        """Begin the tries of one operation.
 
         Args:
-            deadline: Time on `clock` after which nothing is tried; None for no limit.
+            deadline: Time on `clock` after which nothing is tried. None: no limit.
         """
         return Retry(self, deadline)
 
 
 class Retry:
-    """The tries of one operation under a policy. Not to be shared between threads."""
+    """The tries of one operation under a policy. Do not share it between threads."""
 
     def __init__(self, policy: RetryPolicy, deadline: float | None) -> None:
         self._policy = policy
@@ -60,7 +60,7 @@ class Retry:
         self._fruitless = 0
 
     def last(self) -> "Retry":
-        """A single try more, within the same deadline."""
+        """Return a retry with a single try, within the same deadline."""
         return Retry(replace(self._policy, attempts=1), self._deadline)
 
     @property
@@ -69,15 +69,15 @@ class Retry:
         return self._deadline is not None and self._policy.clock() >= self._deadline
 
     def pause(self, *, progress: bool = False) -> bool:
-        """Waits before the next try.
+        """Wait before the next try.
 
         Args:
-            progress: The last try did part of the work. The count of tries and the length
-                of the pause then start afresh: a table that takes a little at a time is
-                slow, not broken.
+            progress: The last try did a part of the work. The count of tries and the length of
+                the pause then start again, since a table that does a little at a time is slow,
+                not broken.
 
         Returns:
-            False, at once, where no further try is allowed: the policy's attempts are used
+            False, without waiting, if no further try is allowed: the policy's attempts are used
             up, or the pause would last beyond the deadline.
         """
         policy = self._policy

@@ -1,11 +1,12 @@
 """A circuit breaker around the table, for callers that wait for an answer.
 
-A batch has minutes and waits for a slow table; a synchronous request has not. After a few
-troubled operations in a row the breaker opens: requests are answered at once with the time
-after which to come again, and the table gets the rest it asks for. After that time one
-request is let through as a trial (half open), and its outcome closes or opens the breaker.
+A batch has minutes and can wait for a slow table, but a synchronous request cannot. After a few
+troubled operations in a row the breaker opens. While it is open, requests fail at once with the
+time after which to try again, and the table has time to recover. Then the breaker is half open:
+it admits one request as a trial, whose outcome closes or opens it.
 
-Its memory is the process's, so each warm Lambda sandbox learns for itself.
+Each process has its own breaker, so the containers of a Lambda function do not share what they
+learn.
 """
 
 import threading
@@ -21,42 +22,42 @@ Result = TypeVar("Result", Loaded, Lookup, Written)
 
 
 class CircuitOpen(StoreUnavailable):
-    """The table was not asked, since it has been in trouble; try again later.
+    """No request was sent to the table, since it has been in trouble.
 
     Args:
-        retry_after: Seconds until a try makes sense, above 0.
+        retry_after: Seconds until the next try, above 0.
     """
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(
-            "The state table is overloaded or out of reach, and was not asked;"
-            f" try again in {retry_after:.1f} seconds."
+            "The state table is overloaded or out of reach, so no request was sent to it."
+            f" Try again in {retry_after:.1f} seconds."
         )
         self.retry_after = retry_after
 
 
 class Circuit(Enum):
-    """What the breaker does with a request."""
+    """The state of a breaker."""
 
     CLOSED = "closed"
-    """Lets it through."""
+    """It admits every request."""
     OPEN = "open"
-    """Refuses it."""
+    """It refuses every request."""
     HALF_OPEN = "half open"
-    """Lets one through as a trial."""
+    """It admits one request as a trial."""
 
 
 class CircuitBreaker:
-    """Stops asking a table that keeps failing. Safe to use from several threads.
+    """Stops requests to a table that keeps failing. Safe to use from several threads.
 
-    An operation is troubled if it raised StoreUnavailable, wrote nothing of what it should
-    have, or had to repeat at least half of its calls.
+    An operation is troubled if it raised StoreUnavailable, if it stored nothing of what it should
+    have, or if it repeated at least half of its calls.
 
     Args:
         threshold: Troubled operations in a row that open the breaker.
-        rest: Seconds for which it stays open the first time. Each failed trial doubles them.
-        longest_rest: Seconds for which it stays open at most.
-        clock: Seconds that only go forward.
+        rest: Seconds for which it is open the first time. Each failed trial doubles them.
+        longest_rest: Most seconds for which it is open.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -78,18 +79,18 @@ class CircuitBreaker:
 
     @property
     def circuit(self) -> Circuit:
-        """What would happen to a request now."""
+        """The state of the breaker now."""
         with self._lock:
             if self._open_until is None:
                 return Circuit.CLOSED
             return Circuit.OPEN if self._clock() < self._open_until else Circuit.HALF_OPEN
 
     def run(self, operation: Callable[[], Result]) -> Result:
-        """Runs an operation of the store, if the breaker lets it through.
+        """Run an operation of the store if the breaker admits it.
 
         Raises:
-            CircuitOpen: It does not; the operation has not been run.
-            StoreUnavailable: As the operation raised it.
+            CircuitOpen: The breaker is open. The operation was not run.
+            StoreUnavailable: The operation raised it.
         """
         trial = self._admit()
         try:
@@ -101,7 +102,7 @@ class CircuitBreaker:
         return result
 
     def _admit(self) -> bool:
-        """Lets an operation through, or raises; True for the trial of a half-open breaker."""
+        """Admit an operation or raise an error. True: it is the trial of a half-open breaker."""
         with self._lock:
             if self._open_until is None:
                 return False
@@ -115,7 +116,7 @@ class CircuitBreaker:
     def _learn(self, *, trial: bool, troubled: bool) -> None:
         with self._lock:
             if self._open_until is not None and not trial:
-                return  # Let through before the breaker opened: its news is old.
+                return  # It was admitted before the breaker opened, so it says nothing new.
             if not troubled:
                 self._troubled = 0
                 self._rest = self._shortest

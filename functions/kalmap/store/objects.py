@@ -1,4 +1,4 @@
-"""Objects: the S3 adapter. Everything that crosses between steps goes through it."""
+"""The objects of S3. All data that passes from step to step goes through this module."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,8 @@ from kalmap.errors import InputChanged, InputNotFound
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-#: Requests that one worker has under way. An answer of S3 takes 20 to 200 ms, so one after the
-#: other is too slow; and forty workers with many more would be more than S3 takes for one prefix.
+#: Requests that one worker has in flight. S3 answers after 20 to 200 ms, so one request after the
+#: other is too slow. With many more, forty workers would exceed what S3 allows for one prefix.
 IN_FLIGHT = 8
 _PART_BYTES = 1 << 20
 T = TypeVar("T")
@@ -20,12 +20,12 @@ _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "NotFound"}
 
 
 def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """What `work` gives for each item, in the items' order; for work that waits for S3."""
-    wanted = list(items)
-    if len(wanted) <= 1:
-        return [work(item) for item in wanted]
-    with ThreadPoolExecutor(min(IN_FLIGHT, len(wanted))) as pool:
-        return list(pool.map(work, wanted))
+    """Do work that waits for S3 on several items at a time, and return results in their order."""
+    listed = list(items)
+    if len(listed) <= 1:
+        return [work(item) for item in listed]
+    with ThreadPoolExecutor(min(IN_FLIGHT, len(listed))) as pool:
+        return list(pool.map(work, listed))
 
 
 class Objects:
@@ -35,13 +35,13 @@ class Objects:
         self._client = client
         self.bucket = bucket
         self.gets = 0
-        """Reads made, as S3 bills them; with `puts`, for the summary's cost."""
+        """Reads, as S3 bills them. With `puts` they make up the summary's cost."""
         self.puts = 0
-        """Writes and listings made."""
+        """Writes and listings."""
         self._counting = Lock()
 
     def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
-        """An object's bytes, or those of [start, end).
+        """Read an object's bytes, or those of [start, end).
 
         Raises:
             InputNotFound: There is no such object.
@@ -51,14 +51,14 @@ class Objects:
         return data
 
     def find(self, key: str) -> bytes | None:
-        """An object's bytes, or None where there is none."""
+        """Read an object's bytes; None if there is no such object."""
         try:
             return self.get(key)
         except InputNotFound:
             return None
 
     def lines(self, key: str) -> Iterator[bytes]:
-        """An object's lines, streamed."""
+        """Stream an object's lines."""
         body = self._body(key)
         yield from body.iter_lines(chunk_size=_PART_BYTES)
 
@@ -68,19 +68,19 @@ class Objects:
         self._client.put_object(Bucket=self.bucket, Key=key, Body=body)  # type: ignore[arg-type]
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """All keys below a prefix, sorted."""
+        """List all keys below a prefix, sorted."""
         for item in self.listing(prefix):
             yield item["Key"]
 
     def listing(self, prefix: str) -> Iterator[dict[str, Any]]:
-        """Key, size and etag of all objects below a prefix, sorted by key."""
+        """List key, size and etag of all objects below a prefix, sorted by key."""
         pages = self._client.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
             self.puts += 1
             yield from page.get("Contents", [])  # type: ignore[misc]
 
     def head(self, key: str, version_id: str | None = None) -> dict[str, Any]:
-        """Size, etag and version of an object, or of one version of it.
+        """Read size, etag and version of an object, or of one version of it.
 
         Raises:
             InputNotFound: There is no such object.
@@ -96,44 +96,44 @@ class Objects:
     def get_pinned(
         self, key: str, etag: str, version_id: str | None, start: int, end: int
     ) -> bytes:
-        """The bytes [start, end) of the very version of an object that was identified.
+        """Read the bytes [start, end) of the version of an object that was identified.
 
-        Without etag and version: of whatever version is there.
+        Without etag and version: of the newest version.
 
         Raises:
-            InputChanged: That version is no longer there.
+            InputChanged: That version no longer exists.
         """
         return b"".join(self.stream_pinned(key, etag, version_id, start, end))
 
     def stream_pinned(
         self, key: str, etag: str, version_id: str | None, start: int, end: int
     ) -> Iterator[bytes]:
-        """Like `get_pinned`, in parts."""
+        """Read as `get_pinned` does, in parts."""
         pins = {"VersionId": version_id, "IfMatch": None if version_id else etag}
         extra = {name: pin for name, pin in pins.items() if pin}
         try:
-            found = self._found(key, Range=f"bytes={start}-{end - 1}", **extra)
+            response = self._get_object(key, Range=f"bytes={start}-{end - 1}", **extra)
         except InputNotFound as error:
-            raise InputChanged(f"{error} It was there when the batch began.") from error
+            raise InputChanged(f"{error} It existed when the batch began.") from error
         except self._client.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in {"PreconditionFailed", "412"}:
                 raise InputChanged(
                     f"s3://{self.bucket}/{key} was replaced after the batch began. Start it again."
                 ) from error
             raise
-        parts = found["Body"].iter_chunks(_PART_BYTES)
-        # A server may send the whole all the same (RFC 9110, section 14.2); the local cloud does
-        # where a version is asked for.
-        yield from parts if "ContentRange" in found else _cut(parts, start, end)
+        parts = response["Body"].iter_chunks(_PART_BYTES)
+        # A server may ignore the range (RFC 9110, section 14.2). The local cloud does so if the
+        # request names a version.
+        yield from parts if "ContentRange" in response else _cut(parts, start, end)
 
     def _count_get(self) -> None:
         with self._counting:
             self.gets += 1
 
     def _body(self, key: str, **extra: str) -> Any:
-        return self._found(key, **extra)["Body"]
+        return self._get_object(key, **extra)["Body"]
 
-    def _found(self, key: str, **extra: str) -> Any:
+    def _get_object(self, key: str, **extra: str) -> Any:
         self._count_get()
         try:
             return self._client.get_object(Bucket=self.bucket, Key=key, **extra)  # type: ignore[arg-type]
@@ -154,9 +154,9 @@ OpenBucket = Callable[[str], Objects]
 
 
 def _cut(parts: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
-    """The bytes [start, end) of what the parts make together."""
-    at = 0
+    """Cut the bytes [start, end) out of the whole that the parts make together."""
+    position = 0
     for part in parts:
-        if wanted := part[max(start - at, 0) : max(end - at, 0)]:
-            yield wanted
-        at += len(part)
+        if piece := part[max(start - position, 0) : max(end - position, 0)]:
+            yield piece
+        position += len(part)

@@ -20,15 +20,15 @@ class StoredState(NamedTuple):
     """A user's state as it was read."""
 
     version: int
-    """Token of the last write; 0 where the stored state has none."""
+    """Token of the last write; 0 if the stored state has none."""
     body: bytes
-    """The fold's exact state. Of a damaged or foreign state, its bytes as they are."""
+    """The fold's exact state. If the state is damaged or foreign, all its bytes."""
     tokens: tuple[int, ...]
-    """Tokens of the last writes, newest first, at most four; none where damaged."""
+    """Tokens of the last writes, newest first, at most four. Empty if the state is damaged."""
 
 
 class UserState(NamedTuple):
-    """A stored state with its readable fields; those are None where absent or unreadable."""
+    """A stored state with its readable fields, which are None if absent or unreadable."""
 
     user: str
     profile: str
@@ -44,7 +44,7 @@ class Change(NamedTuple):
 
     user: str
     old: StoredState | None
-    """What the new state was computed from; None for a new user."""
+    """The state that the new one was computed from; None for a new user."""
     body: bytes
     level: float
     slope: float
@@ -54,16 +54,16 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class DatabaseUse:
-    """What an operation cost the database; sums with +."""
+    """What an operation cost the database. Two of them add up with +."""
 
     requests: int = 0
-    """Calls made, repeated ones included."""
+    """Calls, with repeated ones."""
     read_units: float = 0.0
     write_units: float = 0.0
     throttles: int = 0
-    """Calls that the table turned away, wholly or in part, for lack of capacity."""
+    """Calls that the table refused, wholly or in part, for lack of capacity."""
     retries: int = 0
-    """Calls that repeated another, or asked for what another had left."""
+    """Calls that repeated another call or the rest of one."""
 
     def __add__(self, other: "DatabaseUse") -> "DatabaseUse":
         return DatabaseUse(
@@ -81,30 +81,30 @@ class Loaded(NamedTuple):
     states: dict[str, StoredState]
     use: DatabaseUse
     left: tuple[str, ...] = ()
-    """Users who were not read, where not all could be."""
+    """Users whose states could not be read."""
 
 
 class Lookup(NamedTuple):
-    """One user's state; None where there is none."""
+    """One user's state; None if there is none."""
 
     state: UserState | None
     use: DatabaseUse
 
 
 class Written(NamedTuple):
-    """What became of each change; every user is in exactly one of the first three."""
+    """The outcome of each change. Every user is in exactly one of the first three fields."""
 
     stored: dict[str, StoredState]
-    """The states that the write has put into the table, by user."""
+    """The states that are in the table now, by user."""
     conflicts: dict[str, StoredState | None]
-    """Users whose state another write has changed, with that state; None: it is gone."""
+    """Users whose state another write has changed, with that state; None if it was deleted."""
     failed: dict[str, str]
-    """Users whose write was given up, with a sentence why. It was not in the table at a last
-    look, or there was no time for one. The same write, made again, shows which it was."""
+    """Users whose write was given up, with a sentence why. When the table was read once more, the
+    write was not there; or there was no time to read it. The same write, made again, is safe."""
     use: DatabaseUse
     unfinished: frozenset[str] = frozenset()
-    """Of those who failed, the users whom the same write may still write when it is made again:
-    the retries or the time ended."""
+    """The failed users for whom the same write may succeed when it is made again, since only the
+    retries or the time ended."""
 
 
 class StateStore(Protocol):
@@ -115,41 +115,41 @@ class StateStore(Protocol):
 
         Args:
             profile: Name of the profile.
-            users: User ids; repeated ones are read once.
-            deadline: When to stop trying; None for no limit.
+            users: User ids. Repeated ones are read once.
+            deadline: When to stop trying. None: no limit.
 
         Raises:
-            StoreUnavailable: A state could not be read; nothing is returned then.
+            StoreUnavailable: A state could not be read. Nothing is returned then.
         """
 
     def load_part(
         self, profile: str, users: Sequence[str], *, deadline: float | None = None
     ) -> tuple[Loaded, StoreUnavailable | None]:
-        """Read users' states as `load` does, but return what could be read.
+        """Read users' states as `load` does, but return those that could be read.
 
         Returns:
-            The states, and the error if some could not be read.
+            The states, and the error if any could not be read.
         """
 
     def get(self, profile: str, user: str, *, deadline: float | None = None) -> Lookup:
         """Read one user's state with its readable fields, as of its last completed write.
 
         Raises:
-            StoreUnavailable: It could not be read.
+            StoreUnavailable: The state could not be read.
         """
 
     def of_user(self, user: str) -> Iterator[UserState]:
         """Read one user's states under every profile.
 
         Raises:
-            StoreUnavailable: They could not be read.
+            StoreUnavailable: A state could not be read.
         """
 
     def scan(self) -> Iterator[UserState]:
         """Read all states, in no particular order.
 
         Raises:
-            StoreUnavailable: Some could not be read.
+            StoreUnavailable: A state could not be read.
         """
 
     def write(
@@ -163,9 +163,9 @@ class StateStore(Protocol):
         mode: str = "conditional",
         deadline: float | None = None,
     ) -> Written:
-        """Write new states, and return what became of each.
+        """Write new states, and return the outcome of each.
 
-        The same call made twice writes once: the second one reports what the first one wrote
+        The same call made twice writes once. The second call reports the states of the first one
         as stored.
 
         Args:
@@ -175,10 +175,10 @@ class StateStore(Protocol):
             attempt: The execution's name.
             round_: The conflict round, from 0.
             mode: "conditional": each user alone, refused if the state has changed meanwhile.
-                "transactional": the same, but the users of one request are all written or none;
-                those that only shared a request with a conflict are sent again without it.
-                "overwrite": whatever is stored is replaced, for a single writer.
-            deadline: When to stop trying; None for no limit.
+                "transactional": the same, but the users of one request are written together or
+                not at all. If one of them has a conflict, the others are sent again without it.
+                "overwrite": the stored state is replaced, for a single writer.
+            deadline: When to stop trying. None: no limit.
 
         Raises:
             ValueError: The mode is none of the three.
@@ -196,7 +196,7 @@ class StateStore(Protocol):
     ) -> set[str]:
         """Return the users whose change is in the table.
 
-        A write that four others have followed since is no longer recognised.
+        A write is no longer recognised after four others have followed it.
 
         Raises:
             StoreUnavailable: A state could not be read.
@@ -204,18 +204,18 @@ class StateStore(Protocol):
 
 
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the table of batches knows of a batch."""
+    """A batch's record in the table of batches."""
 
     batch_id: str
     status: str
     """RUNNING, SUCCEEDED or FAILED."""
     execution: str
-    """Name of the execution that holds the batch, its attempt."""
+    """Name of the execution that holds the batch, which is its attempt."""
     prefix: str
-    """Of the batch's folder in the work bucket."""
+    """Key prefix of the batch's folder in the work bucket."""
     execution_arn: str | None = None
     started_at: str | None = None
-    """ISO 8601; so is `finished_at`."""
+    """In ISO 8601, like `finished_at`."""
     finished_at: str | None = None
     reason: str | None = None
     """Why it failed, in a sentence."""
@@ -266,15 +266,16 @@ class BatchStore(Protocol):
     ) -> tuple[list[BatchRecord], BatchPosition | None]:
         """Read one page of the records, the newest first.
 
-        A batch that has just begun may be missing for a moment. Records of versions without the
-        list are not in it; `get` finds them.
+        A batch that has just begun may be missing for a moment. Records of versions that had no
+        list are not in it, but `get` finds them.
 
         Args:
-            limit: Records at most.
+            limit: Most records of the page.
             after: Position of the last record of the page before.
 
         Returns:
-            The records, and the position after which the next page begins; None on the last page.
+            The records, and the position after which the next page begins. It is None on the last
+            page.
         """
 
     def newest(self) -> Iterator[BatchRecord]:

@@ -1,4 +1,4 @@
-"""Profiles that states were folded under, stored by digest: a state names its profile by that."""
+"""The profiles of stored states, stored by digest. A state names its profile by the digest."""
 
 import msgspec
 
@@ -8,33 +8,33 @@ from kalmap.store.objects import Objects
 
 
 class Profiles:
-    """The profiles of a bucket, and those that come with kalmap."""
+    """The profiles in a bucket, and the built-in ones."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     def save(self, profile: Profile) -> None:
         """Store a profile so that states folded under it stay readable. Idempotent."""
-        own = digest(profile)
-        if _built_in(profile.name, own) is None:
-            self._objects.put(_key(own), msgspec.json.encode(profile))
+        profile_digest = digest(profile)
+        if _built_in(profile.name, profile_digest) is None:
+            self._objects.put(_key(profile_digest), msgspec.json.encode(profile))
 
-    def find(self, name: str, digest_: bytes) -> Profile | None:
-        """The profile of this name and digest; None if it is not stored."""
-        if profile := _built_in(name, digest_):
+    def find(self, name: str, profile_digest: bytes) -> Profile | None:
+        """Find the profile of a name and digest; None if it is not stored."""
+        if profile := _built_in(name, profile_digest):
             return profile
-        data = self._objects.find(_key(digest_))
-        # It was checked when it was stored, by the rules of that version.
+        data = self._objects.find(_key(profile_digest))
+        # It is not checked again: it was valid for the version of kalmap that stored it.
         return None if data is None else msgspec.json.decode(data, type=Profile)
 
 
-def _built_in(name: str, digest_: bytes) -> Profile | None:
+def _built_in(name: str, profile_digest: bytes) -> Profile | None:
     try:
         profile = builtin_profile(name)
     except InvalidProfile:
         return None
-    return profile if digest(profile) == digest_ else None
+    return profile if digest(profile) == profile_digest else None
 
 
-def _key(digest_: bytes) -> str:
-    return f"profiles/{digest_.hex()}.json"
+def _key(profile_digest: bytes) -> str:
+    return f"profiles/{profile_digest.hex()}.json"

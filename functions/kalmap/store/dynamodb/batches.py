@@ -1,7 +1,7 @@
 """The table of batches in DynamoDB, and how its items are read.
 
-The key is `batch_id`. ClaimBatch in the state machine puts an item, with the fields that
-`batch_record` reads here; the last step adds how the batch ended.
+The key is `batch_id`. The state ClaimBatch puts an item with the fields that `batch_record` reads.
+The last step of the batch adds how it ended.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 
-#: The value of `listed` in every listed item, so that one index has all of them by time.
+#: The value of `listed` in every item of the list. It makes one index of all batches by time.
 _LISTED = "batches"
 _PAGE = 1000
 _COUNTS = ("received", "accepted", "users", "changed")
@@ -27,7 +27,9 @@ _REQUIRED = tuple(field.name for field in msgspec.structs.fields(BatchRecord) if
 
 
 class DynamoDBBatchStore:
-    """The records of batches in a DynamoDB table; `kalmap.store.ports.BatchStore` says what for.
+    """The records of batches in a DynamoDB table.
+
+    `kalmap.store.ports.BatchStore` describes the methods.
 
     Args:
         client: A boto3 DynamoDB client.
@@ -39,7 +41,7 @@ class DynamoDBBatchStore:
         self._table = table
 
     def get(self, batch_id: str) -> BatchRecord | None:
-        """Read a batch's record; None where there is none."""
+        """Read a batch's record; None if there is none."""
         answer = self._client.get_item(
             TableName=self._table, Key={"batch_id": {"S": batch_id}}, ConsistentRead=True
         )
@@ -110,27 +112,27 @@ class DynamoDBBatchStore:
             "reason": {"S": reason},
             "finished_at": {"S": iso(finished)},
         }
-        return self._update(batch_id, attempt, fields, only="RUNNING")
+        return self._update(batch_id, attempt, fields, required_status="RUNNING")
 
     def _update(
         self,
         batch_id: str,
         attempt: str,
         fields: Mapping[str, Any],
-        only: str | None = None,
+        required_status: str | None = None,
     ) -> bool:
-        """Set fields of a record, if the attempt holds it, and with `only` if that is its status.
+        """Set fields of a record, if the attempt holds it and it has the required status.
 
         Returns:
-            Whether they were set.
+            Whether the fields were set.
         """
         condition = "#execution = :execution"
         names = {"#execution": "execution"}
         values: dict[str, Any] = {":execution": {"S": attempt}}
-        if only:
-            condition += " AND #status = :only"
+        if required_status:
+            condition += " AND #status = :required"
             names["#status"] = "status"
-            values[":only"] = {"S": only}
+            values[":required"] = {"S": required_status}
         for number, (name, value) in enumerate(fields.items()):
             names[f"#f{number}"] = name
             values[f":f{number}"] = value

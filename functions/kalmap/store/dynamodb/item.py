@@ -1,9 +1,9 @@
-"""A user's state as an item of the table: its attributes, and the tokens that name its writes.
+"""A user's state as an item of the table: its attributes, and the tokens of its writes.
 
 The binary attribute `state` is the fold's exact state (the body), followed by the last four
-version tokens, newest first. Each token is a little-endian 64-bit integer, 0 where there were
+version tokens, newest first. Each token is a little-endian 64-bit integer, and 0 if there were
 fewer writes. The newest token is also the attribute `version`, on which the next write is
-conditional. `level`, `slope` and `as_of` are for people and queries; nothing computes with them.
+conditional. `level`, `slope` and `as_of` are for people and queries. No code computes with them.
 """
 
 import math
@@ -27,11 +27,10 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 
 
 def version_token(batch: str, attempt: str, round_: int, user: str, old: StoredState | None) -> int:
-    """The name of one write: of a user's state, by a round of a batch's attempt.
+    """Compute the token of one write of a user's state by a round of a batch's attempt.
 
-    A Task that runs twice computes the same token twice, and so recognises the write that it
-    made the first time. Two writes that differ in any argument have the same token with
-    probability 2**-64.
+    A task that runs twice computes the same token twice, and so recognises its first write. Two
+    writes that differ in any argument have the same token with probability 2**-64.
 
     Returns:
         An unsigned 64-bit integer, never 0.
@@ -42,7 +41,7 @@ def version_token(batch: str, attempt: str, round_: int, user: str, old: StoredS
 
 
 def state_after(change: Change, token: int) -> StoredState:
-    """The stored state after a change was written under a token."""
+    """The stored state after a change is written under a token."""
     older = change.old.tokens if change.old else ()
     return StoredState(token, change.body, (token, *older)[:4])
 
@@ -67,8 +66,8 @@ def key(user: str, profile: str) -> dict[str, Attribute]:
 def stored_state(item: Mapping[str, Attribute]) -> StoredState:
     """Read the state of an item, which another program may have written.
 
-    If the newest token is not the version, this module did not write the bytes. All of them are
-    then the body, which the fold refuses.
+    If the newest token is not the version, another program wrote the bytes. All of them are then
+    the body, which the fold refuses.
     """
     digits = str(item.get("version", {}).get("N", ""))
     version = int(digits) if _DIGITS.fullmatch(digits) else 0
@@ -94,10 +93,10 @@ def user_state(item: Mapping[str, Attribute]) -> UserState:
 
 
 def _number(value: float) -> Attribute:
-    """A float as a DynamoDB number; NULL where DynamoDB has no such number."""
+    """A float as a DynamoDB number; NULL if DynamoDB has no such number."""
     if not math.isfinite(value) or abs(value) > 9e125:
         return {"NULL": True}
-    # A numpy float is a float with a repr of its own.
+    # A numpy float has another repr than Python's.
     return {"N": repr(float(value)) if abs(value) >= 1e-130 else "0"}
 
 

@@ -1,9 +1,9 @@
 """The table of states: bulk reads, and bulk writes that neither lose nor repeat an update.
 
-Every write is conditional on the version that the new state was computed from, and puts a token
-of its own into the item. After any failure it is safe to send a request again: if the write was
-made before, the condition fails and the item has our token. Without our token, another batch
-wrote it.
+Every write is conditional on the version that the new state was computed from, and puts its own
+token into the item. After any failure it is safe to send a request again. If the write was made
+before, the condition fails, and the item has the write's token. If the item has another token,
+another batch wrote it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,13 +39,12 @@ R = TypeVar("R")
 class DynamoDBStateStore:
     """States in a DynamoDB table with the keys `user_id` and `profile`.
 
-    `kalmap.store.ports.StateStore` describes the methods. Several threads may use it at once, as
-    they may the client.
+    `kalmap.store.ports.StateStore` describes the methods. Several threads may use a store at once.
 
     Args:
         client: A boto3 DynamoDB client that does not retry by itself.
         table: The table's name.
-        retry: How to try again what was throttled or not answered.
+        retry: How to repeat requests that were throttled or not answered.
         get_size: Keys per read request, at most 100.
         write_size: Statements or items per write request, at most 25.
         transaction_size: Actions per transaction, at most 100.
@@ -75,15 +74,15 @@ class DynamoDBStateStore:
 
     def load(self, profile: str, users: Sequence[str], *, deadline: float | None = None) -> Loaded:
         """Read users' states, each as of its last completed write."""
-        loaded, trouble = self.load_part(profile, users, deadline=deadline)
-        if trouble:
-            raise trouble
+        loaded, error = self.load_part(profile, users, deadline=deadline)
+        if error:
+            raise error
         return loaded
 
     def load_part(
         self, profile: str, users: Sequence[str], *, deadline: float | None = None
     ) -> tuple[Loaded, StoreUnavailable | None]:
-        """Read users' states as `load` does, but return what could be read."""
+        """Read users' states as `load` does, but return those that could be read."""
 
         def read(group: list[str]) -> tuple[Loaded, StoreUnavailable | None]:
             return self._read_part(profile, group, self._retry.start(deadline), DatabaseUse())
@@ -107,10 +106,10 @@ class DynamoDBStateStore:
         mode: str = "conditional",
         deadline: float | None = None,
     ) -> Written:
-        """Write new states, and return what became of each.
+        """Write new states, and return the outcome of each.
 
-        Costs one write unit per changed user, two in transactional mode. A conflict costs its
-        unit, too.
+        Each changed user costs one write unit, or two in transactional mode. A conflict costs the
+        same.
         """
         if mode not in self._modes:
             raise ValueError(f"write mode must be one of {', '.join(self._modes)}, got {mode!r}.")
@@ -140,7 +139,7 @@ class DynamoDBStateStore:
         round_: int,
         deadline: float | None = None,
     ) -> set[str]:
-        """Return the users whose change is in the table, recognised by its token."""
+        """Return the users whose change is in the table. Tokens identify changes."""
         tokens = _tokens(changes, batch, attempt, round_)
         states = self.load(profile, list(tokens), deadline=deadline).states
         return {user for user, state in states.items() if tokens[user] in state.tokens}
@@ -183,20 +182,20 @@ class DynamoDBStateStore:
     def _read(
         self, profile: str, users: Sequence[str], retry: Retry, use: DatabaseUse
     ) -> dict[str, StoredState]:
-        """Read at most `get_size` users' states; the cost is added to `use`."""
-        loaded, trouble = self._read_part(profile, users, retry, use)
-        if trouble:
-            raise trouble
+        """Read at most `get_size` users' states, and add the cost to `use`."""
+        loaded, error = self._read_part(profile, users, retry, use)
+        if error:
+            raise error
         return loaded.states
 
     def _read_part(
         self, profile: str, users: Sequence[str], retry: Retry, use: DatabaseUse
     ) -> tuple[Loaded, StoreUnavailable | None]:
-        """Read as `_read` does, but return what could be read, and the error if not all was."""
+        """Read as `_read` does, but return the states that could be read, and any error."""
         states: dict[str, StoredState] = {}
         keys = [key(user, profile) for user in users]
         while keys:
-            ask = {
+            request = {
                 "Keys": keys,
                 "ConsistentRead": True,
                 "ProjectionExpression": "#user_id, #version, #state",
@@ -211,7 +210,7 @@ class DynamoDBStateStore:
                     "batch_get_item",
                     retry,
                     use,
-                    RequestItems={self._table.name: ask},
+                    RequestItems={self._table.name: request},
                     ReturnConsumedCapacity="TOTAL",
                 )
             except StoreUnavailable as error:
@@ -219,14 +218,14 @@ class DynamoDBStateStore:
             for item in answer["Responses"].get(self._table.name, ()):
                 states[item["user_id"]["S"]] = stored_state(item)
             left = answer.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
-            # Without a report it is one unit a key, whether there is an item or not: a strongly
-            # consistent read unit covers 4 KB, and all our states are smaller.
+            # If no cost is reported, each key costs one unit, with an item or without: a strongly
+            # consistent read unit covers 4 KB, and every state is smaller.
             use.read_units += capacity_units(answer, len(keys) - len(left))
             if left:
                 use.throttles += 1
                 if not retry.pause(progress=len(left) < len(keys)):
-                    ended = self._table.unavailable(f"{len(left)} keys left unprocessed")
-                    return _part(states, use, left), ended
+                    unavailable = self._table.unavailable(f"{len(left)} keys left unprocessed")
+                    return _part(states, use, left), unavailable
                 use.retries += 1
             keys = left
         return Loaded(states, use), None
@@ -242,7 +241,7 @@ class DynamoDBStateStore:
             result.stored[change.user] = state_after(change, work.tokens[change.user])
 
         def compare(change: Change, current: StoredState | None) -> None:
-            """Tell our own earlier write from a conflict, by the token in the item."""
+            """Store the change if the item has its token already. Otherwise it is a conflict."""
             if current and work.tokens[change.user] in current.tokens:
                 store(change)
             else:
@@ -254,25 +253,25 @@ class DynamoDBStateStore:
             except StoreUnavailable as error:
                 given_up = dict.fromkeys((change.user for change in pending), error)
                 break
-            again = []
+            repeated = []
             for change, outcome in zip(pending, outcomes, strict=True):
                 if outcome is Verdict.STORED:
                     store(change)
                 elif outcome is Verdict.LOOK_UP:
                     look_up.append(change)
                 elif isinstance(outcome, Verdict):
-                    again.append(change)
+                    repeated.append(change)
                 elif isinstance(outcome, StoredState):
                     compare(change, outcome)
                 else:
                     result.failed[change.user] = outcome
             work.use.throttles += Verdict.THROTTLED in outcomes
-            if again and not work.retry.pause(progress=len(again) < len(pending)):
-                ended = self._table.unavailable("try these users again")
-                given_up = dict.fromkeys((change.user for change in again), ended)
+            if repeated and not work.retry.pause(progress=len(repeated) < len(pending)):
+                unavailable = self._table.unavailable("try these users again")
+                given_up = dict.fromkeys((change.user for change in repeated), unavailable)
                 break
-            work.use.retries += bool(again)
-            pending = again
+            work.use.retries += bool(repeated)
+            pending = repeated
 
         if look_up:
             users = [change.user for change in look_up]
@@ -284,21 +283,21 @@ class DynamoDBStateStore:
                 for change in look_up:
                     compare(change, states.get(change.user))
         if given_up:
-            made = self._last_look(given_up, work)
+            in_table = self._find_unanswered(given_up, work)
             for change in group:
-                if change.user in made:
+                if change.user in in_table:
                     store(change)
-            left = {user: given_up[user] for user in given_up if user not in made}
+            left = {user: given_up[user] for user in given_up if user not in in_table}
             result.failed.update((user, str(error)) for user, error in left.items())
             return result._replace(
                 unfinished=frozenset(u for u in left if not isinstance(left[u], StoreRefused))
             )
         return result
 
-    def _last_look(self, given_up: Iterable[str], work: Work) -> set[str]:
+    def _find_unanswered(self, users: Iterable[str], work: Work) -> set[str]:
         """Look up which unanswered writes reached the table."""
         try:
-            states = self._read(work.profile, list(given_up), work.retry.last(), work.use)
+            states = self._read(work.profile, list(users), work.retry.last(), work.use)
         except StoreUnavailable:
             return set()
         return {user for user, state in states.items() if work.tokens[user] in state.tokens}
@@ -321,5 +320,5 @@ def _tokens(changes: Iterable[Change], batch: str, attempt: str, round_: int) ->
 
 
 def _groups(members: Iterable[T], size: int) -> list[list[T]]:
-    whole = list(members)
-    return [whole[start : start + size] for start in range(0, len(whole), size)]
+    listed = list(members)
+    return [listed[start : start + size] for start in range(0, len(listed), size)]

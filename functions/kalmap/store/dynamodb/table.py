@@ -1,4 +1,4 @@
-"""Calls to a DynamoDB table, repeated after failures that pass, and what they cost."""
+"""Calls to a DynamoDB table, repeated after temporary failures, and their cost."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from kalmap.errors import StoreRefused, StoreUnavailable
 from kalmap.store.backoff import Retry
 from kalmap.store.ports import DatabaseUse
 
-#: Codes of a whole answer, or of one statement or action in it: the table asks for less at a time.
+#: Error codes of a response, or of one statement or action in it: the table needs fewer requests.
 THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -22,7 +22,7 @@ THROTTLED = frozenset(
         "ThrottlingException",
     }
 )
-#: Codes after which the same request is sent again. It is unknown whether such a write was made.
+#: Error codes after which the same request is sent again. Such a write may have been made.
 TRANSIENT = frozenset(
     {
         "InternalServerError",
@@ -35,9 +35,9 @@ TRANSIENT = frozenset(
 )
 
 
-#: A field that every complete answer has. botocore turns bytes that are not JSON into an answer
+#: A field that every complete response has. botocore turns bytes that are not JSON into a response
 #: without it.
-_PART_OF_ANSWER = {
+_RESPONSE_FIELD = {
     "batch_execute_statement": "Responses",
     "batch_get_item": "Responses",
     "batch_write_item": "UnprocessedItems",
@@ -59,11 +59,11 @@ class DynamoDB(Protocol):
 
 
 def client_config(*, parallelism: int = 8, timeout: float = 5.0) -> Config:
-    """The options of a client that leaves retries to `RetryPolicy`.
+    """Make the options of a client that leaves retries to `RetryPolicy`.
 
     Args:
-        parallelism: Requests in flight at a time; each needs a connection of its own.
-        timeout: Seconds to wait for an answer. A deadline must leave at least this much time,
+        parallelism: Requests in flight at a time. Each needs its own connection.
+        timeout: Seconds to wait for a response. A deadline must leave at least this much time,
             since a call that has begun is not interrupted.
     """
     return Config(
@@ -89,30 +89,32 @@ class Table:
         self.name = name
 
     def call(self, operation: str, retry: Retry, use: DatabaseUse, **request: Any) -> Any:
-        """Make one call, and repeat it while it fails as a whole for a reason that passes.
+        """Make one call, and repeat it while it fails as a whole for a temporary reason.
 
-        A write that failed in this way may have been made; its sender must recognise it.
+        A write that failed in this way may have been made. Its sender must recognise it.
 
         Args:
             operation: A method of the client.
-            retry: The tries that are left, shared by all calls of an operation.
+            retry: The remaining tries, which all calls of an operation share.
             use: The cost is added to it.
             request: The call's parameters.
 
         Returns:
-            The answer, in which parts may still have failed.
+            The response. Parts of it may still have failed.
 
         Raises:
             StoreUnavailable: The retries or the time ended.
-            StoreRefused: The call was refused for good.
+            StoreRefused: The table refused the call, and would refuse it again.
             ClientError: A transaction was cancelled.
         """
         if retry.expired:
-            raise StoreUnavailable(f"The state table {self.name} was not asked: no time was left.")
+            raise StoreUnavailable(
+                f"No request was sent to the state table {self.name}: no time was left."
+            )
         while True:
             use.requests += 1
             try:
-                answer = getattr(self._client, operation)(**request)
+                response = getattr(self._client, operation)(**request)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code == "TransactionCanceledException":
@@ -132,25 +134,25 @@ class Table:
             ) as error:
                 cause = error
             else:
-                if _PART_OF_ANSWER.get(operation, "ResponseMetadata") in answer:
-                    return answer
-                cause = ResponseParserError("An answer that is not DynamoDB's.")
+                if _RESPONSE_FIELD.get(operation, "ResponseMetadata") in response:
+                    return response
+                cause = ResponseParserError("The response is not DynamoDB's.")
             if not retry.pause():
                 raise self.unavailable(str(cause)) from cause
             use.retries += 1
 
-    def unavailable(self, last_answer: str) -> StoreUnavailable:
-        """The error for retries or time that ended, with the last answer."""
+    def unavailable(self, last_response: str) -> StoreUnavailable:
+        """Make the error for retries or time that ended, with the last response."""
         return StoreUnavailable(
-            f"The state table {self.name} did not do its work within the retries and the time"
-            f" allowed; its last answer: {_sentence(last_answer)}"
+            f"The state table {self.name} did not do its work within the allowed retries and time."
+            f" Its last response: {_sentence(last_response)}"
         )
 
 
-def capacity_units(answer: Mapping[str, Any], otherwise: float) -> float:
-    """Capacity units that an answer reports, or `otherwise` if it reports none."""
-    consumed = answer.get("ConsumedCapacity")
-    return sum(float(part["CapacityUnits"]) for part in consumed) if consumed else otherwise
+def capacity_units(response: Mapping[str, Any], default: float) -> float:
+    """Capacity units that a response reports, or `default` if it reports none."""
+    consumed = response.get("ConsumedCapacity")
+    return sum(float(part["CapacityUnits"]) for part in consumed) if consumed else default
 
 
 def _sentence(text: object) -> str:

@@ -1,6 +1,6 @@
-"""The three ways to write a group of new states in one request, and to read each one's outcome.
+"""The three ways to write a group of new states in one request, and to read each outcome.
 
-Status 200 is not success: the outcome of every statement, action and item is read.
+Status 200 does not mean success. The outcome of every statement, action and item is read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +17,17 @@ from kalmap.store.ports import Change, DatabaseUse, StoredState
 
 
 class Verdict(Enum):
-    """The outcome of one change that is neither in conflict nor refused."""
+    """The outcome of a change that is neither in conflict nor refused."""
 
     STORED = auto()
     THROTTLED = auto()
     AGAIN = auto()
-    """Not made, or unknown; to be sent again."""
+    """Not made, or unknown. It is sent again."""
     LOOK_UP = auto()
-    """Not made, for a reason that only the item shows."""
+    """Not made. The item shows the reason."""
 
 
-#: A verdict, the state that won a conflict, or a sentence why the write was refused for good.
+#: A verdict, the state that won a conflict, or a sentence why the table refused the write.
 WriteOutcome = Verdict | StoredState | str
 
 
@@ -64,8 +64,8 @@ def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list
 def _statement(table: Table, change: Change, work: Work) -> dict[str, Any]:
     sets = values(change, work.tokens[change.user])
     keys = key(change.user, work.profile)
-    # All names are quoted, since several are reserved words. If the condition fails, the reply
-    # has the item at no cost.
+    # All names are quoted, since several are reserved words. If the condition fails, the response
+    # has the item, which costs nothing.
     if change.old is None:
         names = ", ".join(f"'{name}': ?" for name in (*keys, *sets))
         text = f'INSERT INTO "{table.name}" VALUE {{{names}}}'
@@ -84,26 +84,26 @@ def _statement(table: Table, change: Change, work: Work) -> dict[str, Any]:
 
 
 def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> list[WriteOutcome]:
-    """Send one conditional action per user, all carried out or none."""
+    """Send one conditional action per user. Either all are carried out, or none is."""
     actions = [_action(table, change, work) for change in pending]
-    # For ten minutes DynamoDB answers a request with a known token without comparing the rest.
-    # The token therefore depends on all that is written: through the version tokens on batch,
-    # attempt and round, and on the group's table, keys and bytes.
-    name = blake2b(repr(actions).encode(), digest_size=16).hexdigest()
+    # For ten minutes DynamoDB answers a request with a known token without comparing the rest. The
+    # token is therefore a digest of everything that is written: the group's table, keys and bytes,
+    # and, by the version tokens, batch, attempt and round.
+    request_token = blake2b(repr(actions).encode(), digest_size=16).hexdigest()
     try:
         answer = table.call(
             "transact_write_items",
             work.retry,
             work.use,
             TransactItems=actions,
-            ClientRequestToken=name,
+            ClientRequestToken=request_token,
             ReturnConsumedCapacity="TOTAL",
         )
     except ClientError as error:
         # A cancelled transaction costs as much as a complete one, and reports no cost.
         work.use.write_units += 2 * len(pending)
         reasons: Any = error.response.get("CancellationReasons", [])
-        # An action without a reason of its own only shared the transaction.
+        # An action without a reason only shared the transaction with a failed one.
         return [
             Verdict.AGAIN if reason.get("Code", "None") == "None" else _outcome(reason)
             for reason in reasons
