@@ -22,7 +22,12 @@ from kalmap.records.shards import (
     shard_of,
     slice_places,
 )
-from kalmap.results.lines import encode, encode_measurements, iso_timestamps
+from kalmap.results.lines import (
+    encode,
+    encode_measurements,
+    encode_unreadable,
+    iso_timestamps,
+)
 from kalmap.results.merge import merge, result_keys
 
 PROFILE = builtin_profile("body-weight")
@@ -160,6 +165,15 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
             assert line["reason"] == "bad_value"
         else:
             assert line["reason"] == expected[line["index"]]
+
+
+def test_every_line_that_is_merged_begins_with_its_index():
+    sound = {"user_id": "a", "timestamp": "2026-03-01T07:00:00Z", "value": 80}
+    [shard] = sharded([[sound, sound | {"value": "bad"}]], 1)
+    results = encode(shard, failed_outcomes(1, Reason.CONFLICT))
+    unreadable = encode_unreadable(shard.unread, [["a file"]])
+    starts = [line[:11] for line in (results + unreadable).splitlines()]
+    assert starts == [b'{"index":0,', b'{"index":1,', b'{"index":1,']
 
 
 def test_a_result_line_has_every_field_in_order_and_null_where_nothing_was_folded():

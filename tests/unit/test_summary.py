@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from kalmap.batch.commit_gate import closed_gate, failed_commit
 from kalmap.batch.identity import Limits
+from kalmap.outcome import Reason, Status
 from kalmap.pipeline.caught_error import describe_error
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
+from kalmap.results.tally import Tally, from_json, to_json
 from kalmap.results.totals import Totals, sum_of, total
 from kalmap.store.ports import DatabaseUse
 from kalmap_cli.local.deploy import read_template
@@ -22,13 +24,13 @@ from tests.support.template import TEMPLATE
 _COUNTS = st.dictionaries(
     st.sampled_from(["accepted/", "rejected/outlier", "unreadable/malformed", "failed/conflict"]),
     st.integers(0, 50),
-)
+).map(Tally.from_texts)
 _REPORTS = st.lists(
     st.builds(
         Report,
         step=st.sampled_from(["partition", "load", "filter", "write"]),
         round=st.integers(0, 2),
-        shard=st.integers(0, 5),
+        number=st.integers(0, 5),
         records=st.integers(0, 100),
         readings=_COUNTS,
         users=st.integers(0, 9),
@@ -52,11 +54,24 @@ def test_totals_of_rounds_add_up_to_the_totals_of_all_reports(first, second):
 @given(_REPORTS)
 def test_totals_come_back_from_s3_as_they_were(reports):
     totals = total(reports)
-    assert msgspec.json.decode(msgspec.json.encode(totals), type=Totals) == totals
+    assert from_json(to_json(totals), Totals) == totals
 
 
-def filtered(shard=0, **fields):
-    return Report(step="filter", shard=shard, **fields)
+def test_a_tally_is_stored_as_an_object_of_texts_with_status_and_reason():
+    texts = {"accepted/": 3, "rejected/outlier": 1}
+    tally = Tally({(Status.ACCEPTED, Reason.NONE): 3, (Status.REJECTED, Reason.OUTLIER): 1})
+    assert Tally.from_texts(texts) == tally
+    assert msgspec.json.decode(to_json({"readings": tally})) == {"readings": texts}
+
+
+def test_every_decision_comes_back_from_its_text():
+    tally = Tally((status, reason) for status in Status for reason in Reason)
+    assert from_json(to_json(tally), Tally) == tally
+
+
+def filtered(number=0, readings=None, **fields):
+    tally = Tally.from_texts(readings or {})
+    return Report(step="filter", number=number, readings=tally, **fields)
 
 
 def received(records):
@@ -115,7 +130,7 @@ def test_failed_shards_are_counted_against_the_limit():
     reports = [filtered(0, error="It broke."), filtered(1), filtered(2), filtered(3)]
     assert "1 of 4 shards failed" in (closed_gate(total(reports), Limits()) or "")
     assert closed_gate(total(reports), Limits(failed_shards=0.25)) is None
-    late = [*reports[1:], filtered(0), Report(step="write", shard=2, error="It broke.")]
+    late = [*reports[1:], filtered(0), Report(step="write", number=2, error="It broke.")]
     assert "1 of 4 shards could not be committed" in (failed_commit(total(late), Limits()) or "")
     assert failed_commit(total(late), Limits(failed_shards=0.25)) is None
 
@@ -139,8 +154,8 @@ def test_what_a_later_round_supersedes_counts_once():
         [
             received(10),
             filtered(readings={"accepted/": 10}, users=2, new_users=1),
-            Report(step="write", superseded={"accepted/": 4}, conflicts=["a"]),
-            Report(step="filter", round=1, users=1, readings={"duplicate/duplicate": 4}),
+            Report(step="write", superseded=Tally.from_texts({"accepted/": 4}), conflicts=["a"]),
+            filtered(round=1, users=1, readings={"duplicate/duplicate": 4}),
         ]
     )
     summary = summarise(

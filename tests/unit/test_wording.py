@@ -2,6 +2,7 @@
 
 from kalmap.batch.commit_gate import closed_gate
 from kalmap.batch.identity import Limits
+from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
 from kalmap.wording import counted
 from kalmap_cli.screen import summary_rows
@@ -12,7 +13,8 @@ def test_one_thing_has_no_s_and_thousands_are_grouped():
 
 
 def test_a_batch_of_one_user_who_failed_says_so():
-    totals = Totals(users=1, failed_users=1, records=1, readings={"failed/corrupt_state": 1})
+    readings = Tally.from_texts({"failed/corrupt_state": 1})
+    totals = Totals(users=1, failed_users=1, records=1, readings=readings)
     assert closed_gate(totals, Limits()).startswith("The only user failed (corrupt_state)")
 
 

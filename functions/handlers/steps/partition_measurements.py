@@ -16,7 +16,7 @@ def handler(task: Task) -> Report:
     partitioned = partition_chunk(task.folder, chunk, bucket)
     return Report(
         step="partition",
-        shard=chunk.chunk,
+        number=chunk.chunk,
         records=partitioned.records,
         notes=partitioned.notes,
     )

@@ -14,7 +14,7 @@ from handlers.memory import peak_memory_mb
 from handlers.telemetry import logger, metrics
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
-from kalmap.results.report import Report
+from kalmap.results.report import Report, StepName
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -42,7 +42,7 @@ class Task:
         return msgspec.convert(self.event["shard"], Shard)
 
 
-def step(name: str) -> Callable[[Callable[[Task], Any]], Handler]:
+def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
     """Make a Lambda handler of a step: decode, measure, save its report, log, encode.
 
     A step that returns a Report is answered by an empty object, so that payloads stay small. Of a
@@ -98,7 +98,7 @@ def _observe(report: Report) -> None:
         "step done",
         step=report.step,
         round=report.round,
-        shard=report.shard,
+        shard=report.number,
         seconds=round(report.ended - report.started, 3),
         readings=sum(report.readings.values()),
         users=report.users,

@@ -28,10 +28,10 @@ from kalmap.records.parse import Parsed
 from kalmap.records.shards import ShardInput, assemble, route
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
+    count_outcomes,
     encode,
     encode_revisions,
     encode_unreadable,
-    status_counts,
 )
 from kalmap.results.report import Report
 from kalmap.results.summary import summarise
@@ -106,7 +106,7 @@ def answer_request(request: Request, states: CachedStates, pace: Pace) -> Answer
     outcomes = _blank(len(shard.ids))
     for group in groups:
         _fill(outcomes, group.rows, group.outcomes)
-    unread = status_counts(_blank(0), shard.unread)
+    unread = count_outcomes(_blank(0), shard.unread)
     parsing = Report(step="partition", records=request.measurements.records, readings=unread)
     totals = total([parsing, *(group.report for group in groups)])
     return Answer(
@@ -347,7 +347,7 @@ class _Group:
         failed = outcomes.status == Status.FAILED
         accepted = outcomes.status == Status.ACCEPTED
         failed_users = len(np.unique(self._readings.user[failed]))
-        report.readings = status_counts(outcomes, [])
+        report.readings = count_outcomes(outcomes, [])
         report.failed_users = failed_users
         report.quality_sum = math.fsum(outcomes.quality[accepted].tolist())
         report.quality_count = int(accepted.sum())

@@ -1,26 +1,31 @@
-"""The commit gate: whether what a round computed may be written, and whether it was."""
+"""The commit gate: decides if a round's states may be written, and if enough were written."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from kalmap.batch.identity import Limits
+from kalmap.outcome import Reason, Status
 from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
 from kalmap.wording import START_AGAIN, counted
 
-#: Of fewer readings a share says little: as many may be unusable as of these.
+#: A share of fewer readings says little. They may have as many unusable ones as so many readings.
 _FEW = 20
 _WHICH = "The results say which."
-_UNUSABLE = ("unreadable/", "rejected/out_of_range", "rejected/in_future")
+#: Rejected readings that count as unusable, like unreadable ones.
+_UNUSABLE = (Reason.OUT_OF_RANGE, Reason.IN_FUTURE)
 
 
 def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] = ()) -> str | None:
-    """Why round 0 must not be committed, in a sentence; None where it may.
+    """Judge whether round 0 may be committed.
 
     Args:
         totals: Of the round.
         limits: The batch's limits.
-        examples: Some records that could not be read, to be named with what is wrong with them.
+        examples: Some records that could not be read; the sentence quotes what is wrong with them.
+
+    Returns:
+        A sentence that says why the round must not be committed; None if it may be.
     """
     chunks = [failure for failure in totals.failures if failure.step == "partition"]
     if chunks:
@@ -35,17 +40,18 @@ def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] =
             f"{limits.failed_shards:.0%}. {shards[0].error}"
         )
     if totals.users and totals.failed_users >= totals.users and not shards:
-        return _nobody(totals)
-    counts = {name: n for name, n in totals.readings.items() if n and name.startswith(_UNUSABLE)}
+        return _all_failed(totals)
+    unreadable = totals.readings.of_status(Status.UNREADABLE)
+    rejected = totals.readings.of_status(Status.REJECTED)
+    counts = unreadable | {reason: rejected[reason] for reason in _UNUSABLE if reason in rejected}
     unusable = sum(counts.values())
     most = sorted(counts.items(), key=lambda count: -count[1])
-    reasons = ", ".join(f"{name.partition('/')[2]} {n:,}" for name, n in most)
+    reasons = ", ".join(f"{reason.label} {number:,}" for reason, number in most)
     shown = " ".join(
-        f"{file}, " + " ".join(f"line {one.line}: {one.detail}" for one in some)
-        for file, some in groupby(examples, key=lambda one: one.file)
+        f"{file}, " + " ".join(f"line {one.line}: {one.detail}" for one in records)
+        for file, records in groupby(examples, key=lambda one: one.file)
     )
-    unreadable = sum(n for name, n in counts.items() if name.startswith("unreadable/"))
-    if unreadable == totals.records and unreadable and limits.unusable < 1.0:
+    if unreadable and sum(unreadable.values()) == totals.records and limits.unusable < 1.0:
         return f"Nothing could be read ({reasons}). {shown}".rstrip()
     if unusable > limits.unusable * max(totals.records, _FEW):
         return (
@@ -56,11 +62,11 @@ def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] =
     return None
 
 
-def _nobody(totals: Totals) -> str:
-    reasons = [name for name in totals.readings if name.startswith("failed/")]
-    names = ", ".join(sorted(name.removeprefix("failed/") for name in reasons))
+def _all_failed(totals: Totals) -> str:
+    reasons = totals.readings.of_status(Status.FAILED)
+    names = ", ".join(sorted(str(reason.label) for reason in reasons))
     advice = ""
-    if "failed/profile_changed" in reasons:
+    if Reason.PROFILE_CHANGED in reasons:
         advice = (
             " The states were stored under this name by another version of the profile: to go on "
             "from them, run with `adopt_profile`; to begin anew, give the profile another name."
@@ -73,11 +79,14 @@ def _all_users(count: int) -> str:
 
 
 def failed_commit(totals: Totals, limits: Limits) -> str | None:
-    """Why a batch whose gate was open has failed all the same; None where it has not.
+    """Judge whether a batch whose gate was open has failed at its writes.
 
     Args:
         totals: Of all rounds.
-        limits: The batch's limits; the share of shards counts here, too.
+        limits: The batch's limits; the share of failed shards holds for writes, too.
+
+    Returns:
+        A sentence that says why it has failed; None if it has not.
     """
     failures = [f for f in totals.failures if f.step == "write" or f.round > 0]
     shards = len({failure.number for failure in failures})

@@ -20,6 +20,7 @@ from kalmap.records.shards import (
 )
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
+from kalmap.results.tally import from_json, to_json
 from kalmap.results.totals import Totals
 from kalmap.store.objects import Objects, at_once
 from kalmap.store.ports import Change, StoredState
@@ -259,12 +260,12 @@ class Folder:
 
     def save_report(self, report: Report) -> None:
         """Keep a step's report; running a step again replaces it."""
-        self._write(self._report(report.round, report.step, report.shard), report)
+        self._write(self._report(report.round, report.step, report.number), report)
 
-    def report(self, round_: int, step: str, shard: int = 0) -> Report | None:
+    def report(self, round_: int, step: str, number: int = 0) -> Report | None:
         """A step's report, or None where it never wrote one."""
-        data = self.objects.find(self.key(self._report(round_, step, shard)))
-        return None if data is None else msgspec.json.decode(data, type=Report)
+        data = self.objects.find(self.key(self._report(round_, step, number)))
+        return None if data is None else from_json(data, Report)
 
     def reports(self, round_: int, step: str = "") -> list[Report]:
         """A round's reports, of one step or of all."""
@@ -273,8 +274,7 @@ class Folder:
             for kind in ("reports", "writes")
             for key in self.objects.keys(self.key(f"round-{round_}/{kind}/{step}"))
         ]
-        decode = msgspec.json.Decoder(Report).decode
-        return [decode(data) for data in at_once(self.objects.get, keys)]
+        return [from_json(data, Report) for data in at_once(self.objects.get, keys)]
 
     def save_totals(self, round_: int, totals: Totals) -> None:
         """Keep the sum of a round's reports."""
@@ -297,9 +297,9 @@ class Folder:
         self.objects.put(self.key("summary.json"), body)
         return self.key("summary.json")
 
-    def _report(self, round_: int, step: str, shard: int) -> str:
+    def _report(self, round_: int, step: str, number: int) -> str:
         kind = "writes" if step == "write" else "reports"
-        return f"round-{round_}/{kind}/{step}-{shard:06d}.json"
+        return f"round-{round_}/{kind}/{step}-{number:06d}.json"
 
     def _size(self, key: str) -> int:
         """An object's bytes; -1 where there is none."""
@@ -309,7 +309,7 @@ class Folder:
             return -1
 
     def _read(self, name: str, kind: type[T]) -> T:
-        return msgspec.json.decode(self.objects.get(self.key(name)), type=kind)
+        return from_json(self.objects.get(self.key(name)), kind)
 
     def _write(self, name: str, content: object) -> None:
-        self.objects.put(self.key(name), msgspec.json.encode(content))
+        self.objects.put(self.key(name), to_json(content))

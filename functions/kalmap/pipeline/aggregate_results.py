@@ -18,7 +18,7 @@ class Judged(NamedTuple):
 def aggregate_results(folder: Folder, round_: int) -> Judged:
     """Sum a round's reports; in round 0, judge the commit gate."""
     shards = folder.shards(round_)
-    reports = {report.shard: report for report in folder.reports(round_, "filter")}
+    reports = {report.number: report for report in folder.reports(round_, "filter")}
     for shard in shards:
         if shard.shard not in reports:
             report = fail_shard(folder, round_, shard, WORKER_LOST)

@@ -31,7 +31,7 @@ class Collected(NamedTuple):
 def collect_writes(folder: Folder, round_: int) -> Collected:
     """Sum a round's write reports; users in conflict become the next round's shards."""
     shards = folder.shards(round_)
-    reports = {report.shard: report for report in folder.reports(round_, "write")}
+    reports = {report.number: report for report in folder.reports(round_, "write")}
     again: list[Shard] = []
     conflicts = 0
     for shard in shards:

@@ -1,6 +1,5 @@
 """Results of readings that could not be processed: of a shard, or of some of its users."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -13,12 +12,13 @@ from kalmap.outcome import Reason, Status
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
+    count_outcomes,
     encode,
     encode_measurements,
     encode_unreadable,
-    status_counts,
 )
 from kalmap.results.report import Report
+from kalmap.results.tally import Tally, decision
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore
 
@@ -57,8 +57,8 @@ def fail_shard(
         if round_:
             raise
         # Its readings are known by number only: they are counted, and have no result lines.
-        counts = {f"{Status.FAILED.label}/{Reason.SHARD_FAILED.label}": shard.readings}
-        return Report(step="filter", shard=shard.shard, error=sentence, readings=counts)
+        counts = Tally({(Status.FAILED, Reason.SHARD_FAILED): shard.readings})
+        return Report(step="filter", number=shard.shard, error=sentence, readings=counts)
     outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     if inputs.unread:
@@ -71,9 +71,9 @@ def fail_shard(
     return Report(
         step="filter",
         round=round_,
-        shard=shard.shard,
+        number=shard.shard,
         error=sentence,
-        readings=status_counts(outcomes, inputs.unread),
+        readings=count_outcomes(outcomes, inputs.unread),
         users=len(inputs.users),
         failed_users=len(inputs.users),
     )
@@ -97,7 +97,7 @@ def fail_write(
     Raises:
         StoreUnavailable: The table did not say it before the deadline.
     """
-    report = Report(step="write", round=round_, shard=shard.shard, error=sentence)
+    report = Report(step="write", round=round_, number=shard.shard, error=sentence)
     filtered = folder.report(round_, "filter", shard.shard)
     if filtered is None or filtered.error:
         return report
@@ -151,7 +151,7 @@ def fail_users(
         folder.results_key(report.round, shard.shard, failed=True), encode(inputs, outcomes)
     )
     rows = np.arange(len(inputs.ids))
-    name = report.shard
+    name = report.number
     previous = _existing(folder, f"failed/{report.round}-{name:06d}.jsonl", set(reasons))
     folder.save_named(
         "failed",
@@ -161,7 +161,7 @@ def fail_users(
     )
     report.failed_users = len(reasons)
     report.conflicts = sorted(again)
-    report.readings = status_counts(outcomes, [])
+    report.readings = count_outcomes(outcomes, [])
 
 
 def _readings(
@@ -195,14 +195,13 @@ def _existing(folder: Folder, name: str, users: set[str]) -> bytes:
 
 
 def _supersede(folder: Folder, report: Report, users: set[str]) -> None:
-    counts: Counter[str] = Counter()
+    superseded = report.superseded = Tally()
     decode = msgspec.json.Decoder(_Line).decode
-    for line in folder.objects.lines(folder.results_key(report.round, report.shard)):
+    for line in folder.objects.lines(folder.results_key(report.round, report.number)):
         result = decode(line)
         # An unreadable record's result depends on no state: it holds in every round.
         if result.user_id in users and result.status != Status.UNREADABLE.label:
-            counts[f"{result.status}/{result.reason or ''}"] += 1
+            superseded[decision(result.status, result.reason)] += 1
             if result.status == Status.ACCEPTED.label and result.quality is not None:
                 report.quality_sum -= result.quality
                 report.quality_count -= 1
-    report.superseded = dict(counts)

@@ -11,11 +11,11 @@ from kalmap.profile import Profile
 from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
+    count_outcomes,
     encode,
     encode_measurements,
     encode_revisions,
     encode_unreadable,
-    status_counts,
 )
 from kalmap.results.report import Report
 
@@ -47,8 +47,8 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     return Report(
         step="filter",
         round=round_,
-        shard=shard.shard,
-        readings=status_counts(folded.outcomes, inputs.unread),
+        number=shard.shard,
+        readings=count_outcomes(folded.outcomes, inputs.unread),
         users=len(inputs.users),
         new_users=sum(name not in states for name in inputs.users),
         failed_users=int(np.count_nonzero(folded.users.failure)),

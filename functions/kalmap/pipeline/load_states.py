@@ -10,10 +10,10 @@ from kalmap.store.ports import DatabaseUse, StateStore, StoredState
 class LoadProgress(msgspec.Struct):
     """What tries that ran out of time have read of a shard's states."""
 
-    states: dict[str, StoredState]
     left: list[str]
-    """Users who are still to be read."""
-    database: DatabaseUse
+    """Users whose state is still to be read."""
+    states: dict[str, StoredState] = {}
+    database: DatabaseUse = msgspec.field(default_factory=DatabaseUse)
 
 
 def load_states(
@@ -31,15 +31,15 @@ def load_states(
     batch = folder.batch()
     only = folder.users(round_, shard.shard)
     users = folder.shard_input(shard, batch.profile, only).users if only is None else sorted(only)
-    before = folder.progress(round_, "load", shard.shard, LoadProgress) or LoadProgress(
-        {}, users, DatabaseUse()
-    )
+    before = folder.progress(round_, "load", shard.shard, LoadProgress) or LoadProgress(users)
     loaded, trouble = store.load_part(batch.profile.name, before.left, deadline=deadline)
     states = before.states | loaded.states
     database = before.database + loaded.use
     if trouble:
-        progress = LoadProgress(states, list(loaded.left), database)
+        progress = LoadProgress(list(loaded.left), states, database)
         folder.save_progress(round_, "load", shard.shard, progress)
         raise trouble
     folder.save_snapshot(round_, shard.shard, states)
-    return Report(step="load", round=round_, shard=shard.shard, users=len(users), database=database)
+    return Report(
+        step="load", round=round_, number=shard.shard, users=len(users), database=database
+    )

@@ -67,9 +67,11 @@ def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
     """Give up a chunk whose records cannot even be counted."""
     sentence = f"Chunk {chunk} could not be read, and its records could not be counted."
     shards = folder.plan().shards
-    report = PartitionReport(chunk, 0, 0, [0] * shards, [0] * shards, sentence)
+    report = PartitionReport(
+        chunk, records=0, lines=0, lengths=[0] * shards, counts=[0] * shards, error=sentence
+    )
     folder.save_partition(b"", report)
-    folder.save_report(Report(step="partition", shard=chunk, error=sentence))
+    folder.save_report(Report(step="partition", number=chunk, error=sentence))
     return report
 
 

@@ -17,13 +17,13 @@ from kalmap.wording import counted
 class WriteProgress(msgspec.Struct):
     """What became of a shard's changes in tries that ran out of time."""
 
-    left: list[str]
-    """Users who are still to be written."""
-    written: int
-    conflicts: list[str]
-    failed: dict[str, str]
+    left: list[str] = []
+    """Users whose state is still to be written."""
+    written: int = 0
+    conflicts: list[str] = []
+    failed: dict[str, str] = {}
     """Users whose write was refused for good, with a sentence why."""
-    database: DatabaseUse
+    database: DatabaseUse = msgspec.field(default_factory=DatabaseUse)
 
 
 def write_states(
@@ -38,7 +38,7 @@ def write_states(
         StoreUnavailable: The time ended before all was written. What became of the others is
             kept; the next try writes the rest.
     """
-    report = Report(step="write", round=round_, shard=shard.shard)
+    report = Report(step="write", round=round_, number=shard.shard)
     filtered = folder.report(round_, "filter", shard.shard)
     if filtered is None or filtered.error:
         return report
@@ -74,9 +74,13 @@ def write_states(
 
 
 def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
-    """What earlier tries and this one have done together."""
-    first = before or WriteProgress([], 0, [], {}, DatabaseUse())
-    refused = {u: said for u, said in written.failed.items() if u not in written.unfinished}
+    """Add what this try has done to what earlier tries had."""
+    first = before or WriteProgress()
+    refused = {
+        user: sentence
+        for user, sentence in written.failed.items()
+        if user not in written.unfinished
+    }
     return WriteProgress(
         left=sorted(written.unfinished),
         written=first.written + len(written.stored),
@@ -87,8 +91,8 @@ def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
 
 
 def _too_slow(shard: Shard, changes: Sequence[Change], written: Written) -> str:
-    some = written.failed[next(iter(written.unfinished))]
+    example = written.failed[next(iter(written.unfinished))]
     return (
         f"Of {counted(len(changes), 'state')} of shard {shard.shard} that were to be written, "
-        f"{len(written.unfinished):,} could not be written in time. {some}"
+        f"{len(written.unfinished):,} could not be written in time. {example}"
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I64, Bool
 from kalmap.records.shards import ShardInput, UnreadRecord
+from kalmap.results.tally import Tally
 
 _LINES_PER_BLOCK = 8192
 _STATUS_LABELS = {int(status): status.label for status in Status}
@@ -22,9 +23,10 @@ _TWO_DIGITS = [f"{number:02d}" for number in range(60)]
 
 
 class Result(msgspec.Struct, gc=False):
-    """What became of one measurement; estimates are null where it was never folded."""
+    """What became of one measurement; estimates are null if it was never folded."""
 
     index: int
+    """The first field: `results.merge` reads it from the line's beginning."""
     user_id: str | None
     measurement_id: str | None
     timestamp: str | None
@@ -43,9 +45,10 @@ class Result(msgspec.Struct, gc=False):
 
 
 class Unreadable(msgspec.Struct, gc=False):
-    """A record that could not be read: where it stands and what is wrong with it."""
+    """A record that could not be read: its position and what is wrong with it."""
 
     index: int
+    """The first field, as in `Result`."""
     file: str
     line: int
     reason: str | None
@@ -112,16 +115,21 @@ def _restarted(flags: Bool) -> Iterable[Literal[True] | msgspec.UnsetType]:
 
 def _unread_result(unread: UnreadRecord) -> Result:
     record = unread.record
-    failed = record.reason in {Reason.SHARD_FAILED, Reason.TIMED_OUT}
     return Result(
         index=unread.index,
         user_id=record.user_id,
         measurement_id=record.measurement_id,
         timestamp=None,
         value=None,
-        status=(Status.FAILED if failed else Status.UNREADABLE).label,
+        status=_unread_status(record.reason).label,
         reason=_REASON_LABELS[record.reason],
     )
+
+
+def _unread_status(reason: Reason) -> Status:
+    """The status of a record without a reading: it is unreadable, or its chunk has failed."""
+    failed = reason in {Reason.SHARD_FAILED, Reason.TIMED_OUT}
+    return Status.FAILED if failed else Status.UNREADABLE
 
 
 def iso_timestamps(time: I64) -> list[str]:
@@ -223,17 +231,18 @@ def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
     )
 
 
-def status_counts(outcomes: Outcomes, unread: Sequence[UnreadRecord]) -> dict[str, Any]:
-    """Readings by status, and by status and reason."""
-    counts: dict[str, int] = {}
+def count_outcomes(outcomes: Outcomes, unread: Sequence[UnreadRecord]) -> Tally:
+    """Count readings, and records that could not be read, by status and reason."""
     pairs, numbers = np.unique(
         outcomes.status.astype(np.int64) * 256 + outcomes.reason, return_counts=True
     )
-    for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
-        name = f"{_STATUS_LABELS[pair >> 8]}/{_REASON_LABELS[pair & 255] or ''}"
-        counts[name] = counts.get(name, 0) + number
-    for record in unread:
-        result = _unread_result(record)
-        name = f"{result.status}/{result.reason}"
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+    tally = Tally(
+        {
+            (Status(pair >> 8), Reason(pair & 255)): number
+            for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True)
+        }
+    )
+    tally.update(
+        (_unread_status(record.record.reason), Reason(record.record.reason)) for record in unread
+    )
+    return tally

@@ -1,13 +1,14 @@
-"""The summary: a batch's totals told in one page, with hints for who runs such batches."""
+"""The summary: a batch's totals on one page, with hints for the people who run such batches."""
 
-from collections import Counter
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from kalmap.moments import iso
+from kalmap.outcome import Reason, Status
 from kalmap.results.cost import estimate
+from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
 from kalmap.wording import counted
 
@@ -33,13 +34,8 @@ def summarise(
         started: When the execution began.
         finished: When the batch ended.
     """
-    by_status: dict[str, Any] = {"rejected": {}, "unreadable": {}, "failed": {}}
-    for name, number in sorted(totals.readings.items()):
-        state, _, why = name.partition("/")
-        if number and state in by_status:
-            by_status[state][why] = number
-    # The earlier name of `unreadable`, kept for programs until version 0.2.
-    by_status["invalid"] = by_status["unreadable"]
+    readings = totals.readings
+    unreadable = _by_reason(readings, Status.UNREADABLE)
     quality = totals.quality_sum / totals.quality_count if totals.quality_count else None
     return identity | {
         "status": status,
@@ -48,9 +44,13 @@ def summarise(
         "finished_at": iso(finished),
         "readings": {
             "received": totals.records,
-            "accepted": totals.readings.get("accepted/", 0),
-            "duplicate": totals.readings.get("duplicate/duplicate", 0),
-            **by_status,
+            "accepted": readings[Status.ACCEPTED, Reason.NONE],
+            "duplicate": readings[Status.DUPLICATE, Reason.DUPLICATE],
+            "rejected": _by_reason(readings, Status.REJECTED),
+            "unreadable": unreadable,
+            "failed": _by_reason(readings, Status.FAILED),
+            # The earlier name of `unreadable`, which programs may use until version 0.2.
+            "invalid": unreadable,
         },
         "users": {
             "total": totals.users,
@@ -80,6 +80,12 @@ def summarise(
     }
 
 
+def _by_reason(readings: Tally, status: Status) -> dict[str | None, int]:
+    """The numbers of one status by the reasons' names, in alphabetical order."""
+    numbers = readings.of_status(status)
+    return {reason.label: numbers[reason] for reason in sorted(numbers, key=lambda one: one.name)}
+
+
 def _per_user(shards: list[tuple[float, int]]) -> dict[str, float]:
     """Quantiles over users of their shard's time per user, in milliseconds."""
     ordered = sorted(shards)
@@ -97,35 +103,35 @@ def _per_user(shards: list[tuple[float, int]]) -> dict[str, float]:
 
 
 def hints(totals: Totals) -> list[str]:
-    """What someone who runs such batches should look at, in sentences."""
-    readings, received = Counter(totals.readings), max(totals.records, 1)
-    found = list(totals.notes)
-    if (suspects := readings["rejected/unit_suspect"]) > 0.01 * received:
-        found.append(
+    """Sentences that say what the people who run such batches should look at."""
+    readings, received = totals.readings, max(totals.records, 1)
+    sentences = list(totals.notes)
+    if (suspects := readings[Status.REJECTED, Reason.UNIT_SUSPECT]) > 0.01 * received:
+        sentences.append(
             f"{counted(suspects, 'reading')} would fit once multiplied by a unit ratio: check the "
             "unit."
         )
-    if (outliers := readings["rejected/outlier"]) > 0.1 * received:
-        found.append(
+    if (outliers := readings[Status.REJECTED, Reason.OUTLIER]) > 0.1 * received:
+        sentences.append(
             f"Over 10 % are outliers, {counted(outliers, 'reading')}: check the profile's noise "
             "and gate."
         )
-    if late := readings["rejected/too_late"]:
-        found.append(
+    if late := readings[Status.REJECTED, Reason.TOO_LATE]:
+        sentences.append(
             f"{counted(late, 'reading')} came too late to count: send a user's readings in order "
             "of time, or within the profile's window."
         )
-    if readings["duplicate/duplicate"] > 0.5 * received:
-        found.append("Most readings were there already: was this input run before?")
+    if readings[Status.DUPLICATE, Reason.DUPLICATE] > 0.5 * received:
+        sentences.append("Most readings were there already: was this input run before?")
     if totals.database.throttles:
-        found.append(
+        sentences.append(
             f"The table turned requests away {counted(totals.database.throttles, 'time')}: lower "
             "the stack's LoadConcurrency and WriteConcurrency, or set its WarmReads and WarmWrites."
         )
     for step, (peak, configured) in totals.memory.items():
         if configured and peak > 0.8 * configured:
-            found.append(
+            sentences.append(
                 f"{step} used {peak:.0f} of {configured} MB: raise its MemorySize or lower "
                 "ReadingsPerShard."
             )
-    return found
+    return sentences
