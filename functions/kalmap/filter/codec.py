@@ -21,8 +21,8 @@ A part that does not exist is zero, so equal states are equal bytes. All lengths
 of three 8-byte words, so that many bodies are decoded as one array of such rows.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,7 +164,8 @@ def decode(
     foreign[row_of] = other
     good = failure[row_of] == 0
     users_of = row_of[good]
-    for column, stored_column in zip(checkpoints, stored, strict=True):
+    columns: Iterable[tuple[Any, Any]] = zip(checkpoints, stored, strict=True)
+    for column, stored_column in columns:
         column[..., users_of] = stored_column[..., good]
     counts[users_of] = window[good]
     if not good.all():
