@@ -134,7 +134,7 @@ def test_readings_that_the_batch_has_lost_are_found_in_its_input_and_failed(engi
     assert [[r[p] for p in places] for r in results] == [[r[p] for p in places] for r in readings()]
 
 
-def test_readings_lost_before_a_second_round_are_failed_one_by_one(engine, no_waiting):
+def test_readings_lost_before_a_second_round_are_failed_one_by_one(engine):
     def fault(called, event, number):
         if called == "FilterFunction" and event["round"] == 0 and not moved:
             moved.append(True)

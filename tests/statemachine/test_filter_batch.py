@@ -94,7 +94,7 @@ def test_every_bad_record_comes_back_as_a_result_and_in_the_rejected_file(engine
     }
 
 
-def test_users_whose_state_moved_go_round_again_and_only_they(engine, no_waiting):
+def test_users_whose_state_moved_go_round_again_and_only_they(engine):
     engine.run(batch(engine.put("in/a.jsonl", readings(days=2))))
     moved = ["user-1", "user-5"]
 
@@ -118,7 +118,7 @@ def test_users_whose_state_moved_go_round_again_and_only_they(engine, no_waiting
     assert counts(results) == {("accepted", None): 16, ("duplicate", "duplicate"): 16}
 
 
-def test_users_in_conflict_in_every_round_are_reported_and_not_changed(engine, no_waiting):
+def test_users_in_conflict_in_every_round_are_reported_and_not_changed(engine):
     engine.run(batch(engine.put("in/a.jsonl", readings(days=2))))
 
     def fault(called, event, number):

@@ -40,7 +40,7 @@ def log():
     logger.removeHandler(handler)
 
 
-def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, no_waiting, capsys):
+def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, capsys):
     broken = [json.dumps(line) for line in readings(3)] + [
         f'{{"user_id": "{SECRET_USER}", "value": {SECRET_VALUE}',
         f"{SECRET_USER} broken",

@@ -1,7 +1,6 @@
 """Each function's policies allow what its work asks of AWS, and nothing else."""
 
 import json
-from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -25,12 +24,6 @@ def used():
         deployed(monkeypatch) as engine,
         recorded(engine, monkeypatch) as used,
     ):
-        monkeypatch.setattr("kalmap.pipeline.collect_writes.random.randint", lambda low, high: 0)
-        # No pause before a retry.
-        monkeypatch.setattr(
-            "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",
-            SimpleNamespace(sleep=lambda seconds: None),
-        )
         engine.s3.put_bucket_versioning(
             Bucket="work", VersioningConfiguration={"Status": "Enabled"}
         )

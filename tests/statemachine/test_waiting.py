@@ -2,25 +2,12 @@
 
 import time
 from collections import Counter
-from types import SimpleNamespace
-
-import pytest
 
 from tests.support.moto_engine import Throttled
 from tests.support.statemachine_batches import always, batch, readings
 
 
-@pytest.fixture
-def hurried(engine, monkeypatch):
-    """Retries are not waited for."""
-    monkeypatch.setattr(
-        "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",
-        SimpleNamespace(sleep=lambda seconds: None),
-    )
-    return engine
-
-
-def test_a_lambda_that_is_throttled_twenty_times_is_still_waited_for(hurried):
+def test_a_lambda_that_is_throttled_twenty_times_is_still_waited_for(engine):
     seen = Counter()
 
     def fault(called, event, number):
@@ -28,16 +15,16 @@ def test_a_lambda_that_is_throttled_twenty_times_is_still_waited_for(hurried):
         if called in {"PlanFunction", "WriteFunction"} and seen[called] <= 20:
             raise Throttled
 
-    hurried.fault = fault
-    ended = hurried.run(batch(hurried.put("in/a.jsonl", readings())))
+    engine.fault = fault
+    ended = engine.run(batch(engine.put("in/a.jsonl", readings())))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
-    assert len(hurried.stored()) == 8
+    assert len(engine.stored()) == 8
 
 
-def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(hurried):
-    definition = hurried._definition()
+def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(engine):
+    definition = engine._definition()
     load = definition.index('"LoadShard": {')
-    hurried.deploy(
+    engine.deploy(
         definition[:load]
         + definition[load:].replace('"TimeoutSeconds": 330', '"TimeoutSeconds": 1', 1)
     )
@@ -46,15 +33,15 @@ def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(hurrie
         if called == "LoadFunction":
             time.sleep(1.5)
 
-    hurried.fault = fault
-    ended = hurried.run(batch(hurried.put("in/a.jsonl", readings(users=1, days=2))))
+    engine.fault = fault
+    ended = engine.run(batch(engine.put("in/a.jsonl", readings(users=1, days=2))))
     assert ended["error"] == "BatchFailed"
     assert "1 of 1 shard failed" in ended["cause"]
     assert "States.Timeout" in ended["cause"]
 
 
-def test_a_failure_that_cannot_be_recorded_ends_with_the_first_error_all_the_same(hurried):
-    hurried.fault = always("RecordFailureFunction")
-    ended = hurried.run(batch({"bucket": "work", "key": "nothing"}))
+def test_a_failure_that_cannot_be_recorded_ends_with_the_first_error_all_the_same(engine):
+    engine.fault = always("RecordFailureFunction")
+    ended = engine.run(batch({"bucket": "work", "key": "nothing"}))
     assert ended["error"] == "BatchFailed"
     assert "There is no object s3://work/nothing." in ended["cause"]

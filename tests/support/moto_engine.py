@@ -5,10 +5,12 @@ Two things are not moto's: Lambda calls the very handler that template.yaml name
 and DynamoDB is the local cloud's, since moto's cannot parse PartiQL's INSERT with parameters.
 """
 
+import functools
 import importlib
 import itertools
 import json
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,14 +20,18 @@ from typing import Any
 
 import boto3
 import pytest
+from antlr4 import ParserRuleContext
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.exceptions import JsonRESTError
+from moto.s3 import models as s3_models
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils import boto_client
 
-from kalmap_cli.local.deploy import read_template
 from tests.support.dynamodb import endpoint
-from tests.support.template import DEFINITION_TEXT, TEMPLATE, create_tables
+from tests.support.template import DEFINITION_TEXT, create_tables, template
 
 _ENGINE = {
     "stepfunctions": {"execute_state_machine": True},
@@ -34,7 +40,10 @@ _ENGINE = {
     "core": {"mock_credentials": False},
 }
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
+_MOTO_PARSE = AmazonStateLanguageParser.parse
 _numbers = itertools.count(1)
+#: Every engine of a process has the same tables, so that its definition is parsed only once.
+_TABLES = f"engine-{os.getpid()}"
 _ROLE = "arn:aws:iam::123456789012:role/kalmap"
 
 #: Raises what a call shall fail with; gets the function's name, its event and the call's number.
@@ -54,7 +63,7 @@ class Engine:
     """A deployed state machine."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-        deployment = read_template(TEMPLATE)
+        deployment = template()
         self.template = deployment["Resources"]
         self._defaults = {
             name: str(parameter["Default"]) for name, parameter in deployment["Parameters"].items()
@@ -63,7 +72,7 @@ class Engine:
         self.dynamodb = boto3.client("dynamodb", endpoint_url=endpoint())
         self.states = boto3.client("stepfunctions")
         self.s3.create_bucket(Bucket="work")
-        self.tables = create_tables(self.dynamodb)
+        self.tables = create_tables(self.dynamodb, _TABLES)
         environment = {
             "AWS_ENDPOINT_URL_DYNAMODB": endpoint(),
             "WORK_BUCKET": "work",
@@ -225,6 +234,17 @@ def _forget_clients() -> None:
             value.cache_clear()
 
 
+@functools.cache
+def _syntax_tree(definition: str) -> ParserRuleContext:
+    return _MOTO_PARSE(definition)[1]
+
+
+def _parse(definition: str) -> tuple[Any, ParserRuleContext]:
+    """As moto parses a definition, which it does at every start; the same one's tree is kept."""
+    tree = _syntax_tree(definition)
+    return Preprocessor().visit(tree), tree
+
+
 @contextmanager
 def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engine]:
     """An engine inside moto."""
@@ -233,10 +253,24 @@ def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engin
         name.lower(): os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     }
 
-    def client(**settings: Any) -> Any:
-        return boto3.client(**settings | keys)
+    clients: dict[tuple[str, str], Any] = {}
+    making = threading.Lock()
+
+    def client(*, service_name: str, region_name: str, **settings: Any) -> Any:
+        with making:
+            if (service_name, region_name) not in clients:
+                clients[service_name, region_name] = boto3.client(
+                    service_name, region_name, **settings | keys
+                )
+            return clients[service_name, region_name]
 
     monkeypatch.setattr(boto_client, "boto3", SimpleNamespace(client=client))
+    monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(_parse))
+    # The pauses before retries and between rounds are held by the contract tests.
+    monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr("kalmap.pipeline.collect_writes.random.randint", lambda low, high: 0)
+    # moto imports this module anew at each request, in case the environment has changed.
+    monkeypatch.setattr(s3_models, "reload", lambda module: module)
     with mock_aws(config=_ENGINE):
         engine = Engine(monkeypatch, **settings)
 

@@ -1,5 +1,6 @@
 """The deployment's resources for tests, made from the very template that is deployed."""
 
+import functools
 import json
 import uuid
 from pathlib import Path
@@ -24,16 +25,30 @@ def definition() -> dict[str, Any]:
     return dict(json.loads(DEFINITION_TEXT))
 
 
-def create_tables(client: Any) -> dict[str, str]:
-    """Create every table of the template; gives the tables' names by logical id."""
-    resources = read_template(TEMPLATE)["Resources"]
+@functools.cache
+def template() -> dict[str, Any]:
+    """The deployed template, read once. Do not change it."""
+    return read_template(TEMPLATE)
+
+
+def create_tables(client: Any, suffix: str = "") -> dict[str, str]:
+    """Create every table of the template, empty; gives the tables' names by logical id.
+
+    Args:
+        client: For DynamoDB.
+        suffix: Of the tables' names. Tables that have these names already are deleted first.
+    """
+    existing = set(client.list_tables()["TableNames"]) if suffix else set()
+    suffix = suffix or uuid.uuid4().hex[:12]
     names = {}
-    for logical_id, resource in resources.items():
+    for logical_id, resource in template()["Resources"].items():
         if resource["Type"] == "AWS::DynamoDB::Table":
-            given = resource["Properties"]
-            names[logical_id] = f"{logical_id}-{uuid.uuid4().hex[:12]}"
+            properties = resource["Properties"]
+            names[logical_id] = f"{logical_id}-{suffix}"
+            if names[logical_id] in existing:
+                client.delete_table(TableName=names[logical_id])
             client.create_table(
                 TableName=names[logical_id],
-                **{name: given[name] for name in _TABLE_PROPERTIES if name in given},
+                **{name: properties[name] for name in _TABLE_PROPERTIES if name in properties},
             )
     return names
