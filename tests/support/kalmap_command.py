@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 from kalmap_cli.local.access import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK
+from tests.support.environment import FORKED_WORKERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,10 +22,9 @@ class Outcome(NamedTuple):
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user without AWS settings who has the packages under test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return (
-        kept | {"PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT / "cli")))} | more
-    )
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    packages = (str(ROOT / "functions"), str(ROOT / "cli"), FORKED_WORKERS)
+    return others | {"PYTHONPATH": os.pathsep.join(packages)} | more
 
 
 def start(

@@ -20,6 +20,8 @@ import time
 from itertools import count
 from pathlib import Path
 
+import forked_workers
+
 HERE = Path(__file__).parent
 #: How long a call is held when nobody lets it go, seconds.
 PATIENCE = 60.0
@@ -144,7 +146,7 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     botocore.client.BaseClient._make_api_call = with_faults(
         botocore.client.BaseClient._make_api_call
     )
-else:
+elif forked_workers.install():
     # The local cloud itself: what waits between two tries waits a fifth of its time.
     os.environ.setdefault("SFN_WAIT_SCALE", "0.2")
     # And it may start more workers than there are cores: some are held while others go on.
