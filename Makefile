@@ -18,8 +18,10 @@ RUN := $(VENV)/bin/python
 SAM := $(VENV)/sam-cli
 FUZZ := $(VENV)/fuzz
 ASL := tests/contract/asl
-# Two cores are enough for all; a file stays on one, since many share what is slow to start.
-PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
+# Two cores are enough for all. A file stays on one, since many share what is slow to start, and the
+# slowest files begin first: tests/conftest.py groups and orders them.
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+FAST_TESTS := tests/unit tests/contract tests/golden tests/property tests/fuzz
 
 # A moved checkout or another Python makes the installed scripts point nowhere: hence both are part
 # of the checksum.
@@ -35,10 +37,10 @@ ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
 # The locks are complete: nothing is left for pip to resolve.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: help demo test check lint types template asl statemachine fuzz bench setup lock clean
+.PHONY: help demo test test-fast check lint types template asl statemachine fuzz bench setup lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(KALMAP)  ## Run a real batch through the real state machine on the local cloud
 	@$(RUN) examples/demo.py
@@ -47,6 +49,9 @@ setup: $(KALMAP)  ## Install kalmap and what it needs to run into .venv
 
 test: $(KALMAP) $(INSTALLED_DEV)  ## Run all tests
 	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+test-fast: $(KALMAP) $(INSTALLED_DEV)  ## Run the tests that need no local cloud, in less than a minute
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal --fewer-examples $(FAST_TESTS)
 
 check: lint types template asl  ## Run every static check (needs Node.js, for the state machine)
 

@@ -147,7 +147,7 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
         botocore.client.BaseClient._make_api_call
     )
 elif forked_workers.install():
-    # The local cloud itself: what waits between two tries waits a fifth of its time.
-    os.environ.setdefault("SFN_WAIT_SCALE", "0.2")
+    # The local cloud itself: what waits between two tries waits a twentieth of its time.
+    os.environ.setdefault("SFN_WAIT_SCALE", "0.05")
     # And it may start more workers than there are cores: some are held while others go on.
     os.cpu_count = lambda: 32
