@@ -23,7 +23,7 @@ from kalmap.outcome import Reason
 from kalmap.profile import Profile, builtin_profile
 from kalmap.readings import Readings
 from kalmap.units import ratio
-from kalmap_cli.simulate import END, SOURCES, Fault, Rates, Simulated, simulate
+from kalmap_cli.simulation import PERIOD_END, SOURCES, Fault, Rates, SimulatedReadings, simulate
 
 CLEAN = Rates(outliers=0.0, unit_mistakes=0.0, slips=0.0, duplicates=0.0)
 JUMP = 8.0
@@ -44,10 +44,10 @@ class Weighed(NamedTuple):
 
 def weighed(profile: Profile, users: int, days: int, seed: int, rates: Rates) -> Weighed:
     blocks = simulate(users, days, seed, rates=rates)
-    all_ = Simulated._make(np.concatenate(column) for column in zip(*blocks, strict=True))
+    all_ = SimulatedReadings._make(np.concatenate(column) for column in zip(*blocks, strict=True))
     order = np.lexsort((all_.time, all_.user))
     order = order[all_.fault[order] != Fault.DUPLICATE]
-    some = Simulated._make(column[order] for column in all_)
+    some = SimulatedReadings._make(column[order] for column in all_)
     code = np.array([profile.source_code(source.name) for source in SOURCES], np.uint8)
     noise = np.array([source.noise for source in SOURCES])
     number = np.arange(order.size) - np.searchsorted(some.user, some.user)
@@ -64,7 +64,7 @@ def weighed(profile: Profile, users: int, days: int, seed: int, rates: Rates) ->
 
 
 def folded(profile: Profile, data: Weighed) -> Folded:
-    return fold_users(profile, [None] * data.users, data.readings, END + 10**12)
+    return fold_users(profile, [None] * data.users, data.readings, PERIOD_END + 10**12)
 
 
 def without_gate(profile: Profile) -> Profile:
@@ -144,7 +144,7 @@ def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
     shares = {}
     for jump in (JUMP, -JUMP):
         moved = data.readings._replace(value=data.readings.value + jump * after)
-        result = fold_users(profile, [None] * data.users, moved, END + 10**12)
+        result = fold_users(profile, [None] * data.users, moved, PERIOD_END + 10**12)
         near = np.abs(result.outcomes.level - data.level - jump * after) < JUMP / 4.0
         first = np.flatnonzero(after & (data.number == counts[data.readings.user] // 2))
         # 1: the first reading after the jump was believed, and the level is the new one.

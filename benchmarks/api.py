@@ -23,10 +23,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("functions", "cli", ".")]
 
+from kalmap_cli.deployment import local_parameters
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
-from kalmap_cli.target import local_parameters
 from tests.support.signed_client import Client
 
 REQUESTS = int(os.environ.get("KALMAP_API_REQUESTS", "150"))
@@ -176,7 +176,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         DataDirectory(Path(folder)) as data,
-        LocalCloud(data, idle=600.0) as cloud,
+        LocalCloud(data, idle_seconds=600.0) as cloud,
     ):
         deploy(cloud.clients, local_parameters() | UNTHROTTLED)
         api = Client(cloud)

@@ -1,4 +1,4 @@
-"""Where the command `kalmap` begins: Ctrl-C is answered before anything else is imported."""
+"""The entry point of the command `kalmap`. It handles Ctrl-C before it imports anything else."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ def _end(_signal: int, _frame: object) -> NoReturn:
 signal.signal(signal.SIGINT, _end)
 signal.signal(signal.SIGTERM, _end)
 
-from kalmap_cli.main import main  # noqa: E402 - importing takes longer than pressing Ctrl-C
+from kalmap_cli.main import main  # noqa: E402 - Ctrl-C may come during this import
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,13 +1,14 @@
-"""The arguments of every command, and the function that each command calls."""
+"""The arguments of each command, and the function that it calls."""
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kalmap_cli.exits import DONE, WrongUsage, as_sentence
+from kalmap_cli.errors import DONE, WrongUsage, as_sentence
 
-# Each command's own module is imported when it is chosen: --help and mistakes answer at
-# once, and Ctrl-C during a slow import is handled like any other.
+# A command's module is imported when the command is chosen, because imports are slow: --help and
+# mistakes are answered at once, and Ctrl-C during an import is handled like any other.
 
 _EPILOG = """\
 examples:
@@ -25,11 +26,12 @@ exit codes: 0 done, 1 the batch failed, 2 wrong usage, 130 interrupted
 """
 
 
-_MOST_PORT = 65535
+_MAX_PORT = 65535
+_DATA_DIR_HELP = "directory of the local cloud's data (default: $KALMAP_DATA_DIR or .kalmap)"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with a sentence, as the commands themselves do."""
+    """Ends with a sentence, as the commands do."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments."""
@@ -38,8 +40,24 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Puts the default profile's name into help texts, and breaks lines only between words.
+
+    The constant is imported when help is shown: its module takes longer to import than all else.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        from kalmap.profile import DEFAULT_PROFILE  # noqa: PLC0415
+
+        return action.help and action.help.replace("DEFAULT_PROFILE", DEFAULT_PROFILE)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        # A name such as body-weight stays on one line.
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that takes as long as all the rest."""
+    """Prints the version. Finding it is slow, so it happens only here."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version  # noqa: PLC0415
@@ -49,7 +67,7 @@ class _Version(argparse.Action):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands; a parsed command line names its function as `command`."""
+    """The parser of all commands. The attribute `command` of its result is the function to call."""
     top = _Parser(
         prog="kalmap",
         description="Is each reading believable, and what is the true level now? One Kalman\n"
@@ -77,25 +95,26 @@ def _add(commands: Any, name: str, help_: str, examples: str) -> argparse.Argume
         help=help_,
         description=f"{help_[0].upper()}{help_[1:]}.",
         epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     return parser
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_deployment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="D",
-        help="where the local cloud keeps its states (default: $KALMAP_DATA_DIR or .kalmap)",
+        help=_DATA_DIR_HELP,
     )
     parser.add_argument(
         "--stack", metavar="NAME", help="use this deployed stack on AWS, not the local cloud"
     )
 
 
-def _place(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
+def _deployment(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
+    """The data directory of the local cloud, or the name of a stack on AWS."""
     from kalmap_cli.local import data_dir  # noqa: PLC0415
 
     if arguments.stack is None:
@@ -105,11 +124,11 @@ def _place(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
     return None, arguments.stack
 
 
-def _place_with_batches(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
+def _existing_deployment(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
     from kalmap_cli.local import data_dir  # noqa: PLC0415
 
-    path, stack = _place(arguments)
-    if path is not None and not data_dir.exists(path):
+    path, stack = _deployment(arguments)
+    if path is not None and not data_dir.is_data_directory(path):
         raise WrongUsage(
             f"There is no kalmap data directory {path}. Run a batch first, or name another "
             f"directory with --data-dir."
@@ -134,33 +153,35 @@ def _add_run(commands: Any) -> None:
     )
     _add_out(parser)
     parser.add_argument(
-        "--profile", metavar="P", help="a built-in profile's name or a file (default: body-weight)"
+        "--profile",
+        metavar="P",
+        help="a built-in profile's name or a file (default: DEFAULT_PROFILE)",
     )
     parser.add_argument(
         "--adopt-profile",
         action="store_true",
-        help="go on from states that were stored under this profile's name by another version "
-        "of it",
+        help="continue from states that another version of this profile has stored",
     )
     parser.add_argument(
         "--write-mode",
         metavar="MODE",
-        help="how states are written: conditional (the default), transactional, overwrite, or "
-        "none for a rehearsal",
+        help="how to write states: conditional (the default), transactional, overwrite, or none "
+        "(a rehearsal)",
     )
     parser.add_argument(
         "--limits",
         metavar="LIMITS",
-        help="shares of failed shards and of unusable readings above which no state is written, "
-        "as failed_shards=0.1,unusable=0.5",
+        help="write no state when a larger share of shards has failed or of readings is unusable "
+        "(example: failed_shards=0.1,unusable=0.5)",
     )
     _add_now(parser)
     parser.add_argument(
         "--fresh",
         action="store_true",
-        help="begin anew: once the batch has succeeded, forget the states and batches from before",
+        help="start without earlier states; delete all earlier states and batches when this "
+        "batch has succeeded",
     )
-    _add_place(parser)
+    _add_deployment(parser)
     parser.set_defaults(command=_run)
 
 
@@ -168,14 +189,14 @@ def _add_now(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--now",
         metavar="TIME",
-        help="readings later than this are in the future (default: when the batch starts)",
+        help="treat readings later than this as in the future (default: when the batch starts)",
     )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.run import run  # noqa: PLC0415
 
-    path, stack = _place(arguments)
+    path, stack = _deployment(arguments)
     if stack is not None and arguments.fresh:
         raise WrongUsage("--fresh is for the local cloud and cannot be used with --stack.")
     return run(arguments, path, stack)
@@ -191,14 +212,14 @@ def _add_status(commands: Any) -> None:
     parser.add_argument(
         "batch", nargs="?", metavar="BATCH", help="a batch's id, or the beginning of one"
     )
-    _add_place(parser)
+    _add_deployment(parser)
     parser.set_defaults(command=_status)
 
 
 def _status(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.status import status  # noqa: PLC0415
 
-    path, stack = _place_with_batches(arguments)
+    path, stack = _existing_deployment(arguments)
     return status(path, stack, arguments.batch)
 
 
@@ -206,20 +227,20 @@ def _add_retry(commands: Any) -> None:
     parser = _add(
         commands,
         "retry",
-        "run again what failed of a batch",
+        "run the failed part of a batch again",
         "  kalmap retry 3f9a\n  kalmap retry 3f9a --out again --stack kalmap",
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
     _add_out(parser)
     _add_now(parser)
-    _add_place(parser)
+    _add_deployment(parser)
     parser.set_defaults(command=_retry)
 
 
 def _retry(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.retry import retry  # noqa: PLC0415
 
-    path, stack = _place_with_batches(arguments)
+    path, stack = _existing_deployment(arguments)
     return retry(arguments, path, stack)
 
 
@@ -227,19 +248,19 @@ def _add_results(commands: Any) -> None:
     parser = _add(
         commands,
         "results",
-        "fetch a batch's results once more",
+        "fetch the results of a batch again",
         "  kalmap results 3f9a\n  kalmap results 3f9a --out again --stack kalmap",
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
     _add_out(parser)
-    _add_place(parser)
+    _add_deployment(parser)
     parser.set_defaults(command=_results)
 
 
 def _results(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.results import results  # noqa: PLC0415
 
-    path, stack = _place_with_batches(arguments)
+    path, stack = _existing_deployment(arguments)
     return results(arguments.batch, arguments.out, path, stack)
 
 
@@ -248,9 +269,10 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="gets results.jsonl, unreadable.jsonl and summary.json, and where there is something "
-        "to tell, failed.jsonl and revisions.jsonl; never takes the place of another batch's "
-        "(default: a folder for each batch in kalmap-out, and a link to it, kalmap-out/latest)",
+        help="directory for results.jsonl, unreadable.jsonl and summary.json, and for failed.jsonl "
+        "and revisions.jsonl unless they are empty; the results of another batch are never "
+        "overwritten (default: one directory for each batch in kalmap-out; the link "
+        "kalmap-out/latest leads to the newest)",
     )
 
 
@@ -261,7 +283,7 @@ def _add_states(commands: Any) -> None:
         "write the stored states as JSONL, sorted by user",
         "  kalmap states\n  kalmap states --user u-17\n  kalmap states --out states.jsonl",
     )
-    parser.add_argument("--user", metavar="U", help="only this user's")
+    parser.add_argument("--user", metavar="U", help="only the states of this user")
     parser.add_argument(
         "--out",
         type=Path,
@@ -269,14 +291,14 @@ def _add_states(commands: Any) -> None:
         metavar="FILE",
         help="write here (default: -, which is stdout)",
     )
-    _add_place(parser)
+    _add_deployment(parser)
     parser.set_defaults(command=_states)
 
 
 def _states(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.states import states  # noqa: PLC0415
 
-    path, stack = _place_with_batches(arguments)
+    path, stack = _existing_deployment(arguments)
     return states(path, stack, arguments.user, arguments.out)
 
 
@@ -288,13 +310,13 @@ def _add_serve(commands: Any) -> None:
         "  kalmap serve\n  kalmap serve --data-dir .api --port 8000",
     )
     parser.add_argument(
-        "--port", type=int, default=0, metavar="P", help="on 127.0.0.1 (default: a free one)"
+        "--port", type=int, default=0, metavar="P", help="port on 127.0.0.1 (default: a free port)"
     )
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="D",
-        help="where the local cloud keeps its states (default: $KALMAP_DATA_DIR or .kalmap)",
+        help=_DATA_DIR_HELP,
     )
     parser.set_defaults(command=_serve)
 
@@ -303,8 +325,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.serve import serve  # noqa: PLC0415
     from kalmap_cli.local import data_dir  # noqa: PLC0415
 
-    if not 0 <= arguments.port <= _MOST_PORT:
-        raise WrongUsage(f"--port is {arguments.port}; it must be from 1 to {_MOST_PORT}.")
+    if not 0 <= arguments.port <= _MAX_PORT:
+        raise WrongUsage(f"--port is {arguments.port}; it must be from 1 to {_MAX_PORT}.")
     return serve(arguments.data_dir or data_dir.default_path(), arguments.port)
 
 
@@ -312,14 +334,14 @@ def _add_simulate(commands: Any) -> None:
     parser = _add(
         commands,
         "simulate",
-        "make up realistic body-weight readings, with their truth",
+        "simulate realistic body-weight readings whose true levels are known",
         "  kalmap simulate --users 50 --days 90 --seed 1 --out readings.jsonl\n"
         "  kalmap simulate --users 1000 --days 30 --seed 7 --out r.csv --truth t.jsonl",
     )
     for name, what in (
         ("users", "number of users"),
-        ("days", "length of the period before 2026-01-01"),
-        ("seed", "the same seed gives the same readings"),
+        ("days", "length of the simulated period, which ends on 2026-01-01"),
+        ("seed", "number from 0; the same seed gives the same readings"),
     ):
         parser.add_argument(
             f"--{name}", type=int, required=True, metavar=name[0].upper(), help=what
@@ -329,10 +351,13 @@ def _add_simulate(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="JSONL, or CSV where it ends in .csv; - is stdout",
+        help="write the readings here, as CSV if the name ends in .csv, else as JSONL; - is stdout",
     )
     parser.add_argument(
-        "--truth", type=Path, metavar="FILE", help="each reading's true level and fault, as JSONL"
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="write the true level and the fault of each reading here, as JSONL",
     )
     parser.set_defaults(command=_simulate)
 
@@ -358,10 +383,11 @@ def _add_tune(commands: Any) -> None:
     parser.add_argument(
         "--profile",
         metavar="P",
-        help="unit, range and policy come from this one: a built-in name or a file",
+        help="profile that gives unit, range and policy: a built-in profile's name or a file "
+        "(default: DEFAULT_PROFILE)",
     )
     parser.add_argument(
-        "--name", metavar="NAME", help="the new profile's name (default: the old one with -tuned)"
+        "--name", metavar="NAME", help="the new profile's name (default: the old name with -tuned)"
     )
     parser.add_argument(
         "--out",
@@ -374,6 +400,6 @@ def _add_tune(commands: Any) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.commands.tune import run  # noqa: PLC0415
+    from kalmap_cli.commands.tune import tune  # noqa: PLC0415
 
-    return run(arguments)
+    return tune(arguments)

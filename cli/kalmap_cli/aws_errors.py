@@ -1,11 +1,11 @@
-"""What the user reads when AWS, or the local cloud, cannot be asked or refuses."""
+"""Sentences for the user about failed requests to AWS or the local cloud."""
 
 from botocore import exceptions
 
 from kalmap.errors import KalmapError
-from kalmap_cli.exits import FAILED, WRONG_USAGE, as_sentence
+from kalmap_cli.errors import FAILED, WRONG_USAGE, as_sentence
 
-#: The user's AWS settings are wrong or missing, and no request was made.
+#: The user's AWS settings are wrong or missing. No request was made.
 _SETTINGS = (
     exceptions.ConfigNotFound,
     exceptions.ConfigParseError,
@@ -21,9 +21,9 @@ _SETTINGS = (
     exceptions.ProfileNotFound,
     exceptions.UnknownCredentialError,
 )
-#: A session of single sign-on has not begun, or is over.
+#: There is no session of single sign-on, or it has expired.
 _LOGIN = (exceptions.SSOError, exceptions.TokenRetrievalError)
-#: AWS's words for credentials that it does not know or no longer takes.
+#: AWS's error codes for credentials that are unknown or have expired.
 _REFUSED_CREDENTIALS = {
     "AuthFailure",
     "ExpiredToken",
@@ -34,35 +34,33 @@ _REFUSED_CREDENTIALS = {
     "UnrecognizedClientException",
 }
 
-
-#: What to do about each.
-_SET = (
-    "Look at the variables that begin with AWS_, and set region and credentials with "
-    "`aws configure`; or run without --stack on the local cloud."
+_CONFIGURE = (
+    "Check the environment variables that begin with AWS_, and set region and credentials with "
+    "`aws configure`. Or run on the local cloud, without --stack."
 )
 _LOG_IN = "Log in with `aws sso login`."
-_RENEW = "Set others with `aws configure`, or log in with `aws sso login`."
+_RENEW = "Set other credentials with `aws configure`, or log in with `aws sso login`."
 
 
-def told(error: Exception) -> tuple[str, int] | None:
-    """A sentence for the user, and the exit code; None where the error is not botocore's.
+def explain_aws_error(error: Exception) -> tuple[str, int] | None:
+    """A sentence for the user, and the exit code; None if the error is not from botocore.
 
-    An error of the store is botocore's if it was raised because of one of botocore's.
+    If an error of botocore caused an error of the store, the sentence explains botocore's.
     """
     if isinstance(error, KalmapError) and isinstance(error.__cause__, Exception):
-        return told(error.__cause__)
+        return explain_aws_error(error.__cause__)
     reason = as_sentence(error)
     if isinstance(error, _LOGIN):
-        return f"AWS cannot be asked: {reason} {_LOG_IN}", WRONG_USAGE
-    # botocore has no class of its own for an address that is none.
+        return f"AWS cannot be used: {reason} {_LOG_IN}", WRONG_USAGE
+    # botocore has no class of its own for an invalid address.
     if isinstance(error, _SETTINGS) or str(error).startswith("Invalid endpoint:"):
-        return f"AWS cannot be asked: {reason} {_SET}", WRONG_USAGE
+        return f"AWS cannot be used: {reason} {_CONFIGURE}", WRONG_USAGE
     if isinstance(error, exceptions.EndpointConnectionError):
         return f"The cloud does not answer: {reason}", FAILED
     if isinstance(error, exceptions.ClientError):
         if error.response["Error"]["Code"] in _REFUSED_CREDENTIALS:
-            return f"AWS does not take these credentials: {reason} {_RENEW}", WRONG_USAGE
+            return f"AWS does not accept these credentials: {reason} {_RENEW}", WRONG_USAGE
         return f"The cloud refused a request: {reason}", FAILED
     if isinstance(error, exceptions.BotoCoreError):
-        return f"The cloud could not be asked: {reason}", FAILED
+        return f"A request to the cloud failed: {reason}", FAILED
     return None

@@ -1,4 +1,4 @@
-"""A batch's options: fields of the execution's input on AWS, options of the command line here."""
+"""A batch's options: from options of the command line to fields of the execution's input."""
 
 import argparse
 import re
@@ -9,13 +9,13 @@ import msgspec
 
 from kalmap.batch.identity import Limits, WriteMode
 from kalmap.moments import iso
-from kalmap_cli.exits import WrongUsage
-from kalmap_cli.inputs import read_profile
+from kalmap_cli.errors import WrongUsage
+from kalmap_cli.input_files import read_profile
 
 _LIMITS = Limits.__struct_fields__
 _EXAMPLE_TIME = "2026-03-01T07:12:00Z"
-#: What the cloud's sentences call a field, and what a user of the command line types.
-_TYPED = {
+#: The option of the command line that sets each field of the execution's input.
+_OPTIONS = {
     "profile": "--profile",
     "write_mode": "--write-mode",
     "adopt_profile": "--adopt-profile",
@@ -25,12 +25,13 @@ _TYPED = {
 
 
 def batch_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The execution's input, but for its source, from the arguments of `kalmap run`.
+    """The execution's input without its source, from the arguments of `kalmap run`.
 
-    What the user leaves out is left out here: the cloud has the defaults.
+    Options that the user omits are omitted here too, except the profile. The cloud has the
+    defaults.
 
     Raises:
-        WrongUsage: A value is not allowed; the sentence names the option.
+        WrongUsage: A value is not allowed. The sentence names the option.
     """
     options: dict[str, Any] = {"profile": read_profile(arguments.profile)}
     if arguments.write_mode is not None:
@@ -39,44 +40,44 @@ def batch_options(arguments: argparse.Namespace) -> dict[str, Any]:
         options["limits"] = _limits(arguments.limits)
     if arguments.adopt_profile:
         options["adopt_profile"] = True
-    return options | moment_options(arguments)
+    return options | now_option(arguments)
 
 
-def moment_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The field `now`, where the user gave it.
+def now_option(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The field `now` if the user has set it; else nothing.
 
     Raises:
-        WrongUsage: It is no time, or has no offset from UTC.
+        WrongUsage: It is not a time, or has no offset from UTC.
     """
-    given = arguments.now
-    if given is None:
+    text = arguments.now
+    if text is None:
         return {}
     try:
-        moment = msgspec.convert(given, datetime)
+        moment = msgspec.convert(text, datetime)
         if moment.tzinfo is None:
             raise WrongUsage(
-                f"--now is {given!r}, which has no offset from UTC. Write for example "
+                f"--now is {text!r}, which has no offset from UTC. Write for example "
                 f"{_EXAMPLE_TIME}."
             )
         return {"now": iso(moment.astimezone(UTC))}
     except (msgspec.ValidationError, OverflowError) as error:
         raise WrongUsage(
-            f"--now is {given!r}, which is not a time in ISO 8601. Write for example "
+            f"--now is {text!r}, which is not a time in ISO 8601. Write for example "
             f"{_EXAMPLE_TIME}."
         ) from error
 
 
-def _write_mode(given: str) -> str:
+def _write_mode(text: str) -> str:
     modes = get_args(WriteMode)
-    if given not in modes:
-        raise WrongUsage(f"--write-mode is {given!r}; it must be one of {', '.join(modes)}.")
-    return given
+    if text not in modes:
+        raise WrongUsage(f"--write-mode is {text!r}; it must be one of {', '.join(modes)}.")
+    return text
 
 
-def _limits(given: str) -> dict[str, float]:
+def _limits(text: str) -> dict[str, float]:
     limits: dict[str, float] = {}
-    for part in given.split(","):
-        name, _, share = (text.strip() for text in part.partition("="))
+    for part in text.split(","):
+        name, _, share = (side.strip() for side in part.partition("="))
         if name not in _LIMITS:
             raise WrongUsage(
                 f"--limits has {part.strip()!r}; its limits are {' and '.join(_LIMITS)}, "
@@ -88,18 +89,18 @@ def _limits(given: str) -> dict[str, float]:
     return limits
 
 
-def _share(name: str, given: str) -> float:
+def _share(name: str, text: str) -> float:
     try:
-        share = float(given)
+        share = float(text)
     except ValueError:
         share = -1.0
     if not 0.0 <= share <= 1.0:
         raise WrongUsage(
-            f"--limits has {name}={given}; a limit is a share and must be a number from 0 to 1."
+            f"--limits has {name}={text}; a limit is a share and must be a number from 0 to 1."
         )
     return share
 
 
-def as_typed(sentence: str) -> str:
-    """A sentence of the cloud's, with options where it names fields of the input in backticks."""
-    return re.sub(r"`([a-z_.]+)`", lambda name: f"`{_TYPED.get(name[1], name[1])}`", sentence)
+def with_option_names(sentence: str) -> str:
+    """Replace fields of the input, in backticks in a sentence of the cloud, by their options."""
+    return re.sub(r"`([a-z_.]+)`", lambda field: f"`{_OPTIONS.get(field[1], field[1])}`", sentence)

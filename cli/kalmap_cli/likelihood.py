@@ -56,7 +56,7 @@ def negative_log_likelihood(profile: Profile, histories: Histories) -> float:
     return float(cost[expected].mean()) if expected.any() else float("inf")
 
 
-def start_from(profile: Profile, histories: Histories) -> Profile:
+def scale_noises(profile: Profile, histories: Histories) -> Profile:
     """Scale the profile's noises to these readings, as a start for the search.
 
     The scale is the median absolute difference between readings at most three days apart. If there
@@ -76,7 +76,9 @@ def start_from(profile: Profile, histories: Histories) -> Profile:
     return msgspec.structs.replace(profile, **scaled)
 
 
-def fit(profile: Profile, histories: Histories, progress: Callable[[int, float], None]) -> Profile:
+def fit_noises(
+    profile: Profile, histories: Histories, progress: Callable[[int, float], None]
+) -> Profile:
     """Find the noises, damping and source multipliers under which the readings are most likely.
 
     A compass search in the logarithms of the parameters (Kolda, Lewis and Torczon, SIAM Review

@@ -1,8 +1,8 @@
-"""A batch's lines copied from S3 into a folder, to be merged from there.
+"""Copy a batch's result objects from S3 into a folder, so that they can be merged there.
 
-A batch has a file of results for each of up to some thousand shards. Merging them straight from
-S3 would keep a connection to each, for as long as the merging takes. Here a few are open at a
-time, and one that breaks goes on where it broke.
+A batch has one object of results for each of up to some thousand shards. Merging them directly
+from S3 would need an open connection to each, until the merge ends. Copying needs only a few at a
+time, and continues after a broken connection from the last byte it has.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,61 +14,63 @@ from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from kalmap.store.objects import Objects, at_once
 
-#: Tries in a row in which nothing of an object comes.
-_TRIES = 5
-#: What is read of a file at a time: with thousands of files, this much of each is in memory.
+#: Attempts in a row without a new byte of an object.
+_MAX_FRUITLESS = 5
+#: Bytes read of a file at a time. With thousands of files, this much of each is in memory.
 _BLOCK_BYTES = 16 * 1024
 
 
 class LocalCopy:
-    """The objects below a prefix, as far as they are wanted; what merging needs of a bucket.
+    """Copies of the selected objects below a prefix.
+
+    It has the methods of a bucket that merging needs.
 
     Args:
-        objects: the bucket.
-        prefix: what the objects' keys begin with.
-        wanted: tells by its key whether an object is copied.
-        folder: gets a file for each; exists, and is empty.
+        objects: The bucket.
+        prefix: The prefix of the objects' keys.
+        is_selected: Says for a key whether to copy the object.
+        folder: Gets a file for each object. It exists and is empty.
     """
 
     def __init__(
-        self, objects: Objects, prefix: str, wanted: Callable[[str], bool], folder: Path
+        self, objects: Objects, prefix: str, is_selected: Callable[[str], bool], folder: Path
     ) -> None:
-        found = [item for item in objects.listing(prefix) if wanted(item["Key"])]
-        self._paths = {item["Key"]: folder / str(n) for n, item in enumerate(found)}
-        at_once(lambda item: _copy(objects, item, self._paths[item["Key"]]), found)
+        items = [item for item in objects.listing(prefix) if is_selected(item["Key"])]
+        self._paths = {item["Key"]: folder / str(n) for n, item in enumerate(items)}
+        at_once(lambda item: _copy(objects, item, self._paths[item["Key"]]), items)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The copied objects' keys below a prefix, sorted."""
+        """The keys of the copied objects below a prefix, sorted."""
         return (key for key in self._paths if key.startswith(prefix))
 
     def lines(self, key: str) -> Iterator[bytes]:
-        """A copied object's lines. No file is open between two of them."""
-        path, at, rest = self._paths[key], 0, b""
+        """The lines of a copied object. No file stays open between two lines."""
+        path, position, incomplete_line = self._paths[key], 0, b""
         while True:
             with path.open("rb") as file:
-                file.seek(at)
+                file.seek(position)
                 block = file.read(_BLOCK_BYTES)
             if not block:
                 break
-            at += len(block)
-            *lines, rest = (rest + block).split(b"\n")
+            position += len(block)
+            *lines, incomplete_line = (incomplete_line + block).split(b"\n")
             yield from lines
-        if rest:
-            yield rest
+        if incomplete_line:
+            yield incomplete_line
 
 
 def _copy(objects: Objects, item: dict[str, Any], path: Path) -> None:
-    """Copy one object; a connection that breaks is made again for what is missing."""
+    """Copy one object. After a broken connection, copy the missing part over a new one."""
     key, etag, size = item["Key"], item["ETag"], item["Size"]
     fruitless = 0
     with path.open("wb") as file:
-        while (at := file.tell()) < size:
-            trouble: Exception = IncompleteReadError(actual_bytes=at, expected_bytes=size)
+        while (position := file.tell()) < size:
+            failure: Exception = IncompleteReadError(actual_bytes=position, expected_bytes=size)
             try:
-                for part in objects.stream_pinned(key, etag, None, at, size):
+                for part in objects.stream_pinned(key, etag, None, position, size):
                     file.write(part)
             except (HTTPClientError, NoConnectionError, IncompleteReadError) as error:
-                trouble = error
-            fruitless = 0 if file.tell() > at else fruitless + 1
-            if fruitless == _TRIES:
-                raise trouble
+                failure = error
+            fruitless = 0 if file.tell() > position else fruitless + 1
+            if fruitless == _MAX_FRUITLESS:
+                raise failure

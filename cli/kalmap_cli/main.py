@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from kalmap_cli.arguments import parser
-from kalmap_cli.exits import (
+from kalmap_cli.errors import (
     DONE,
     FAILED,
     INTERRUPTED,
@@ -20,34 +20,37 @@ from kalmap_cli.exits import (
     WrongUsage,
     as_sentence,
 )
-from kalmap_cli.terminal import fitted
+from kalmap_cli.terminal import fit_to_terminal
 
 _DEBUG = "KALMAP_DEBUG"
-#: The number of the last of the three files that every program begins with.
+#: The last descriptor of the three standard streams.
 _STDERR = 2
-#: Said of commands that change nothing before their end; others say how far they came.
+#: For commands that change nothing before their end. Other commands say what they have done.
 _INTERRUPTED = "Interrupted. Nothing was changed."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; every outcome is a code, and a sentence on stderr.
+    """Run the command line.
 
     Args:
-        argv: the arguments behind the command's name; None for the process's own.
+        argv: The arguments after `kalmap`; None for the process's own.
+
+    Returns:
+        The exit code. A sentence on stderr explains every code but 0.
     """
-    _open_what_is_closed()
-    handled = {signal.SIGINT: _interrupt, signal.SIGTERM: _interrupt}
-    before = _handle(handled)
+    _open_closed_streams()
+    handlers = {signal.SIGINT: _interrupt, signal.SIGTERM: _interrupt}
+    earlier_handlers = _set_signal_handlers(handlers)
     try:
-        return _told(_main(argv))
+        return _flush_stdout(_main(argv))
     finally:
-        _handle(before)
+        _set_signal_handlers(earlier_handlers)
 
 
-def _open_what_is_closed() -> None:
-    """Put the null device where stdin, stdout or stderr is closed, as it may be under cron.
+def _open_closed_streams() -> None:
+    """Open the null device as stdin, stdout or stderr if that is closed, as under cron.
 
-    Python has None there, and the next file that is opened would get its number.
+    Otherwise Python's stream is None, and the next file that is opened gets its descriptor.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
@@ -56,13 +59,13 @@ def _open_what_is_closed() -> None:
     sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
-def _handle(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:
-    """Set signal handlers; returns those that were set before."""
-    before: dict[signal.Signals, Any] = {}
-    with contextlib.suppress(ValueError):  # outside the main thread signals are not ours
+def _set_signal_handlers(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:
+    """Set signal handlers; returns the earlier ones."""
+    earlier: dict[signal.Signals, Any] = {}
+    with contextlib.suppress(ValueError):  # only the main thread can set handlers
         for number, handler in handlers.items():
-            before[number] = signal.signal(number, handler)
-    return before
+            earlier[number] = signal.signal(number, handler)
+    return earlier
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -71,57 +74,57 @@ def _main(argv: Sequence[str] | None) -> int:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except SystemExit as end:
-        # argparse has printed the help that was asked for.
+        # argparse has printed the help.
         return end.code if isinstance(end.code, int) else WRONG_USAGE
     except WrongUsage as error:
-        return _complain(error, WRONG_USAGE)
+        return _print_error(error, WRONG_USAGE)
     except RunFailed as error:
-        return _complain(error, FAILED)
+        return _print_error(error, FAILED)
     except KeyboardInterrupt as error:
-        return _complain(str(error) or _INTERRUPTED, INTERRUPTED)
+        return _print_error(str(error) or _INTERRUPTED, INTERRUPTED)
     except BrokenPipeError:
-        # The reader has what it wanted, as in `kalmap states | head`.
+        # The reader needs no more, as in `kalmap states | head`.
         return DONE
     except Exception as error:  # noqa: BLE001 - the last boundary: a user gets no traceback
-        return _unexpected(error)
+        return _print_unexpected(error)
 
 
-def _told(code: int) -> int:
-    """The exit code, once all that was printed has arrived."""
+def _flush_stdout(code: int) -> int:
+    """Flush stdout; returns the exit code, which a failure may change."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        # What is still to be printed would fail once more when Python ends.
+        # Otherwise Python would try to flush the rest when it ends, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if code == DONE and not isinstance(error, BrokenPipeError):
-            return _complain(f"stdout could not be written: {error.strerror}.", FAILED)
+            return _print_error(f"stdout could not be written: {error.strerror}.", FAILED)
     return code
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    # Once is enough: a second Ctrl-C must not interrupt the saving that the first one began.
+    # A second Ctrl-C must not interrupt the saving that the first one has started.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _complain(sentence: object, code: int) -> int:
-    print(fitted(f"kalmap: {sentence}", sys.stderr), file=sys.stderr)
+def _print_error(sentence: object, code: int) -> int:
+    print(fit_to_terminal(f"kalmap: {sentence}", sys.stderr), file=sys.stderr)
     return code
 
 
-def _unexpected(error: Exception) -> int:
-    from kalmap_cli.aws_errors import told  # noqa: PLC0415 - takes a moment
+def _print_unexpected(error: Exception) -> int:
+    from kalmap_cli.aws_errors import explain_aws_error  # noqa: PLC0415
 
     if os.environ.get(_DEBUG):
         traceback.print_exception(error)
-    if known := told(error):
-        return _complain(*known)
+    if explanation := explain_aws_error(error):
+        return _print_error(*explanation)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         where = f" ({error.filename})" if error.filename else ""
         again = "Free some space and run the same command again."
-        return _complain(f"{error.strerror}{where}. {again}", FAILED)
-    return _complain(
+        return _print_error(f"{error.strerror}{where}. {again}", FAILED)
+    return _print_error(
         f"Something unexpected went wrong: {type(error).__name__}: {as_sentence(error)} Set "
         f"{_DEBUG}=1 and run again to see where.",
         FAILED,

@@ -1,4 +1,4 @@
-"""Say what came out of a batch, and where its files are."""
+"""Print the outcome of a batch, and where its files are."""
 
 import json
 import sys
@@ -9,119 +9,120 @@ from typing import Any
 
 from kalmap.outcome import Reason
 from kalmap.wording import counted
-from kalmap_cli.batch_options import as_typed
-from kalmap_cli.exits import DONE, RunFailed
-from kalmap_cli.follow import Followed
-from kalmap_cli.results_folder import Fetched
-from kalmap_cli.screen import ID_SHOWN, print_summary
-from kalmap_cli.terminal import fitted
+from kalmap_cli.batch_options import with_option_names
+from kalmap_cli.batch_run import BatchRun
+from kalmap_cli.errors import DONE, RunFailed
+from kalmap_cli.results_folder import FetchedResults
+from kalmap_cli.screen import SHORT_ID, print_summary
+from kalmap_cli.terminal import fit_to_terminal
 
-#: As many of the records that could not be read are shown on the screen.
-_SHOWN = 3
-#: Columns of the words before each file.
+#: Unreadable records that are printed.
+_UNREADABLE_SHOWN = 3
+#: Width of the label before each file.
 _LABEL = 12
 
 
-def report(followed: Followed) -> int:
-    """Print the summary and where everything is.
+def print_report(run: BatchRun) -> int:
+    """Print the summary and the paths of all files.
 
     Returns:
         The exit code.
 
     Raises:
-        RunFailed: The batch failed, or it has ended and stdout cannot be written.
+        RunFailed: The batch failed, or stdout cannot be written.
     """
-    ended, _, place = followed
     try:
-        _print_end(followed)
+        _print_end(run)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         raise RunFailed(
             f"The batch has ended, but stdout could not be written: {error.strerror}. "
-            f"`kalmap status{place.options}` shows how."
+            f"`kalmap status{run.deployment.options}` shows how it ended."
         ) from error
-    if not ended.succeeded:
-        raise RunFailed(f"The batch failed: {as_typed(ended.reason)} {followed.kept}".rstrip())
+    if not run.end.succeeded:
+        reason = with_option_names(run.end.reason)
+        raise RunFailed(f"The batch failed: {reason} {run.fresh_note}".rstrip())
     return DONE
 
 
-def _print_end(followed: Followed) -> None:
-    ended, fetched, place = followed
+def _print_end(run: BatchRun) -> None:
+    end, fetched, deployment = run
     if fetched is not None:
-        # What a batch has left is gone where that from before --fresh came back.
-        can_retry = place.set_aside is None or ended.succeeded
-        print_fetched(fetched, place.options if can_retry else None)
-    if ended.succeeded and ended.ran_before:
-        _say("This very batch had run before, and was not run again: these are its results.")
-    elif fetched is not None and (known := _all_known(fetched.content)):
-        _say(known)
-    if followed.kept and ended.succeeded:
-        _say(followed.kept)
+        # A failed batch with --fresh is deleted when the earlier data comes back.
+        can_retry = deployment.set_aside is None or end.succeeded
+        print_fetched(fetched, deployment.options if can_retry else None)
+    if end.succeeded and end.ran_before:
+        _print_line("This batch had run before and was not run again. These are its results.")
+    elif fetched is not None and (sentence := _nothing_new(fetched.content)):
+        _print_line(sentence)
+    if run.fresh_note and end.succeeded:
+        _print_line(run.fresh_note)
 
 
-def print_fetched(fetched: Fetched, options: str | None) -> None:
-    """Print a batch's summary and where its files are.
+def print_fetched(fetched: FetchedResults, options: str | None) -> None:
+    """Print a batch's summary and the paths of its files.
 
     Args:
-        fetched: what was written.
-        options: of the place where it ran; None where its failed readings cannot be run again.
+        fetched: The files.
+        options: Options of the deployment that ran the batch; None if the batch cannot be
+            retried.
     """
     print_summary(fetched.content)
     lines = fetched.unreadable_lines
-    _row(f"results     {fetched.results or 'none'}")
-    _row(f"unreadable  {fetched.unreadable} ({counted(lines, 'line')})")
+    _print_row(f"results     {fetched.results or 'none'}")
+    _print_row(f"unreadable  {fetched.unreadable} ({counted(lines, 'line')})")
     for record in _first_lines(fetched.unreadable):
-        _row(f"            {record['file']} line {record['line']}: {record['detail']}")
-    if lines > _SHOWN:
-        _row(f"            and {lines - _SHOWN:,} more")
-    _row(f"summary     {fetched.summary}")
+        _print_row(f"            {record['file']} line {record['line']}: {record['detail']}")
+    if lines > _UNREADABLE_SHOWN:
+        _print_row(f"            and {lines - _UNREADABLE_SHOWN:,} more")
+    _print_row(f"summary     {fetched.summary}")
     if fetched.revisions:
-        _row(f"revised     {fetched.revisions}: earlier readings judged anew")
+        _print_row(f"revised     {fetched.revisions}: new decisions about earlier readings")
     if fetched.failed:
         remedy = "" if options is None else f"; {_remedy(fetched.content, options)}"
-        _row(f"failed      {fetched.failed}{remedy}")
+        _print_row(f"failed      {fetched.failed}{remedy}")
     if fetched.content.get("status") == "rehearsed":
-        _say("This was a rehearsal: no state was written.")
+        _print_line("This was a rehearsal: no state was written.")
 
 
 def _first_lines(unreadable: Path) -> list[dict[str, Any]]:
     with unreadable.open("rb") as file:
-        return [json.loads(line) for line in islice(file, _SHOWN)]
+        return [json.loads(line) for line in islice(file, _UNREADABLE_SHOWN)]
 
 
 def _remedy(summary: Mapping[str, Any], options: str) -> str:
-    """What to type for the readings that failed."""
+    """The command that runs the failed readings again."""
     reasons = (summary.get("readings") or {}).get("failed") or {}
     changed = Reason.PROFILE_CHANGED.label
-    # A retry takes the profile and options of its batch: it would find the same states.
+    # A retry uses the profile and options of its batch, so it cannot adopt a profile.
     adopt = (
-        f"`kalmap run FILE --profile P --adopt-profile{options}` goes on from the states of the "
-        f"profile before"
+        f"`kalmap run FILE --profile P --adopt-profile{options}` continues from the states of the "
+        f"earlier profile"
     )
     if set(reasons) == {changed}:
         return adopt
-    again = f"`kalmap retry {summary['batch_id'][:ID_SHOWN]}{options}` runs them again"
+    again = f"`kalmap retry {summary['batch_id'][:SHORT_ID]}{options}` runs them again"
     return f"{again}; {adopt}" if changed in reasons else again
 
 
-def _all_known(summary: Mapping[str, Any]) -> str:
-    """A sentence where nothing in a batch was new; else empty."""
+def _nothing_new(summary: Mapping[str, Any]) -> str:
+    """A sentence if no reading of the batch was new; else empty."""
     readings = summary.get("readings") or {}
     received, duplicate = readings.get("received") or 0, readings.get("duplicate") or 0
     late = (readings.get("rejected") or {}).get(Reason.TOO_LATE.label, 0)
     changed = (summary.get("users") or {}).get("changed")
-    # With another profile, readings that were known give another state.
+    # Under another profile, known readings change states.
     if changed or not duplicate or duplicate + late < received:
         return ""
-    also = f", or came too late ({late:,})" if late else ""
-    return f"Every reading had been counted by earlier batches{also}: no state has changed."
+    too_late = f" or came too late ({late:,})" if late else ""
+    return f"Every reading had been counted by earlier batches{too_late}: no state has changed."
 
 
-def _row(text: str) -> None:
-    _say(text, _LABEL)
+def _print_row(text: str) -> None:
+    _print_line(text, _LABEL)
 
 
-def _say(text: str, indent: int = 0) -> None:
-    print(fitted(text, sys.stdout, indent))
+def _print_line(text: str, indent: int = 0) -> None:
+    print(fit_to_terminal(text, sys.stdout, indent))

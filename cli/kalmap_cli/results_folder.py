@@ -1,7 +1,8 @@
-"""The folder that gets a batch's results: those of one batch, whole, and never over another's.
+"""The folder of a batch's results. It has the complete results of one batch.
 
-A folder that the user names gets them where it holds none, or those of this very batch. Where the
-user names none, each batch gets one of its own in `kalmap-out`, and a link, `latest`, leads there.
+A folder that the user names must have no results, or earlier results of the same batch. If the
+user names none, each batch gets a folder of its own in `kalmap-out`, and the link `latest` leads
+to it.
 """
 
 import contextlib
@@ -16,98 +17,98 @@ from typing import Any, NamedTuple
 
 from kalmap.results.merge import is_read_here, kept, merge, result_keys, unreadable
 from kalmap.store.objects import Objects
-from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.given_names import GivenNames
+from kalmap_cli.errors import RunFailed, WrongUsage
+from kalmap_cli.file_names import FileNames
 from kalmap_cli.local_copy import LocalCopy
-from kalmap_cli.outputs import replace_with
-from kalmap_cli.screen import ID_SHOWN
+from kalmap_cli.output_files import move_into_place
+from kalmap_cli.screen import SHORT_ID
 
-#: Holds a folder for each batch whose results the user gave no other.
+#: Has a folder for each batch for which the user named none.
 DEFAULT = Path("kalmap-out")
 LATEST = "latest"
 
-_APART = ".kalmap-fetching-"
+_TEMPORARY = ".kalmap-fetching-"
 _SUMMARY = "summary.json"
 _NAMES = ("results.jsonl", "unreadable.jsonl", "failed.jsonl", "revisions.jsonl")
-#: Earlier versions wrote this one.
+#: Earlier versions of kalmap wrote this file.
 _EARLIER = ("rejected.jsonl",)
 
 
-class Fetched(NamedTuple):
-    """What was written into the folder; None for a file that does not exist."""
+class FetchedResults(NamedTuple):
+    """The files in the folder; None for a file that does not exist."""
 
     results: Path | None
     unreadable: Path
     unreadable_lines: int
     summary: Path
     failed: Path | None
-    """The measurements that failed, to be run again."""
+    """The measurements that failed and can be run again."""
     revisions: Path | None
-    """What this batch's late readings changed about earlier ones."""
+    """New decisions about earlier readings, caused by late readings of this batch."""
     content: dict[str, Any]
-    """Of the summary."""
+    """The summary's content."""
 
 
-def check_folder(out: Path | None, batch_id: str | None = None) -> None:
-    """Refuse a folder that cannot be written to, or that holds the results of another batch.
+def check_results_folder(out: Path | None, batch_id: str | None = None) -> None:
+    """Refuse a folder that cannot be written to, or that has the results of another batch.
 
     Args:
-        out: as the user named it; None for a folder of the batch's own.
-        batch_id: of the batch whose results it shall get; None before there is one.
+        out: The folder that the user named; None for a folder of the batch's own.
+        batch_id: The batch whose results go there; None if the id is not known yet.
 
     Raises:
-        WrongUsage: A sentence saying what to do. Nothing was made.
+        WrongUsage: The sentence says what to do. No folder was created.
     """
     folder = out or DEFAULT
     try:
-        _check_can_be_made(folder)
-        holder = _holder(folder) if out else None
+        _check_can_be_created(folder)
+        present_id = _batch_in(folder) if out else None
     except OSError as error:
         raise WrongUsage(
             f"The output directory {folder} cannot be written to: {error.strerror or error}. "
             f"Name another one with --out."
         ) from error
-    if holder is not None and holder != batch_id:
-        whose = f"of batch {holder[:ID_SHOWN]}" if holder else "of a batch that is not known"
+    if present_id is not None and present_id != batch_id:
+        batch = f"batch {present_id[:SHORT_ID]}" if present_id else "an unknown batch"
         raise WrongUsage(
-            f"{folder} already holds the results {whose}, and they stay. Name another directory "
-            f"with --out, or leave --out away: then each batch gets one of its own in {DEFAULT}."
+            f"{folder} already holds the results of {batch}, which are not overwritten. Name "
+            f"another directory with --out. Without --out, each batch gets its own in {DEFAULT}."
         )
 
 
 def folder_of(out: Path | None, batch_id: str) -> Path:
-    """Where a batch's results go."""
-    return out or DEFAULT / batch_id[:ID_SHOWN]
+    """The folder of a batch's results."""
+    return out or DEFAULT / batch_id[:SHORT_ID]
 
 
-def fetch(objects: Objects, prefix: str, out: Path | None) -> Fetched | None:
+def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedResults | None:
     """Write a batch's results, unreadable records and summary into its folder.
 
-    They appear together, when all are written; those of the same batch are replaced.
+    They appear together when all are written, and replace earlier files of the same batch.
 
     Args:
-        objects: the work bucket.
-        prefix: where the batch's objects lie.
-        out: the folder; None for one of the batch's own.
+        objects: The work bucket.
+        prefix: The prefix of the batch's objects.
+        out: The folder; None for one of the batch's own.
 
     Returns:
-        What was written; None where the batch has left no summary, and so no results.
+        The files; None if the batch has no summary, and therefore no results.
 
     Raises:
-        RunFailed: The folder cannot be written to, or holds the results of another batch.
+        RunFailed: The folder cannot be written to, or has the results of another batch.
     """
     summary = objects.find(f"{prefix}/{_SUMMARY}")
     if summary is None:
         return None
-    content = GivenNames(objects).in_summary(summary)
+    content = FileNames(objects).decode_summary(summary)
     batch_id = str(content["batch_id"])
     folder = folder_of(out, batch_id)
     try:
-        with _made(folder):
-            check_folder(folder, batch_id)
-            # Left by a fetch that was killed; whoever is at it holds the lock.
-            for left in folder.glob(f"{_APART}*/"):
-                shutil.rmtree(left, ignore_errors=True)
+        with _locked(folder):
+            check_results_folder(folder, batch_id)
+            # These are from commands that were killed: a running command would have the lock.
+            for leftover in folder.glob(f"{_TEMPORARY}*/"):
+                shutil.rmtree(leftover, ignore_errors=True)
             lines = _write(objects, prefix, content, folder)
         if out is None:
             _link_latest(folder)
@@ -117,7 +118,7 @@ def fetch(objects: Objects, prefix: str, out: Path | None) -> Fetched | None:
         raise RunFailed(
             f"The results could not be written to {folder}: {error.strerror or error}."
         ) from error
-    return Fetched(
+    return FetchedResults(
         results=folder / "results.jsonl" if lines["results.jsonl"] else None,
         unreadable=folder / "unreadable.jsonl",
         unreadable_lines=lines["unreadable.jsonl"],
@@ -129,47 +130,47 @@ def fetch(objects: Objects, prefix: str, out: Path | None) -> Fetched | None:
 
 
 @contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """The folder while we alone write into it; one made for nothing is removed."""
-    made = not folder.exists()
+def _locked(folder: Path) -> Iterator[None]:
+    """Create the folder if necessary, and lock it. At the end, remove it if it is new and empty."""
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # There are file systems without locks.
+        # Some file systems have no locks.
         with contextlib.suppress(OSError):
-            fcntl.flock(opened, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(opened)
-        if made:
-            with contextlib.suppress(OSError):  # it is not empty
+        os.close(descriptor)
+        if is_new:
+            with contextlib.suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
 
 def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path) -> dict[str, int]:
-    """Write all files apart, then give them their names; how many lines each has."""
-    apart = folder / f"{_APART}{uuid.uuid4().hex}"
-    apart.mkdir()
+    """Write all files into a temporary folder, then move them; returns the lines of each."""
+    temporary = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    temporary.mkdir()
     try:
-        (apart / "copy").mkdir()
-        copy = LocalCopy(objects, f"{prefix}/", is_read_here, apart / "copy")
+        (temporary / "copy").mkdir()
+        copy = LocalCopy(objects, f"{prefix}/", is_read_here, temporary / "copy")
         contents: dict[str, Iterable[bytes]] = {
             "results.jsonl": merge(copy, result_keys(copy, prefix)),
-            "unreadable.jsonl": GivenNames(objects).in_lines(unreadable(copy, prefix)),
+            "unreadable.jsonl": FileNames(objects).rename_lines(unreadable(copy, prefix)),
             "failed.jsonl": kept(copy, prefix, "failed"),
             "revisions.jsonl": kept(copy, prefix, "revisions"),
         }
-        lines = {name: _write_lines(apart / name, content) for name, content in contents.items()}
-        _write_lines(apart / _SUMMARY, [json.dumps(summary, indent=2).encode()])
-        # The summary first: whatever happens next, it says whose results lie here.
-        replace_with(apart / _SUMMARY, folder / _SUMMARY)
+        lines = {name: _write_lines(temporary / name, each) for name, each in contents.items()}
+        _write_lines(temporary / _SUMMARY, [json.dumps(summary, indent=2).encode()])
+        # The summary first: it names the batch even if this process ends before the next step.
+        move_into_place(temporary / _SUMMARY, folder / _SUMMARY)
         for name in _NAMES:
             if lines[name] or name == "unreadable.jsonl":
-                replace_with(apart / name, folder / name)
+                move_into_place(temporary / name, folder / name)
             else:
                 (folder / name).unlink(missing_ok=True)
     finally:
-        shutil.rmtree(apart, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return lines
 
 
@@ -186,15 +187,15 @@ def _link_latest(folder: Path) -> None:
     link = folder.parent / LATEST
     if link.exists() and not link.is_symlink():
         return
-    apart = folder.parent / f".kalmap-{uuid.uuid4().hex}"
-    # A convenience: there are file systems without links.
+    temporary = folder.parent / f".kalmap-{uuid.uuid4().hex}"
+    # The link is a convenience, and some file systems have no links.
     with contextlib.suppress(OSError):
-        apart.symlink_to(folder.name, target_is_directory=True)
-        apart.replace(link)
+        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.replace(link)
 
 
-def _check_can_be_made(folder: Path) -> None:
-    """Raise an OSError where a directory can be neither made nor written to."""
+def _check_can_be_created(folder: Path) -> None:
+    """Raise an OSError if a directory cannot be created, or cannot be written to."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -203,13 +204,13 @@ def _check_can_be_made(folder: Path) -> None:
         raise PermissionError(f"{folder} is write-protected")
 
 
-def _holder(folder: Path) -> str | None:
-    """The batch whose results a folder holds; empty where it is not known, None without any."""
+def _batch_in(folder: Path) -> str | None:
+    """The batch whose results a folder has; empty if unknown, None if there are no results."""
     if not any(os.path.lexists(folder / name) for name in (_SUMMARY, *_NAMES, *_EARLIER)):
         return None
     try:
         summary = json.loads((folder / _SUMMARY).read_bytes())
     except (OSError, ValueError):
         return ""
-    found = summary.get("batch_id") if isinstance(summary, dict) else None
-    return found if isinstance(found, str) else ""
+    batch_id = summary.get("batch_id") if isinstance(summary, dict) else None
+    return batch_id if isinstance(batch_id, str) else ""

@@ -1,4 +1,4 @@
-"""What the user sees: a batch's progress while it runs, and its summary when it has ended."""
+"""Show a batch's progress while it runs, and print its summary at the end."""
 
 import sys
 import time
@@ -13,16 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from kalmap.wording import counted
-from kalmap_cli.drive import Progress
-from kalmap_cli.terminal import fitted
+from kalmap_cli.execution import Progress
+from kalmap_cli.terminal import fit_to_terminal
 
-#: Letters of a batch's id: enough to tell it from others, and what `kalmap retry` takes.
-ID_SHOWN = 12
-_KINDS = ("rejected", "unreadable", "failed")
+#: Characters of a batch's id that are shown. They tell it from other batches, and commands accept
+#: them as the id.
+SHORT_ID = 12
+#: The summary counts these by reason.
+_WITH_REASONS = ("rejected", "unreadable", "failed")
 
 
 class Screen:
-    """Shows a batch's progress on stderr: live on a terminal, else a line for each state.
+    """Shows a batch's progress on stderr: live on a terminal, else as one line for each state.
 
     Use as a context manager around the batch.
     """
@@ -30,13 +32,13 @@ class Screen:
     def __init__(self, *, live: bool | None = None) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         terminal = self._console.is_terminal and sys.stdout.isatty()
-        self._live_wanted = terminal if live is None else live
+        self._use_live = terminal if live is None else live
         self._live: Live | None = None
-        self._states: list[_Entry] = []
+        self._entries: list[_StateEntry] = []
         self._note = ""
 
     def __enter__(self) -> Self:
-        if self._live_wanted:
+        if self._use_live:
             self._live = Live(
                 console=self._console, get_renderable=self._render, refresh_per_second=8
             )
@@ -56,75 +58,73 @@ class Screen:
             self._live = None
 
     def note(self, text: str) -> None:
-        """Say what is being done outside the batch itself."""
+        """Show what the command does before or after the batch."""
         self._close_state()
         self._note = text
         if not self._live:
             self._print(text)
 
     def interrupt(self, text: str) -> None:
-        """Say what is being done about an interrupted batch; its step stays unfinished."""
+        """Show what the command does about an interrupted batch, whose state is unfinished."""
         self._close_state(unfinished=True)
         self.note(text)
 
     def show(self, progress: Progress) -> None:
-        """Show where the batch is."""
+        """Show the state that the batch is in."""
         self._note = ""
-        if self._states and self._states[-1].progress.event == progress.event:
-            self._states[-1].progress = progress
+        if self._entries and self._entries[-1].progress.event == progress.event:
+            self._entries[-1].progress = progress
             return
         self._close_state(progress.entered)
-        self._states.append(_Entry(progress))
+        self._entries.append(_StateEntry(progress))
 
-    def _close_state(self, left: float | None = None, *, unfinished: bool = False) -> None:
-        if self._states and self._states[-1].seconds is None:
-            entry = self._states[-1]
-            # By the cloud's clock where it tells: looking now and then is less exact.
-            entry.seconds = entry.so_far if left is None else left - entry.progress.entered
+    def _close_state(self, ended: float | None = None, *, unfinished: bool = False) -> None:
+        if self._entries and self._entries[-1].seconds is None:
+            entry = self._entries[-1]
+            # The cloud's time, if known, is more exact than the time of our request.
+            entry.seconds = entry.seconds_shown if ended is None else ended - entry.progress.entered
             entry.unfinished = unfinished
             if not self._live:
-                ended = ", not finished" if unfinished else ""
-                self._print(f"  {entry.progress.state}{entry.items()} {entry.seconds:.1f} s{ended}")
+                items = item_counts(entry.progress)
+                suffix = ", not finished" if unfinished else ""
+                self._print(f"  {entry.progress.state}{items} {entry.seconds:.1f} s{suffix}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     def _render(self) -> Group:
         table = Table.grid(padding=(0, 2))
-        for entry in self._states:
-            mark: Any = Spinner("dots") if entry.seconds is None else Text("✓", "green")
+        for entry in self._entries:
+            symbol: Any = Spinner("dots") if entry.seconds is None else Text("✓", "green")
             if entry.progress.failed:
-                mark = Text("✗", "red")
+                symbol = Text("✗", "red")
             if entry.unfinished:
-                mark = Text("■", "yellow")
-            seconds = entry.so_far if entry.seconds is None else entry.seconds
-            table.add_row(mark, entry.progress.state, entry.items().strip(), f"{seconds:.1f} s")
+                symbol = Text("■", "yellow")
+            seconds = entry.seconds_shown if entry.seconds is None else entry.seconds
+            items = item_counts(entry.progress).strip()
+            table.add_row(symbol, entry.progress.state, items, f"{seconds:.1f} s")
         if self._note:
             table.add_row(Spinner("dots"), self._note, "", "")
         return Group(table)
 
 
-class _Entry:
-    """A state of the batch that was entered."""
+class _StateEntry:
+    """A state that the batch has entered."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.began = time.monotonic()
+        self.shown = time.monotonic()
         self.seconds: float | None = None
         self.unfinished = False
 
     @property
-    def so_far(self) -> float:
+    def seconds_shown(self) -> float:
         """Seconds since it was first shown."""
-        return time.monotonic() - self.began
-
-    def items(self) -> str:
-        """How many of a Map's items are done, as ` 3/4 shards`."""
-        return items(self.progress)
+        return time.monotonic() - self.shown
 
 
-def items(progress: Progress) -> str:
-    """How many of a Map's items are done, as ` 3/4 shards`; empty in a state that is no Map."""
+def item_counts(progress: Progress) -> str:
+    """How many items of a Map are done, as ` 3/4 shards`; empty for other states."""
     if not progress.total:
         return ""
     kind = "chunks" if progress.state == "PartitionMeasurements" else "shards"
@@ -136,26 +136,26 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     """Print a batch's summary as a table on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     for label, figure, remark in summary_rows(summary):
-        row = fitted(f"{label:11}{figure:>10}  {remark}".rstrip(), sys.stdout, indent=23)
+        row = fit_to_terminal(f"{label:11}{figure:>10}  {remark}".rstrip(), sys.stdout, indent=23)
         line = Text(row)
         line.stylize("bold", 0, len(label))
         console.print(line)
     for hint in summary.get("hints") or ():
-        console.print(fitted(f"Hint: {hint}", sys.stdout, indent=6), markup=False)
+        console.print(fit_to_terminal(f"Hint: {hint}", sys.stdout, indent=6), markup=False)
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """A summary as rows of label, figure and remark; parts it does not have are left out."""
+    """A summary as rows of label, figure and remark, without parts that it does not have."""
     rows = [("batch", "", f"{summary.get('batch_id', '')}  {summary.get('status', '')}")]
     readings = summary.get("readings") or {}
     for kind in ("received", "accepted", "rejected", "duplicate", "unreadable", "failed"):
-        given = readings.get(kind, 0)
+        count = readings.get(kind, 0)
         remark = ""
-        if kind in _KINDS:
-            reasons = sorted((given or {}).items(), key=lambda reason: (-reason[1], reason[0]))
-            remark = ", ".join(f"{reason} {count:,}" for reason, count in reasons if count)
-            given = sum((given or {}).values())
-        rows.append((kind, f"{given:,}", remark))
+        if kind in _WITH_REASONS:
+            reasons = sorted((count or {}).items(), key=lambda reason: (-reason[1], reason[0]))
+            remark = ", ".join(f"{reason} {number:,}" for reason, number in reasons if number)
+            count = sum((count or {}).values())
+        rows.append((kind, f"{count:,}", remark))
     users = summary.get("users") or {}
     parts = [f"{users[kind]:,} {kind}" for kind in ("new", "changed", "failed") if users.get(kind)]
     rows.append(("users", f"{users.get('total', 0):,}", ", ".join(parts)))

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from kalmap_cli.deployment import local_parameters
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
-from kalmap_cli.target import local_parameters
 from tests.support.kalmap_command import SharedCloud
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCloud]:
     directory = tmp_path_factory.mktemp("shared-cloud")
-    with DataDirectory(directory) as data, LocalCloud(data, idle=20.0) as cloud:
+    with DataDirectory(directory) as data, LocalCloud(data, idle_seconds=20.0) as cloud:
         deploy(cloud.clients, local_parameters() | {"ReadingsPerShard": "50"})
         yield SharedCloud(cloud, directory)

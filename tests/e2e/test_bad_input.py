@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.batch_options import as_typed
+from kalmap_cli.batch_options import with_option_names
 from tests.support.kalmap_command import kalmap
 
 GOOD = b'{"user_id": "%s", "timestamp": "2026-01-0%dT07:00:00+01:00", "value": %s, "unit": "kg"}'
@@ -115,7 +115,7 @@ def test_a_batch_that_is_mostly_unusable_fails_with_its_reason_and_changes_no_st
     assert "unusable" in outcome.err
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["status"] == "failed"
-    assert as_typed(summary["reason"]) in outcome.err
+    assert with_option_names(summary["reason"]) in outcome.err
     assert summary["database"]["write_units"] == 0
     assert len(lines(tmp_path / "out" / "results.jsonl")) == 108
     asked_for = ("states", "--user", "gate-1", "--stack", "kalmap")

@@ -11,11 +11,11 @@ import time
 import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 
-from kalmap_cli.local.access import REGION
+from kalmap_cli.deployment import local_parameters
+from kalmap_cli.local.access_files import REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
-from kalmap_cli.target import local_parameters
 from tests.support.deployed_stack import Stack
 
 SERVICE = "events.amazonaws.com"

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from kalmap_cli.deployment import local_parameters
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
-from kalmap_cli.target import local_parameters
 from tests.support.deployed_stack import Stack, daily_readings
 from tests.support.template import ROOT
 

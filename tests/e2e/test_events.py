@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kalmap_cli.exits import RunFailed
+from kalmap_cli.deployment import local_parameters
+from kalmap_cli.errors import RunFailed
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
-from kalmap_cli.target import local_parameters
 from tests.support.deployed_stack import PATIENCE, Stack, daily_readings
 
 

@@ -9,7 +9,7 @@ from tests.support.deployed_stack import daily_readings
 from tests.support.expected_files import fold_files, stored
 from tests.support.kalmap_command import kalmap, start
 
-KEPT = "--fresh has forgotten nothing: what was stored before is there again."
+KEPT = "--fresh has deleted nothing: all earlier states and batches are there again."
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_an_interrupted_batch_forgets_nothing_and_says_so(directory):
     assert states(directory) == expected(directory, "two.jsonl")
 
 
-def test_a_batch_that_succeeds_takes_the_place_and_says_how_much_was_forgotten(directory):
+def test_a_batch_that_succeeds_replaces_earlier_states_and_says_how_many_were_deleted(directory):
     ran = kalmap("run", "third.jsonl", "--fresh", cwd=directory)
     assert ran.code == 0, ran.err
-    assert ran.out.splitlines()[-1] == "--fresh has forgotten 2 states from before."
+    assert ran.out.splitlines()[-1] == "--fresh has deleted 2 earlier states."
     assert states(directory) == expected(directory, "third.jsonl")

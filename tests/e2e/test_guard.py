@@ -16,7 +16,7 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from kalmap_cli.local.access import ACCESS_KEY, REGION
+from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from tests.support import browser
@@ -154,7 +154,8 @@ def test_a_page_in_a_browser_can_neither_read_nor_run_anything(cloud, tmp_path, 
 def test_another_user_of_the_machine_can_read_nothing_and_use_nothing(cloud):
     client(cloud, "s3").create_bucket(Bucket="private")
     client(cloud, "s3").put_object(Bucket="private", Key="k", Body=b"readings")
-    private = [cloud.data.path / "secret", cloud.data.cloud, Path(f"/proc/{cloud.process}/environ")]
+    environ = Path(f"/proc/{cloud.process_id}/environ")
+    private = [cloud.data.path / "secret", cloud.data.cloud, environ]
     assert [path.stat().st_mode & 0o077 for path in private] == [0, 0, 0]
     [written] = cloud.data.cloud.rglob("k")
     assert written.stat().st_mode & 0o077 == 0
@@ -184,11 +185,11 @@ def test_another_user_of_the_machine_can_read_nothing_and_use_nothing(cloud):
 def test_it_listens_on_one_port_and_nowhere_else(cloud):
     listening = {}
     for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
-        for line in Path(f"/proc/{cloud.process}/net/{table}").read_text().splitlines()[1:]:
+        for line in Path(f"/proc/{cloud.process_id}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == state:
                 listening[f"socket:[{fields[9]}]"] = fields[1]
-    own = {os.readlink(link) for link in Path(f"/proc/{cloud.process}/fd").iterdir()}  # noqa: PTH115
+    own = {os.readlink(link) for link in Path(f"/proc/{cloud.process_id}/fd").iterdir()}  # noqa: PTH115
     port = int(cloud.endpoint.rpartition(":")[2])
     found = [address for inode, address in listening.items() if inode in own]
     assert found == [f"0100007F:{port:04X}"]

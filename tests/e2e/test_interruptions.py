@@ -219,7 +219,7 @@ def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(dire
         assert re.search(r"^phase +[A-Z]\w+( \d+/\d+ (shards|chunks))?$", shown.out, re.MULTILINE)
         guest = start("run", "few.jsonl", "--out", "few", cwd=directory)
         assert guest.stderr
-        assert guest.stderr.readline() == "Using the local cloud that runs already\n"
+        assert guest.stderr.readline() == "Using the local cloud that is already running\n"
         process.kill()
         out, err = guest.communicate(timeout=60)
     assert guest.returncode == 0, err

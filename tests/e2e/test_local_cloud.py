@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.local.access import ACCOUNT
+from kalmap_cli.errors import RunFailed, WrongUsage
+from kalmap_cli.local.access_files import ACCOUNT
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from tests.support.kalmap_command import environment, processes_of
@@ -109,7 +109,7 @@ def test_its_port_cannot_be_taken_from_it_and_taken_ports_do_not_matter(tmp_path
 
 def ask_when_it_is_killed(data):
     with LocalCloud(data) as cloud:
-        os.kill(cloud.process, signal.SIGKILL)
+        os.kill(cloud.process_id, signal.SIGKILL)
         cloud.clients("s3").list_buckets()
 
 
@@ -149,7 +149,7 @@ def test_it_sees_nothing_of_the_users_aws_account(tmp_path, monkeypatch):
         client = cloud.clients("s3")
         client.create_bucket(Bucket="made")
         assert client.meta.region_name == "us-east-1"
-        seen = Path(f"/proc/{cloud.process}/environ").read_bytes()
+        seen = Path(f"/proc/{cloud.process_id}/environ").read_bytes()
         assert b"real" not in seen
         assert b"AKIA" not in seen
         assert b"no-such-profile" not in seen
@@ -184,7 +184,7 @@ def test_a_function_has_no_more_workers_than_there_are_cores_and_calls_wait_for_
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("index.py", SLOW)
     calls = 4 * (os.cpu_count() or 2)
-    with DataDirectory(tmp_path) as data, LocalCloud(data, idle=5.0) as cloud:
+    with DataDirectory(tmp_path) as data, LocalCloud(data, idle_seconds=5.0) as cloud:
         lambdas = cloud.clients("lambda")
         lambdas.create_function(
             FunctionName="slow",

@@ -3,9 +3,16 @@
 import json
 import os
 
-from kalmap_cli.drive import Pauses, ended, find_stack, new_execution, stop, watch
-from kalmap_cli.drive import start as start_batch
+from kalmap_cli.execution import (
+    PollIntervals,
+    get_execution_end,
+    new_execution_arn,
+    stop_execution,
+    watch_execution,
+)
+from kalmap_cli.execution import start_execution as start_batch
 from kalmap_cli.local.deploy import STACK
+from kalmap_cli.stack import find_stack
 from tests.support.deployed_stack import daily_readings
 from tests.support.kalmap_command import start
 
@@ -56,14 +63,14 @@ def test_a_file_that_is_run_again_never_takes_the_place_of_its_results(shared, t
 
 def test_an_execution_that_was_never_started_is_told_from_one_that_was_stopped(shared):
     stack = find_stack(shared.cloud.clients, STACK)
-    assert stop(shared.cloud.clients, new_execution(stack)) is None
-    execution = new_execution(stack)
+    assert stop_execution(shared.cloud.clients, new_execution_arn(stack)) is None
+    execution = new_execution_arn(stack)
     start_batch(shared.cloud.clients, stack, {"source": {"records": []}}, execution)
-    assert stop(shared.cloud.clients, execution) is False
+    assert stop_execution(shared.cloud.clients, execution) is False
     # One that has ended by itself meanwhile is no error: it is told how it ended.
-    execution = new_execution(stack)
+    execution = new_execution_arn(stack)
     start_batch(shared.cloud.clients, stack, {"source": {}}, execution)
-    for _ in watch(shared.cloud.clients, execution, Pauses(0.1, 0.1)):
+    for _ in watch_execution(shared.cloud.clients, execution, PollIntervals(0.1, 0.1)):
         pass
-    assert stop(shared.cloud.clients, execution) is False
-    assert ended(shared.cloud.clients, execution).reason
+    assert stop_execution(shared.cloud.clients, execution) is False
+    assert get_execution_end(shared.cloud.clients, execution).reason

@@ -62,7 +62,7 @@ def test_a_user_whose_state_is_corrupt_fails_alone_and_is_run_again_once_it_is_m
 def test_a_batch_that_nobody_ran_cannot_be_run_again(shared, tmp_path):
     found = shared.kalmap("retry", "zzz", cwd=tmp_path)
     assert found.code == 2
-    assert "There is no batch that begins with zzz" in found.err
+    assert "There is no batch whose id begins with zzz" in found.err
 
 
 def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_says(

@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from kalmap_cli.drive import find_stack
-from kalmap_cli.exits import RunFailed, Unsaved
+from kalmap_cli.errors import RunFailed, Unsaved
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
-from kalmap_cli.local.expiry import Rule, expire, rules_of
-from kalmap_cli.local.saving import count_items
+from kalmap_cli.local.lifecycle import LifecycleRule, delete_expired_objects, read_lifecycle_rules
+from kalmap_cli.local.persistence import count_items
+from kalmap_cli.stack import find_stack
 from tests.support.kalmap_command import kalmap
 
 KEYS = {
@@ -69,7 +69,7 @@ def killed_local_cloud(directory):
     """A local cloud that is killed at the end of the block, unless it was before."""
     with failing_local_cloud(directory, "ended before it had saved") as cloud:
         yield cloud
-        os.kill(cloud.process, signal.SIGKILL)
+        os.kill(cloud.process_id, signal.SIGKILL)
 
 
 def test_every_kind_of_change_that_was_answered_survives_a_kill(tmp_path):
@@ -123,7 +123,7 @@ def test_kills_at_any_moment_lose_nothing_that_was_answered(tmp_path):
 
     def writing_until_it_is_gone(cloud, life):
         # The kill comes by the kernel's clock, wherever the local cloud is by then.
-        killer = subprocess.Popen(["sh", "-c", f"sleep {life}; kill -9 {cloud.process}"])
+        killer = subprocess.Popen(["sh", "-c", f"sleep {life}; kill -9 {cloud.process_id}"])
         with suppress(BotoCoreError, ClientError, RunFailed):
             for number in range(100_000):
                 key, value = f"i{number % 50}", f"{life} {number}"
@@ -290,7 +290,7 @@ def test_a_directory_that_is_removed_is_said_to_be_and_nothing_comes_in_its_plac
         # Nothing is answered that could not be kept.
         with pytest.raises(ClientError, match="Not logged"):
             put(cloud, 1)
-        with pytest.raises(ClientError, match="Not kept"):
+        with pytest.raises(ClientError, match="Not stored"):
             cloud.clients("s3").put_object(Bucket="kept", Key="k", Body=b"v")
     assert not directory.exists()
 
@@ -318,20 +318,20 @@ def test_what_cannot_be_written_fails_and_what_was_saved_is_there_again(tmp_path
     with failing_local_cloud(directory, sentence, Unsaved) as cloud:
         put(cloud, 2)
         # From now on no file of the local cloud may grow beyond this, as on a full disk.
-        resource.prlimit(cloud.process, resource.RLIMIT_FSIZE, (2000, 2000))
+        resource.prlimit(cloud.process_id, resource.RLIMIT_FSIZE, (2000, 2000))
         with pytest.raises(ClientError, match="Not logged"):
             put(cloud, 3, "v" * 4096)
         # What it holds in memory alone is not answered, either.
         with pytest.raises(ClientError, match="Not logged"):
             values(cloud)
-        with pytest.raises(ClientError, match="Not kept"):
+        with pytest.raises(ClientError, match="Not stored"):
             cloud.clients("s3").put_object(Bucket="kept", Key="k", Body=bytes(9000))
     with local_cloud(directory) as cloud:
         assert values(cloud) == {"i1": "v", "i2": "v"}
 
 
 def test_what_the_lifecycle_rules_do_not_keep_is_deleted(tmp_path):
-    rules = [Rule("batches/", 30, None), Rule("", None, 1)]
+    rules = [LifecycleRule("batches/", 30, None), LifecycleRule("", None, 1)]
     with local_cloud(tmp_path) as cloud:
         s3 = cloud.clients("s3")
         s3.create_bucket(Bucket="kept")
@@ -341,18 +341,18 @@ def test_what_the_lifecycle_rules_do_not_keep_is_deleted(tmp_path):
         for key in ("profiles/a", "batches/b"):
             s3.put_object(Bucket="kept", Key=key, Body=b"second")
         now = datetime.now(UTC)
-        assert expire(s3, "kept", rules, now) == 0
-        assert expire(s3, "kept", rules, now + timedelta(days=1, minutes=5)) == 2
-        assert expire(s3, "kept", rules, now + timedelta(days=29)) == 0
-        assert expire(s3, "kept", rules, now + timedelta(days=31)) == 2
+        assert delete_expired_objects(s3, "kept", rules, now) == 0
+        assert delete_expired_objects(s3, "kept", rules, now + timedelta(days=1, minutes=5)) == 2
+        assert delete_expired_objects(s3, "kept", rules, now + timedelta(days=29)) == 0
+        assert delete_expired_objects(s3, "kept", rules, now + timedelta(days=31)) == 2
         listed = s3.list_object_versions(Bucket="kept")
         assert [version["Key"] for version in listed["Versions"]] == ["profiles/a"]
         assert s3.get_object(Bucket="kept", Key="profiles/a")["Body"].read() == b"second"
 
 
 def test_the_rules_are_those_of_the_deployed_template(shared):
-    rules = rules_of(shared.cloud.clients("cloudformation"), STACK)
-    assert Rule("batches/", 30, None) in rules
-    assert Rule("scheduled/", 30, None) in rules
-    assert Rule("", None, 1) in rules
+    rules = read_lifecycle_rules(shared.cloud.clients("cloudformation"), STACK)
+    assert LifecycleRule("batches/", 30, None) in rules
+    assert LifecycleRule("scheduled/", 30, None) in rules
+    assert LifecycleRule("", None, 1) in rules
     assert not [rule for rule in rules if rule.days and "profiles/".startswith(rule.prefix)]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from kalmap_cli.target import STAYS
+from kalmap_cli.deployment import CLOUD_STAYS
 from tests.support.kalmap_command import environment, kalmap, processes_of, start
 
 #: What lies in the data directory while it is served, and no longer.
@@ -102,7 +102,7 @@ def test_other_commands_use_its_cloud_which_goes_on_for_them_after_ctrl_c(served
     said, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in complaints
-    assert said.endswith(f"Stopped. {STAYS}\n")
+    assert said.endswith(f"Stopped. {CLOUD_STAYS}\n")
     assert not (folder / "my data" / "api-url").exists()
     assert not (folder / "my data" / "bucket").exists()
     out, complaints = guest.communicate(timeout=60)

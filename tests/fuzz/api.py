@@ -23,11 +23,11 @@ from typing import Any
 import msgspec
 
 from kalmap.api.openapi import document
-from kalmap_cli.local.access import ACCESS_KEY
+from kalmap_cli.deployment import local_parameters
+from kalmap_cli.local.access_files import ACCESS_KEY
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
-from kalmap_cli.target import local_parameters
 from tests.support.signed_client import Client
 
 LEAST_REQUESTS = 5000
@@ -55,7 +55,7 @@ def main(program: str, examples: int, seed: int) -> int:
     with (
         tempfile.TemporaryDirectory() as name,
         DataDirectory(Path(name) / "data") as data,
-        LocalCloud(data, idle=600.0) as cloud,
+        LocalCloud(data, idle_seconds=600.0) as cloud,
     ):
         deploy(cloud.clients, local_parameters() | UNTHROTTLED)
         client = Client(cloud)

@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from kalmap.store.objects import Objects, at_once
 from kalmap_cli.local_copy import LocalCopy
-from kalmap_cli.results_folder import fetch
+from kalmap_cli.results_folder import fetch_results
 from tests.support.connections import cutting_proxy
 from tests.support.dynamodb import endpoint
 
@@ -62,7 +62,7 @@ def test_a_thousand_shards_are_merged_in_order_with_few_open_files(
     monkeypatch.setattr("kalmap.store.objects._PART_BYTES", 256)
     at_once(lambda shard: put_shard(objects, shard), range(SHARDS))
     objects.put(f"{BATCH}/summary.json", json.dumps({"batch_id": BATCH}).encode())
-    found = fetch(objects, BATCH, tmp_path / "out")
+    found = fetch_results(objects, BATCH, tmp_path / "out")
     lines = found.results.read_bytes().splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(SHARDS * LINES))
     assert not list((tmp_path / "out").glob(".*"))

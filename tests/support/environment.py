@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from kalmap_cli.local.access import ACCESS_KEY
+from kalmap_cli.local.access_files import ACCESS_KEY
 
 os.environ |= {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from kalmap.results.merge import merge, result_keys
 from kalmap.store.objects import Objects
-from kalmap_cli.drive import find_stack
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
+from kalmap_cli.stack import find_stack
 
 FAULTS_MODULE = Path(__file__).with_name("worker_faults") / "sitecustomize.py"
 #: A batch of the tests has several shards, and a shard several requests.
@@ -108,7 +108,7 @@ class FaultyCloud:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._modules), before)))
         try:
             data = self._open.enter_context(DataDirectory(self._data))
-            self.cloud = self._open.enter_context(LocalCloud(data, idle=30.0))
+            self.cloud = self._open.enter_context(LocalCloud(data, idle_seconds=30.0))
         finally:
             if before is None:
                 del os.environ["PYTHONPATH"]

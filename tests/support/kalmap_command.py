@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from kalmap_cli.local.access import ACCESS_KEY, REGION
+from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK
 from tests.support.environment import FORKED_WORKERS

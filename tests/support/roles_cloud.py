@@ -16,12 +16,12 @@ import pytest
 
 from kalmap.batch.folder import Folder
 from kalmap.store.objects import Objects
+from kalmap_cli.deployment import local_parameters
 from kalmap_cli.local import cloud as cloud_module
-from kalmap_cli.local.access import REGION
+from kalmap_cli.local.access_files import REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy, read_template
-from kalmap_cli.target import local_parameters
 from tests.support.deployed_stack import Stack
 from tests.support.policies import Grant, as_list, grants
 from tests.support.template import TEMPLATE, definition
@@ -289,7 +289,7 @@ def guarded_stack(directory: Path) -> Iterator[Guarded]:
             cloud_module, "_environment", lambda data, port: inherited(data, port) | guard
         )
         monkeypatch.setattr(cloud_module, "PROGRAM", Path(__file__).with_name("roles_process.py"))
-        with DataDirectory(directory) as data, LocalCloud(data, idle=60.0) as cloud:
+        with DataDirectory(directory) as data, LocalCloud(data, idle_seconds=60.0) as cloud:
             s3 = cloud.clients("s3")
             s3.create_bucket(Bucket=OTHERS)
             s3.put_bucket_versioning(Bucket=OTHERS, VersioningConfiguration={"Status": "Enabled"})

@@ -9,8 +9,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from kalmap_cli.commands.serve import address
-from kalmap_cli.local.access import ACCESS_KEY, REGION
+from kalmap_cli.commands.serve import api_address
+from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 
 
@@ -24,7 +24,7 @@ class Client:
     """A caller with credentials. Safe to use from several threads."""
 
     def __init__(self, cloud: LocalCloud, connections: int = 8) -> None:
-        self.address = address(cloud)
+        self.address = api_address(cloud)
         self._key = Credentials(ACCESS_KEY, cloud.secret)
         self._http = urllib3.PoolManager(maxsize=connections, retries=False)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from kalmap.batch.identity import BatchInput, Limits, read_input
+from kalmap.profile import DEFAULT_PROFILE
 from kalmap_cli.arguments import parser
-from kalmap_cli.batch_options import batch_options, moment_options
-from kalmap_cli.inputs import check_input, read_profile
+from kalmap_cli.batch_options import batch_options, now_option
+from kalmap_cli.input_files import check_input, read_profile
 from kalmap_cli.main import main
 from tests.support.template import ROOT
 
@@ -204,7 +205,7 @@ def test_what_starts_a_batch_on_aws_can_be_given_here_field_by_field():
         assert getattr(started, name) != getattr(usual, name), name
     assert started.limits == Limits(failed_shards=0.25, unusable=1.0)
     assert started.now == datetime(2026, 3, 1, 6, 12, tzinfo=UTC)
-    again = moment_options(parser().parse_args(["retry", "3f9a", *given["now"]]))
+    again = now_option(parser().parse_args(["retry", "3f9a", *given["now"]]))
     assert read_input({"retry_of": "0" * 32} | again).now == started.now
 
 
@@ -249,7 +250,7 @@ def test_a_full_disk_is_a_sentence_wherever_it_is_noticed(monkeypatch, capsys):
     def full(path, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("kalmap_cli.local.access.write_private", full)
+    monkeypatch.setattr("kalmap_cli.local.access_files.write_private", full)
     assert main(["serve", "--data-dir", "d"]) == 1
     assert "kalmap: No space left on device (" in (said := capsys.readouterr().err)
     assert "Free some space and run the same command again." in said
@@ -266,6 +267,13 @@ def test_every_command_has_help_with_examples_that_fits_a_terminal(capsys, monke
         own = capsys.readouterr().out
         assert f"examples:\n  kalmap {command}" in own
         assert all(len(line) <= 80 for line in own.splitlines())
+
+
+def test_the_help_names_the_profile_that_is_used_by_default(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for command in ("run", "tune"):
+        assert main([command, "--help"]) == 0
+        assert f"(default: {DEFAULT_PROFILE})" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import ClientError, SSOTokenLoadError
 
 from kalmap.errors import StoreRefused
-from kalmap_cli.aws_errors import told
-from kalmap_cli.exits import FAILED, WRONG_USAGE
+from kalmap_cli.aws_errors import explain_aws_error
+from kalmap_cli.errors import FAILED, WRONG_USAGE
 from kalmap_cli.main import main
 
 
@@ -37,7 +37,7 @@ def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variabl
             monkeypatch.setenv(name, value)
     assert main(["status", "--stack", "kalmap"]) == WRONG_USAGE
     said = capsys.readouterr().err
-    assert said.startswith("kalmap: AWS cannot be asked: ")
+    assert said.startswith("kalmap: AWS cannot be used: ")
     assert word in said
     assert "`aws configure`" in said
     assert len(said.splitlines()) == 1
@@ -55,14 +55,14 @@ def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variabl
 def test_what_aws_refuses_is_the_users_to_mend_where_it_is_the_credentials(error, code, words):
     if isinstance(error, str):
         error = ClientError({"Error": {"Code": error, "Message": "m"}}, "DescribeStacks")
-    sentence, found = told(error)
+    sentence, found = explain_aws_error(error)
     assert found == code
     assert words in sentence
     by_the_store = StoreRefused("The state table refused a request.")
     by_the_store.__cause__ = error
-    assert told(by_the_store) == (sentence, found)
+    assert explain_aws_error(by_the_store) == (sentence, found)
 
 
 def test_an_error_that_is_not_awss_has_no_such_sentence():
-    assert told(StoreRefused("The state table refused a request.")) is None
-    assert told(ValueError("x")) is None
+    assert explain_aws_error(StoreRefused("The state table refused a request.")) is None
+    assert explain_aws_error(ValueError("x")) is None

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.exits import FAILED, WRONG_USAGE, RunFailed, WrongUsage
+from kalmap_cli.errors import FAILED, WRONG_USAGE, RunFailed, WrongUsage
 from kalmap_cli.main import main
-from kalmap_cli.outputs import check_outputs, written
+from kalmap_cli.output_files import check_outputs, open_output
 from tests.support.kalmap_command import environment, kalmap, start
 from tests.support.template import ROOT
 
@@ -22,7 +22,7 @@ SIMULATE = ("simulate", "--users", "30", "--days", "40", "--seed", "1", "--out")
 
 
 def write(path, content=b"new\n"):
-    with written(path) as file:
+    with open_output(path) as file:
         file.write(content)
 
 
@@ -85,7 +85,7 @@ def test_what_was_there_stays_until_the_new_content_is_whole(tmp_path, trouble):
     new = tmp_path / "new"
 
     def half(path):
-        with written(path) as opened:
+        with open_output(path) as opened:
             opened.write(b"half")
             opened.flush()
             raise trouble

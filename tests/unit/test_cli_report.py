@@ -6,22 +6,23 @@ import sys
 
 import pytest
 
+from kalmap_cli.batch_run import BatchRun
 from kalmap_cli.commands.status import find_batch
-from kalmap_cli.drive import Ended, Pauses, Stack
-from kalmap_cli.exits import DONE, HowFar, RunFailed, Unsaved, WrongUsage
-from kalmap_cli.follow import Followed
-from kalmap_cli.report import report
-from kalmap_cli.results_folder import Fetched
-from kalmap_cli.target import Target, aws_clients
+from kalmap_cli.deployment import Deployment, aws_clients
+from kalmap_cli.errors import DONE, InterruptMessage, RunFailed, Unsaved, WrongUsage
+from kalmap_cli.execution import ExecutionEnd, PollIntervals
+from kalmap_cli.report import print_report
+from kalmap_cli.results_folder import FetchedResults
+from kalmap_cli.stack import Stack
 
-PLACE = Target(aws_clients(), Stack("", "", "", ""), Pauses(0.1, 0.1), "")
+PLACE = Deployment(aws_clients(), Stack("", "", "", ""), PollIntervals(0.1, 0.1), "")
 
 
 def said_of(summary, folder, capsys):
     unreadable = folder / "unreadable.jsonl"
     unreadable.touch()
-    fetched = Fetched(None, unreadable, 0, folder / "summary.json", None, None, summary)
-    assert report(Followed(Ended(True, "", "p", "3f9a"), fetched, PLACE)) == DONE
+    fetched = FetchedResults(None, unreadable, 0, folder / "summary.json", None, None, summary)
+    assert print_report(BatchRun(ExecutionEnd(True, "", "p", "3f9a"), fetched, PLACE)) == DONE
     return capsys.readouterr().out
 
 
@@ -68,7 +69,7 @@ def test_an_empty_id_names_no_batch():
 def test_a_batch_that_could_not_be_saved_is_told_with_how_it_ended():
     ended = "Batch 3f9a has succeeded. Its results are in out."
     sentence = f"^{ended} The local cloud could not save: no space."
-    how_far = HowFar("Nothing was started.")
+    how_far = InterruptMessage("Nothing was started.")
     how_far.sentence = ended
     with pytest.raises(RunFailed, match=sentence), how_far:
         raise Unsaved("The local cloud could not save: no space.")

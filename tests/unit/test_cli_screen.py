@@ -2,8 +2,8 @@
 
 import pytest
 
-from kalmap_cli.drive import Progress
-from kalmap_cli.exits import RunFailed
+from kalmap_cli.errors import RunFailed
+from kalmap_cli.execution import Progress
 from kalmap_cli.screen import Screen, summary_rows
 from tests.support.summary import SUMMARY
 

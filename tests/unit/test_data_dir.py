@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
+from kalmap_cli.errors import Damaged, RunFailed, WrongUsage
 from kalmap_cli.local.data_dir import DataDirectory
 
 
@@ -33,8 +33,8 @@ def test_fresh_begins_with_nothing_and_what_was_there_comes_back(used):
 def test_fresh_forgets_what_was_there_once_it_is_told_to(used):
     with DataDirectory(used, fresh=True) as data:
         (data.cloud / "s3" / "new").write_text("accepted")
-        data.forget_what_was_set_aside()
-        data.forget_what_was_set_aside()
+        data.delete_set_aside()
+        data.delete_set_aside()
     assert kept(used) == ["accepted"]
     assert sorted(path.name for path in used.iterdir()) == ["cloud", "kalmap.json", "lock"]
 
@@ -64,18 +64,18 @@ def test_a_kill_between_any_two_steps_of_fresh_leaves_the_earlier_or_the_new(
         data.__enter__()
         (data.cloud / "s3" / "new").write_text("accepted")
         accepted = True
-        data.forget_what_was_set_aside()
+        data.delete_set_aside()
     data._release()
     assert kept(used) in ([["earlier"], ["accepted"]] if accepted else [["earlier"]])
 
 
 def test_a_directory_that_was_replaced_is_noticed_and_not_touched(used, tmp_path):
     data = DataDirectory(used).__enter__()
-    assert not data.replaced
+    assert not data.was_replaced
     used.rename(tmp_path / "moved")
-    assert data.replaced
+    assert data.was_replaced
     shutil.copytree(tmp_path / "moved", used)
-    assert data.replaced
+    assert data.was_replaced
     (used / "cloud" / "tmp").mkdir(exist_ok=True)
     with pytest.raises(RunFailed, match="was removed or replaced"):
         data.__exit__(None, None, None)
@@ -94,7 +94,7 @@ def test_a_kill_before_the_mark_was_written_leaves_a_directory_that_can_be_used(
     (tmp_path / "lock").touch()
     assert kept(tmp_path) == []
     (tmp_path / "kalmap.json").unlink()
-    with pytest.raises(WrongUsage, match="holds other things"):
+    with pytest.raises(WrongUsage, match="holds other files"):
         kept(tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_a_directory_into_which_others_may_write_is_closed_to_them(tmp_path):
 def test_a_directory_that_holds_other_things_keeps_its_mode(tmp_path):
     (tmp_path / "other").touch()
     tmp_path.chmod(0o1777)
-    with pytest.raises(WrongUsage, match="holds other things"):
+    with pytest.raises(WrongUsage, match="holds other files"):
         DataDirectory(tmp_path).__enter__()
     assert oct(tmp_path.stat().st_mode & 0o7777) == "0o1777"
 

@@ -12,13 +12,13 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from kalmap_cli.local.access import aws_configuration
-from kalmap_cli.local.guard import MOST_UNDECLARED, ROOM_UNDECLARED, Guard
+from kalmap_cli.local.access_files import aws_configuration
+from kalmap_cli.local.guard import MAX_UNDECLARED_BODY, MAX_UNDECLARED_TOTAL, Guard
 from kalmap_cli.local.signature import (
     CLOCK_SKEW,
-    LONGEST_LINK,
+    MAX_LINK_LIFETIME,
     Refused,
-    Sent,
+    SentRequest,
     check_time,
     read_signature,
 )
@@ -241,7 +241,7 @@ def test_old_curls_way_to_sign_a_query_as_it_stands_is_taken():
 def test_time_is_bounded_on_both_sides():
     method, target, headers, _ = requests()["an API's"]
     low = {name.lower(): value for name, value in headers}
-    signature = read_signature(Sent(method, *target.split("?"), low))
+    signature = read_signature(SentRequest(method, *target.split("?"), low))
     now = datetime.now(UTC)
     check_time(signature, now)
     for wrong in (now + CLOCK_SKEW, now - CLOCK_SKEW):
@@ -252,18 +252,18 @@ def test_time_is_bounded_on_both_sides():
 
 def test_a_link_works_until_it_expires_and_no_longer_than_a_week():
     method, target, _, _ = requests()["a link"]
-    signature = read_signature(Sent(method, *target.split("?"), {}))
+    signature = read_signature(SentRequest(method, *target.split("?"), {}))
     now = datetime.now(UTC)
     check_time(signature, now + timedelta(seconds=3500))
     with pytest.raises(Refused, match="expired"):
         check_time(signature, now + timedelta(seconds=3601))
-    assert status(link(int(LONGEST_LINK.total_seconds()))) == 200
-    assert status(link(int(LONGEST_LINK.total_seconds()) + 1)) == 403
+    assert status(link(int(MAX_LINK_LIFETIME.total_seconds()))) == 200
+    assert status(link(int(MAX_LINK_LIFETIME.total_seconds()) + 1)) == 403
     assert status(link(-1)) == 403
 
 
 def test_a_body_that_nothing_was_said_about_is_read_up_to_a_limit():
-    body = bytes(MOST_UNDECLARED)
+    body = bytes(MAX_UNDECLARED_BODY)
     assert status(signed("POST", body=body)) == 200
     assert status(signed("POST", body=body + b"."), parts=9) == 403
     assert status(signed("PUT", S3, body + b"."), parts=9) == 200
@@ -289,8 +289,8 @@ def test_a_refusal_has_the_form_that_a_services_clients_read(service, code):
 
 
 def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out():
-    share = MOST_UNDECLARED // 2
-    flood = 2 * ROOM_UNDECLARED // share
+    share = MAX_UNDECLARED_BODY // 2
+    flood = 2 * MAX_UNDECLARED_TOTAL // share
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -335,4 +335,4 @@ def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out
     assert ours == bytes(share)
     dropped = [answer for answer in others if b"SlowDown" in answer]
     # Ours had to have room, too.
-    assert len(dropped) == flood - ROOM_UNDECLARED // share + 1
+    assert len(dropped) == flood - MAX_UNDECLARED_TOTAL // share + 1

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from kalmap.errors import StoreUnavailable
-from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.local.access import forget, new_secret
-from kalmap_cli.local.guests import ending, invite, join, wait_for_guests
-from kalmap_cli.target import _told_of_its_end
+from kalmap_cli.deployment import _explain_lost_cloud
+from kalmap_cli.errors import RunFailed, WrongUsage
+from kalmap_cli.local.access_files import create_secret, remove_access_files
+from kalmap_cli.local.guests import allow_guests, check_for_guests, join_cloud, wait_for_guests
 
 
 @contextmanager
@@ -37,14 +37,14 @@ def locked(directory):
 def open_to_guests(tmp_path):
     """A data directory on which something listens, and its address."""
     with listening() as endpoint, locked(tmp_path):
-        new_secret(tmp_path)
-        invite(tmp_path, endpoint)
+        create_secret(tmp_path)
+        allow_guests(tmp_path, endpoint)
         yield tmp_path, endpoint
 
 
 def test_a_guest_is_told_the_address_and_the_secret_that_only_its_user_can_read(open_to_guests):
     directory, endpoint = open_to_guests
-    with join(directory) as guest:
+    with join_cloud(directory) as guest:
         assert guest.endpoint == endpoint
         assert guest.secret == (directory / "secret").read_text().strip()
         assert guest.cloud_listens
@@ -52,34 +52,34 @@ def test_a_guest_is_told_the_address_and_the_secret_that_only_its_user_can_read(
 
 
 def test_nobody_joins_what_was_not_opened_or_has_ended(tmp_path):
-    assert join(tmp_path) is None
+    assert join_cloud(tmp_path) is None
     with listening() as endpoint:
-        new_secret(tmp_path)
-        invite(tmp_path, endpoint)
+        create_secret(tmp_path)
+        allow_guests(tmp_path, endpoint)
         with locked(tmp_path):
-            join(tmp_path).__exit__(None, None, None)
+            join_cloud(tmp_path).__exit__(None, None, None)
         # Killed: its files are still there, and another program listens where it did.
-        assert join(tmp_path) is None
+        assert join_cloud(tmp_path) is None
     with locked(tmp_path):
         # Killed, but not who started it.
-        assert join(tmp_path) is None
-    forget(tmp_path)
+        assert join_cloud(tmp_path) is None
+    remove_access_files(tmp_path)
     assert list(tmp_path.glob("cloud-url")) == []
 
 
 def test_a_cloud_may_not_end_under_guests_and_takes_none_while_it_ends(open_to_guests):
     directory, _ = open_to_guests
-    with join(directory), join(directory), ending(directory) as has_guests:
+    with join_cloud(directory), join_cloud(directory), check_for_guests(directory) as has_guests:
         assert has_guests
-    with ending(directory) as has_guests:
+    with check_for_guests(directory) as has_guests:
         assert not has_guests
-        assert join(directory) is None
-    with join(directory), ending(directory) as has_guests:
+        assert join_cloud(directory) is None
+    with join_cloud(directory), check_for_guests(directory) as has_guests:
         assert has_guests
 
 
 def test_where_nobody_was_invited_nothing_is_written_and_nobody_waited_for(tmp_path):
-    with ending(tmp_path) as has_guests:
+    with check_for_guests(tmp_path) as has_guests:
         assert not has_guests
     wait_for_guests(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -90,16 +90,16 @@ def test_another_user_is_told_whose_it_is():
     with tempfile.TemporaryDirectory() as name, listening() as endpoint:
         directory = Path(name)
         directory.chmod(0o755)
-        new_secret(directory)
-        invite(directory, endpoint)
-        with locked(directory), join(directory):
+        create_secret(directory)
+        allow_guests(directory, endpoint)
+        with locked(directory), join_cloud(directory):
             pass
         os.seteuid(65534)
         try:
             with pytest.raises(PermissionError):
                 (directory / "secret").read_text()
             with pytest.raises(WrongUsage, match="belongs to another user"):
-                join(directory)
+                join_cloud(directory)
         finally:
             os.seteuid(0)
 
@@ -109,13 +109,13 @@ def test_no_reading_is_sent_where_another_user_says(open_to_guests):
     directory, _ = open_to_guests
     os.chown(directory, 65534, 65534)
     with pytest.raises(WrongUsage, match="belongs to another user"):
-        join(directory)
+        join_cloud(directory)
     os.chown(directory, 0, 0)
     # Ours, and whoever may write into it may have put the address there.
     directory.chmod(0o777)
-    assert join(directory) is None
+    assert join_cloud(directory) is None
     directory.chmod(0o755)
-    with join(directory):
+    with join_cloud(directory):
         pass
 
 
@@ -124,8 +124,8 @@ def test_no_reading_is_sent_where_another_user_says(open_to_guests):
 )
 def test_a_request_that_fails_because_the_local_cloud_has_ended_says_so(tmp_path, error):
     guest = SimpleNamespace(cloud_listens=False)
-    with pytest.raises(RunFailed, match="ended unexpectedly"), _told_of_its_end(tmp_path, guest):
+    with pytest.raises(RunFailed, match="ended unexpectedly"), _explain_lost_cloud(tmp_path, guest):
         raise error
     guest.cloud_listens = True
-    with pytest.raises(type(error)), _told_of_its_end(tmp_path, guest):
+    with pytest.raises(type(error)), _explain_lost_cloud(tmp_path, guest):
         raise error

@@ -13,7 +13,7 @@ import pytest
 from kalmap.api.openapi import OPERATIONS
 from kalmap.batch.identity import BatchInput, Limits
 from kalmap_cli.arguments import parser
-from kalmap_cli.batch_options import as_typed
+from kalmap_cli.batch_options import with_option_names
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Commands of others that a sentence may name; README.md shows each, or where it comes from.
@@ -162,7 +162,7 @@ def test_a_field_that_the_cloud_names_stands_in_backticks_and_becomes_an_option(
                 named.add(name)
     assert {"adopt_profile", "limits.unusable"} <= named
     for name in named:
-        typed = QUOTED.findall(as_typed(f"Set `{name}`."))[0]
+        typed = QUOTED.findall(with_option_names(f"Set `{name}`."))[0]
         assert parses(f"kalmap run FILE {typed}"), typed
 
 

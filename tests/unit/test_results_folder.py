@@ -7,8 +7,8 @@ import pytest
 from moto import mock_aws
 
 from kalmap.store.objects import Objects
-from kalmap_cli.exits import RunFailed, WrongUsage
-from kalmap_cli.results_folder import check_folder, fetch
+from kalmap_cli.errors import RunFailed, WrongUsage
+from kalmap_cli.results_folder import check_results_folder, fetch_results
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
@@ -39,28 +39,28 @@ def content(folder):
 
 def test_the_results_of_another_batch_stay_and_the_sentence_says_what_to_do(objects, tmp_path):
     out = tmp_path / "out"
-    check_folder(out)
-    fetch(objects, FIRST, out)
+    check_results_folder(out)
+    fetch_results(objects, FIRST, out)
     before = content(out)
     assert set(before) == {"failed.jsonl", "results.jsonl", "summary.json", "unreadable.jsonl"}
-    for refused in (lambda: check_folder(out), lambda: check_folder(out, SECOND)):
+    for refused in (lambda: check_results_folder(out), lambda: check_results_folder(out, SECOND)):
         with pytest.raises(WrongUsage, match="already holds the results of batch 111111111111"):
             refused()
     with pytest.raises(RunFailed, match="already holds the results of batch 111111111111"):
-        fetch(objects, SECOND, out)
+        fetch_results(objects, SECOND, out)
     assert content(out) == before
 
 
 def test_the_results_of_the_same_batch_are_replaced_with_none_of_the_old_left(objects, tmp_path):
     out = tmp_path / "out"
-    fetch(objects, FIRST, out)
-    check_folder(out, FIRST)
+    fetch_results(objects, FIRST, out)
+    check_results_folder(out, FIRST)
     # A fetch that was killed has left this.
     (out / ".kalmap-fetching-1").mkdir()
     (out / ".kalmap-fetching-1" / "results.jsonl").touch()
     objects.put(f"{FIRST}/round-0/results/000000.jsonl", b'{"index":0,"batch":"again"}\n')
     objects.put(f"{FIRST}/failed/0-000000.jsonl", b"")
-    fetched = fetch(objects, FIRST, out)
+    fetched = fetch_results(objects, FIRST, out)
     assert "again" in fetched.results.read_text()
     assert sorted(content(out)) == ["results.jsonl", "summary.json", "unreadable.jsonl"]
 
@@ -70,24 +70,24 @@ def test_a_file_of_such_a_name_without_a_summary_stays_too(objects, tmp_path):
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
         (folder / name).symlink_to("nowhere")
-        with pytest.raises(WrongUsage, match="of a batch that is not known"):
-            check_folder(folder)
+        with pytest.raises(WrongUsage, match="of an unknown batch"):
+            check_results_folder(folder)
         with pytest.raises(RunFailed):
-            fetch(objects, FIRST, folder)
+            fetch_results(objects, FIRST, folder)
         assert names(folder) == [name]
 
 
 def test_other_files_in_the_folder_are_no_hindrance(objects, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    check_folder(tmp_path)
-    fetch(objects, FIRST, tmp_path)
+    check_results_folder(tmp_path)
+    fetch_results(objects, FIRST, tmp_path)
     assert content(tmp_path)["notes.txt"] == "mine"
 
 
 def test_without_a_name_each_batch_has_a_folder_and_latest_leads_to_the_newest(objects, tmp_path):
     for batch in (FIRST, SECOND):
-        check_folder(None)
-        fetch(objects, batch, None)
+        check_results_folder(None)
+        fetch_results(objects, batch, None)
         latest = tmp_path / "kalmap-out" / "latest"
         assert latest.is_symlink()
         assert batch in (latest / "results.jsonl").read_text()
@@ -97,26 +97,26 @@ def test_without_a_name_each_batch_has_a_folder_and_latest_leads_to_the_newest(o
 
 def test_what_cannot_be_written_whole_leaves_nothing_and_what_was_there_stays(objects, tmp_path):
     out = tmp_path / "out"
-    fetch(objects, FIRST, out)
+    fetch_results(objects, FIRST, out)
     before = content(out)
     # The batch's last object cannot be read as lines of results: fetching ends in the middle.
     objects.put(f"{FIRST}/round-0/results/000000.jsonl", b'{"index":zero,}\n')
     for folder in (out, tmp_path / "new"):
         with pytest.raises(ValueError, match="zero"):
-            fetch(objects, FIRST, folder)
+            fetch_results(objects, FIRST, folder)
     assert content(out) == before
     assert names(tmp_path) == ["out"]
 
 
 def test_checking_a_folder_makes_none(tmp_path):
-    check_folder(tmp_path / "a" / "b")
+    check_results_folder(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "file", tmp_path / "file" / "x"):
         with pytest.raises(WrongUsage, match="cannot be written to"):
-            check_folder(wrong)
+            check_results_folder(wrong)
     assert names(tmp_path) == ["file"]
 
 
 def test_a_batch_without_a_summary_has_no_results_and_makes_no_folder(objects, tmp_path):
-    assert fetch(objects, "3" * 32, tmp_path / "out") is None
+    assert fetch_results(objects, "3" * 32, tmp_path / "out") is None
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.exits import Damaged, WrongUsage
+from kalmap_cli.errors import Damaged, WrongUsage
 from kalmap_cli.local import change_log, saves
 from kalmap_cli.local.change_log import ChangeLog
 
@@ -64,8 +64,8 @@ def files_of(folder):
 
 def log_of(cloud, records):
     """Begin the next file of the log and write records to it."""
-    numbers = change_log.numbers(cloud)
-    before = change_log.read(change_log.path_of(cloud, numbers[-1])) if numbers else None
+    numbers = change_log.log_numbers(cloud)
+    before = change_log.read_log(change_log.log_path(cloud, numbers[-1])) if numbers else None
     log = ChangeLog(
         cloud, (numbers or [0])[-1] + 1, (before.size, before.checksum) if before else (0, 0)
     )
@@ -90,7 +90,7 @@ def cloud(tmp_path):
 def test_the_newest_save_counts_and_the_log_since_has_what_was_appended(cloud):
     newest = saves.newest(cloud)
     assert files_of(newest.folder) == dict(SECOND)
-    (since,) = change_log.since(cloud, newest.first_log)
+    (since,) = change_log.read_since(cloud, newest.first_log)
     assert since.records == RECORDS[:50]
 
 
@@ -98,7 +98,7 @@ def test_the_save_before_and_the_log_have_everything_that_the_newest_has(cloud):
     shutil.rmtree(saves.newest(cloud).folder)
     before = saves.newest(cloud)
     assert files_of(before.folder) == dict(FIRST)
-    logged = [content.records for content in change_log.since(cloud, before.first_log)]
+    logged = [content.records for content in change_log.read_since(cloud, before.first_log)]
     assert logged == [RECORDS, RECORDS[:50]]
 
 
@@ -108,7 +108,7 @@ def test_older_saves_and_logs_are_removed(cloud):
         saves.write(cloud, SECOND, log.number)
         log.close()
     assert [path.name for path in sorted((cloud / "saves").iterdir())] == ["000005", "000006"]
-    assert change_log.numbers(cloud) == [6, 7]
+    assert change_log.log_numbers(cloud) == [6, 7]
     shutil.rmtree(saves.newest(cloud).folder)
     assert saves.newest(cloud).number == 5
 
@@ -188,26 +188,28 @@ def test_damage_of_any_file_of_a_save_is_named_with_a_way_on_that_works(cloud, d
 def test_damage_of_a_log_that_is_needed_is_named(cloud, damage):
     # The last file may end anywhere; one before it may not.
     log_of(cloud, []).close()
-    path = change_log.path_of(cloud, 3)
+    path = change_log.log_path(cloud, 3)
     damage(path)
     with pytest.raises(Damaged, match=str(path)):
         saves.newest(cloud)
 
 
 def test_damage_within_the_last_log_is_no_torn_end(cloud):
-    path = change_log.path_of(cloud, 3)
+    path = change_log.log_path(cloud, 3)
     flip(path)
     with pytest.raises(Damaged, match=rf"{path} is damaged: its line \d+ is not what was written"):
         saves.newest(cloud)
 
 
 def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
-    *_, other, path = (change_log.path_of(cloud, number) for number in change_log.numbers(cloud))
+    *_, other, path = (
+        change_log.log_path(cloud, number) for number in change_log.log_numbers(cloud)
+    )
     whole = path.read_bytes()
     for content, said in (
-        (other.read_bytes(), "does not begin as it was written"),
-        (b"".join(whole.splitlines(keepends=True)[1:]), "does not begin as it was written"),
-        (whole * 2, "has begun twice"),
+        (other.read_bytes(), "its first line is not what was written"),
+        (b"".join(whole.splitlines(keepends=True)[1:]), "its first line is not what was written"),
+        (whole * 2, "has two first lines"),
     ):
         path.write_bytes(content)
         with pytest.raises(Damaged, match=said):
@@ -217,7 +219,7 @@ def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
 def test_both_saves_damaged_are_refused_without_a_way_on_that_would_lose_states(cloud):
     for path in cloud.rglob("services.tsv"):
         cut(path)
-    with pytest.raises(Damaged, match="There is no other whole save"):
+    with pytest.raises(Damaged, match="There is no other complete save"):
         saves.newest(cloud)
 
 
@@ -260,24 +262,24 @@ def test_a_last_line_torn_anywhere_does_not_count_and_all_before_it_do(tmp_path)
     whole = log.size
     log.append(RECORDS[1])
     log.close()
-    path = change_log.path_of(tmp_path, 1)
+    path = change_log.log_path(tmp_path, 1)
     content = path.read_bytes()
     for size in range(whole, len(content)):
         path.write_bytes(content[:size])
-        assert change_log.read(path).records == RECORDS[:1]
-        assert change_log.read(path).size == whole
+        assert change_log.read_log(path).records == RECORDS[:1]
+        assert change_log.read_log(path).size == whole
     path.write_bytes(content)
-    assert change_log.read(path).records == RECORDS[:2]
+    assert change_log.read_log(path).records == RECORDS[:2]
 
 
 def test_a_log_that_a_kill_left_torn_is_gone_on_with_and_stays_readable(tmp_path):
     log_of(tmp_path, RECORDS[:3]).close()
-    with change_log.path_of(tmp_path, 1).open("ab") as file:
+    with change_log.log_path(tmp_path, 1).open("ab") as file:
         file.write(b'1234abcd ["torn')
     log_of(tmp_path, RECORDS[3:5]).close()
     # Killed once more, while the next file was made.
-    change_log.path_of(tmp_path, 3).write_bytes(b"0123")
-    logged = [content.records for content in change_log.since(tmp_path, 1)]
+    change_log.log_path(tmp_path, 3).write_bytes(b"0123")
+    logged = [content.records for content in change_log.read_since(tmp_path, 1)]
     assert logged == [RECORDS[:3], RECORDS[3:5]]
 
 
@@ -291,12 +293,12 @@ def test_a_change_that_finds_the_disk_full_is_not_in_the_log_and_the_next_one_is
         with pytest.raises(OSError, match="No space left"):
             log.append(RECORDS[1])
     log.append(RECORDS[2])
-    assert change_log.read(change_log.path_of(tmp_path, 1)).records == [RECORDS[0], RECORDS[2]]
+    assert change_log.read_log(change_log.log_path(tmp_path, 1)).records == [RECORDS[0], RECORDS[2]]
 
 
 def test_a_log_that_was_removed_takes_no_more_changes(tmp_path):
     log = ChangeLog(tmp_path, 1)
-    change_log.path_of(tmp_path, 1).unlink()
+    change_log.log_path(tmp_path, 1).unlink()
     with pytest.raises(FileNotFoundError):
         log.append(RECORDS[0])
 

@@ -11,13 +11,13 @@ from kalmap.records.format_csv import Csv
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap_cli.commands.simulate import simulate_to_files
-from kalmap_cli.exits import WrongUsage
-from kalmap_cli.simulate import (
-    END,
+from kalmap_cli.errors import WrongUsage
+from kalmap_cli.simulation import (
+    PERIOD_END,
     SOURCES,
     Fault,
     Rates,
-    Simulated,
+    SimulatedReadings,
     jsonl_lines,
     simulate,
 )
@@ -27,7 +27,7 @@ DAY = 86_400_000_000
 
 def all_of(users, days, seed, **rates):
     blocks = list(simulate(users, days, seed, rates=Rates(**rates)))
-    return Simulated(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return SimulatedReadings(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_duplicate_repeats_its_original_in_every_field_but_its_arrival(simulat
     for place in np.argsort(simulated.fault == Fault.DUPLICATE, kind="stable"):
         row = tuple(
             column[place]
-            for name, column in zip(Simulated._fields, simulated, strict=True)
+            for name, column in zip(SimulatedReadings._fields, simulated, strict=True)
             if name not in ("arrival", "fault")
         )
         key = (simulated.user[place], simulated.number[place])
@@ -123,8 +123,8 @@ def test_readings_come_in_order_of_arrival_and_some_arrive_late(simulated):
 
 def test_nothing_is_taken_after_the_end_or_before_the_beginning_in_local_time(simulated):
     local = simulated.time + simulated.offset.astype(np.int64) * 60_000_000
-    assert local.min() >= END - 90 * DAY
-    assert local.max() < END
+    assert local.min() >= PERIOD_END - 90 * DAY
+    assert local.max() < PERIOD_END
 
 
 def test_without_faults_nothing_is_labelled():

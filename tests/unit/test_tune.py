@@ -9,10 +9,10 @@ import pytest
 from kalmap.filter.packed import Histories
 from kalmap.profile import builtin_profile, load_profile
 from kalmap_cli.commands.tune import read_histories, tuned_name
-from kalmap_cli.exits import DONE, WRONG_USAGE
-from kalmap_cli.likelihood import fit, negative_log_likelihood, start_from
+from kalmap_cli.errors import DONE, WRONG_USAGE
+from kalmap_cli.likelihood import fit_noises, negative_log_likelihood, scale_noises
 from kalmap_cli.main import main
-from kalmap_cli.simulate import Rates, jsonl_lines, simulate
+from kalmap_cli.simulation import Rates, jsonl_lines, simulate
 
 BASE = builtin_profile("body-weight")
 
@@ -35,11 +35,11 @@ def test_the_fit_finds_the_noises_that_made_the_readings(readings):
         sources=dict.fromkeys(BASE.sources, 1.0),
         unknown_source=1.0,
     )
-    fitted = fit(start_from(start, histories), histories, lambda *_: None)
+    fitted = fit_noises(scale_noises(start, histories), histories, lambda *_: None)
     assert (
         negative_log_likelihood(fitted, histories) < negative_log_likelihood(start, histories) - 0.3
     )
-    # kalmap_cli.simulate.SOURCES: 0.35 kg for a scale, 0.7 by hand, 0.9 for a source not known.
+    # kalmap_cli.simulation.SOURCES: 0.35 kg for a scale, 0.7 by hand, 0.9 for a source not known.
     assert fitted.measurement_noise == pytest.approx(0.35, rel=0.1)
     assert fitted.sources["scale"] == 1.0
     assert fitted.sources["manual"] == pytest.approx(2.0, rel=0.15)
@@ -56,7 +56,7 @@ def test_wild_readings_hardly_move_the_fit():
     wild[random.choice(4000, 80, replace=False)] += 20.0
     source = np.full(4000, BASE.source_code("scale"), np.uint8)
     noises = [
-        fit(BASE, Histories(counts, gap, v, source), lambda *_: None).measurement_noise
+        fit_noises(BASE, Histories(counts, gap, v, source), lambda *_: None).measurement_noise
         for v in (value, wild)
     ]
     assert noises[0] == pytest.approx(0.5, rel=0.05)

@@ -1,11 +1,11 @@
 """What the local cloud forgets, and what it keeps."""
 
 from kalmap_cli.local.upkeep import (
-    EXECUTIONS,
-    INVOCATIONS,
-    forget_executions,
-    forget_logs,
+    MAX_EXECUTIONS,
+    MAX_INVOCATIONS,
     keep_newest,
+    trim_executions,
+    trim_logs,
 )
 
 ARN = "arn:aws:states:us-east-1:000000000000:execution:m:{}"
@@ -14,12 +14,12 @@ ARN = "arn:aws:states:us-east-1:000000000000:execution:m:{}"
 def test_the_newest_logs_are_kept_of_each_function():
     groups = {
         ("000000000000", "us-east-1", name): {"streams": {f"{name}-{n}": {} for n in range(count)}}
-        for name, count in (("few", 3), ("many", INVOCATIONS + 5))
+        for name, count in (("few", 3), ("many", MAX_INVOCATIONS + 5))
     }
-    forget_logs(groups)
+    trim_logs(groups)
     few, many = (list(group["streams"]) for group in groups.values())
     assert few == ["few-0", "few-1", "few-2"]
-    assert many == [f"many-{n}" for n in range(5, INVOCATIONS + 5)]
+    assert many == [f"many-{n}" for n in range(5, MAX_INVOCATIONS + 5)]
 
 
 def execution(name, stopped, **more):
@@ -30,16 +30,16 @@ def execution(name, stopped, **more):
 def test_of_old_executions_the_maps_children_and_the_steps_are_forgotten():
     executions, runs = {}, {}
     # The first to be started is the last to end.
-    stops = [f"2026-01-01T00:{59 - n:02}:00Z" for n in range(EXECUTIONS + 2)]
+    stops = [f"2026-01-01T00:{59 - n:02}:00Z" for n in range(MAX_EXECUTIONS + 2)]
     for n, stopped in enumerate((*stops, None)):
         executions[n] = execution(n, stopped)
         runs[n] = {"mapRunArn": f"run-{n}", "executionArn": ARN.format(n)}
         executions[f"child of {n}"] = execution(f"{n}c", stopped, mapRunArn=f"run-{n}")
-    forget_executions(executions, runs)
-    old = {EXECUTIONS, EXECUTIONS + 1}
-    assert {n for n in range(EXECUTIONS + 3) if f"child of {n}" not in executions} == old
-    assert {n for n in range(EXECUTIONS + 3) if n not in runs} == old
-    for n in range(EXECUTIONS + 3):
+    trim_executions(executions, runs)
+    old = {MAX_EXECUTIONS, MAX_EXECUTIONS + 1}
+    assert {n for n in range(MAX_EXECUTIONS + 3) if f"child of {n}" not in executions} == old
+    assert {n for n in range(MAX_EXECUTIONS + 3) if n not in runs} == old
+    for n in range(MAX_EXECUTIONS + 3):
         kept = [event["id"] for event in executions[n]["events"]]
         assert kept == ([1, 8] if n in old else list(range(1, 9)))
 

@@ -1,53 +1,53 @@
-"""`kalmap retry`: run again what failed of a batch, or all of it where it failed as a whole."""
+"""`kalmap retry`: run the failed readings of a batch again, or a failed batch as a whole."""
 
 import argparse
 from pathlib import Path
 
 from kalmap.store.objects import Objects
-from kalmap_cli.batch_options import moment_options
+from kalmap_cli.batch_options import now_option
+from kalmap_cli.batch_run import NOT_STARTED, run_batch
 from kalmap_cli.commands.status import find_batch
-from kalmap_cli.exits import DONE, HowFar
-from kalmap_cli.follow import NOT_STARTED, follow
-from kalmap_cli.outputs import check_outside
-from kalmap_cli.report import report
-from kalmap_cli.results_folder import check_folder
-from kalmap_cli.screen import ID_SHOWN, Screen
-from kalmap_cli.target import Target, target
+from kalmap_cli.deployment import Deployment, open_deployment
+from kalmap_cli.errors import DONE, InterruptMessage
+from kalmap_cli.output_files import check_outside_data_directory
+from kalmap_cli.report import print_report
+from kalmap_cli.results_folder import check_results_folder
+from kalmap_cli.screen import SHORT_ID, Screen
 
 
 def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
     """Run a batch's failed readings again, with its profile and options.
 
     Args:
-        arguments: of the command line.
-        data_dir: of the local cloud; unused with a stack.
-        stack: name of a deployed stack; None for the local cloud.
+        arguments: Of the command line.
+        data_dir: Of the local cloud; unused with a stack.
+        stack: Name of a deployed stack; None for the local cloud.
 
     Returns:
         The exit code.
 
     Raises:
         WrongUsage: There is no such batch, or an option is wrong.
-        RunFailed: It failed once more.
+        RunFailed: The batch failed again.
     """
-    options, out = moment_options(arguments), arguments.out
-    check_outside(out, data_dir)
-    check_folder(out)
+    options, out = now_option(arguments), arguments.out
+    check_outside_data_directory(out, data_dir)
+    check_results_folder(out)
     with (
-        HowFar(NOT_STARTED) as how_far,
+        InterruptMessage(NOT_STARTED) as message,
         Screen() as screen,
-        target(screen, data_dir, stack, guests=True) as place,
+        open_deployment(screen, data_dir, stack, guests=True) as deployment,
     ):
-        found = find_batch(place, arguments.batch)
-        batch_id = found.batch_id
-        if found.status == "SUCCEEDED" and not _has_failed(place, found.prefix):
-            print(f"Nothing to run again: batch {batch_id[:ID_SHOWN]} has no failed reading.")
+        record = find_batch(deployment, arguments.batch)
+        if record.status == "SUCCEEDED" and not _has_failed_readings(deployment, record.prefix):
+            short_id = record.batch_id[:SHORT_ID]
+            print(f"Nothing to run again: batch {short_id} has no failed reading.")
             return DONE
-        batch = {"retry_of": batch_id} | options
-        followed = follow(screen, place, batch, out, how_far)
-    return report(followed)
+        batch = {"retry_of": record.batch_id} | options
+        run = run_batch(screen, deployment, batch, out, message)
+    return print_report(run)
 
 
-def _has_failed(place: Target, prefix: str) -> bool:
-    objects = Objects(place.clients("s3"), place.stack.bucket)
+def _has_failed_readings(deployment: Deployment, prefix: str) -> bool:
+    objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
     return any(True for _ in objects.keys(f"{prefix}/failed/"))

@@ -1,49 +1,49 @@
-"""`kalmap run`: a batch of files, from checking them to the results in a directory."""
+"""`kalmap run`: check files, run them as a batch, and write the results into a directory."""
 
 import argparse
 from pathlib import Path
 
 from kalmap.wording import counted
-from kalmap_cli import drive
 from kalmap_cli.batch_options import batch_options
-from kalmap_cli.exits import HowFar
-from kalmap_cli.follow import NOT_STARTED, follow
-from kalmap_cli.inputs import check_input
-from kalmap_cli.outputs import check_outside
-from kalmap_cli.report import report
-from kalmap_cli.results_folder import check_folder
+from kalmap_cli.batch_run import NOT_STARTED, run_batch
+from kalmap_cli.deployment import open_deployment
+from kalmap_cli.errors import InterruptMessage
+from kalmap_cli.input_files import check_input
+from kalmap_cli.output_files import check_outside_data_directory
+from kalmap_cli.report import print_report
+from kalmap_cli.results_folder import check_results_folder
 from kalmap_cli.screen import Screen
-from kalmap_cli.target import target
+from kalmap_cli.stack import upload_files
 
 
 def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
     """Run a batch of files and write its results.
 
     Args:
-        arguments: of the command line.
-        data_dir: of the local cloud; unused with a stack.
-        stack: name of a deployed stack; None for the local cloud.
+        arguments: Of the command line.
+        data_dir: Of the local cloud; unused with a stack.
+        stack: Name of a deployed stack; None for the local cloud.
 
     Returns:
         The exit code.
 
     Raises:
-        WrongUsage: A file, an option or a directory is not as it must be; nothing was started.
-        RunFailed: The batch failed; its summary has been written where there is one.
+        WrongUsage: A file, an option or a directory is wrong. Nothing was started.
+        RunFailed: The batch failed. Its summary is written if there is one.
     """
     files, out = arguments.files, arguments.out
     for file in files:
         check_input(file)
     options = batch_options(arguments)
-    check_outside(out, data_dir)
-    check_folder(out)
+    check_outside_data_directory(out, data_dir)
+    check_results_folder(out)
     with (
-        HowFar(NOT_STARTED) as how_far,
+        InterruptMessage(NOT_STARTED) as message,
         Screen() as screen,
-        target(screen, data_dir, stack, fresh=arguments.fresh, guests=True) as place,
+        open_deployment(screen, data_dir, stack, fresh=arguments.fresh, guests=True) as deployment,
     ):
         screen.note(f"Uploading {counted(len(files), 'file')}")
-        prefix = drive.upload(place.clients, place.stack, files)
-        source = {"bucket": place.stack.bucket, "prefix": prefix}
-        followed = follow(screen, place, {"source": source} | options, out, how_far)
-    return report(followed)
+        prefix = upload_files(deployment.clients, deployment.stack, files)
+        source = {"bucket": deployment.stack.bucket, "prefix": prefix}
+        batch_run = run_batch(screen, deployment, {"source": source} | options, out, message)
+    return print_report(batch_run)

@@ -1,4 +1,4 @@
-"""`kalmap serve`: the local cloud with its HTTP API, until Ctrl-C."""
+"""`kalmap serve`: run the local cloud with its HTTP API until Ctrl-C."""
 
 import contextlib
 import json
@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.drive import find_stack
-from kalmap_cli.exits import DONE, RunFailed
-from kalmap_cli.local.access import (
-    ADDRESS,
-    AWS,
-    BUCKET,
-    CURL,
+from kalmap_cli.deployment import CLOUD_STAYS, local_parameters
+from kalmap_cli.errors import DONE, RunFailed
+from kalmap_cli.local.access_files import (
+    API_URL_FILE,
+    AWS_CONFIG_FILE,
+    BUCKET_FILE,
+    CURL_CONFIG_FILE,
     aws_configuration,
     curl_configuration,
     write_private,
@@ -23,16 +23,16 @@ from kalmap_cli.local.access import (
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
-from kalmap_cli.local.guests import invite
+from kalmap_cli.local.guests import allow_guests
 from kalmap_cli.local.prepare import prepare
 from kalmap_cli.screen import Screen
-from kalmap_cli.target import STAYS, local_parameters
+from kalmap_cli.stack import find_stack
 
-#: Seconds after which a worker with nothing to do is ended; a batch's leave soon, and the API's
-#: is given something to do before that.
-_IDLE = 10.0
-_STIR = 4.0
-_LOOK = 0.5
+#: The local cloud ends workers that have been idle for so many seconds. Workers of a batch end
+#: soon. A request keeps the API's worker alive.
+_IDLE_SECONDS = 10.0
+_KEEP_ALIVE_SECONDS = 4.0
+_CHECK_SECONDS = 0.5
 
 _GUIDE = """\
 The HTTP API is served at
@@ -47,59 +47,60 @@ shell, in the same folder:
     "timestamp": "2026-03-01T07:12:00+01:00", "value": 81.4}}]}}'
   api /users/u-17
 
-README.md has a line for each entry. AWS's own tools work as well, after
+README.md has an example of each request. AWS's own tools work too, after
 
   export AWS_CONFIG_FILE={aws} AWS_SHARED_CREDENTIALS_FILE={aws}
 
-States and batches stay in {directory}.
-Ctrl-C ends it."""
+States and batches are stored in {directory}.
+Ctrl-C stops it."""
 
 
 def serve(data_dir: Path, port: int = 0) -> int:
     """Run the local cloud of a data directory until Ctrl-C.
 
     Args:
-        data_dir: of the local cloud.
-        port: where it listens on 127.0.0.1; 0 for a free one.
+        data_dir: Of the local cloud.
+        port: The port on 127.0.0.1 to listen on; 0 for a free one.
 
     Returns:
         The exit code.
 
     Raises:
         WrongUsage: The data directory, or the port, cannot be used.
-        RunFailed: The local cloud did not start, or ended by itself.
+        RunFailed: The local cloud did not start, or ended unexpectedly.
     """
     with ExitStack() as stack:
         with Screen() as screen:
             screen.note("Starting the local cloud")
             data = stack.enter_context(DataDirectory(data_dir))
-            cloud = stack.enter_context(LocalCloud(data, idle=_IDLE, port=port))
+            cloud = stack.enter_context(LocalCloud(data, idle_seconds=_IDLE_SECONDS, port=port))
             screen.note("Deploying the stack")
             prepare(cloud, local_parameters())
             _warm_up(cloud)
-            found = address(cloud)
+            address = api_address(cloud)
             bucket = find_stack(cloud.clients, STACK).bucket
-        # The address last: whoever waits for it finds the bucket's name too.
+        # The address last: a script that waits for its file finds all other files too.
         for name, content in (
-            (CURL, curl_configuration(cloud.secret)),
-            (AWS, aws_configuration(cloud.endpoint, cloud.secret)),
-            (BUCKET, f"{bucket}\n"),
-            (ADDRESS, f"{found}\n"),
+            (CURL_CONFIG_FILE, curl_configuration(cloud.secret)),
+            (AWS_CONFIG_FILE, aws_configuration(cloud.endpoint, cloud.secret)),
+            (BUCKET_FILE, f"{bucket}\n"),
+            (API_URL_FILE, f"{address}\n"),
         ):
             stack.callback((data_dir / name).unlink, missing_ok=True)
             write_private(data_dir / name, content)
-        invite(data.path, cloud.endpoint)
-        print(_guide(found, data_dir), flush=True)
-        # Ctrl-C is the expected end here, and no failure.
+        allow_guests(data.path, cloud.endpoint)
+        print(_guide(address, data_dir), flush=True)
+        # Ctrl-C is the normal end of this command.
         with contextlib.suppress(KeyboardInterrupt):
             _wait(cloud)
         print("Saving", file=sys.stderr, flush=True)
-    print(f"Stopped. {STAYS if cloud.left else 'States and batches are kept.'}", flush=True)
+    note = CLOUD_STAYS if cloud.left_running else "States and batches are stored."
+    print(f"Stopped. {note}", flush=True)
     return DONE
 
 
-def address(cloud: LocalCloud) -> str:
-    """Where the local cloud serves the deployed stack's HTTP API."""
+def api_address(cloud: LocalCloud) -> str:
+    """The address of the deployed stack's HTTP API on the local cloud."""
     stacks = cloud.clients("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
     stage = outputs["ApiUrl"].rsplit("/", 1)[1]
@@ -107,7 +108,7 @@ def address(cloud: LocalCloud) -> str:
 
 
 def _warm_up(cloud: LocalCloud) -> None:
-    """Start a worker, or keep the one there is, so that a request finds it warm."""
+    """Start a worker of the API, or keep it alive, so that requests need not wait for one."""
     api = _api_function(cloud)
     request = {
         "resource": "/health",
@@ -119,25 +120,28 @@ def _warm_up(cloud: LocalCloud) -> None:
 
 
 def _api_function(cloud: LocalCloud) -> str:
-    found: dict[str, Any] = cloud.clients("cloudformation").describe_stack_resource(
+    resource: dict[str, Any] = cloud.clients("cloudformation").describe_stack_resource(
         StackName=STACK, LogicalResourceId="ApiFunction"
     )
-    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+    return str(resource["StackResourceDetail"]["PhysicalResourceId"])
 
 
-def _guide(found: str, directory: Path) -> str:
-    file, curl, aws = (shlex.quote(str(directory / name)) for name in (ADDRESS, CURL, AWS))
-    return _GUIDE.format(address=found, file=file, curl=curl, aws=aws, directory=directory)
+def _guide(address: str, directory: Path) -> str:
+    file, curl, aws = (
+        shlex.quote(str(directory / name))
+        for name in (API_URL_FILE, CURL_CONFIG_FILE, AWS_CONFIG_FILE)
+    )
+    return _GUIDE.format(address=address, file=file, curl=curl, aws=aws, directory=directory)
 
 
 def _wait(cloud: LocalCloud) -> None:
-    stirred = time.monotonic()
+    last_request = time.monotonic()
     while cloud.running:
-        time.sleep(_LOOK)
-        if time.monotonic() - stirred > _STIR:
+        time.sleep(_CHECK_SECONDS)
+        if time.monotonic() - last_request > _KEEP_ALIVE_SECONDS:
             _warm_up(cloud)
-            stirred = time.monotonic()
+            last_request = time.monotonic()
     raise RunFailed(
-        f"The local cloud has ended by itself; its log is {cloud.log}. Nothing that it had "
-        f"answered is lost."
+        f"The local cloud ended unexpectedly; its log is {cloud.log}. Nothing that it had stored "
+        f"is lost."
     )

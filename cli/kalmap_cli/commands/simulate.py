@@ -1,4 +1,4 @@
-"""`kalmap simulate`: made-up readings in one file, and their truth in another."""
+"""`kalmap simulate`: write simulated readings to a file, and their true levels to another."""
 
 import gzip
 import io
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from kalmap_cli.exits import WrongUsage
-from kalmap_cli.outputs import check_outputs, is_special, written
-from kalmap_cli.simulate import csv_lines, jsonl_lines, simulate, truth_lines
+from kalmap_cli.errors import WrongUsage
+from kalmap_cli.output_files import check_outputs, is_stream, open_output
+from kalmap_cli.simulation import csv_lines, jsonl_lines, simulate, truth_lines
 
 _MAX_USERS = 10_000_000
 _MAX_DAYS = 3_650
@@ -18,20 +18,20 @@ _CSV_HEADER = b"user_id,timestamp,value,unit,source,measurement_id\n"
 
 
 def simulate_to_files(users: int, days: int, seed: int, out: Path, truth: Path | None) -> None:
-    """Write simulated readings to a JSONL or CSV file, and their truth to another.
+    """Write simulated readings to a JSONL or CSV file, and their true levels to another.
 
     Raises:
         WrongUsage: A number is out of its range, or a file cannot be written.
-        RunFailed: A file could not be written to its end.
+        RunFailed: A file could not be completed.
     """
-    for name, given, most in (("users", users, _MAX_USERS), ("days", days, _MAX_DAYS)):
-        if not 1 <= given <= most:
-            raise WrongUsage(f"--{name} is {given}; it must be from 1 to {most:,}.")
+    for name, value, maximum in (("users", users, _MAX_USERS), ("days", days, _MAX_DAYS)):
+        if not 1 <= value <= maximum:
+            raise WrongUsage(f"--{name} is {value}; it must be from 1 to {maximum:,}.")
     if seed < 0:
         raise WrongUsage(f"--seed is {seed}; it must be 0 or more.")
-    csv = _is_csv("--out", out, also=".csv")
+    csv = _is_csv("--out", out, csv_ending=".csv")
     if truth is not None:
-        _is_csv("--truth", truth, also="")
+        _is_csv("--truth", truth, csv_ending="")
     check_outputs({"--out": out} | ({"--truth": truth} if truth is not None else {}))
     with _file(out) as readings_file, _file(truth) as truth_file:
         index = 0
@@ -46,19 +46,25 @@ def simulate_to_files(users: int, days: int, seed: int, out: Path, truth: Path |
             index += len(simulated.user)
 
 
-def _is_csv(option: str, path: Path, *, also: str) -> bool:
-    """Whether a name asks for CSV.
+def _is_csv(option: str, path: Path, *, csv_ending: str) -> bool:
+    """Whether a file's name asks for CSV.
+
+    Args:
+        option: Names the file on the command line.
+        path: The file.
+        csv_ending: The ending that asks for CSV; empty if CSV is not possible.
 
     Raises:
-        WrongUsage: It asks for something that is neither.
+        WrongUsage: The name asks for neither CSV nor JSONL.
     """
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if ending == also != "":
+    if ending == csv_ending != "":
         return True
-    if ending not in _JSONL and not is_special(path):
+    if ending not in _JSONL and not is_stream(path):
+        endings = f".jsonl or {csv_ending}" if csv_ending else ".jsonl"
         raise WrongUsage(
-            f"{option} {path} ends in {ending}, which is not a form that kalmap writes here. Let "
-            f"it end in .jsonl{f' or {also}' if also else ''}, with .gz behind it to be gzipped."
+            f"{option} {path} ends in {ending}, which is not a format that kalmap writes here. Use "
+            f"a name that ends in {endings}; add .gz to gzip the file."
         )
     return False
 
@@ -68,11 +74,11 @@ def _file(path: Path | None) -> Iterator[BinaryIO | None]:
     if path is None:
         yield None
         return
-    with written(path) as raw:
+    with open_output(path) as raw:
         if path.suffix == ".gz":
-            # No time and no name inside: the same seed gives the same bytes.
-            packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)
-            with packed, io.BufferedWriter(packed) as file:
+            # Without time and name in the gzip header, the same seed gives the same bytes.
+            gzipped = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)
+            with gzipped, io.BufferedWriter(gzipped) as file:
                 yield file
         else:
             yield raw

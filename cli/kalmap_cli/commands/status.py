@@ -1,4 +1,4 @@
-"""`kalmap status`: the batches that were run, or one of them."""
+"""`kalmap status`: list the batches, or show one of them."""
 
 import sys
 from collections.abc import Iterable
@@ -11,15 +11,16 @@ from rich.console import Console
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
-from kalmap_cli import drive
-from kalmap_cli.batch_options import as_typed
-from kalmap_cli.exits import DONE, WrongUsage
-from kalmap_cli.given_names import GivenNames
-from kalmap_cli.screen import ID_SHOWN, items, print_summary
-from kalmap_cli.target import Target, target
-from kalmap_cli.terminal import fitted
+from kalmap_cli.batch_options import with_option_names
+from kalmap_cli.deployment import Deployment, open_deployment
+from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.execution import get_progress
+from kalmap_cli.file_names import FileNames
+from kalmap_cli.screen import SHORT_ID, item_counts, print_summary
+from kalmap_cli.terminal import fit_to_terminal
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
+_NUMBER_COLUMNS = range(3, 6)
 
 
 def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
@@ -28,81 +29,87 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
     Raises:
         WrongUsage: There is no such batch.
     """
-    with target(None, data_dir, stack) as place:
+    with open_deployment(None, data_dir, stack) as deployment:
         if batch is None:
-            _print_batches(_in_words(place, _records(place).newest()))
+            _print_batches(_for_user(deployment, _records(deployment).newest()))
         else:
-            _print_batch(place, *_in_words(place, [find_batch(place, batch)]))
+            _print_batch(deployment, *_for_user(deployment, [find_batch(deployment, batch)]))
     return DONE
 
 
-def find_batch(place: Target, beginning: str) -> BatchRecord:
-    """The record of the one batch whose id begins so, with its fate.
+def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
+    """The record of the only batch whose id begins with `id_prefix`, with its current status.
 
     Raises:
-        WrongUsage: There is none, or there are several.
+        WrongUsage: There is no such batch, or there are several.
     """
-    if not beginning:
-        raise WrongUsage(f"The batch's id is empty. `kalmap status{place.options}` lists them.")
-    # One that is named in full need not be listed.
-    whole = _records(place).get(beginning)
-    listed = [whole] if whole else _records(place).newest()
-    matching = [record for record in listed if record.batch_id.startswith(beginning)]
+    list_command = f"`kalmap status{deployment.options}` lists all batches."
+    if not id_prefix:
+        raise WrongUsage(f"The batch's id is empty. {list_command}")
+    # A batch that is named by its full id may be missing in the list.
+    record = _records(deployment).get(id_prefix)
+    records = [record] if record else _records(deployment).newest()
+    matching = [record for record in records if record.batch_id.startswith(id_prefix)]
     if len(matching) != 1:
         raise WrongUsage(
-            f"{'Several batches begin' if matching else 'There is no batch that begins'} "
-            f"with {beginning}. `kalmap status{place.options}` lists them."
+            f"There {'are several batches' if matching else 'is no batch'} whose id begins with "
+            f"{id_prefix}. {list_command}"
         )
-    return _with_fate(place, matching[0])
+    return _with_current_status(deployment, matching[0])
 
 
-def _records(place: Target) -> DynamoDBBatchStore:
-    return DynamoDBBatchStore(place.clients("dynamodb"), place.stack.batches_table)
+def _records(deployment: Deployment) -> DynamoDBBatchStore:
+    return DynamoDBBatchStore(deployment.clients("dynamodb"), deployment.stack.batches_table)
 
 
-def _in_words(place: Target, batches: Iterable[BatchRecord]) -> list[BatchRecord]:
-    """Batches with how they ended, in words that the user of the command line knows."""
-    names = GivenNames(Objects(place.clients("s3"), place.stack.bucket))
+def _for_user(deployment: Deployment, batches: Iterable[BatchRecord]) -> list[BatchRecord]:
+    """Batches with their current status, and with reasons in words of the command line."""
+    names = FileNames(Objects(deployment.clients("s3"), deployment.stack.bucket))
     return [
-        msgspec.structs.replace(record, reason=as_typed(names.in_text(record.reason or "")))
-        for record in (_with_fate(place, batch) for batch in list(batches))
+        msgspec.structs.replace(
+            record, reason=with_option_names(names.replace_keys(record.reason or ""))
+        )
+        for record in (_with_current_status(deployment, batch) for batch in list(batches))
     ]
 
 
-def _with_fate(place: Target, record: BatchRecord) -> BatchRecord:
-    """The record; STOPPED if it says RUNNING and its execution runs no longer."""
+def _with_current_status(deployment: Deployment, record: BatchRecord) -> BatchRecord:
+    """The record, with status STOPPED if it is RUNNING and its execution is not."""
     if record.status != "RUNNING" or not record.execution_arn:
         return record
     try:
-        execution = place.clients("stepfunctions").describe_execution(
+        execution = deployment.clients("stepfunctions").describe_execution(
             executionArn=record.execution_arn
         )
     except ClientError:
-        return _stopped(place, record, "no longer exists")
+        return _stopped(deployment, record, "no longer exists")
     if execution["status"] == "RUNNING":
         return record
-    return _stopped(place, record, "ended early")
+    return _stopped(deployment, record, "ended early")
 
 
-def _stopped(place: Target, record: BatchRecord, what: str) -> BatchRecord:
-    short = record.batch_id[:ID_SHOWN]
-    again = f"`kalmap retry {short}{place.options}` runs the batch again."
+def _stopped(deployment: Deployment, record: BatchRecord, event: str) -> BatchRecord:
+    short_id = record.batch_id[:SHORT_ID]
+    again = f"`kalmap retry {short_id}{deployment.options}` runs the batch again."
     return msgspec.structs.replace(
-        record, status="STOPPED", reason=record.reason or f"Its execution {what}; {again}"
+        record, status="STOPPED", reason=record.reason or f"Its execution {event}; {again}"
     )
 
 
 def _print_batches(batches: list[BatchRecord]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not batches:
-        console.print("No batch is listed. One of an earlier version is found by its whole id.")
+        console.print(
+            "There is no batch to list. Batches of early versions of kalmap are found only by "
+            "their full id."
+        )
         return
-    # At a terminal a reason has lines of its own; elsewhere each batch is one line.
+    # On a terminal a reason gets its own lines. Elsewhere each batch is one line.
     terminal = sys.stdout.isatty()
     rows: list[tuple[str, ...]] = [_COLUMNS[:-1] if terminal else _COLUMNS]
     rows += [
         (
-            batch.batch_id[:ID_SHOWN],
+            batch.batch_id[:SHORT_ID],
             batch.status.lower(),
             (batch.started_at or "")[:19].replace("T", " "),
             *map(_figure, (batch.received, batch.accepted, batch.users)),
@@ -114,32 +121,34 @@ def _print_batches(batches: list[BatchRecord]) -> None:
     reasons = ["", *((terminal and batch.reason) or "" for batch in batches)]
     for row, reason in zip(rows, reasons, strict=True):
         cells = [
-            cell.rjust(width) if 3 <= place <= 5 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column in _NUMBER_COLUMNS else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         console.print("  ".join(cells).rstrip(), markup=False)
         if reason:
-            aside = " " * (ID_SHOWN + 2)
-            console.print(fitted(f"{aside}{reason}", sys.stdout, len(aside)), markup=False)
+            indent = " " * (SHORT_ID + 2)
+            line = fit_to_terminal(f"{indent}{reason}", sys.stdout, len(indent))
+            console.print(line, markup=False)
 
 
 def _figure(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def _print_batch(place: Target, batch: BatchRecord) -> None:
+def _print_batch(deployment: Deployment, batch: BatchRecord) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name in ("batch_id", "status", "reason", "started_at", "finished_at", "execution_arn"):
         if value := getattr(batch, name):
-            console.print(fitted(f"{name:14}{value}", sys.stdout, 14), markup=False)
-    arn = batch.execution_arn
-    if arn and batch.status == "RUNNING" and (now := drive.look(place.clients, arn)):
-        console.print(f"{'phase':14}{now.state}{items(now)}", markup=False)
-    objects = Objects(place.clients("s3"), place.stack.bucket)
-    found = objects.find(batch.summary) if batch.summary else None
-    if found:
+            console.print(fit_to_terminal(f"{name:14}{value}", sys.stdout, 14), markup=False)
+    if batch.execution_arn and batch.status == "RUNNING":
+        progress = get_progress(deployment.clients, batch.execution_arn)
+        if progress:
+            console.print(f"{'phase':14}{progress.state}{item_counts(progress)}", markup=False)
+    objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
+    summary = objects.find(batch.summary) if batch.summary else None
+    if summary:
         console.print()
-        print_summary(GivenNames(objects).in_summary(found))
-        short = batch.batch_id[:ID_SHOWN]
-        again = f"`kalmap results {short}{place.options} --out DIR` fetches its results."
-        console.print(fitted(again, sys.stdout), markup=False)
+        print_summary(FileNames(objects).decode_summary(summary))
+        short_id = batch.batch_id[:SHORT_ID]
+        fetch = f"`kalmap results {short_id}{deployment.options} --out DIR` fetches its results."
+        console.print(fit_to_terminal(fetch, sys.stdout), markup=False)

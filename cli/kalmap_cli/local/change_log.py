@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap_cli.exits import Damaged
+from kalmap_cli.errors import Damaged
 
 FOLDER = "changes"
 _NAME = re.compile(r"(\d{6,})\.log")
 
 
-class Content(NamedTuple):
+class LogContent(NamedTuple):
     """What a file of the log holds."""
 
     records: list[Any]
@@ -50,7 +50,7 @@ class ChangeLog:
         self.number = number
         self.size = 0
         self.checksum = 0
-        path = path_of(cloud, number)
+        path = log_path(cloud, number)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             self.append({"log": number, "before": before})
@@ -88,18 +88,18 @@ class ChangeLog:
         os.close(self._file)
 
 
-def path_of(cloud: Path, number: int) -> Path:
+def log_path(cloud: Path, number: int) -> Path:
     """Where a file of the log lies."""
     return cloud / FOLDER / f"{number:06d}.log"
 
 
-def numbers(cloud: Path) -> list[int]:
+def log_numbers(cloud: Path) -> list[int]:
     """The numbers of the files there are, ascending."""
     found = (cloud / FOLDER).iterdir() if (cloud / FOLDER).is_dir() else ()
     return sorted(int(match[1]) for path in found if (match := _NAME.fullmatch(path.name)))
 
 
-def read(path: Path) -> Content:
+def read_log(path: Path) -> LogContent:
     """What a file of the log holds; a torn last line does not count.
 
     Raises:
@@ -118,35 +118,35 @@ def read(path: Path) -> Content:
         records.append(record)
         size += len(line)
     if not records:
-        return Content([], 0, 0, (0, 0))
+        return LogContent([], 0, 0, (0, 0))
     first, *rest = records
     # Lines of another file are whole, too.
-    if not isinstance(first, dict) or path != path_of(path.parent.parent, first["log"]):
-        raise Damaged(f"{path} is damaged: it does not begin as it was written")
+    if not isinstance(first, dict) or path != log_path(path.parent.parent, first["log"]):
+        raise Damaged(f"{path} is damaged: its first line is not what was written")
     if any(isinstance(record, dict) for record in rest):
-        raise Damaged(f"{path} is damaged: it has begun twice")
+        raise Damaged(f"{path} is damaged: it has two first lines")
     before = tuple(first["before"])
-    return Content(rest, size, zlib.crc32(content[:size]), before)
+    return LogContent(rest, size, zlib.crc32(content[:size]), before)
 
 
-def since(cloud: Path, first: int) -> Iterator[Content]:
+def read_since(cloud: Path, first: int) -> Iterator[LogContent]:
     """The files of the log from number `first` on, each held to what the next one says of it.
 
     Raises:
         Damaged: One is missing, was cut off, or is damaged.
     """
-    there = [number for number in numbers(cloud) if number >= first]
-    if there and not read(path_of(cloud, there[-1])).size:
+    there = [number for number in log_numbers(cloud) if number >= first]
+    if there and not read_log(log_path(cloud, there[-1])).size:
         # Torn while it was made: nothing was ever written to it.
         there.pop()
-    before: Content | None = None
+    before: LogContent | None = None
     for number in range(first, there[-1] + 1 if there else first):
-        path = path_of(cloud, number)
+        path = log_path(cloud, number)
         if number not in there:
             raise Damaged(f"{path} is missing")
-        content = read(path)
+        content = read_log(path)
         if before and content.before != (before.size, before.checksum):
-            raise Damaged(f"{path_of(cloud, number - 1)} is damaged: it is not what was written")
+            raise Damaged(f"{log_path(cloud, number - 1)} is damaged: it is not what was written")
         yield content
         before = content
 

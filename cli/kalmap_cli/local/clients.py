@@ -1,7 +1,8 @@
-"""Clients of a local cloud: AWS's own, signing with its secret, and nothing of the user's account.
+"""boto3 clients of a local cloud. They use nothing of the user's AWS account.
 
-They read neither AWS variables nor the user's configuration files. Whoever has the endpoint and
-the secret (`kalmap_cli.local.access`) of a local cloud can make them, also from another process.
+They sign with the local cloud's secret, and read neither AWS variables nor the user's AWS
+configuration. Any process that can read the endpoint and the secret
+(`kalmap_cli.local.access_files`) can make them.
 """
 
 import os
@@ -15,13 +16,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from kalmap_cli.local.access import ACCESS_KEY, REGION
+from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 
 #: Makes a boto3 client for a service's name.
 Clients = Callable[[str], Any]
 
-#: No proxy, FIPS or dual-stack setting of the user's may come between us and 127.0.0.1.
-_CLIENT = Config(
+#: The user's settings for proxies, FIPS and dual-stack must not redirect requests to 127.0.0.1.
+_CONFIG = Config(
     proxies={},
     use_fips_endpoint=False,
     use_dualstack_endpoint=False,
@@ -33,20 +34,20 @@ _CLIENT = Config(
 
 
 def local_clients(endpoint: str, secret: str) -> Clients:
-    """Clients of the local cloud at an address, each made once."""
+    """Clients of the local cloud at an address, one for each service."""
     session = cast("Any", _isolated_session(secret))
-    made: dict[str, Any] = {}
+    clients: dict[str, Any] = {}
 
     def client(service: str) -> Any:
-        if service not in made:
-            made[service] = session.client(service, endpoint_url=endpoint, config=_CLIENT)
-        return made[service]
+        if service not in clients:
+            clients[service] = session.client(service, endpoint_url=endpoint, config=_CONFIG)
+        return clients[service]
 
     return client
 
 
 def signature_headers(url: str, secret: str) -> dict[str, str]:
-    """The headers of a signed GET of a local cloud's address that no client has a call for."""
+    """The headers of a signed GET of a URL that no boto3 client can request."""
     request = AWSRequest("GET", url)
     SigV4Auth(Credentials(ACCESS_KEY, secret), "local", REGION).add_auth(request)
     return dict(request.headers)

@@ -1,9 +1,9 @@
-"""The local cloud: ministack as a child process that never outlives the command.
+"""The local cloud: ministack as a child process.
 
-It listens on the loopback interface only, on a port the kernel chose, and answers only requests
-that are signed with its secret, which is new at each start (`kalmap_cli.local.access`). It keeps
-its state in the data directory, and sees nothing of the user's AWS account: neither credentials
-nor profiles nor endpoints pass into it, or into the clients made here.
+It listens only on the loopback interface, on a port that the kernel chooses. It answers only
+requests that are signed with its secret, which is new at each start
+(`kalmap_cli.local.access_files`). It stores its state in the data directory. It gets nothing of
+the user's AWS account: no credentials, profiles or endpoints.
 """
 
 import contextlib
@@ -20,14 +20,20 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError
 
-from kalmap_cli.exits import RunFailed, Unsaved, WrongUsage, as_sentence
-from kalmap_cli.local.access import ACCESS_KEY, ACCOUNT, REGION, forget, new_secret
+from kalmap_cli.errors import RunFailed, Unsaved, WrongUsage, as_sentence
+from kalmap_cli.local.access_files import (
+    ACCESS_KEY,
+    ACCOUNT,
+    REGION,
+    create_secret,
+    remove_access_files,
+)
 from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
-from kalmap_cli.local.guests import ending
+from kalmap_cli.local.guests import check_for_guests
 
 #: What it says goes there, in its folder.
-LOG = "cloud.log"
+LOG_FILE = "cloud.log"
 PROGRAM = Path(__file__).with_name("cloud_process.py")
 _START_PATIENCE = 60.0
 #: How long saving may take, seconds: longer than the local cloud gives itself.
@@ -51,11 +57,11 @@ _INHERITED = (
 )
 
 
-def ended_unexpectedly(log: Path) -> RunFailed:
+def unexpected_end(log: Path) -> RunFailed:
     """What the user reads when a request failed because the local cloud has ended."""
     return RunFailed(
         f"The local cloud ended unexpectedly; its log is {log}. Nothing that it had stored is "
-        f"lost; run the same command again."
+        f"lost. Run the same command again."
     )
 
 
@@ -64,7 +70,7 @@ class LocalCloud:
 
     Args:
         data: the directory, locked by this process.
-        idle: seconds that a Lambda worker may idle before it is ended. A batch needs each
+        idle_seconds: How long a Lambda worker may idle before it is ended. A batch needs each
             function once; whoever calls the same ones again and again wants them warm.
         port: where it listens on 127.0.0.1; 0 for a free one.
 
@@ -73,21 +79,21 @@ class LocalCloud:
         RunFailed: on entering: it did not start. The sentence names its log.
     """
 
-    def __init__(self, data: DataDirectory, *, idle: float = 1.0, port: int = 0) -> None:
+    def __init__(self, data: DataDirectory, *, idle_seconds: float = 1.0, port: int = 0) -> None:
         self._data = data
-        self._idle = idle
+        self._idle_seconds = idle_seconds
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._clients: Clients | None = None
         self.endpoint = ""
         self.secret = ""
-        self.left = False
+        self.left_running = False
         """Whether it goes on, without us, for its guests."""
-        self.log = data.cloud / LOG
+        self.log = data.cloud / LOG_FILE
 
     @property
-    def process(self) -> int:
+    def process_id(self) -> int:
         """The local cloud's process id, which is its process group's too."""
         return self._process.pid if self._process else 0
 
@@ -99,7 +105,7 @@ class LocalCloud:
     def __enter__(self) -> Self:
         self._data.cloud.mkdir(parents=True, exist_ok=True)
         try:
-            self.secret = new_secret(self._data.path)
+            self.secret = create_secret(self._data.path)
             self._start()
             self._clients = local_clients(self.endpoint, self.secret)
             self._wait_until_ready()
@@ -118,10 +124,14 @@ class LocalCloud:
             # It has ended by itself.
             self._end()
             if isinstance(error, BotoCoreError):
-                raise ended_unexpectedly(self.log) from error
+                raise unexpected_end(self.log) from error
             return
         # No guest comes to a directory that is gone, and what lies in its place is not ours.
-        here = contextlib.nullcontext(False) if self._data.replaced else ending(self._data.path)
+        here = (
+            contextlib.nullcontext(False)
+            if self._data.was_replaced
+            else check_for_guests(self._data.path)
+        )
         try:
             with here as has_guests:
                 if has_guests and self.running:
@@ -150,7 +160,7 @@ class LocalCloud:
             except OSError as error:
                 raise WrongUsage(
                     f"Port {self._port} of 127.0.0.1 cannot be used: {error.strerror or error}. "
-                    f"Name another with --port, or leave it out for a free one."
+                    f"Name another with --port, or omit --port to get a free one."
                 ) from error
             listening.listen(128)
             port = listening.getsockname()[1]
@@ -165,7 +175,7 @@ class LocalCloud:
                             str(PROGRAM),
                             str(listening.fileno()),
                             str(line.fileno()),
-                            str(self._idle),
+                            str(self._idle_seconds),
                             str(self._data.path),
                         ],
                         stdin=subprocess.DEVNULL,
@@ -234,9 +244,9 @@ class LocalCloud:
         try:
             self.save()
         finally:
-            self.left = True
+            self.left_running = True
             if self._process is not None:
-                self._data.leave_to(self._process.pid)
+                self._data.hand_over_to(self._process.pid)
                 self._process = None
             if self._line is not None:
                 self._line.close()
@@ -258,8 +268,8 @@ class LocalCloud:
         if self._line is not None:
             self._line.close()
             self._line = None
-        if not self._data.replaced:
-            forget(self._data.path)
+        if not self._data.was_replaced:
+            remove_access_files(self._data.path)
 
     def _expect_saved(self) -> None:
         word, why = self._told(_SAVE_PATIENCE)
@@ -268,12 +278,12 @@ class LocalCloud:
         if word == "unsaved":
             raise Unsaved(
                 f"The local cloud could not save: {why[:1].lower()}{why[1:]} ({self._data.path}). "
-                f"Free some space, or put right what else is wrong. Nothing that was stored is "
-                f"lost: a log has it, and the next command saves it."
+                f"Free some space, or correct what else is wrong. Nothing that was stored is lost: "
+                f"the log of changes has it, and the next command saves it."
             )
         raise RunFailed(
-            f"The local cloud ended before it had saved; its log is {self.log}. What it had "
-            f"answered is in its log of changes, and the next command finds it there."
+            f"The local cloud ended before it had saved; its log is {self.log}. Nothing that was "
+            f"stored is lost: the log of changes has it, and the next command saves it."
         )
 
     def _told(self, patience: float) -> tuple[str, str]:

@@ -23,9 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.exits import WrongUsage
+from kalmap_cli.errors import WrongUsage
 from kalmap_cli.local.guests import wait_for_guests
-from kalmap_cli.local.saving import Keeper
+from kalmap_cli.local.persistence import Persistence
 
 #: How long saving may take before everything is ended by force, seconds.
 _GRACE = 120.0
@@ -82,20 +82,16 @@ def secret_of(access_key: str) -> str | None:
     return os.environ["AWS_SECRET_ACCESS_KEY"] if access_key == known else None
 
 
-async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) -> None:
+async def serve(listening: int, idle: float, keeper: Persistence, parent: _Parent) -> None:
     """Serve the local cloud on an already listening socket until SIGTERM; then save and end."""
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
-    from kalmap_cli.local.access import forget  # noqa: PLC0415
+    from kalmap_cli.local.access_files import remove_access_files  # noqa: PLC0415
     from kalmap_cli.local.api_gateway import with_paths_as_sent  # noqa: PLC0415
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
-    from kalmap_cli.local.upkeep import (  # noqa: PLC0415
-        bound_workers,
-        end_idle_workers,
-        tidy,
-    )
+    from kalmap_cli.local.upkeep import end_idle_workers, limit_workers, trim_regularly  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
 
@@ -104,9 +100,9 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
 
     threading.Thread(target=_watch, args=(parent, save_soon), daemon=True).start()
     # A worker is a process: more of a function's than there are cores only wait for each other.
-    bound_workers(max(2, os.cpu_count() or 2))
+    limit_workers(max(2, os.cpu_count() or 2))
     threading.Thread(target=end_idle_workers, args=(idle,), daemon=True).start()
-    keeping = [asyncio.create_task(_keep_the_log(keeper)), asyncio.create_task(tidy())]
+    keeping = [asyncio.create_task(_keep_the_log(keeper)), asyncio.create_task(trim_regularly())]
     config = Config()
     config.bind = [f"fd://{listening}"]
     config.loglevel = os.environ["LOG_LEVEL"]
@@ -117,7 +113,7 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     await serve_asgi(guarded, config)
     # Here, too, for the parent may have been killed: what says where it is served lies no longer.
     # By the working directory: what may have been put in its place is not ours.
-    forget(Path(".."))
+    remove_access_files(Path(".."))
     for task in keeping:
         task.cancel()
     saved = _save(keeper, parent)
@@ -127,7 +123,7 @@ async def serve(listening: int, idle: float, keeper: Keeper, parent: _Parent) ->
     os._exit(0 if saved else 1)
 
 
-def _save(keeper: Keeper, parent: _Parent) -> bool:
+def _save(keeper: Persistence, parent: _Parent) -> bool:
     try:
         keeper.save()
     except OSError as error:
@@ -137,7 +133,7 @@ def _save(keeper: Keeper, parent: _Parent) -> bool:
     return True
 
 
-async def _keep_the_log(keeper: Keeper) -> None:
+async def _keep_the_log(keeper: Persistence) -> None:
     while True:
         await asyncio.sleep(_LOOK)
         with contextlib.suppress(OSError):
@@ -158,7 +154,7 @@ def main() -> None:
     os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        keeper = Keeper(Path.cwd())
+        keeper = Persistence(Path.cwd())
         keeper.restore()
     except WrongUsage as refused:
         parent.tell("refused", refused)

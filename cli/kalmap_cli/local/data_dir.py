@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kalmap_cli.exits import Damaged, RunFailed, WrongUsage
-from kalmap_cli.local.access import OPEN_TO_OTHERS, forget, refuse_another_users
+from kalmap_cli.errors import Damaged, RunFailed, WrongUsage
+from kalmap_cli.local.access_files import WRITABLE_BY_OTHERS, check_owner, remove_access_files
 
 #: Used when neither --data-dir nor the environment says otherwise.
 DEFAULT = ".kalmap"
@@ -38,12 +38,12 @@ def default_path() -> Path:
     return Path(os.environ.get(VARIABLE) or DEFAULT)
 
 
-def exists(path: Path) -> bool:
+def is_data_directory(path: Path) -> bool:
     """Whether `path` is a kalmap data directory that has been used before."""
     return (path / _MARK).is_file()
 
 
-def in_use(path: Path) -> bool:
+def is_in_use(path: Path) -> bool:
     """Whether somebody has the directory; who was killed has left files that say so, too."""
     try:
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
@@ -101,7 +101,7 @@ class DataDirectory:
         try:
             self._claim()
             self._lock = self._acquire()
-            forget(self.path)
+            remove_access_files(self.path)
             self._mark()
             self._bring_back()
             if self._fresh and self.cloud.exists():
@@ -128,11 +128,11 @@ class DataDirectory:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self.replaced:
+            if self.was_replaced:
                 raise RunFailed(
                     f"The data directory {self.path} was removed or replaced while this command "
-                    f"used it. What it had stored is gone with it; what lies there now was not "
-                    f"touched."
+                    f"used it. What the command had stored is lost. The files that are there now "
+                    f"were not touched."
                 ) from error
             if not self._left:
                 shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
@@ -141,7 +141,7 @@ class DataDirectory:
             self._release()
 
     @property
-    def replaced(self) -> bool:
+    def was_replaced(self) -> bool:
         """Whether the path no longer leads to the directory that this process has locked."""
         try:
             return not os.path.samestat(os.fstat(self._lock), (self.path / _LOCK).stat())
@@ -153,12 +153,12 @@ class DataDirectory:
         """Whether there is something that `fresh` set aside and that is not forgotten yet."""
         return self._aside.exists()
 
-    def leave_to(self, process: int) -> None:
+    def hand_over_to(self, process: int) -> None:
         """Leave the directory to a child that has inherited the lock, and goes on using it."""
         self._left = True
         _sign(self._lock, process)
 
-    def forget_what_was_set_aside(self) -> None:
+    def delete_set_aside(self) -> None:
         """Forget what `fresh` set aside, once what replaces it has been accepted.
 
         Until then nothing is lost: whatever ends the command, everything is there again.
@@ -185,15 +185,15 @@ class DataDirectory:
             )
         # Readings may be about people's health: for their owner's eyes only.
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        refuse_another_users(self.path)
-        if exists(self.path):
+        check_owner(self.path)
+        if is_data_directory(self.path):
             _check_format(self.path / _MARK)
         # A kill before the mark was written leaves no more than the lock.
         elif any(
             path.name.partition(".")[0] not in ("lock", "kalmap") for path in self.path.iterdir()
         ):
             raise WrongUsage(
-                f"{self.path} holds other things and is not a kalmap data directory (it has no "
+                f"{self.path} holds other files and is not a kalmap data directory (it has no "
                 f"{_MARK}). Name an empty or a new directory with --data-dir."
             )
         _keep_others_out(self.path)
@@ -240,12 +240,12 @@ class DataDirectory:
 def _keep_others_out(path: Path) -> None:
     """Let nobody else put files into the directory: who can, has us run what they put there."""
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & OPEN_TO_OTHERS:
-        path.chmod(mode & ~OPEN_TO_OTHERS)
+    if mode & WRITABLE_BY_OTHERS:
+        path.chmod(mode & ~WRITABLE_BY_OTHERS)
     # What they have put there before it was closed.
     for entry in path.iterdir():
         with contextlib.suppress(FileNotFoundError):
-            refuse_another_users(entry)
+            check_owner(entry)
 
 
 def _check_format(mark: Path) -> None:
@@ -254,7 +254,8 @@ def _check_format(mark: Path) -> None:
     except (ValueError, TypeError, KeyError):
         raise Damaged(
             f"{mark} is damaged: it must be {json.dumps({_KEY: _FORMAT})}. Nothing was changed. "
-            f"Write this into it if the directory is kalmap's, or name another with --data-dir."
+            f"If the directory is kalmap's, write this into the file. Else name another directory "
+            f"with --data-dir."
         ) from None
     if found not in range(1, _FORMAT + 1):
         raise Damaged(

@@ -19,7 +19,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError
 
-from kalmap_cli.exits import RunFailed
+from kalmap_cli.errors import RunFailed
 from kalmap_cli.local.clients import Clients
 
 #: The template this checkout would deploy.
@@ -47,7 +47,7 @@ def deploy(
     *,
     template: Path = TEMPLATE,
     stack: str = STACK,
-    say: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Create or update the stack, unless this very content is deployed already.
 
@@ -56,7 +56,7 @@ def deploy(
         parameters: the template's parameters that shall differ from their defaults.
         template: a SAM template; its local paths are relative to its folder.
         stack: the stack's name.
-        say: told what is being done, where there is something to do.
+        note: Is called with what is being done, if there is something to do.
 
     Returns:
         Whether anything was deployed.
@@ -78,7 +78,7 @@ def deploy(
     present = _describe(cloudformation, stack)
     if present and present["StackStatus"] in _DEPLOYED and _tag(present) == digest:
         return False
-    say("Deploying the stack")
+    note("Deploying the stack")
     _upload(clients("s3"), artifacts)
     if present and present["StackStatus"] in _BEYOND_REPAIR:
         cloudformation.delete_stack(StackName=stack)

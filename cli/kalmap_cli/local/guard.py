@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from kalmap_cli.local.signature import (
     Refused,
-    Sent,
+    SentRequest,
     Signature,
     check_headers,
     check_signature,
@@ -32,9 +32,9 @@ App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
 #: Most bytes of a body that are read before the signature can be checked, because nothing that
 #: came before says what the body is. No service that is asked so takes more.
-MOST_UNDECLARED = 20 * 1024 * 1024
+MAX_UNDECLARED_BODY = 20 * 1024 * 1024
 #: Of all such bodies together: every user of the machine can send them.
-ROOM_UNDECLARED = 8 * MOST_UNDECLARED
+MAX_UNDECLARED_TOTAL = 8 * MAX_UNDECLARED_BODY
 
 #: What a browser says of a request: where the page is from that made it.
 _NO_PAGE = (None, "none", "same-origin")
@@ -92,7 +92,7 @@ class Guard:
             scope = {**scope, "headers": others}
         await self._app(scope, receive, sender)
 
-    def _sent(self, scope: Mapping[str, Any]) -> Sent:
+    def _sent(self, scope: Mapping[str, Any]) -> SentRequest:
         """The request, if its host is ours and no page sent it."""
         lines = [(name.lower(), value) for name, value in scope["headers"]]
         for once in _ONCE:
@@ -103,17 +103,17 @@ class Guard:
             key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
             headers[key] = f"{headers[key]},{text}" if key in headers else text
         if headers.get("host") not in self._hosts:
-            raise Refused("AccessDenied", f"The local cloud answers as {self._hosts[0]} only.")
+            raise Refused("AccessDenied", f"The local cloud's only host is {self._hosts[0]}.")
         if "origin" in headers or headers.get("sec-fetch-site") not in _NO_PAGE:
             raise Refused("AccessDenied", "The local cloud does not answer pages in a browser.")
         try:
             path, query = (scope[part].decode("ascii") for part in ("raw_path", "query_string"))
             "".join(headers.values()).encode()
         except UnicodeError:
-            raise Refused("AccessDenied", "The request has bytes that no client sends.") from None
-        return Sent(scope["method"], path, query, headers)
+            raise Refused("AccessDenied", "The request is not valid text.") from None
+        return SentRequest(scope["method"], path, query, headers)
 
-    async def _signed(self, signature: Signature, sent: Sent, receive: Receive) -> Receive:
+    async def _signed(self, signature: Signature, sent: SentRequest, receive: Receive) -> Receive:
         """Check a request's signature; return how its body is to be read from then on."""
         secret = self._secret(signature.key)
         if secret is None:
@@ -170,12 +170,13 @@ class _Undeclared:
         try:
             async for part in _parts(receive):
                 body.add(part)
-                if body.length > MOST_UNDECLARED:
+                if body.length > MAX_UNDECLARED_BODY:
                     raise Refused(
                         "RequestEntityTooLarge",
-                        f"A body without x-amz-content-sha256 has at most {MOST_UNDECLARED} B.",
+                        f"Without x-amz-content-sha256 a body has at most "
+                        f"{MAX_UNDECLARED_BODY} bytes.",
                     )
-                if sum(each.length for each in self._bodies) > ROOM_UNDECLARED:
+                if sum(each.length for each in self._bodies) > MAX_UNDECLARED_TOTAL:
                     max(self._bodies, key=lambda each: each.length).drop()
                 if body.dropped:
                     raise Refused("SlowDown", "Too many large requests came at once.")
@@ -231,7 +232,7 @@ def _without_leave_for_others(send: Send) -> Send:
     return sender
 
 
-def _error_form(signature: Signature, sent: Sent) -> str:
+def _error_form(signature: Signature, sent: SentRequest) -> str:
     """The form in which a service's clients expect an error; empty for JSON."""
     error = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     if signature.service == "s3":

@@ -17,14 +17,14 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from kalmap_cli.local.access import (
-    ENDPOINT,
-    OPEN_TO_OTHERS,
-    refuse_another_users,
-    secret_of,
+from kalmap_cli.local.access_files import (
+    CLOUD_URL_FILE,
+    WRITABLE_BY_OTHERS,
+    check_owner,
+    read_secret,
     write_private,
 )
-from kalmap_cli.local.data_dir import in_use
+from kalmap_cli.local.data_dir import is_in_use
 
 _LOCK = "guests"
 
@@ -60,24 +60,24 @@ class Guest:
         return _listens(self.endpoint)
 
 
-def invite(directory: Path, endpoint: str) -> None:
+def allow_guests(directory: Path, endpoint: str) -> None:
     """Let guests come to the local cloud of a data directory."""
     os.close(os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    write_private(directory / ENDPOINT, f"{endpoint}\n")
+    write_private(directory / CLOUD_URL_FILE, f"{endpoint}\n")
 
 
-def join(directory: Path) -> Guest | None:
+def join_cloud(directory: Path) -> Guest | None:
     """Become a guest on a data directory; None where no local cloud is open to guests now.
 
     Raises:
         WrongUsage: The directory is another user's.
     """
-    if not (directory / ENDPOINT).exists():
+    if not (directory / CLOUD_URL_FILE).exists():
         return None
     # Another user may have written the address, or listen at it since a local cloud was killed:
     # our readings are not for them.
-    refuse_another_users(directory)
-    if directory.stat().st_mode & OPEN_TO_OTHERS or not in_use(directory):
+    check_owner(directory)
+    if directory.stat().st_mode & WRITABLE_BY_OTHERS or not is_in_use(directory):
         return None
     try:
         lock = _opened(directory)
@@ -85,8 +85,8 @@ def join(directory: Path) -> Guest | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        endpoint = (directory / ENDPOINT).read_text().strip()
-        secret = secret_of(directory)
+        endpoint = (directory / CLOUD_URL_FILE).read_text().strip()
+        secret = read_secret(directory)
         # The local cloud may have been killed, and whoever started it not be through with it.
         if endpoint and secret and _listens(endpoint):
             return Guest(endpoint, secret, lock)
@@ -100,7 +100,7 @@ def join(directory: Path) -> Guest | None:
 
 
 @contextmanager
-def ending(directory: Path) -> Iterator[bool]:
+def check_for_guests(directory: Path) -> Iterator[bool]:
     """Around the end of a local cloud: whether it has guests; if not, none can come."""
     try:
         lock = _opened(directory)

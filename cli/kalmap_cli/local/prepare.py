@@ -1,28 +1,28 @@
-"""What a local cloud needs after its start: the stack, kept from then on, and room."""
+"""Prepare a local cloud that has just started: deploy the stack, delete expired objects."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from kalmap_cli.drive import find_stack
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK, deploy
-from kalmap_cli.local.expiry import expire, rules_of
+from kalmap_cli.local.lifecycle import delete_expired_objects, read_lifecycle_rules
+from kalmap_cli.stack import find_stack
 
 
 def prepare(
     cloud: LocalCloud,
     parameters: Mapping[str, str],
     *,
-    say: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Deploy the stack where it has changed, and delete what its bucket no longer keeps.
+    """Deploy the stack if it has changed, and delete the expired objects of its bucket.
 
     Raises:
-        RunFailed: It could not be deployed, or not be saved.
+        RunFailed: The stack could not be deployed or saved.
     """
-    if deploy(cloud.clients, parameters, say=say):
-        # A kill from now on leaves a stack that knows its tables.
+    if deploy(cloud.clients, parameters, note=note):
+        # If this process is killed from now on, the saved stack knows its tables.
         cloud.save()
     bucket = find_stack(cloud.clients, STACK).bucket
-    rules = rules_of(cloud.clients("cloudformation"), STACK)
-    expire(cloud.clients("s3"), bucket, rules, datetime.now(UTC))
+    rules = read_lifecycle_rules(cloud.clients("cloudformation"), STACK)
+    delete_expired_objects(cloud.clients("s3"), bucket, rules, datetime.now(UTC))

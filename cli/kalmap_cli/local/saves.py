@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap_cli.exits import Damaged, WrongUsage
+from kalmap_cli.errors import Damaged, WrongUsage
 from kalmap_cli.local import change_log
 
 FOLDER = "saves"
@@ -96,9 +96,9 @@ def _prune(cloud: Path) -> None:
             shutil.rmtree(_folder(cloud, number), ignore_errors=True)
     with contextlib.suppress(WrongUsage, OSError):
         needed = _manifest(_folder(cloud, before))["first_log"] if before > 0 else 0
-        for number in change_log.numbers(cloud):
+        for number in change_log.log_numbers(cloud):
             if number < needed:
-                change_log.path_of(cloud, number).unlink()
+                change_log.log_path(cloud, number).unlink()
 
 
 def _numbers(cloud: Path) -> list[int]:
@@ -123,9 +123,9 @@ def _checked(cloud: Path, number: int) -> Save:
         for name, listed in manifest["files"].items():
             _check(folder / name, listed)
         first = manifest["first_log"]
-    if number and first not in change_log.numbers(cloud):
-        raise Damaged(f"{change_log.path_of(cloud, first)} is missing")
-    for _ in change_log.since(cloud, first):
+    if number and first not in change_log.log_numbers(cloud):
+        raise Damaged(f"{change_log.log_path(cloud, first)} is missing")
+    for _ in change_log.read_since(cloud, first):
         pass
     return Save(number, folder, first)
 
@@ -184,31 +184,31 @@ def _way_on(cloud: Path, there: list[int]) -> str:
         _checked(cloud, there[-2])
         aside = cloud.parent / f"damaged-{damaged.name}"
         return (
-            f"The save before it and the log of changes are whole, and have the same states. To "
-            f"go on with them, move the damaged save away: mv '{damaged}' '{aside}'"
+            f"The save before it and the log of changes are complete, and have the same states. To "
+            f"use them, move the damaged save away: mv '{damaged}' '{aside}'"
         )
     return (
-        f"Nothing was changed. There is no other whole save: restore the file from a backup, or "
-        f"begin anew with another --data-dir, or without {cloud.parent}."
+        f"Nothing was changed. There is no other complete save. Restore the file from a backup, "
+        f"or start without these states: name another --data-dir, or remove {cloud.parent}."
     )
 
 
 def _refuse_what_had_saves(cloud: Path) -> None:
     """Take a folder for a new one only where nothing was ever stored in it."""
-    numbers = change_log.numbers(cloud)
+    numbers = change_log.log_numbers(cloud)
     if numbers:
-        log = "the log of changes is not enough without them"
+        log = "the log of changes is useless without them"
         # Starts that were killed, or found the disk full, before the first save leave a file each.
-        logs = (change_log.read(change_log.path_of(cloud, number)) for number in numbers)
+        logs = (change_log.read_log(change_log.log_path(cloud, number)) for number in numbers)
         is_new = numbers[0] == 1 and not any(content.records for content in logs)
     else:
         log = "the log of changes is missing, too"
         is_new = not any((cloud / _OBJECTS).glob("[0-9]*/*"))
     if not is_new:
         raise Damaged(
-            f"All saves are missing from {cloud / FOLDER}, and {log}. Nothing was changed: "
-            f"restore the folder from a backup, or begin anew with another --data-dir, or "
-            f"without {cloud.parent}."
+            f"All saves are missing from {cloud / FOLDER}, and {log}. Nothing was changed. "
+            f"Restore the folder from a backup, or start without these states: name another "
+            f"--data-dir, or remove {cloud.parent}."
         )
 
 

@@ -19,7 +19,7 @@ from ministack.core.sigv4 import build_string_to_sign, calculate_signature, sign
 
 #: How far a request's time may be from ours, and how long a presigned link may live.
 CLOCK_SKEW = timedelta(minutes=15)
-LONGEST_LINK = timedelta(days=7)
+MAX_LINK_LIFETIME = timedelta(days=7)
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -47,7 +47,7 @@ class Refused(Exception):
         self.code = code
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """A request as it came, except for its body."""
 
     method: str
@@ -72,7 +72,7 @@ class Signature(NamedTuple):
     """Of a presigned link."""
 
 
-def read_signature(sent: Sent) -> Signature:
+def read_signature(sent: SentRequest) -> Signature:
     """Find a request's signature.
 
     Raises:
@@ -95,8 +95,8 @@ def read_signature(sent: Sent) -> Signature:
     else:
         raise Refused(
             "MissingAuthenticationToken",
-            "The request is not signed. The local cloud answers only who has its secret, which is "
-            "in its data directory.",
+            "The request is not signed. Sign it with the secret in the local cloud's data "
+            "directory.",
         )
     scope = _SCOPE.fullmatch(credential)
     if scope is None:
@@ -123,7 +123,7 @@ def check_time(signature: Signature, now: datetime) -> None:
         raise Refused("AccessDenied", "The link has expired.")
 
 
-def check_headers(signature: Signature, sent: Sent) -> None:
+def check_headers(signature: Signature, sent: SentRequest) -> None:
     """Check that the host and all that AWS gives a meaning to is signed.
 
     Raises:
@@ -138,7 +138,7 @@ def check_headers(signature: Signature, sent: Sent) -> None:
         )
 
 
-def declared_body(signature: Signature, sent: Sent) -> str | None:
+def declared_body(signature: Signature, sent: SentRequest) -> str | None:
     """What stands for the body in what was signed: its SHA-256, or a word when it is not covered.
 
     Returns:
@@ -162,7 +162,7 @@ def covers_body(declared: str) -> bool:
     return _SHA256.fullmatch(declared) is not None
 
 
-def check_signature(signature: Signature, sent: Sent, secret: str, body: str) -> None:
+def check_signature(signature: Signature, sent: SentRequest, secret: str, body: str) -> None:
     """Check that a request was signed with a secret.
 
     Args:
@@ -209,12 +209,12 @@ def _lifetime(seconds: str) -> timedelta:
     if not re.fullmatch(r"\d{1,6}", seconds, re.ASCII):
         raise Refused("AuthorizationQueryParametersError", "X-Amz-Expires is not a time.")
     lifetime = timedelta(seconds=int(seconds))
-    if lifetime > LONGEST_LINK:
+    if lifetime > MAX_LINK_LIFETIME:
         raise Refused("AuthorizationQueryParametersError", "X-Amz-Expires is more than a week.")
     return lifetime
 
 
-def _paths(signature: Signature, sent: Sent) -> set[str]:
+def _paths(signature: Signature, sent: SentRequest) -> set[str]:
     """The path as it stands; except in S3, where it is an object's name, also as AWS writes it."""
     as_it_stands = sent.path or "/"
     if signature.service == "s3":
@@ -229,7 +229,7 @@ def _paths(signature: Signature, sent: Sent) -> set[str]:
     return {as_it_stands, quote(f"/{'/'.join(kept)}{end}", safe=f"/{_UNRESERVED}")}
 
 
-def _queries(sent: Sent) -> set[str]:
+def _queries(sent: SentRequest) -> set[str]:
     """The query as it stands, and as AWS writes it; without the signature itself."""
     pairs = [
         pair

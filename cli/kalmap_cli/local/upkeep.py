@@ -16,18 +16,18 @@ from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_
 
 #: Newest invocations whose logs are kept in each log group, and newest executions of which every
 #: step is known. Of older ones there are input, output, times and status.
-INVOCATIONS = 1000
-EXECUTIONS = 20
+MAX_INVOCATIONS = 1000
+MAX_EXECUTIONS = 20
 #: Newest values of a metric, and newest events, that are kept.
-POINTS = 1000
-EVENTS = 100
+MAX_POINTS = 1000
+MAX_EVENTS = 100
 
 _TIDY_EVERY = 5.0
 #: Until a waiting call looks again by itself, since a worker that died is released by nobody.
 _LOOK_AGAIN = 0.2
 
 
-def bound_workers(most: int) -> None:
+def limit_workers(most: int) -> None:
     """Let a function have so many workers at most; a call that finds none free waits for one.
 
     A call waits no longer than its function may run. Then it is throttled, as on AWS.
@@ -65,18 +65,18 @@ def end_idle_workers(most: float) -> None:
         _end_idle_workers(most, idle_since)
 
 
-async def tidy() -> None:
+async def trim_regularly() -> None:
     """Forget what nobody asks for any more, again and again.
 
     On the emulator's own loop, where nothing else is looking at it meanwhile.
     """
     while True:
         await asyncio.sleep(_TIDY_EVERY)
-        forget_logs(cloudwatch_logs._log_groups._data)  # noqa: SLF001
-        forget_executions(stepfunctions._executions._data, stepfunctions._map_runs._data)  # noqa: SLF001
+        trim_logs(cloudwatch_logs._log_groups._data)  # noqa: SLF001
+        trim_executions(stepfunctions._executions._data, stepfunctions._map_runs._data)  # noqa: SLF001
         # Alarms look at the newest; nothing ever looks at the events.
-        keep_newest(POINTS, cloudwatch._metrics._data.values())  # noqa: SLF001
-        keep_newest(EVENTS, eventbridge._events_log._data.values())  # noqa: SLF001
+        keep_newest(MAX_POINTS, cloudwatch._metrics._data.values())  # noqa: SLF001
+        keep_newest(MAX_EVENTS, eventbridge._events_log._data.values())  # noqa: SLF001
 
 
 def _end_idle_workers(most: float, idle_since: dict[int, float]) -> None:
@@ -100,18 +100,18 @@ def keep_newest(most: int, lists: Iterable[list[Any]]) -> None:
         del entries[:-most]
 
 
-def forget_logs(groups: Mapping[Any, Any]) -> None:
+def trim_logs(groups: Mapping[Any, Any]) -> None:
     """Keep the newest logs. Each invocation's is a stream, and they stand in order of time."""
     for group in tuple(groups.values()):
-        for name in tuple(group["streams"])[:-INVOCATIONS]:
+        for name in tuple(group["streams"])[:-MAX_INVOCATIONS]:
             del group["streams"][name]
 
 
-def forget_executions(executions: MutableMapping[Any, Any], runs: MutableMapping[Any, Any]) -> None:
+def trim_executions(executions: MutableMapping[Any, Any], runs: MutableMapping[Any, Any]) -> None:
     """Forget the Maps' children, and most of the history, of all but the newest executions."""
     known = tuple(executions.values())
     ended = [each for each in known if "mapRunArn" not in each and each["stopDate"]]
-    old = sorted(ended, key=operator.itemgetter("stopDate"))[:-EXECUTIONS]
+    old = sorted(ended, key=operator.itemgetter("stopDate"))[:-MAX_EXECUTIONS]
     for execution in old:
         # The first event says what it was started with, the last one how it ended.
         del execution["events"][1:-1]

@@ -7,8 +7,8 @@ import pytest
 from moto import mock_aws
 
 from kalmap.store.objects import Objects
-from kalmap_cli.drive import Stack, upload
-from kalmap_cli.given_names import GivenNames
+from kalmap_cli.file_names import FileNames
+from kalmap_cli.stack import Stack, upload_files
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def s3():
 
 def uploaded(s3, *files):
     stack = Stack("machine", "work", "states", "batches")
-    prefix = upload(lambda _: s3, stack, files)
+    prefix = upload_files(lambda _: s3, stack, files)
     return [item["Key"] for item in Objects(s3, "work").listing(prefix)]
 
 
@@ -32,23 +32,23 @@ def test_lines_and_sentences_name_the_files_as_they_were_given(s3, tmp_path):
         files.append(tmp_path / folder / "own.csv")
         files[-1].write_text("x")
     first, second = uploaded(s3, *files)
-    names = GivenNames(Objects(s3, "work"))
+    names = FileNames(Objects(s3, "work"))
     lines = [b'{"file":"%s","line":2}' % key.encode() for key in (second, first, "other.csv")]
-    assert [json.loads(line)["file"] for line in names.in_lines(lines)] == [
+    assert [json.loads(line)["file"] for line in names.rename_lines(lines)] == [
         str(files[1]),
         str(files[0]),
         "other.csv",
     ]
-    told = names.in_text(f"s3://work/{first} is cut off, {second} is not.")
+    told = names.replace_keys(f"s3://work/{first} is cut off, {second} is not.")
     assert told == f"{files[0]} is cut off, {files[1]} is not."
     summary = {"hints": [f"{second} is long."], "readings": {"received": 3}, "reason": None}
-    assert names.in_summary(json.dumps(summary).encode()) == summary | {
+    assert names.decode_summary(json.dumps(summary).encode()) == summary | {
         "hints": [f"{files[1]} is long."]
     }
 
 
 def test_what_was_uploaded_without_names_keeps_its_key(s3):
     key = f"uploads/{'0' * 32}/000-own.csv"
-    names = GivenNames(Objects(s3, "work"))
-    assert names.of(key) == key
-    assert names.in_text(f"{key} is empty.") == f"{key} is empty."
+    names = FileNames(Objects(s3, "work"))
+    assert names.name_of(key) == key
+    assert names.replace_keys(f"{key} is empty.") == f"{key} is empty."

@@ -1,4 +1,4 @@
-"""What the user names on the command line, checked before anything is started."""
+"""Check the input files and read the profile that the user names, before anything starts."""
 
 import os
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
 from kalmap.records.formats import detect_format
 from kalmap.records.gzipped import inflate_head, is_gzipped
-from kalmap_cli.exits import WrongUsage
+from kalmap_cli.errors import WrongUsage
 
 _HEAD_BYTES = 65_536
 _PART_BYTES = 1 << 20
 
 
 def check_input(file: Path) -> None:
-    """Refuse a file that no batch could read.
+    """Refuse a file that no batch can read.
 
     Raises:
-        WrongUsage: A sentence naming the file and what to do.
+        WrongUsage: The sentence names the file and says what to do.
     """
     if file.is_dir():
         raise WrongUsage(
@@ -42,7 +42,7 @@ def check_input(file: Path) -> None:
         detect_format(str(file), inflate_head(str(file), head))
         if is_gzipped(head):
             check_gzip_size(str(file), file.stat().st_size)
-            for _ in inflated_file(file):
+            for _ in inflate_file(file):
                 pass
     except (UnknownFormat, InvalidInput) as error:
         raise WrongUsage(str(error)) from error
@@ -50,41 +50,43 @@ def check_input(file: Path) -> None:
         raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
 
 
-def inflated_file(file: Path) -> Iterator[bytes]:
-    """A gzipped file's content, in parts.
+def inflate_file(file: Path) -> Iterator[bytes]:
+    """Inflate a gzipped file, in parts.
 
     Raises:
-        InvalidInput: It is truncated, corrupt, or swells beyond what is read.
+        InvalidInput: The file is truncated or corrupt, or its content is too large.
     """
     with file.open("rb") as opened:
         yield from inflated(iter(lambda: opened.read(_PART_BYTES), b""), str(file))
 
 
-def read_profile(given: str | None) -> str | dict[str, Any]:
-    """A profile by the name of a built-in one or the path of a file, checked.
+def read_profile(name_or_path: str | None) -> str | dict[str, Any]:
+    """Read and check a profile.
+
+    Args:
+        name_or_path: Name of a built-in profile or path of a file; None for the default profile.
 
     Returns:
-        As the execution's input takes it: a name, or the file's content.
+        The profile as in an execution's input: a name, or the content of the file.
 
     Raises:
-        WrongUsage: There is none, or a field of it is wrong; the sentence names it.
+        WrongUsage: There is no such profile, or the sentence names a field that is wrong.
     """
-    if given is None:
-        given = DEFAULT_PROFILE
-    path = Path(given)
+    profile = name_or_path or DEFAULT_PROFILE
+    path = Path(profile)
     try:
         if not path.is_file():
-            if path.suffix == ".json" or os.sep in given:
-                raise WrongUsage(f"There is no profile file {given}. Check the path.")
-            builtin_profile(given)
-            return given
+            if path.suffix == ".json" or os.sep in profile:
+                raise WrongUsage(f"There is no profile file {profile}. Check the path.")
+            builtin_profile(profile)
+            return profile
         return _as_json(load_profile(path.read_bytes()))
     except InvalidProfile as error:
-        where = f"The profile file {given} is wrong. " if path.is_file() else ""
+        where = f"The profile file {profile} is wrong. " if path.is_file() else ""
         raise WrongUsage(f"{where}{error}") from error
     except OSError as error:
         raise WrongUsage(
-            f"The profile file {given} cannot be read: {error.strerror or error}."
+            f"The profile file {profile} cannot be read: {error.strerror or error}."
         ) from error
 
 

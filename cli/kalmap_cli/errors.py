@@ -1,6 +1,6 @@
-"""How the command line ends: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
+"""How the command line ends: exit 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 
-Each exception's message is the sentence that the user reads on stderr.
+The message of each exception is the sentence that the user reads on stderr.
 """
 
 from types import TracebackType
@@ -9,37 +9,37 @@ from typing import Self
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
-#: What shells expect of a program that Ctrl-C ended: 128 + SIGINT.
+#: Shells expect 128 + SIGINT from a program that Ctrl-C ended.
 INTERRUPTED = 130
 
 
 class WrongUsage(Exception):
-    """Something the user gave is wrong: exit 2, before anything was started."""
+    """The user's input is wrong: exit 2, before anything is started."""
 
 
 class RunFailed(Exception):
-    """The batch, or the local cloud under it, failed: exit 1."""
+    """The batch, or the local cloud that runs it, failed: exit 1."""
 
 
 class Unsaved(RunFailed):
-    """The local cloud could not save; what it had answered is in its log of changes."""
+    """The local cloud could not save; its log of changes has everything that it stored."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, with a sentence that says how far the command has come: exit 130."""
+    """Ctrl-C or SIGTERM, with a sentence that says what the command had done: exit 130."""
 
 
 class Damaged(WrongUsage):
-    """A file of the data directory is not what kalmap wrote: exit 2, and it is left as it is."""
+    """A file of the data directory is not what kalmap wrote: exit 2. The file stays as it is."""
 
 
-class HowFar:
-    """How far a command has come: what is true of its work when Ctrl-C, or a full disk, ends it.
+class InterruptMessage:
+    """What the user reads when Ctrl-C, or a full disk, ends the command.
 
     Use as a context manager around the work.
 
     Args:
-        sentence: what is true at first; the command changes it as it goes.
+        sentence: What the command has done at first. The command replaces it as it proceeds.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -61,6 +61,6 @@ class HowFar:
 
 
 def as_sentence(error: Exception | str) -> str:
-    """The text on one line, with a full stop at its end."""
+    """Put a text on one line, with a full stop at its end."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if text.endswith(".") else f"{text}."

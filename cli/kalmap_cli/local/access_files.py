@@ -15,25 +15,25 @@ import secrets
 import stat
 from pathlib import Path
 
-from kalmap_cli.exits import WrongUsage
+from kalmap_cli.errors import WrongUsage
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 #: The access key that goes with the secret. The emulator takes it for the account's number.
 ACCESS_KEY = ACCOUNT
 
-SECRET = "secret"  # noqa: S105 - a file's name
-ENDPOINT = "cloud-url"
-CURL = "curl"
-AWS = "aws"
-BUCKET = "bucket"
-ADDRESS = "api-url"
+SECRET_FILE = "secret"  # noqa: S105 - a file's name
+CLOUD_URL_FILE = "cloud-url"
+CURL_CONFIG_FILE = "curl"
+AWS_CONFIG_FILE = "aws"
+BUCKET_FILE = "bucket"
+API_URL_FILE = "api-url"
 
 #: Of a directory's mode: that others may put files into it.
-OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def refuse_another_users(path: Path) -> None:
+def check_owner(path: Path) -> None:
     """Use nothing of a data directory whose owner, or a link's, could change it at any time.
 
     Raises:
@@ -46,24 +46,31 @@ def refuse_another_users(path: Path) -> None:
         )
 
 
-def new_secret(directory: Path) -> str:
+def create_secret(directory: Path) -> str:
     """Make a secret for a local cloud that is about to start, and write it down."""
-    forget(directory)
+    remove_access_files(directory)
     secret = secrets.token_hex(32)
-    write_private(directory / SECRET, f"{secret}\n")
+    write_private(directory / SECRET_FILE, f"{secret}\n")
     return secret
 
 
-def forget(directory: Path) -> None:
+def remove_access_files(directory: Path) -> None:
     """Remove these files, since no local cloud runs any more for which they hold."""
-    for name in (ENDPOINT, ADDRESS, BUCKET, CURL, AWS, SECRET):
+    for name in (
+        CLOUD_URL_FILE,
+        API_URL_FILE,
+        BUCKET_FILE,
+        CURL_CONFIG_FILE,
+        AWS_CONFIG_FILE,
+        SECRET_FILE,
+    ):
         (directory / name).unlink(missing_ok=True)
 
 
-def secret_of(directory: Path) -> str | None:
+def read_secret(directory: Path) -> str | None:
     """The secret of the local cloud that runs on a data directory; None when none runs."""
     try:
-        return (directory / SECRET).read_text().strip()
+        return (directory / SECRET_FILE).read_text().strip()
     except FileNotFoundError:
         return None
 

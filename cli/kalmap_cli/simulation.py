@@ -19,7 +19,7 @@ from kalmap.readings import F64, I32, I64, U8, Bool
 
 #: Every simulated period ends here, 2026-01-01 in local time, µs since 1970: nothing lies in
 #: the future, and the same seed means the same readings on any day.
-END = 1_767_225_600_000_000
+PERIOD_END = 1_767_225_600_000_000
 
 _DAY = 86_400_000_000
 _KG_PER_LB = 0.45359237
@@ -89,7 +89,7 @@ class Rates(NamedTuple):
 DEFAULT_RATES = Rates()
 
 
-class Simulated(NamedTuple):
+class SimulatedReadings(NamedTuple):
     """Readings in order of their arrival; every array has shape (readings,)."""
 
     user: I32
@@ -121,7 +121,7 @@ class Simulated(NamedTuple):
 
 def simulate(
     users: int, days: int, seed: int, *, rates: Rates = DEFAULT_RATES
-) -> Iterator[Simulated]:
+) -> Iterator[SimulatedReadings]:
     """Simulate users' readings over the days before END, some thousand users at a time.
 
     The same arguments give the same readings, and users are independent of how many there
@@ -139,11 +139,13 @@ def simulate(
         count = min(_USERS_PER_BLOCK, users - first)
         if count < _USERS_PER_BLOCK:
             kept = simulated.user < first + count
-            simulated = Simulated._make(column[kept] for column in simulated)
+            simulated = SimulatedReadings._make(column[kept] for column in simulated)
         yield simulated
 
 
-def _simulate_block(random: np.random.Generator, first: int, days: int, rates: Rates) -> Simulated:
+def _simulate_block(
+    random: np.random.Generator, first: int, days: int, rates: Rates
+) -> SimulatedReadings:
     n = _USERS_PER_BLOCK
     level = _true_levels(random, n, days)
     # People differ a lot in how often they weigh themselves.
@@ -174,7 +176,7 @@ def _simulate_block(random: np.random.Generator, first: int, days: int, rates: R
     pounds &= ~mistaken
 
     offset = random.choice((-480, -300, 0, 60, 120, 330), n)[user]
-    local = END - days * _DAY + (time * _DAY).astype(np.int64) // 1_000_000 * 1_000_000
+    local = PERIOD_END - days * _DAY + (time * _DAY).astype(np.int64) // 1_000_000 * 1_000_000
     taken = local - offset * 60_000_000
     delay = np.where(
         random.random(count) < rates.late,
@@ -189,7 +191,7 @@ def _simulate_block(random: np.random.Generator, first: int, days: int, rates: R
     arrival = np.concatenate([arrival, arrival_again])
     order = np.argsort(arrival, kind="stable")
     place = place[order]
-    return Simulated(
+    return SimulatedReadings(
         user=(first + user[place]).astype(np.int32),
         time=taken[place],
         arrival=arrival[order],
@@ -250,7 +252,7 @@ def _faults(random: np.random.Generator, count: int, rates: Rates) -> I64:
     return faults
 
 
-def jsonl_lines(simulated: Simulated) -> Iterator[str]:
+def jsonl_lines(simulated: SimulatedReadings) -> Iterator[str]:
     """The readings as JSONL lines, as README.md describes them."""
     for user, time, value, unit, source, id_ in _fields(simulated):
         measurement = f', "measurement_id": "{id_}"' if id_ else ""
@@ -260,13 +262,13 @@ def jsonl_lines(simulated: Simulated) -> Iterator[str]:
         )
 
 
-def csv_lines(simulated: Simulated) -> Iterator[str]:
+def csv_lines(simulated: SimulatedReadings) -> Iterator[str]:
     """The readings as CSV lines, without the header."""
     for user, time, value, unit, source, id_ in _fields(simulated):
         yield f"{user},{time},{value!r},{unit},{source},{id_}\n"
 
 
-def truth_lines(simulated: Simulated, index: int) -> Iterator[str]:
+def truth_lines(simulated: SimulatedReadings, index: int) -> Iterator[str]:
     """The truth as JSONL lines, in the readings' order, the first of which has `index`."""
     late = simulated.late.tolist()
     for place, (user, time, _, _, _, _) in enumerate(_fields(simulated)):
@@ -280,7 +282,7 @@ def truth_lines(simulated: Simulated, index: int) -> Iterator[str]:
         }) + "\n"  # fmt: skip
 
 
-def _fields(simulated: Simulated) -> Iterator[tuple[str, str, float, str, str, str]]:
+def _fields(simulated: SimulatedReadings) -> Iterator[tuple[str, str, float, str, str, str]]:
     local = simulated.time // 1_000_000 + simulated.offset.astype(np.int64) * 60
     for user, clock, offset, value, pounds, source, number in zip(
         simulated.user.tolist(),

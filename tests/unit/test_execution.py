@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kalmap_cli import drive
+from kalmap_cli import execution
 
 
 class Steps:
@@ -37,13 +37,15 @@ class Steps:
 @pytest.fixture
 def pauses(monkeypatch):
     made = []
-    monkeypatch.setattr(drive.time, "sleep", made.append)
+    monkeypatch.setattr(execution.time, "sleep", made.append)
     return made
 
 
 def test_a_batch_in_which_nothing_changes_is_looked_at_less_and_less(pauses):
     steps = Steps(1, 40, 42)
-    told = list(drive.watch(lambda _: steps, "arn", drive.Pauses(1.0, 10.0)))
+    told = list(
+        execution.watch_execution(lambda _: steps, "arn", execution.PollIntervals(1.0, 10.0))
+    )
     assert [progress.state for progress in told] == ["State1", "State2", "State3"]
     quiet, after = pauses[:39], pauses[39:]
     assert quiet[0] == after[0] == 1.0
@@ -54,6 +56,6 @@ def test_a_batch_in_which_nothing_changes_is_looked_at_less_and_less(pauses):
 
 
 def test_a_batch_that_took_too_long_is_told_by_what_to_do():
-    told = drive._sentence({"status": "TIMED_OUT"})
+    told = execution._failure_reason({"status": "TIMED_OUT"})
     assert "longer than a day" in told
     assert "Start the same batch again" in told

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 _MOST = 1000
 
 
-class Rule(NamedTuple):
+class LifecycleRule(NamedTuple):
     """How long objects are kept whose keys begin so, in days; None for ever."""
 
     prefix: str
@@ -18,7 +18,7 @@ class Rule(NamedTuple):
     """Of a version whose place another one took."""
 
 
-def rules_of(cloudformation: Any, stack: str) -> list[Rule]:
+def read_lifecycle_rules(cloudformation: Any, stack: str) -> list[LifecycleRule]:
     """The rules of a deployed stack's buckets, as its template has them."""
     template = cloudformation.get_template(StackName=stack)["TemplateBody"]
     content = json.loads(template) if isinstance(template, str) else template
@@ -35,7 +35,7 @@ def rules_of(cloudformation: Any, stack: str) -> list[Rule]:
         return None if given is None else int(value(given))
 
     return [
-        Rule(
+        LifecycleRule(
             value(rule.get("Prefix", "")),
             days(rule.get("ExpirationInDays")),
             days(rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")),
@@ -47,7 +47,9 @@ def rules_of(cloudformation: Any, stack: str) -> list[Rule]:
     ]
 
 
-def expire(s3: Any, bucket: str, rules: Sequence[Rule], now: datetime) -> int:
+def delete_expired_objects(
+    s3: Any, bucket: str, rules: Sequence[LifecycleRule], now: datetime
+) -> int:
     """Delete what rules no longer keep at a moment.
 
     Returns:
@@ -85,7 +87,7 @@ def _versions(s3: Any, bucket: str) -> Iterator[tuple[dict[str, Any], datetime |
 
 
 def _is_due(
-    rule: Rule, version: Mapping[str, Any], replaced: datetime | None, now: datetime
+    rule: LifecycleRule, version: Mapping[str, Any], replaced: datetime | None, now: datetime
 ) -> bool:
     if not version["Key"].startswith(rule.prefix):
         return False

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.exits import Damaged, WrongUsage
+from kalmap_cli.errors import Damaged, WrongUsage
 from kalmap_cli.local import change_log, saves
 from kalmap_cli.local.change_log import ChangeLog
-from kalmap_cli.local.retention import forget_old
+from kalmap_cli.local.retention import delete_old_history
 from kalmap_cli.local.saves import Save
 
 #: A line for each service: its name, a tab, and JSON as ministack writes it.
@@ -34,7 +34,7 @@ _Answer = tuple[int, dict[str, str], bytes]
 _Handler = Callable[..., Awaitable[_Answer]]
 
 
-class Keeper:
+class Persistence:
     """What the local cloud of a folder keeps.
 
     Args:
@@ -92,10 +92,10 @@ class Keeper:
                             f"newer kalmap, or another directory with --data-dir."
                         )
                     app._get_module(module).load_persisted_state(state["payload"])  # noqa: SLF001
-            forget_old(stepfunctions, cloudwatch_logs, datetime.now(UTC))
+            delete_old_history(stepfunctions, cloudwatch_logs, datetime.now(UTC))
             first = self._last.first_log
         before = (0, 0)
-        for content in change_log.since(self._named, first):
+        for content in change_log.read_since(self._named, first):
             for changes in content.records:
                 for change in changes:
                     _apply(dynamodb, self._named, change)
@@ -149,7 +149,7 @@ class Keeper:
         return self._log.size > max(_LOG_LIMIT, self._saved_bytes)
 
     def _begin_log(self, before: tuple[int, int]) -> None:
-        number = (change_log.numbers(self._cloud) or [0])[-1] + 1
+        number = (change_log.log_numbers(self._cloud) or [0])[-1] + 1
         self._log = ChangeLog(self._cloud, number, before)
         self._synced = 0
 
@@ -232,7 +232,7 @@ class Keeper:
             self._unkept.set(unkept)
             answer = await inner(*arguments, **named)
             if unkept:
-                text = f"Not kept: {unkept[0].strerror or unkept[0]}"
+                text = f"Not stored: {unkept[0].strerror or unkept[0]}"
                 body = f"<Error><Code>InternalError</Code><Message>{text}</Message></Error>"
                 return 500, {"Content-Type": "application/xml"}, body.encode()
             return answer
@@ -289,7 +289,7 @@ def count_items(cloud: Path, table: str) -> int:
         for hash_key, items in content["items"].items()
         for range_key in items
     }
-    for content in change_log.since(cloud, last.first_log):
+    for content in change_log.read_since(cloud, last.first_log):
         for changes in content.records:
             for arn, hash_key, range_key, item in changes:
                 if arn.partition(":table/")[2].startswith(table):
@@ -328,8 +328,8 @@ def _apply(dynamodb: Any, cloud: Path, change: Any) -> None:
             return
         raise Damaged(
             f"The log of changes in {cloud} has readings for the table {table}, which the last "
-            f"save does not have. Nothing was changed: restore the folder from a backup, or begin "
-            f"anew with another --data-dir."
+            f"save does not have. Nothing was changed. Restore the folder from a backup, or start "
+            f"without these states: name another --data-dir."
         )
     if item is None:
         dynamodb._remove_item(found, hash_key, range_key)  # noqa: SLF001
