@@ -1,0 +1,95 @@
+"""What kalmap itself answers: `fold_users`, `predict` and the fit of `kalmap tune`."""
+
+import numpy as np
+
+from benchmarks.trials.estimates import Estimates
+from benchmarks.trials.series import Series
+from kalmap.filter.fold import Folded, fold_users, predict
+from kalmap.profile import Profile
+from kalmap.readings import Readings
+from kalmap_cli.likelihood import Histories, fit, start_from, surprise
+
+_DAY = 86_400_000_000
+#: The day, since 1970, of day 0; all sets then lie between 1970 and _NOW.
+_BEGIN = 10_000
+_NOW = 60_000 * _DAY
+
+
+def tuned(base: Profile, train: Series, source: str | None = None) -> Profile:
+    """The profile as `kalmap tune` fits it to these readings."""
+    low, high = base.range
+    inside = (train.value >= low) & (train.value <= high)
+    days = [row[keep] for row, keep in zip(train.days, inside, strict=True)]
+    histories = Histories(
+        inside.sum(axis=1),
+        np.concatenate([np.diff(row, prepend=row[:1]) for row in days]),
+        train.value[inside],
+        np.full(int(inside.sum()), base.source_code(source), np.uint8),
+    )
+    begun = start_from(base, histories)
+    if surprise(base, histories) < surprise(begun, histories):
+        begun = base
+    return fit(begun, histories, lambda _sweep, _cost: None)
+
+
+def general_profile(train: Series) -> Profile:
+    """A profile for a public set before it is tuned: wide limits, and noises above zero."""
+    low, high = float(np.nanmin(train.value)), float(np.nanmax(train.value))
+    width = high - low
+    gap = float(np.nanmedian(np.diff(train.days, axis=1)))
+    return Profile(
+        name="trial", unit="{units}", range=(low - 2.0 * width, high + 2.0 * width),
+        level_noise=0.02 * width / gap**0.5, slope_noise=0.02 * width / gap**1.5,
+        slope_damping=0.1 / gap, slope_prior=0.1 * width / gap, measurement_noise=0.05 * width,
+        gate=16.0, rate_limit=width / gap,
+    )  # fmt: skip
+
+
+def run(
+    profile: Profile,
+    series: Series,
+    source: str | None = None,
+    *,
+    ahead: tuple[int, ...] = (),
+    origins: tuple[int, ...] = (),
+) -> Estimates:
+    """Fold all readings as one batch of new users; forecast at the `origins` only."""
+    known = ~np.isnan(series.value)
+    folded = _folded(profile, series, source)
+
+    def rectangle(values: np.ndarray) -> np.ndarray:
+        full = np.full(known.shape, np.nan)
+        full[known] = values
+        return full
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt(folded.innovation**2 / folded.nis)
+    later = {days: (np.full(known.shape, np.nan), np.full(known.shape, np.nan)) for days in ahead}
+    for origin in origins:
+        past = Series(series.days[:, : origin + 1], series.value[:, : origin + 1])
+        bodies = _folded(profile, past, source).bodies
+        for user, body in enumerate(bodies):
+            # A user all of whose readings were out of range has no state.
+            for days, (mean, sd) in later.items() if body is not None else ():
+                at = round((_BEGIN + series.days[user, origin] + days) * _DAY)
+                mean[user, origin], sd[user, origin], _ = predict(profile, body, at)
+    return Estimates(
+        rectangle(folded.predicted), rectangle(spread), rectangle(folded.level),
+        rectangle(folded.level_sd), rectangle((folded.reason > 0).astype(float)), later,
+    )  # fmt: skip
+
+
+def _folded(profile: Profile, series: Series, source: str | None) -> Folded:
+    known = ~np.isnan(series.value)
+    user = np.nonzero(known)[0]
+    number = np.arange(user.size)
+    readings = Readings(
+        user.astype(np.int32),
+        np.round((_BEGIN + series.days[known]) * _DAY).astype(np.int64),
+        series.value[known],
+        np.full(user.size, profile.source_code(source), np.uint8),
+        np.zeros(user.size, np.uint8),
+        number.astype(np.uint64),
+        number,
+    )
+    return fold_users(profile, [None] * len(known), readings, _NOW)
