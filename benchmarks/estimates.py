@@ -30,6 +30,7 @@ from kalmap.profile import builtin_profile
 ORIGINS = (20, 45, 69)
 SOURCE = "scale"
 TRAINING_SEED = 1_000
+MODEL_USERS = 100
 FIRST_SEED = 1
 FIGURES = {
     "RMSE": ("RMSE of the level, kg, all readings", 3),
@@ -54,16 +55,21 @@ def answers(world: World, train: World, model: Model) -> dict[str, Estimates]:
     Args:
         world: To be judged on.
         train: The same rules, another seed: what methods may be fitted to.
-        model: The exact model, fitted to clean readings.
+        model: The exact model, fitted to good readings of `train`.
     """
     body_weight = builtin_profile("body-weight")
-    everything = np.ones(world.wild.shape, np.bool_)
+    low, high = body_weight.range
     ahead = simulators.AHEAD
+    # Readings outside the profile's range are left out for all, as kalmap leaves them out.
+    inside = (world.series.value >= low) & (world.series.value <= high)
+    ranged = world.series._replace(value=np.where(inside, world.series.value, np.nan))
+    value = train.series.value
+    known = train.series._replace(value=np.where((value < low) | (value > high), np.nan, value))
     found = {
-        name: simple.run(method, train.series, world.series)
-        for name, method in simple.fitted(train.series).items()
+        name: simple.run(method, known, ~train.wild, ranged)
+        for name, method in simple.fitted(_good(train)).items()
     }
-    found["ungated filter"] = kalman.run(model, world.series, everything, ahead=ahead)
+    found["ungated filter"] = kalman.run(model, ranged, inside, ahead=ahead)
     found["kalmap, built in"] = product.run(
         body_weight, world.series, SOURCE, ahead=ahead, origins=ORIGINS
     )
@@ -71,7 +77,7 @@ def answers(world: World, train: World, model: Model) -> dict[str, Estimates]:
         product.tuned(body_weight, train.series, SOURCE),
         world.series, SOURCE, ahead=ahead, origins=ORIGINS,
     )  # fmt: skip
-    found["Gaussian sum"] = gaussian_sum.run(model, world.series, ahead=ahead)
+    found["Gaussian sum"] = gaussian_sum.run(model, ranged, ahead=ahead)
     found["oracle"] = kalman.run(
         model, world.series, ~world.wild, noise=world.noise,
         jump=world.jumped, jump_sd=simulators.JUMP, ahead=ahead,
@@ -79,19 +85,34 @@ def answers(world: World, train: World, model: Model) -> dict[str, Estimates]:
     return found
 
 
+def _good(world: World) -> Series:
+    return world.series._replace(value=np.where(world.wild, np.nan, world.series.value))
+
+
+def _model(name: str, train: World) -> Model:
+    """The exact model of good readings; one for all worlds that differ in their faults only."""
+    if name in simulators.FAULTY:
+        train = simulators.clean(TRAINING_SEED, len(train.level))
+    few = np.arange(min(MODEL_USERS, len(train.level)))
+    return kalman.fit(train.series.of(few), ~train.wild[few], starts=2)
+
+
 def of_worlds(names: list[str], users: int, seeds: int) -> dict[str, dict[str, dict[str, float]]]:
     """Every figure by world and method, the mean over seeds."""
-    clean = simulators.clean(TRAINING_SEED, 100)
-    model = kalman.fit(clean.series, ~clean.wild, starts=2)
+    models: dict[str, Model] = {}
     found = {}
     for name in names:
         simulate = simulators.WORLDS[name]
         train = simulate(TRAINING_SEED, users)
+        key = "clean" if name in simulators.FAULTY else name
+        if key not in models:
+            models[key] = _model(name, train)
         runs = []
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             world = simulate(seed, users)
-            methods = answers(world, train, model)
-            runs.append({m: scores.of_world(world, e) for m, e in methods.items()})
+            methods = answers(world, train, models[key])
+            answered = ~np.isnan(methods["kalmap, built in"].level)
+            runs.append({m: scores.of_world(world, e, answered) for m, e in methods.items()})
         found[name] = {
             method: {
                 figure: _mean([run[method].get(figure, np.nan) for run in runs], figure)
@@ -129,7 +150,8 @@ def of_sets(names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
 def _of_half(train: Series, held_out: Series) -> dict[str, Estimates]:
     model = kalman.fit(train, ~np.isnan(train.value))
     found = {
-        name: simple.run(method, train, held_out) for name, method in simple.fitted(train).items()
+        name: simple.run(method, train, ~np.isnan(train.value), held_out)
+        for name, method in simple.fitted(train).items()
     }
     profile = product.tuned(product.general_profile(train), train)
     found["kalmap, tuned"] = product.run(profile, held_out)
@@ -217,8 +239,9 @@ def main() -> None:
         print(
             f"### Simulated by other rules\n\n{arguments.seeds} seeds of {arguments.users} users,"
             f" {simulators.DAYS} daily readings each. Simple methods and kalmap are fitted to"
-            " another seed of the same world; the ungated filter, the Gaussian sum and the oracle"
-            " share a model fitted to clean readings of another seed."
+            " another seed of the same world; the weights of simple methods, and the model that the"
+            " ungated filter, the Gaussian sum and the oracle share, to its good readings only."
+            " The oracle knows every fault, jump and noise."
         )
         for figure in FIGURES:
             print(f"\n{world_table(found, figure)}")

@@ -2,8 +2,9 @@
 
 Each hypothesis is a filter of its own with a weight (Alspach and Sorenson, *IEEE Transactions on
 Automatic Control* 17, 1972). Each reading makes three of each: the reading is good; it is good
-after a jump; it is wrong. The heaviest are kept. A jump, a fault and what a wrong reading looks
-like have a prior probability; none of them is taken from the simulators.
+after a jump; it is wrong. One more begins at the reading as a new user's would. Hypotheses that
+agree are merged, and the heaviest are kept. What goes wrong has prior probabilities, which are
+the same for every simulator.
 """
 
 from typing import NamedTuple
@@ -24,6 +25,8 @@ class Faults(NamedTuple):
     """Of a fault at the reading after a fault."""
     jump: float = 0.003
     jump_sd: float = 8.0
+    restart: float = 1e-4
+    """Of a level that has nothing to do with the one before."""
     wrong_mean: float = 75.0
     """Half of the wrong readings are near other people's weights."""
     wrong_sd: float = 20.0
@@ -54,7 +57,7 @@ def run(
         model: What a good reading is, between jumps.
         series: The readings; a missing one moves time only.
         faults: Prior probabilities.
-        hypotheses: How many are kept of each user.
+        hypotheses: How many remain of each user.
         ahead: Days to forecast.
     """
     users, readings = series.value.shape
@@ -84,22 +87,23 @@ def run(
         states = [
             kalman.update(state, value, variance), kalman.update(moved, value, variance), state,
         ]  # fmt: skip
-        total = sum(branch.sum(axis=1) for branch in branches)
+        total = np.hstack(branches).sum(axis=1)
         found[4][:, i] = branches[2].sum(axis=1) / total
+        fresh = kalman.prior(model, (users, 1))
+        restart = (faults.restart if i else 0.0) * (1.0 - faults.fault)
+        branches.append(restart * _fit(fresh, value, variance))
+        states.append(kalman.update(fresh, value, variance))
         grown = Gaussian(*(np.hstack(fields) for fields in zip(*states, strict=True)))
         count = weight.shape[1]
-        faulty = np.zeros((users, 3 * count), np.bool_)
-        faulty[:, 2 * count :] = True
+        faulty = np.zeros((users, 3 * count + 1), np.bool_)
+        faulty[:, 2 * count : 3 * count] = True
         grown_weight = np.hstack(branches)
         if missing.any():
-            kept = np.hstack([np.zeros((users, 2 * count)), weight])
-            grown_weight = np.where(missing, kept, grown_weight)
-            faulty[:, 2 * count :] |= missing & after_fault
-        top = np.argsort(-grown_weight, axis=1, kind="stable")[:, :hypotheses]
-        weight = np.take_along_axis(grown_weight, top, axis=1)
-        weight /= weight.sum(axis=1, keepdims=True)
-        state = Gaussian(*(np.take_along_axis(field, top, axis=1) for field in grown))
-        after_fault = np.take_along_axis(faulty, top, axis=1)
+            unread = np.hstack([np.zeros((users, 2 * count)), weight, np.zeros((users, 1))])
+            grown_weight = np.where(missing, unread, grown_weight)
+            before = np.hstack([np.zeros((users, 2 * count)), after_fault, np.zeros((users, 1))])
+            faulty = np.where(missing, before > 0.0, faulty)
+        weight, state, after_fault = _reduced(grown_weight, grown, faulty, hypotheses)
         found[2][:, i], spread = _moments(weight, state)
         found[3][:, i] = np.sqrt(spread)
         for days, (mean, sd) in later.items():
@@ -107,6 +111,27 @@ def run(
             mean[:, i], spread = _moments(weight, then)
             sd[:, i] = np.sqrt(spread)
     return Estimates(found[0], found[1], found[2], found[3], found[4], later)
+
+
+def _reduced(
+    weight: np.ndarray, state: Gaussian, faulty: np.ndarray, hypotheses: int
+) -> tuple[np.ndarray, Gaussian, np.ndarray]:
+    """The heaviest hypotheses, each with the weight of the lighter ones that agree with it."""
+    for kept in (3 * hypotheses, hypotheses):
+        order = np.argsort(-weight, axis=1, kind="stable")[:, :kept]
+        weight, faulty = (np.take_along_axis(part, order, axis=1) for part in (weight, faulty))
+        state = Gaussian(*(np.take_along_axis(field, order, axis=1) for field in state))
+        if kept == hypotheses:
+            break
+        for one in range(min(2 * hypotheses, weight.shape[1])):
+            agree = np.abs(state.level - state.level[:, one, None]) < 0.3 * np.sqrt(
+                state.p00[:, one, None]
+            )
+            agree &= (faulty == faulty[:, one, None]) & (weight[:, one, None] > 0.0)
+            agree[:, : one + 1] = False
+            weight[:, one] += np.where(agree, weight, 0.0).sum(axis=1)
+            weight = np.where(agree, 0.0, weight)
+    return weight / weight.sum(axis=1, keepdims=True), state, faulty
 
 
 def _fit(state: Gaussian, value: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -39,11 +39,16 @@ def thirds(noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[: len(order) // 3], order[-(len(order) // 3) :]
 
 
-def of_world(world: World, estimates: Estimates) -> dict[str, float]:
-    """Every figure of a method on simulated readings."""
+def of_world(world: World, estimates: Estimates, answered: np.ndarray) -> dict[str, float]:
+    """Every figure of a method on simulated readings.
+
+    Args:
+        world: The readings and their truth.
+        estimates: Of the method.
+        answered: (users, readings) At which readings levels are compared: the same for all.
+    """
     value, good = world.series.value, ~world.wild
-    level = estimates.level
-    # A method that refuses a reading before it has any estimate knows nothing yet.
+    level = np.where(answered, estimates.level, np.nan)
     asked = good.copy()
     asked[:, 0] = False
     clear = np.where(asked, value, np.nan)

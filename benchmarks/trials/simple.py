@@ -12,13 +12,15 @@ Method = Callable[[Series], tuple[np.ndarray, np.ndarray]]
 
 
 def last_value(series: Series) -> tuple[np.ndarray, np.ndarray]:
-    return _shifted(series.value), series.value
+    return exponential_average(series, 1.0)
 
 
 def exponential_average(series: Series, weight: float) -> tuple[np.ndarray, np.ndarray]:
     level = series.value.copy()
     for i in range(1, level.shape[1]):
-        level[:, i] = level[:, i - 1] + weight * (series.value[:, i] - level[:, i - 1])
+        before, value = level[:, i - 1], series.value[:, i]
+        after = np.where(np.isnan(before), value, before + weight * (value - before))
+        level[:, i] = np.where(np.isnan(value), before, after)
     return _shifted(level), level
 
 
@@ -27,18 +29,22 @@ def holt(series: Series, weight: float, trend: float) -> tuple[np.ndarray, np.nd
     level, predicted = series.value.copy(), np.full(series.value.shape, np.nan)
     slope = np.zeros(len(level))
     for i in range(1, level.shape[1]):
-        gap = series.days[:, i] - series.days[:, i - 1]
+        gap, value = np.nan_to_num(series.days[:, i] - series.days[:, i - 1]), series.value[:, i]
         predicted[:, i] = level[:, i - 1] + slope * gap
-        level[:, i] = predicted[:, i] + weight * (series.value[:, i] - predicted[:, i])
-        pace = (level[:, i] - level[:, i - 1]) / np.where(gap > 0.0, gap, 1.0)
-        slope = np.where(gap > 0.0, slope + trend * (pace - slope), slope)
+        innovation = value - predicted[:, i]
+        after = np.where(np.isnan(predicted[:, i]), value, predicted[:, i] + weight * innovation)
+        known = ~np.isnan(innovation)
+        level[:, i] = np.where(np.isnan(value), predicted[:, i], after)
+        # Of a level that is off by this much, so is the slope over the gap.
+        change = weight * trend * innovation / np.where(gap > 0.0, gap, 1.0)
+        slope = np.where(known & (gap > 0.0), slope + change, slope)
     return predicted, level
 
 
 def median_of_seven(series: Series) -> tuple[np.ndarray, np.ndarray]:
     level = np.full(series.value.shape, np.nan)
     for i in range(level.shape[1]):
-        level[:, i] = np.median(series.value[:, max(0, i - 6) : i + 1], axis=1)
+        level[:, i] = np.nanmedian(series.value[:, max(0, i - 6) : i + 1], axis=1)
     return _shifted(level), level
 
 
@@ -58,9 +64,9 @@ def fitted(train: Series) -> dict[str, Method]:
     }
 
 
-def run(method: Method, train: Series, series: Series) -> Estimates:
-    """A method's answers; its standard deviation is that of its errors on `train`."""
-    errors = method(train)[0] - train.value
+def run(method: Method, train: Series, train_good: np.ndarray, series: Series) -> Estimates:
+    """A method's answers; its standard deviation is that of its errors on good readings."""
+    errors = (method(train)[0] - train.value)[train_good]
     predicted, level = method(series)
     none = np.full(level.shape, np.nan)
     spread = np.where(np.isnan(predicted), np.nan, np.sqrt(np.nanmean(errors**2)))

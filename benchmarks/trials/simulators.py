@@ -101,6 +101,8 @@ WORLDS: dict[str, Callable[[int, int], World]] = {
     "scale 3x noisier": scale_3x_noisier,
     "weekly rhythm": weekly_rhythm,
 }
+#: Worlds whose good readings are like those of the clean one.
+FAULTY = ("clean", "3 % wild", "10 % wild", "jump of 8 kg", "runs of 2-4", "all faults")
 AHEAD = (1, 7, 30)
 
 
