@@ -20,12 +20,12 @@ from benchmarks.trials.series import Series
 class Faults(NamedTuple):
     """Prior probabilities of what goes wrong, and what that looks like."""
 
-    fault: float = 0.03
-    repeated: float = 0.10
-    """Of a fault at the reading after a fault."""
+    fault: float = 0.02
+    repeated: float = 0.3
+    """Of a fault at the reading after a fault; half of these resemble the one before."""
     jump: float = 0.003
     jump_sd: float = 8.0
-    restart: float = 1e-4
+    restart: float = 1e-5
     """Of a level that has nothing to do with the one before."""
     wrong_mean: float = 75.0
     """Half of the wrong readings are near other people's weights."""
@@ -33,6 +33,8 @@ class Faults(NamedTuple):
     low: float = 0.0
     """The other half lie anywhere between these."""
     high: float = 350.0
+    tails: float = 1.5
+    """Users' first levels spread this much wider than the model says, for users far from most."""
 
     def density(self, value: np.ndarray) -> np.ndarray:
         """Of wrong readings."""
@@ -64,7 +66,9 @@ def run(
     found = [np.full((users, readings), np.nan) for _ in range(5)]
     later = {days: (found[0].copy(), found[0].copy()) for days in ahead}
     variance = np.array(model.noise) ** 2
-    state = kalman.prior(model, (users, 1))
+    wide = model._replace(level_sd=faults.tails * model.level_sd)
+    state = kalman.prior(wide, (users, 1))
+    before = np.zeros((users, 1))
     weight, after_fault = np.ones((users, 1)), np.zeros((users, 1), np.bool_)
     for i in range(readings):
         value = series.value[:, i : i + 1]
@@ -79,17 +83,19 @@ def run(
         jump = faults.jump if i else 0.0
         moved = state._replace(p00=state.p00 + faults.jump_sd**2)
         fault = np.where(after_fault, faults.repeated, faults.fault)
+        alike = 0.5 * faults.density(value) + 0.5 * kalman.density(value, before, 2.0 * variance)
+        wrong = np.where(after_fault, alike, faults.density(value))
         branches = [
             weight * (1.0 - fault) * (1.0 - jump) * _fit(state, value, variance),
             weight * (1.0 - fault) * jump * _fit(moved, value, variance),
-            weight * fault * faults.density(value),
+            weight * fault * wrong,
         ]
         states = [
             kalman.update(state, value, variance), kalman.update(moved, value, variance), state,
         ]  # fmt: skip
         total = np.hstack(branches).sum(axis=1)
         found[4][:, i] = branches[2].sum(axis=1) / total
-        fresh = kalman.prior(model, (users, 1))
+        fresh = kalman.prior(wide, (users, 1))
         restart = (faults.restart if i else 0.0) * (1.0 - faults.fault)
         branches.append(restart * _fit(fresh, value, variance))
         states.append(kalman.update(fresh, value, variance))
@@ -98,11 +104,12 @@ def run(
         faulty = np.zeros((users, 3 * count + 1), np.bool_)
         faulty[:, 2 * count : 3 * count] = True
         grown_weight = np.hstack(branches)
+        before = np.where(missing, before, value)
         if missing.any():
             unread = np.hstack([np.zeros((users, 2 * count)), weight, np.zeros((users, 1))])
             grown_weight = np.where(missing, unread, grown_weight)
-            before = np.hstack([np.zeros((users, 2 * count)), after_fault, np.zeros((users, 1))])
-            faulty = np.where(missing, before > 0.0, faulty)
+            last = np.hstack([np.zeros((users, 2 * count)), after_fault, np.zeros((users, 1))])
+            faulty = np.where(missing, last > 0.0, faulty)
         weight, state, after_fault = _reduced(grown_weight, grown, faulty, hypotheses)
         found[2][:, i], spread = _moments(weight, state)
         found[3][:, i] = np.sqrt(spread)

@@ -54,13 +54,13 @@ def jumps(seed: int, users: int) -> World:
 
 
 def runs(seed: int, users: int) -> World:
-    """Runs of two to four wild readings: pounds left on, or one other person."""
-    return _world(seed, users, run=0.02)
+    """Another person for two to four readings in a row."""
+    return _world(seed, users, run=0.01)
 
 
 def all_faults(seed: int, users: int) -> World:
-    """Single wild readings, jumps and runs together."""
-    return _world(seed, users, wild=0.03, jump=JUMP, run=0.01)
+    """Single wild readings, jumps and runs together; half of the runs are pounds left on."""
+    return _world(seed, users, wild=0.03, jump=JUMP, run=0.01, pounds=0.5)
 
 
 def diet(seed: int, users: int) -> World:
@@ -112,6 +112,7 @@ def _world(
     *,
     wild: float = 0.0,
     run: float = 0.0,
+    pounds: float = 0.0,
     jump: float = 0.0,
     loss: float | None = None,
     noise: float = NOISE,
@@ -138,7 +139,7 @@ def _world(
     faulty = random.random(now.shape) < wild
     value = np.where(faulty, _wild(random, value), value)
     begin = random.random(now.shape) < run
-    value, in_run = _with_runs(random, value, begin)
+    value, in_run = _with_runs(random, value, begin, pounds)
     return World(
         Series(np.tile(np.arange(DAYS, dtype=float), (users, 1)), value),
         now,
@@ -178,7 +179,7 @@ def _other_people(random: np.random.Generator, shape: tuple[int, ...]) -> np.nda
 
 
 def _with_runs(
-    random: np.random.Generator, value: np.ndarray, begin: np.ndarray
+    random: np.random.Generator, value: np.ndarray, begin: np.ndarray, pounds: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Wild readings in a row where a run begins, and which readings these are."""
     value, in_run = value.copy(), np.zeros(value.shape, np.bool_)
@@ -186,7 +187,7 @@ def _with_runs(
         if in_run[user, first]:
             continue
         run = np.s_[user, first : first + random.integers(2, 5)]
-        if random.random() < 0.5:
+        if random.random() < pounds:
             value[run] = np.round(value[run] * _POUNDS, 1)
         else:
             person = _other_people(random, (1,))

@@ -1,0 +1,145 @@
+"""The benchmark of the estimates: its simulators, its other methods and its scores."""
+
+from itertools import product as combinations
+
+import numpy as np
+import pytest
+
+from benchmarks.trials import gaussian_sum, kalman, scores, series, simple, simulators
+from benchmarks.trials.kalman import Model
+from benchmarks.trials.series import Series
+
+MODEL = Model(0.5, 0.1, 0.02, 0.05, 0.03, 15.0, 0.01, 75.0)
+
+
+def _series(*values: float) -> Series:
+    return Series(np.arange(len(values), dtype=float)[None, :], np.array([values]))
+
+
+def _normal_log_density(value: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:
+    apart = value - mean
+    _, logarithm = np.linalg.slogdet(2.0 * np.pi * covariance)
+    return float(-0.5 * (logarithm + apart @ np.linalg.solve(covariance, apart)))
+
+
+def test_the_likelihood_is_that_of_one_joint_normal_distribution():
+    days, value = np.array([0.0, 1.0, 4.0, 4.5]), np.array([70.0, 71.0, 70.4, 69.8])
+    model = MODEL._replace(damping=0.0)
+    early, late = np.minimum.outer(days, days), np.maximum.outer(days, days)
+    covariance = (
+        15.0**2
+        + 0.03**2 * np.outer(days, days)
+        + 0.1**2 * early
+        + 0.02**2 * early**2 * (3.0 * late - early) / 6.0
+        + 0.5**2 * np.eye(4)
+    )
+    expected = _normal_log_density(value, 75.0 + 0.01 * days, covariance)
+    many = Model(*(np.array([[field]]) for field in model))
+    found = kalman.log_likelihood(
+        many, Series(days[None, :], value[None, :]), np.ones((1, 4), np.bool_)
+    )
+    assert found[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_two_gaps_one_after_the_other_are_one_long_gap():
+    state = kalman.update(kalman.prior(MODEL, (1,)), np.array([80.0]), 0.25)
+    once = kalman.predict(MODEL, state, np.array([5.0]))
+    twice = kalman.predict(MODEL, kalman.predict(MODEL, state, np.array([2.0])), np.array([3.0]))
+    np.testing.assert_allclose(np.array(twice), np.array(once), rtol=1e-6)
+
+
+def test_the_fit_finds_the_noises_of_simulated_readings():
+    random = np.random.default_rng(3)
+    level = 75.0 + np.cumsum(0.3 * random.standard_normal((80, 40)), axis=1)
+    value = level + 0.5 * random.standard_normal(level.shape)
+    readings = Series(np.tile(np.arange(40.0), (80, 1)), value)
+    model = kalman.fit(readings, np.ones(value.shape, np.bool_), starts=1)
+    assert model.noise == pytest.approx(0.5, rel=0.1)
+    assert model.level_noise == pytest.approx(0.3, rel=0.2)
+
+
+def test_the_gaussian_sum_is_the_exact_mixture_where_no_hypothesis_is_dropped():
+    faults = gaussian_sum.Faults(jump=0.0, restart=0.0, repeated=0.02, tails=1.0)
+    readings = _series(74.0, 90.0, 74.2, 90.3)
+    total, mean = 0.0, 0.0
+    # A repeated fault is as likely as a first one here, but may resemble the one before.
+    for wrong in combinations((False, True), repeat=4):
+        state, weight = kalman.prior(MODEL, (1,)), 1.0
+        for i, value in enumerate(readings.value[0]):
+            if i:
+                state = kalman.predict(MODEL, state, np.ones(1))
+            broad = float(faults.density(np.array(value)))
+            if wrong[i]:
+                if i and wrong[i - 1]:
+                    near = kalman.density(value, readings.value[0, i - 1], np.array(0.5))
+                    broad = 0.5 * broad + 0.5 * float(near)
+                weight *= 0.02 * broad
+            else:
+                weight *= 0.98 * kalman.density(value, state.level, state.p00 + 0.25)[0]
+                state = kalman.update(state, np.array([value]), 0.25)
+        total, mean = total + weight, mean + weight * state.level[0]
+    found = gaussian_sum.run(MODEL, readings, faults, hypotheses=200)
+    # Hypotheses that agree are merged, which is exact only where they agree in everything.
+    assert found.level[0, -1] == pytest.approx(mean / total, abs=0.02)
+
+
+def test_simple_methods_answer_as_by_hand():
+    readings = _series(10.0, 12.0, np.nan, 20.0)
+    predicted, level = simple.exponential_average(readings, 0.5)
+    np.testing.assert_allclose(level[0], [10.0, 11.0, 11.0, 15.5])
+    np.testing.assert_allclose(predicted[0, 1:], [10.0, 11.0, 11.0])
+    np.testing.assert_allclose(simple.last_value(readings)[1][0], [10.0, 12.0, 12.0, 20.0])
+    np.testing.assert_allclose(simple.median_of_seven(readings)[1][0], [10.0, 11.0, 11.0, 12.0])
+    predicted, level = simple.holt(_series(10.0, 12.0, 16.0), 0.5, 0.5)
+    np.testing.assert_allclose(predicted[0, 1:], [10.0, 11.5])
+    np.testing.assert_allclose(level[0], [10.0, 11.0, 13.75])
+
+
+def test_simulated_worlds_have_the_faults_that_they_are_named_after():
+    for share, world in ((0.03, simulators.wild_3_percent), (0.1, simulators.wild_10_percent)):
+        wild = world(5, 200).wild
+        assert wild.mean() == pytest.approx(share, abs=4.0 * np.sqrt(share / wild.size))
+    jumped = simulators.jumps(5, 50)
+    assert (jumped.jumped.sum(axis=1) == 1).all()
+    steps = np.abs(np.diff(jumped.level, axis=1))[jumped.jumped[:, 1:]]
+    assert steps == pytest.approx(8.0, abs=1.5)
+    in_run = simulators.runs(5, 200).wild
+    edges = np.diff(np.pad(in_run, ((0, 0), (1, 1))).astype(int), axis=1)
+    lengths = np.nonzero(edges.ravel() < 0)[0] - np.nonzero(edges.ravel() > 0)[0]
+    assert np.median(lengths) in {2, 3, 4}
+    lost = simulators.diet(5, 50).level
+    assert (lost[:, -1] - lost[:, 0]).mean() == pytest.approx(-0.15 * 69, abs=0.2)
+
+
+def test_good_simulated_readings_are_off_by_their_noise():
+    world = simulators.noises_spread(5, 400)
+    scaled = (world.series.value - world.level) / world.noise
+    assert scaled.std() == pytest.approx(1.0, abs=0.02)
+    assert np.log(world.noise[:, 0]).std() == pytest.approx(0.6, abs=0.07)
+
+
+def test_a_seed_gives_the_same_readings_again():
+    for simulate in simulators.WORLDS.values():
+        first, again = simulate(9, 3), simulate(9, 3)
+        assert np.array_equal(first.series.value, again.series.value)
+        assert not np.array_equal(first.series.value, simulate(10, 3).series.value)
+
+
+def test_public_sets_are_whole():
+    shapes = {name: series.read(name) for name in series.DATA_SETS}
+    readings = {name: int(np.isfinite(data.value).sum()) for name, data in shapes.items()}
+    assert readings == {
+        "ChickWeight": 578, "BodyWeight": 176, "Orthodont": 108, "sleepstudy": 180,
+        "Loblolly": 84, "Soybean": 412, "Ovary": 308, "Glucose2": 196, "Theoph": 132,
+    }  # fmt: skip
+    for data in shapes.values():
+        gaps = np.diff(data.days, axis=1)
+        assert (gaps[np.isfinite(gaps)] >= 0.0).all()
+
+
+def test_an_interval_of_the_right_width_holds_95_percent():
+    random = np.random.default_rng(1)
+    value = random.standard_normal(20_000)
+    assert scores.coverage(value, np.zeros(20_000), np.ones(20_000)) == pytest.approx(
+        0.95, abs=0.01
+    )
