@@ -1,6 +1,6 @@
 """How true the estimates are on data and simulators that kalmap was not tuned to.
 
-    python benchmarks/estimates.py [--users 500] [--seeds 3] [--worlds NAME...] [--sets NAME...]
+    python benchmarks/estimates.py [--users 300] [--seeds 2] [--worlds NAME...] [--sets NAME...]
 
 Simulated readings follow other rules than the profile's model (`trials/simulators.py`); public
 sets (`trials/data/README.md`) are fitted on half of the users and judged on the next readings of
@@ -30,7 +30,7 @@ from kalmap.profile import builtin_profile
 ORIGINS = (20, 45, 69)
 SOURCE = "scale"
 TRAINING_SEED = 1_000
-MODEL_USERS = 100
+MODEL_USERS = 60
 FIRST_SEED = 1
 FIGURES = {
     "RMSE": ("RMSE of the level, kg, all readings", 3),
@@ -227,8 +227,8 @@ def _markdown(rows: list[list[str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--users", type=int, default=500)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--users", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--worlds", nargs="*", default=list(simulators.WORLDS))
     parser.add_argument("--sets", nargs="*", default=list(series.DATA_SETS))
     arguments = parser.parse_args()

@@ -50,7 +50,7 @@ def title(benchmark: Path) -> str:
 
 def section(benchmark: Path, printed: str) -> str:
     """What a benchmark printed, under its title; Markdown tables as they are."""
-    shown = printed if printed.startswith("|") else f"```\n{printed}\n```"
+    shown = printed if printed.startswith(("|", "#")) else f"```\n{printed}\n```"
     return f"## {title(benchmark)}\n\n`{benchmark.relative_to(ROOT)}`\n\n{shown}\n"
 
 
