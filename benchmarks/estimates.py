@@ -1,6 +1,6 @@
 """How true the estimates are on data and simulators that kalmap was not tuned to.
 
-    python benchmarks/estimates.py [--users 300] [--seeds 2] [--worlds NAME...] [--sets NAME...]
+    python benchmarks/estimates.py [--users 200] [--seeds 2] [--worlds NAME...] [--sets NAME...]
 
 Simulated readings follow other rules than the profile's model (`trials/simulators.py`); public
 sets (`trials/data/README.md`) are fitted on half of the users and judged on the next readings of
@@ -26,11 +26,12 @@ from benchmarks.trials.series import Series
 from benchmarks.trials.simulators import World
 from kalmap.profile import builtin_profile
 
-#: Readings after which forecasts are made.
-ORIGINS = (20, 45, 69)
+#: Position of the reading after which forecasts are made.
+ORIGINS = (45,)
 SOURCE = "scale"
 TRAINING_SEED = 1_000
-MODEL_USERS = 60
+#: Users that a model or profile is fitted to.
+FITTED_USERS = 50
 FIRST_SEED = 1
 FIGURES = {
     "RMSE": ("RMSE of the level, kg, all readings", 3),
@@ -93,7 +94,7 @@ def _model(name: str, train: World) -> Model:
     """The exact model of good readings; one for all worlds that differ in their faults only."""
     if name in simulators.FAULTY:
         train = simulators.clean(TRAINING_SEED, len(train.level))
-    few = np.arange(min(MODEL_USERS, len(train.level)))
+    few = np.arange(min(FITTED_USERS, len(train.level)))
     return kalman.fit(train.series.of(few), ~train.wild[few], starts=2)
 
 
@@ -102,8 +103,9 @@ def of_worlds(names: list[str], users: int, seeds: int) -> dict[str, dict[str, d
     models: dict[str, Model] = {}
     found = {}
     for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
         simulate = simulators.WORLDS[name]
-        train = simulate(TRAINING_SEED, users)
+        train = simulate(TRAINING_SEED, 2 * FITTED_USERS)
         key = "clean" if name in simulators.FAULTY else name
         if key not in models:
             models[key] = _model(name, train)
@@ -227,7 +229,7 @@ def _markdown(rows: list[list[str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--users", type=int, default=300)
+    parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--worlds", nargs="*", default=list(simulators.WORLDS))
     parser.add_argument("--sets", nargs="*", default=list(series.DATA_SETS))

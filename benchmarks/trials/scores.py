@@ -76,4 +76,4 @@ def of_world(world: World, estimates: Estimates, answered: np.ndarray) -> dict[s
 
 
 def _share(flags: np.ndarray) -> float:
-    return float(np.mean(flags)) if flags.size else float("nan")
+    return float(np.nanmean(flags)) if flags.size else float("nan")
