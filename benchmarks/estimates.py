@@ -243,7 +243,7 @@ def main() -> None:
             f" {simulators.DAYS} daily readings each. Simple methods and kalmap are fitted to"
             " another seed of the same world; the weights of simple methods, and the model that the"
             " ungated filter, the Gaussian sum and the oracle share, to its good readings only."
-            " The oracle knows every fault, jump and noise."
+            " The oracle knows every fault, jump and noise. These figures depend on no machine."
         )
         for figure in FIGURES:
             print(f"\n{world_table(found, figure)}")
