@@ -123,6 +123,6 @@ def test_a_wild_reading_amid_a_recovery_only_delays_it(wild):
 
 
 def test_without_known_units_every_agreed_jump_is_followed():
-    profile = msgspec.structs.reday(PROFILE, unit="points")
+    profile = msgspec.structs.replace(PROFILE, unit="points")
     result = folded([80.0] * 5 + [80.0 / 0.45359237] * 4, profile=profile)
     assert result.outcomes.restarted.sum() == 1
