@@ -33,6 +33,19 @@ class Merged(NamedTuple):
     """The entries are exactly the new readings, in their order: the usual backfill."""
 
 
+class _Rows(NamedTuple):
+    """Stored and new readings, user after user; arrays of shape (entries,)."""
+
+    user: I64
+    entries: Entries
+    origin: I64
+    """Position among the new readings; -1 for a stored one."""
+
+    def select(self, chosen: Bool) -> "_Rows":
+        """The rows where `chosen` is true."""
+        return _Rows(self.user[chosen], self.entries.select(chosen), self.origin[chosen])
+
+
 def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: int) -> Merged:
     """Merge new readings into stored windows.
 
@@ -64,38 +77,37 @@ def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: i
         )
         reason[(reason == 0) & checkpoint.exists[new.user] & absorbed] = Reason.TOO_LATE
 
-    everything = live = np.arange(reason.size)
+    all_new = live = np.arange(reason.size)
     if reason.any():
         live = np.flatnonzero(reason == 0)
         arrivals = np.bincount(new.user[live], minlength=users)
-    counts, user, entries, origin = _concatenate(state, new, live, arrivals)
-    unordered = entries.time[1:] <= entries.time[:-1]
-    unordered &= user[1:] == user[:-1]
+    rows = _concatenate(state, new, live, arrivals)
+    unordered = rows.entries.time[1:] <= rows.entries.time[:-1]
+    unordered &= rows.user[1:] == rows.user[:-1]
     if unordered.any():
-        entries, origin = _sort(unordered, user, entries, origin, new.index)
-        stored = _first_of_key(user, entries, origin, reason)
+        rows = _sort(rows, unordered, new.index)
+        stored = _first_of_key(rows, reason)
     else:
-        stored = np.ones(user.size, np.bool_)
+        stored = np.ones(rows.user.size, np.bool_)
     low, high = profile.range
-    plausible = entries.value >= low
-    plausible &= entries.value <= high
+    plausible = rows.entries.value >= low
+    plausible &= rows.entries.value <= high
     if not plausible.all():
-        outside = np.flatnonzero(stored & ~plausible & (origin >= 0))
-        reason[origin[outside]] = Reason.OUT_OF_RANGE
+        outside = np.flatnonzero(stored & ~plausible & (rows.origin >= 0))
+        reason[rows.origin[outside]] = Reason.OUT_OF_RANGE
         stored[outside] = False
     if not stored.all():
-        counts, user, entries, origin = _select(stored, users, user, entries, origin)
+        rows = rows.select(stored)
     if state.counts.any():
-        fresh = np.bincount(user[origin >= 0], minlength=users) > 0
+        fresh = np.bincount(rows.user[rows.origin >= 0], minlength=users) > 0
         fresh |= state.foreign & (state.failure == 0)
         if not fresh.all():
-            counts, user, entries, origin = _select(fresh[user], users, user, entries, origin)
-    return Merged(reason, counts, entries, origin, origin is everything)
+            rows = rows.select(fresh[rows.user])
+    counts = np.bincount(rows.user, minlength=users)
+    return Merged(reason, counts, rows.entries, rows.origin, rows.origin is all_new)
 
 
-def _concatenate(
-    state: Decoded, new: Readings, live: I64, arrivals: I64
-) -> tuple[I64, I64, Entries, I64]:
+def _concatenate(state: Decoded, new: Readings, live: I64, arrivals: I64) -> _Rows:
     """Put each user's live readings behind their window."""
     users = state.counts.size
     if live.size < new.time.size:
@@ -106,7 +118,7 @@ def _concatenate(
     flags = np.zeros(live.size, np.uint8)
     added = Entries(new.time, value, new.source, new.tag, new.hash, flags)
     if not state.counts.any():
-        return arrivals, user, added, live
+        return _Rows(user, added, live)
     counts = state.counts + arrivals
     starts = np.cumsum(counts) - counts
     stored_rows = ranges(starts, state.counts)
@@ -117,35 +129,34 @@ def _concatenate(
     for column, old, addition in zip(columns, stored, (*added, live), strict=True):
         column[stored_rows] = old
         column[new_rows] = addition
-    merged, origin = Entries._make(columns[:-1]), columns[-1]
-    return counts, np.repeat(np.arange(users), counts), merged, origin
+    *entries, origin = columns
+    return _Rows(np.repeat(np.arange(users), counts), Entries(*entries), origin)
 
 
-def _sort(
-    unordered: Bool, user: I64, entries: Entries, origin: I64, index: I64
-) -> tuple[Entries, I64]:
+def _sort(rows: _Rows, unordered: Bool, index: I64) -> _Rows:
     """Sort each user's readings by key; equal keys by window, then index.
 
     Most users' readings come in order and after their window, so only the others are moved.
 
     Args:
-        unordered: (entries - 1,) Whether the next entry is the same user's and not later.
-        user: (entries,) The readings' users, ascending.
-        entries: Windows, and after each the new readings.
-        origin: (entries,) Position among the new readings; -1 for a stored one.
+        rows: Windows, and after each the new readings.
+        unordered: (entries - 1,) Whether the next reading is the same user's and not later.
         index: Rank of the new readings.
     """
-    time = entries.time
+    user, entries, origin = rows
     movable = np.zeros(int(user[-1]) + 1, np.bool_)
     movable[user[1:][unordered]] = True
     slots = np.flatnonzero(movable[user])
     rank = np.where(origin[slots] < 0, -1, index[origin[slots]])
-    order = _key_order(user[slots], time[slots], entries.tag[slots], entries.hash[slots], rank)
+    order = _key_order(
+        user[slots], entries.time[slots], entries.tag[slots], entries.hash[slots], rank
+    )
     moved = slots[order]
     columns: list[NDArray[Any]] = [column.copy() for column in (*entries, origin)]
     for column in columns:
         column[slots] = column[moved]
-    return Entries._make(columns[:-1]), columns[-1]
+    *sorted_entries, origin = columns
+    return _Rows(user, Entries(*sorted_entries), origin)
 
 
 def _key_order(user: I64, time: I64, tag: U8, digest: NDArray[np.uint64], rank: I64) -> I64:
@@ -173,8 +184,9 @@ def _key_order(user: I64, time: I64, tag: U8, digest: NDArray[np.uint64], rank: 
     return order
 
 
-def _first_of_key(user: I64, entries: Entries, origin: I64, reason: U8) -> Bool:
-    """Find the entries that are the first of their key, and set the others' reasons."""
+def _first_of_key(rows: _Rows, reason: U8) -> Bool:
+    """Find the readings that are the first of their key, and set the others' reasons."""
+    user, entries, origin = rows
     first = np.ones(user.size, np.bool_)
     ties = (entries.time[1:] == entries.time[:-1]) & (user[1:] == user[:-1])
     ties &= (entries.tag[1:] == entries.tag[:-1]) & (entries.hash[1:] == entries.hash[:-1])
@@ -186,13 +198,6 @@ def _first_of_key(user: I64, entries: Entries, origin: I64, reason: U8) -> Bool:
     same &= entries.source[again] == entries.source[holder]
     reason[origin[again]] = np.where(same, Reason.DUPLICATE, Reason.ID_CONFLICT)
     return first
-
-
-def _select(
-    rows: Bool, users: int, user: I64, entries: Entries, origin: I64
-) -> tuple[I64, I64, Entries, I64]:
-    user = user[rows]
-    return np.bincount(user, minlength=users), user, entries.select(rows), origin[rows]
 
 
 def count_expired(profile: Profile, counts: I64, time: I64) -> I64:
