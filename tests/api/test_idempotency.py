@@ -39,7 +39,7 @@ def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_
     with Injector(dynamodb(), 1, {THROTTLED: 1.0}):
         told = api.post(records, Idempotency_Key="k-1")
         assert told.status == 503
-    monkeypatch.setattr("kalmap.api.online.MAX_ROUNDS", 1)
+    monkeypatch.setattr("kalmap.api.user_group.MAX_ROUNDS", 1)
     told = api.post(records, Idempotency_Key="k-1")
     assert {r["status"] for r in told.body["results"]} == {"accepted"}
 

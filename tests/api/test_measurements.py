@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kalmap.api.online import MAX_ROUNDS
+from kalmap.api.user_group import MAX_ROUNDS
 from tests.support.both_paths import reading
 from tests.support.dynamodb_faults import THROTTLED, Injector
 
@@ -204,7 +204,7 @@ def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monke
         return response._replace(stored={}, conflicts=rival)
 
     monkeypatch.setattr(DynamoDBStateStore, "write", beaten)
-    monkeypatch.setattr("kalmap.api.online.MAX_ROUNDS", 3)
+    monkeypatch.setattr("kalmap.api.user_group.MAX_ROUNDS", 3)
     response = api.post([reading("u-1", 24), reading("u-2", 0)])
     assert [r["reason"] for r in response.body["results"]] == ["conflict", "conflict"]
     assert MAX_ROUNDS >= 10

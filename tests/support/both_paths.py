@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, Phase, settings
 
 from kalmap.api.cache import RecentStates
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.online import Answer, Pace, Request, answer_request
+from kalmap.api.online import Answer, Pace, answer_request
+from kalmap.api.user_group import Request
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.moments import microseconds, parse_moment

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from kalmap.api.online import Answer, Request
+from kalmap.api.online import Answer
+from kalmap.api.user_group import Request
 from kalmap.api.wire import Measurements
 from kalmap.errors import TooLarge
 from kalmap.profile import Profile, builtin_profile, load_profile
