@@ -1,1 +1,1 @@
-"""Lambda entry points: decode, one domain call, encode."""
+"""Lambda entry points: each decodes, makes one call into the library, and encodes."""

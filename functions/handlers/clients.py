@@ -19,7 +19,7 @@ _CONFIG = Config(max_pool_connections=16, retries={"mode": "standard", "max_atte
 
 @cache
 def bucket(name: str) -> Objects:
-    """The bucket of a name."""
+    """The bucket with a name."""
     return Objects(_s3(), name)
 
 
@@ -57,7 +57,7 @@ def _s3() -> Any:
 
 
 def is_running(execution: str) -> bool:
-    """Whether the execution of an ARN is running."""
+    """Whether the execution with an ARN is running."""
     step_functions = _step_functions()
     try:
         return bool(

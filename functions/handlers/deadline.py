@@ -1,4 +1,4 @@
-"""The time that a function may use for its work."""
+"""The time that a function has for its work."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,11 @@ if TYPE_CHECKING:
 
 
 def seconds_for_work(context: "LambdaContext", reserve: float) -> float:
-    """The rest of an invocation's time, less a reserve; at least half of it.
+    """The remaining seconds of an invocation without a reserve, but at least half of them.
 
     Args:
-        context: The invocation's.
-        reserve: Seconds for the call that is under way, and for the report or answer.
+        context: The invocation's context.
+        reserve: Seconds for a call that has begun, and for the report or answer.
     """
     left = context.get_remaining_time_in_millis() / 1000
     return max(left - reserve, left / 2)

@@ -1,4 +1,4 @@
-"""Logs and metrics of a function, and the clock that they are stamped with."""
+"""Logs and metrics of a function, and the clock for them and for records."""
 
 from datetime import UTC, datetime
 

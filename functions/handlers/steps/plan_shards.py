@@ -6,5 +6,5 @@ from kalmap.pipeline.plan_shards import plan_shards
 
 @step("plan_shards")
 def handler(task: Task) -> dict[str, object]:
-    """Place every chunk's records in the input and list round 0's shards."""
+    """Give every chunk's records their positions in the input, and list the shards of round 0."""
     return plan_shards(task.folder)._asdict() | {"round": 0}

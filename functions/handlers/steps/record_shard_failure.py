@@ -1,4 +1,4 @@
-"""RecordPartitionChunkFailure, RecordLoadShardFailure and their like in every Map."""
+"""The states Record...Failure of every Map, such as RecordLoadShardFailure."""
 
 from handlers.clients import bucket, state_store
 from handlers.steps.step import Task, step

@@ -1,4 +1,4 @@
-"""What each step of the state machine does around its work: decode, measure, report, encode."""
+"""The frame of every step: decode the event, measure the work, save a report, encode the answer."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
 
-#: Left of an invocation's time for a call that is under way, and for the report.
+#: Seconds of an invocation that are left for a call that has begun, and for the report.
 _RESERVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a step was invoked with."""
+    """The decoded event of a step."""
 
     event: Event
     folder: Folder
@@ -38,15 +38,15 @@ class Task:
 
     @property
     def shard(self) -> Shard:
-        """The Map's item, if it is a shard."""
+        """The Map's item as a shard."""
         return msgspec.convert(self.event["shard"], Shard)
 
 
 def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
     """Make a Lambda handler of a step: decode, measure, save its report, log, encode.
 
-    A step that returns a Report is answered by an empty object, so that payloads stay small. Of a
-    step that returns anything else, that is the answer, and a report of its costs is saved.
+    If the step returns a Report, the answer is an empty object, so that payloads stay small. If it
+    returns anything else, that is the answer, and a report of its costs is saved.
 
     Args:
         name: The step's name in reports.
@@ -76,7 +76,7 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
 
 
 def encode(answer: Any) -> dict[str, Any]:
-    """An answer as a JSON object."""
+    """Encode an answer as a JSON object."""
     if hasattr(answer, "_asdict"):
         answer = answer._asdict()
     return dict(msgspec.to_builtins(answer))
@@ -93,7 +93,7 @@ def _task(event: Mapping[str, Any], context: "LambdaContext") -> Task:
 
 
 def _observe(report: Report) -> None:
-    """Log and count what a step did, without user ids and values."""
+    """Log a step and publish its metrics, without user ids and values."""
     logger.info(
         "step done",
         step=report.step,

@@ -137,7 +137,7 @@ class UserGroup:
         folded = self._fold(current)
         changed = changes(current.users, folded, current.states)
         conflicts, failed = self._write(current.number, changed)
-        # A write compares its state with the table's. Cached states without a write are compared now.
+        # A write compares its state with the table's. Other cached states are compared here.
         compared = {change.user for change in changed}
         unchecked = sorted(current.cached.intersection(current.users).difference(compared))
         stored = self._load(unchecked)
