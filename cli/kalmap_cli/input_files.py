@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from kalmap.batch.inflate import check_gzip_size, inflated
+from kalmap.batch.inflate import check_gzip_size, inflate
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
 from kalmap.records.formats import detect_format
@@ -57,7 +57,7 @@ def inflate_file(file: Path) -> Iterator[bytes]:
         InvalidInput: The file is truncated or corrupt, or its content is too large.
     """
     with file.open("rb") as opened:
-        yield from inflated(iter(lambda: opened.read(_PART_BYTES), b""), str(file))
+        yield from inflate(iter(lambda: opened.read(_PART_BYTES), b""), str(file))
 
 
 def read_profile(name_or_path: str | None) -> str | dict[str, Any]:

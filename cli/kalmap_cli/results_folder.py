@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap.results.merge import is_read_here, kept, merge, result_keys, unreadable
+from kalmap.results.merge import is_read_here, lines_of_kind, merge, result_keys, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.file_names import FileNames
@@ -157,8 +157,8 @@ def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path)
         contents: dict[str, Iterable[bytes]] = {
             "results.jsonl": merge(copy, result_keys(copy, prefix)),
             "unreadable.jsonl": FileNames(objects).rename_lines(unreadable(copy, prefix)),
-            "failed.jsonl": kept(copy, prefix, "failed"),
-            "revisions.jsonl": kept(copy, prefix, "revisions"),
+            "failed.jsonl": lines_of_kind(copy, prefix, "failed"),
+            "revisions.jsonl": lines_of_kind(copy, prefix, "revisions"),
         }
         lines = {name: _write_lines(temporary / name, each) for name, each in contents.items()}
         _write_lines(temporary / _SUMMARY, [json.dumps(summary, indent=2).encode()])

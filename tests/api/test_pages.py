@@ -87,7 +87,7 @@ def test_what_could_not_be_read_is_found_in_a_batch_from_before_the_word_unreada
     folder = Folder(Objects(api.s3, api.bucket), f"batches/{OTHER}/e")
     line = msgspec.json.encode({"index": 99, "user_id": None, "status": "invalid"})
     folder.objects.put(folder.results_key(0, 0), line)
-    folder.save_named("rejected", 0, 0, b'{"index":99}')
+    folder.save_lines("rejected", 0, 0, b'{"index":99}')
     for name in ("unreadable", "invalid"):
         assert [one["index"] for one in results(api, OTHER, status=name).body["results"]] == [99]
     links = api.call("GET", "/batches/{batch_id}", path={"batch_id": OTHER}).body["links"]

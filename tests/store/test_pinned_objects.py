@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
-from kalmap.batch.inline import is_named_by_its_content, keep_records
+from kalmap.batch.inline import is_named_by_its_content, store_records
 from kalmap.errors import InputChanged
 from kalmap.store.objects import Objects
 from tests.support.dynamodb import endpoint
@@ -54,13 +54,13 @@ RECORDS = [{"user_id": "u-1", "value": 10**30}, {"user_id": "\ud800"}, ["\u00fc"
 
 def test_records_are_put_once_and_anew_where_they_would_be_forgotten_soon(bucket):
     now = datetime.now(UTC)
-    key = keep_records(RECORDS, bucket, now)
+    key = store_records(RECORDS, bucket, now)
     assert is_named_by_its_content(bucket.bucket, key, bucket)
     assert [json.loads(line) for line in bucket.get(key).splitlines()] == RECORDS
     first = bucket.head(key)["VersionId"]
-    assert keep_records(RECORDS, bucket, now + timedelta(hours=1)) == key
+    assert store_records(RECORDS, bucket, now + timedelta(hours=1)) == key
     assert bucket.head(key)["VersionId"] == first
-    assert keep_records(RECORDS, bucket, now + timedelta(days=29)) == key
+    assert store_records(RECORDS, bucket, now + timedelta(days=29)) == key
     assert bucket.head(key)["VersionId"] != first
     # A batch that began with the first version reads on, wherever that has gone.
     bucket._client.delete_object(Bucket=bucket.bucket, Key=key, VersionId=first)

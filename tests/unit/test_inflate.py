@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kalmap.batch.chunks import MAX_GZIP_BYTES
-from kalmap.batch.inflate import check_gzip_size, inflated
+from kalmap.batch.inflate import check_gzip_size, inflate
 from kalmap.errors import InvalidInput
 from kalmap.profile import builtin_profile
 from kalmap.records.format_jsonl import Jsonl
@@ -28,7 +28,7 @@ def parts_of(data, size=1 << 20):
 def test_members_and_zeros_between_them_inflate_to_their_contents(contents, size, zeros):
     data = b"".join(gzip.compress(content) + b"\0" * zeros for content in contents)
     notes = []
-    assert b"".join(inflated(parts_of(data, size), "k", notes)) == b"".join(contents)
+    assert b"".join(inflate(parts_of(data, size), "k", notes)) == b"".join(contents)
     assert notes == []
 
 
@@ -40,7 +40,7 @@ def test_what_follows_is_ignored_and_told(garbage, size, zeros):
         return
     notes = []
     parts = parts_of(gzip.compress(LINE) + garbage, size)
-    assert b"".join(inflated(parts, "a.gz", notes)) == LINE
+    assert b"".join(inflate(parts, "a.gz", notes)) == LINE
     [note] = notes
     assert note.startswith("a.gz has bytes behind")
 
@@ -52,9 +52,9 @@ def test_what_follows_is_ignored_and_told(garbage, size, zeros):
 def test_damaged_gzip_is_named(damage, word):
     data = damage(gzip.compress(bytes(range(256)) * 10))
     with pytest.raises(InvalidInput, match=word):
-        list(inflated(iter([data]), "k"))
+        list(inflate(iter([data]), "k"))
     with pytest.raises(InvalidInput, match=word):
-        list(inflated(iter([gzip.compress(LINE) + data]), "k"))
+        list(inflate(iter([gzip.compress(LINE) + data]), "k"))
 
 
 def bomb(unit, megabytes):
@@ -71,7 +71,7 @@ def test_a_gzip_bomb_is_refused_before_it_has_swollen(unit):
     assert len(data) < 2**17
     given = []
     with pytest.raises(InvalidInput, match=r"250 times its size|6,000,000 lines"):
-        given.extend(map(len, inflated(parts_of(data), "a.gz")))
+        given.extend(map(len, inflate(parts_of(data), "a.gz")))
     assert sum(given) <= 16 * 2**20
 
 
@@ -85,7 +85,7 @@ def test_blank_lines_cost_next_to_nothing():
 def test_a_line_without_end_is_refused():
     noise = random.Random(1).randbytes(17 * 2**20).replace(b"\n", b"?")
     with pytest.raises(InvalidInput, match="a line of more than 16,777,216 bytes"):
-        list(inflated(parts_of(gzip.compress(LINE + noise, 1)), "a.gz"))
+        list(inflate(parts_of(gzip.compress(LINE + noise, 1)), "a.gz"))
 
 
 def test_a_gzipped_object_must_fit_a_worker():
@@ -96,6 +96,6 @@ def test_a_gzipped_object_must_fit_a_worker():
 
 def test_a_gzipped_object_of_too_many_lines_is_refused_before_they_are_in_memory(monkeypatch):
     monkeypatch.setattr("kalmap.batch.inflate.MAX_GZIP_LINES", 1000)
-    assert len(list(inflated(iter([gzip.compress(b"x\n" * 1000)]), "k"))) == 1
+    assert len(list(inflate(iter([gzip.compress(b"x\n" * 1000)]), "k"))) == 1
     with pytest.raises(InvalidInput, match="k has more than 1,000 lines"):
-        list(inflated(iter([gzip.compress(b"x\n" * 1001)]), "k"))
+        list(inflate(iter([gzip.compress(b"x\n" * 1001)]), "k"))

@@ -15,12 +15,12 @@ from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
 from kalmap.records.shards import (
     CHUNK_START,
-    SLICE_PLACE,
+    SLICE_LOCATION,
     assemble,
     chunk_starts,
     route,
     shard_of,
-    slice_places,
+    slice_locations,
 )
 from kalmap.results.lines import (
     encode,
@@ -57,12 +57,12 @@ def sharded(chunks, shards):
     starts = np.frombuffer(
         chunk_starts([report.records for report in reports], [0] * len(chunks)), CHUNK_START
     )
-    places, ends = slice_places(np.array([report.lengths for report in reports], np.uint32))
+    places, ends = slice_locations(np.array([report.lengths for report in reports], np.uint32))
     found = []
     for start, end in zip([0, *ends], ends, strict=False):
         slices = [
             (chunk, *starts[chunk].tolist(), routed[chunk][0][at : at + length])
-            for chunk, at, length in np.frombuffer(places[start:end], SLICE_PLACE).tolist()
+            for chunk, at, length in np.frombuffer(places[start:end], SLICE_LOCATION).tolist()
         ]
         if slices:
             found.append(assemble(slices, PROFILE))
@@ -94,10 +94,10 @@ def test_every_record_comes_back_once_with_its_index_whatever_the_shards(chunks,
 def test_where_slices_lie_takes_little_memory_however_many_they_are():
     lengths = np.random.default_rng(1).integers(1, 4000, (2000, 500), dtype=np.uint32)
     tracemalloc.start()
-    places, ends = slice_places(lengths)
+    places, ends = slice_locations(lengths)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert ends[-1] == len(places) == lengths.size * SLICE_PLACE.itemsize
+    assert ends[-1] == len(places) == lengths.size * SLICE_LOCATION.itemsize
     # PlanShards holds twenty million of them, and its Lambda 1,024 MB.
     assert peak < 24 * lengths.size
 

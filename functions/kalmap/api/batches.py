@@ -12,7 +12,7 @@ from kalmap.api.progress import progress
 from kalmap.api.wire import BatchStarted, BatchView, Upload, UploadRequest
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import BATCH_ID, read_options
-from kalmap.batch.inline import keep_records
+from kalmap.batch.inline import store_records
 from kalmap.errors import Contradiction, InputNotFound
 from kalmap.moments import iso
 from kalmap.pipeline.identify_batch import identify_batch
@@ -140,6 +140,6 @@ def _with_records_in_the_bucket(
     records = source.get("records") if source else None
     if source is None or not records:
         return options
-    key = keep_records(records, work, now)
+    key = store_records(records, work, now)
     others = {name: value for name, value in source.items() if name != "records"}
     return options | {"source": {"bucket": work.bucket, "key": key} | others}

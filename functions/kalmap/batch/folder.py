@@ -1,4 +1,4 @@
-"""The batch's folder in the work bucket: every key's name, and what each object holds."""
+"""The batch's folder in the work bucket: the name of every key, and the content of each object."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -13,7 +13,7 @@ from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
 from kalmap.records.shards import (
     CHUNK_START,
-    SLICE_PLACE,
+    SLICE_LOCATION,
     PartitionReport,
     ShardInput,
     assemble,
@@ -30,27 +30,27 @@ T = TypeVar("T")
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Into how many parts the input is cut: what of `plan.json` readers of old batches need."""
+    """The numbers of chunks and shards: the part of `plan.json` that all versions have."""
 
     chunks: int
     shards: int
 
 
 class Plan(Cut, frozen=True):
-    """How the input is cut: `plan.json`."""
+    """How the input is cut: the content of `plan.json`."""
 
     files: list[list[str]]
     """The keys of each chunk's objects."""
 
 
 class _EarlierBatch(msgspec.Struct, frozen=True):
-    """What `batch.json` had before there was `inputs.json`."""
+    """The part of an earlier version's `batch.json` that `inputs.json` holds today."""
 
     objects: list[InputObject]
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """A Map item: a shard, and where its table of slice places lies in `slices.bin`."""
+    """A Map item: a shard, and the byte range of its slices' locations in `slices.bin`."""
 
     shard: int
     readings: int
@@ -71,7 +71,7 @@ class Folder:
 
     @classmethod
     def of(cls, objects: Objects, pointer: Pointer) -> "Folder":
-        """The folder a pointer points to."""
+        """Return the folder that a pointer names."""
         return cls(objects, pointer.prefix)
 
     def key(self, name: str) -> str:
@@ -85,7 +85,7 @@ class Folder:
         return self._read("batch.json", Batch)
 
     def save_batch(self, batch: Batch, inputs: Sequence[InputObject]) -> None:
-        """Keep the identified batch, and what it reads, which may be much more to read."""
+        """Store the identified batch, and its input objects, which may be many."""
         self._write("inputs.json", inputs)
         self._write("batch.json", batch)
 
@@ -93,7 +93,7 @@ class Folder:
         """The batch's input objects, in their order."""
         data = self.objects.find(self.key("inputs.json"))
         if data is None:
-            # Batches from before there was this file have them beside the rest.
+            # Earlier versions stored them in batch.json.
             return self._read("batch.json", _EarlierBatch).objects
         return msgspec.json.decode(data, type=list[InputObject])
 
@@ -106,7 +106,7 @@ class Folder:
         return self._read("plan.json", Cut)
 
     def save_plan(self, plan: Plan, chunks: Sequence[Chunk]) -> str:
-        """Keep the plan and the chunks; gives the key of the Map's items."""
+        """Store the plan and the chunks; returns the key of the Map's items."""
         self._write("chunks.json", chunks)
         self._write("plan.json", plan)
         return self.key("chunks.json")
@@ -118,28 +118,28 @@ class Folder:
     # Partitions.
 
     def save_partition(self, data: bytes, report: PartitionReport) -> None:
-        """Keep a chunk's slices and where each lies."""
+        """Store a chunk's slices and the report with their lengths."""
         self.objects.put(self._partition(report.chunk), data)
         self.objects.put(
             self.key(f"partitions/{report.chunk:06d}.report"), msgspec.msgpack.encode(report)
         )
 
     def partition_report(self, chunk: int) -> PartitionReport | None:
-        """Where a chunk's slices lie; None where nobody could even record its failure."""
+        """A chunk's report; None if the chunk failed and its failure could not be recorded."""
         data = self.objects.find(self.key(f"partitions/{chunk:06d}.report"))
         return None if data is None else msgspec.msgpack.decode(data, type=PartitionReport)
 
     def has_partition(self, chunk: int) -> bool:
-        """Whether a chunk's slices are all there."""
+        """Whether all slices of a chunk are stored."""
         report = self.partition_report(chunk)
         return report is not None and self._size(self._partition(chunk)) == sum(report.lengths)
 
     def save_slices(
-        self, starts: bytes, places: bytearray, ends: Sequence[int], counts: Sequence[int]
+        self, starts: bytes, locations: bytearray, ends: Sequence[int], counts: Sequence[int]
     ) -> list[Shard]:
-        """Keep where chunks start and slices lie; gives the shards that have readings."""
+        """Store where chunks start and slices are; returns the shards that have readings."""
         self.objects.put(self.key("starts.bin"), starts)
-        self.objects.put(self.key("slices.bin"), places)
+        self.objects.put(self.key("slices.bin"), locations)
         return [
             Shard(number, count, (start, end))
             for number, (start, end, count) in enumerate(
@@ -149,7 +149,7 @@ class Folder:
         ]
 
     def has_slices(self, shard: Shard) -> bool:
-        """Whether the table of a shard's slice places is there."""
+        """Whether the locations of a shard's slices are stored."""
         return (
             self._size(self.key("slices.bin")) >= shard.slices[1]
             and self._size(self.key("starts.bin")) >= 0
@@ -159,20 +159,20 @@ class Folder:
         self, shard: Shard, profile: Profile, only_users: set[str] | None
     ) -> ShardInput:
         """A shard's readings, from all chunks."""
-        places = np.frombuffer(
-            self.objects.get(self.key("slices.bin"), *shard.slices), SLICE_PLACE
+        locations = np.frombuffer(
+            self.objects.get(self.key("slices.bin"), *shard.slices), SLICE_LOCATION
         ).tolist()
         starts = np.frombuffer(self.objects.get(self.key("starts.bin")), CHUNK_START)
         slices = at_once(
-            lambda place: self.objects.get(
-                self._partition(place[0]), place[1], place[1] + place[2]
+            lambda location: self.objects.get(
+                self._partition(location[0]), location[1], location[1] + location[2]
             ),
-            places,
+            locations,
         )
         return assemble(
             [
                 (chunk, *starts[chunk].tolist(), data)
-                for (chunk, _, _), data in zip(places, slices, strict=True)
+                for (chunk, _, _), data in zip(locations, slices, strict=True)
             ],
             profile,
             only_users,
@@ -184,7 +184,7 @@ class Folder:
     # Rounds.
 
     def save_shards(self, round_: int, shards: Sequence[Shard]) -> str:
-        """Keep a round's Map items; gives their key."""
+        """Store a round's Map items; returns their key."""
         self._write(f"round-{round_}/shards.json", shards)
         return self.key(f"round-{round_}/shards.json")
 
@@ -193,30 +193,30 @@ class Folder:
         return self._read(f"round-{round_}/shards.json", list[Shard])
 
     def save_users(self, round_: int, shard: int, users: Iterable[str]) -> None:
-        """Keep which of a shard's users go round again."""
+        """Store which of a shard's users are in the next round."""
         self._write(f"round-{round_}/users/{shard:06d}.json", sorted(users))
 
     def users(self, round_: int, shard: int) -> set[str] | None:
-        """Which of a shard's users this round is about; None for all, as in round 0."""
+        """The users of a shard that are in this round; None for all, as in round 0."""
         if round_ == 0:
             return None
         return set(self._read(f"round-{round_}/users/{shard:06d}.json", list[str]))
 
     def save_snapshot(self, round_: int, shard: int, states: dict[str, StoredState]) -> None:
-        """Keep the states a shard was loaded with."""
+        """Store the states that a shard was loaded with."""
         self.objects.put(self._state(round_, shard, "loaded"), msgspec.msgpack.encode(states))
 
     def snapshot(self, round_: int, shard: int) -> dict[str, StoredState]:
-        """The states a shard was loaded with."""
+        """The states that a shard was loaded with."""
         data = self.objects.get(self._state(round_, shard, "loaded"))
         return msgspec.msgpack.decode(data, type=dict[str, StoredState])
 
     def save_progress(self, round_: int, step: str, shard: int, progress: msgspec.Struct) -> None:
-        """Keep how far a step has come that runs out of time, for its next try."""
+        """Store how far a step came before its time ended, for its next try."""
         self.objects.put(self._progress(round_, step, shard), msgspec.msgpack.encode(progress))
 
     def progress(self, round_: int, step: str, shard: int, kind: type[T]) -> T | None:
-        """How far an earlier try of a step came; None where there was none that could tell."""
+        """How far an earlier try of a step came; None if no earlier try has stored it."""
         data = self.objects.find(self._progress(round_, step, shard))
         return None if data is None else msgspec.msgpack.decode(data, type=kind)
 
@@ -224,7 +224,7 @@ class Folder:
         return self.key(f"round-{round_}/progress/{step}-{shard:06d}")
 
     def save_changes(self, round_: int, shard: int, changes: Sequence[Change]) -> None:
-        """Keep the new states of a shard's changed users."""
+        """Store the new states of a shard's changed users."""
         self.objects.put(self._state(round_, shard, "changed"), msgspec.msgpack.encode(changes))
 
     def changes(self, round_: int, shard: int) -> list[Change]:
@@ -236,34 +236,34 @@ class Folder:
         return self.key(f"round-{round_}/states/{shard:06d}.{kind}")
 
     def results_key(self, round_: int, shard: int, *, failed: bool = False) -> str:
-        """The key of a shard's result lines, or of those that stand above them."""
+        """The key of a shard's result lines, or of the `failed` ones that replace some of them."""
         suffix = ".failed" if failed else ""
         return self.key(f"round-{round_}/results/{shard:06d}{suffix}.jsonl")
 
-    def save_named(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
-        """Keep lines of `unreadable`, `failed` or `revisions`, where there are any."""
+    def save_lines(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
+        """Store lines of `unreadable`, `failed` or `revisions`, if there are any."""
         if lines:
             self.objects.put(self.key(f"{kind}/{round_}-{shard:06d}.jsonl"), lines)
 
     def unreadable_examples(self, round_: int, most: int = 3) -> list[Unreadable]:
-        """Some of a round's unreadable records, early ones, each with another fault."""
+        """Return early unreadable records of a round, each with another fault."""
         decode = msgspec.json.Decoder(Unreadable).decode
-        found: list[Unreadable] = []
+        records: list[Unreadable] = []
         for key in islice(self.objects.keys(self.key(f"unreadable/{round_}-")), most):
             whole, _, _ = self.objects.get(key, 0, _EXAMPLE_BYTES).rpartition(b"\n")
-            found += map(decode, whole.splitlines())
-        found.sort(key=lambda record: record.index, reverse=True)
-        first_of_each = {record.detail: record for record in found}.values()
+            records += map(decode, whole.splitlines())
+        records.sort(key=lambda record: record.index, reverse=True)
+        first_of_each = {record.detail: record for record in records}.values()
         return sorted(first_of_each, key=lambda record: record.index)[:most]
 
     # Reports.
 
     def save_report(self, report: Report) -> None:
-        """Keep a step's report; running a step again replaces it."""
+        """Store a step's report. Running the step again replaces it."""
         self._write(self._report(report.round, report.step, report.number), report)
 
     def report(self, round_: int, step: str, number: int = 0) -> Report | None:
-        """A step's report, or None where it never wrote one."""
+        """A step's report; None if it has not stored one."""
         data = self.objects.find(self.key(self._report(round_, step, number)))
         return None if data is None else from_json(data, Report)
 
@@ -277,7 +277,7 @@ class Folder:
         return [from_json(data, Report) for data in at_once(self.objects.get, keys)]
 
     def save_totals(self, round_: int, totals: Totals) -> None:
-        """Keep the sum of a round's reports."""
+        """Store the sum of a round's reports."""
         self._write(f"round-{round_}/totals.json", totals)
 
     def totals(self, round_: int) -> Totals:
@@ -285,14 +285,14 @@ class Folder:
         return self._read(f"round-{round_}/totals.json", Totals)
 
     def rounds(self) -> int:
-        """How many rounds were begun."""
+        """The number of rounds that have begun."""
         rounds = 0
         while any(True for _ in self.objects.keys(self.key(f"round-{rounds}/"))):
             rounds += 1
         return rounds
 
     def save_summary(self, summary: Mapping[str, object]) -> str:
-        """Keep the summary; gives its key."""
+        """Store the summary; returns its key."""
         body = msgspec.json.format(msgspec.json.encode(summary), indent=2)
         self.objects.put(self.key("summary.json"), body)
         return self.key("summary.json")
@@ -302,7 +302,7 @@ class Folder:
         return f"round-{round_}/{kind}/{step}-{number:06d}.json"
 
     def _size(self, key: str) -> int:
-        """An object's bytes; -1 where there is none."""
+        """The size of an object in bytes; -1 if there is none."""
         try:
             return int(self.objects.head(key)["ContentLength"])
         except InputNotFound:

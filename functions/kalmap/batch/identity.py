@@ -14,9 +14,9 @@ from kalmap.profile import DEFAULT_PROFILE, Profile
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
-#: Objects that one batch may read: PlanBatch looks at the beginning of each.
+#: The most objects that one batch may read. PlanBatch reads the beginning of each.
 MAX_OBJECTS = 10_000
-#: Rounds of reloading users whose state another batch changed meanwhile.
+#: The most rounds that reload users whose state another batch has changed since it was loaded.
 MAX_CONFLICT_ROUNDS = 8
 BATCH_ID = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
@@ -34,12 +34,12 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Pins a key's version; S3 events carry it."""
     prefix: str | None = None
     days: int | None = None
-    """Of a prefix, only what was put there in so many days before `now`."""
+    """With a prefix: read only objects that were put there in so many days before `now`."""
     records: list[dict[str, Any]] | None = None
 
 
 class ProfileObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A profile that lies in S3."""
+    """A profile that is an object in S3."""
 
     bucket: str
     key: str
@@ -62,8 +62,8 @@ class BatchInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adopt_profile: bool = False
     now: datetime | None = None
     retry_of: str | None = None
-    """A batch to run again, instead of a source: its readings that failed, or all of them
-    where the batch failed as a whole; with its profile and options."""
+    """A batch to run again, instead of a source, with its profile and options. Its failed readings
+    are read, or all of its readings if the batch failed as a whole."""
 
 
 class InputObject(msgspec.Struct, frozen=True):
@@ -73,12 +73,12 @@ class InputObject(msgspec.Struct, frozen=True):
     key: str
     size: int
     etag: str
-    """Empty where the key says what the object holds, and any version of it will do."""
+    """Empty if the key is the hash of the content: then any version may be read."""
     version_id: str | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """An identified batch, as `batch.json` keeps it for every later step."""
+    """An identified batch: the content of `batch.json`, which every later step reads."""
 
     batch_id: str
     attempt: str
@@ -87,7 +87,7 @@ class Batch(msgspec.Struct, frozen=True):
     limits: Limits
     adopt_profile: bool
     now: int
-    """Microseconds since 1970 UTC; what `in_future` is judged against."""
+    """Microseconds since 1970 UTC. Later readings are rejected as `in_future`."""
     started_at: str
     retry_of: str | None = None
 
@@ -98,7 +98,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """What travels through the state machine's payloads instead of the batch itself."""
+    """What the state machine passes from step to step instead of the batch itself."""
 
     batch_id: str
     attempt: str
@@ -108,11 +108,11 @@ class Pointer(msgspec.Struct, frozen=True):
     write_mode: WriteMode
     started_at: str
     expires_at: str = "0"
-    """When the batch's record is to be forgotten, in seconds since 1970."""
+    """When the batch's record expires, in seconds since 1970."""
 
 
 def read_input(event: Mapping[str, Any]) -> BatchInput:
-    """Bring StartExecution input, an S3 event and a custom event to one form.
+    """Read StartExecution input, an S3 event or a custom event.
 
     Raises:
         InvalidInput: It is none of these; the sentence names the field.
@@ -120,21 +120,21 @@ def read_input(event: Mapping[str, Any]) -> BatchInput:
     detail = event.get("detail")
     if event.get("source") == "aws.s3" and isinstance(detail, Mapping):
         return _from_s3_event(detail)
-    given = event
+    options = event
     if isinstance(detail, Mapping) and "detail-type" in event:
-        # The stack's name is the address: the rule has looked at it.
-        given = {name: value for name, value in detail.items() if name != "stack"}
-    return read_options(given)
+        # The event rule has already compared the stack's name.
+        options = {name: value for name, value in detail.items() if name != "stack"}
+    return read_options(options)
 
 
-def read_options(given: Mapping[str, Any]) -> BatchInput:
-    """A batch's source and options, as StartExecution takes them.
+def read_options(options: Mapping[str, Any]) -> BatchInput:
+    """Read a batch's source and options, as StartExecution takes them.
 
     Raises:
         InvalidInput: Something in it is wrong; the sentence names the field.
     """
     try:
-        batch_input = msgspec.convert(given, BatchInput)
+        batch_input = msgspec.convert(options, BatchInput)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"The batch's input is wrong: {error}. {_INPUT_HELP}") from error
     _check(batch_input)
@@ -144,9 +144,9 @@ def read_options(given: Mapping[str, Any]) -> BatchInput:
 def _from_s3_event(detail: Mapping[str, Any]) -> BatchInput:
     try:
         item = detail["object"]
-        place = {"bucket": detail["bucket"]["name"], "key": item["key"]}
+        location = {"bucket": detail["bucket"]["name"], "key": item["key"]}
         batch_input = BatchInput(
-            source=msgspec.convert(place | {"version_id": item.get("version-id")}, Source)
+            source=msgspec.convert(location | {"version_id": item.get("version-id")}, Source)
         )
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         raise InvalidInput(f"The S3 event has no bucket name or object key ({error}).") from error
@@ -172,14 +172,14 @@ def _check(batch_input: BatchInput) -> None:
         return
     if source is None:
         raise InvalidInput(f"The batch's input has no source. {_INPUT_HELP}")
-    given = [name for name in ("key", "prefix", "records") if getattr(source, name) is not None]
-    if len(given) != 1:
+    named = [name for name in ("key", "prefix", "records") if getattr(source, name) is not None]
+    if len(named) != 1:
         raise InvalidInput(
             "The batch's source needs exactly one of key, prefix and records; it has "
-            f"{' and '.join(given) or 'none'}. {_INPUT_HELP}"
+            f"{' and '.join(named) or 'none'}. {_INPUT_HELP}"
         )
-    if given != ["records"] and not source.bucket:
-        raise InvalidInput(f"The batch's source has a {given[0]} but no bucket. {_INPUT_HELP}")
+    if named != ["records"] and not source.bucket:
+        raise InvalidInput(f"The batch's source has a {named[0]} but no bucket. {_INPUT_HELP}")
     if source.bucket is not None and not _BUCKET.fullmatch(source.bucket):
         raise InvalidInput("source.bucket is not a bucket's name.", "source.bucket")
     if source.key is not None and not 0 < len(source.key.encode(errors="replace")) <= 1024:
@@ -196,33 +196,33 @@ def _check(batch_input: BatchInput) -> None:
 
 
 def _check_profile(profile: str | Mapping[str, Any]) -> None:
-    """Whether a profile that lies in S3 is named rightly; what is in one is its own check's."""
+    """Check the bucket and key of a profile in S3. Its content is checked when it is loaded."""
     if isinstance(profile, str) or set(profile) != {"bucket", "key"}:
         return
     try:
-        place = msgspec.convert(profile, ProfileObject)
+        location = msgspec.convert(profile, ProfileObject)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"profile is wrong: {error}.", "profile") from error
-    if not _BUCKET.fullmatch(place.bucket):
+    if not _BUCKET.fullmatch(location.bucket):
         raise InvalidInput("profile.bucket is not a bucket's name.", "profile.bucket")
-    if not 0 < len(place.key.encode(errors="replace")) <= 1024:
+    if not 0 < len(location.key.encode(errors="replace")) <= 1024:
         raise InvalidInput("profile.key must have 1 to 1,024 bytes.", "profile.key")
 
 
-def identity(objects: Sequence[InputObject], profile_digest: bytes, given: BatchInput) -> str:
-    """The batch's identity: the same for the same content, profile and options.
+def identity(objects: Sequence[InputObject], profile_digest: bytes, batch_input: BatchInput) -> str:
+    """Compute a batch's identity: the same for the same content, profile and options.
 
-    An object counts by its key and its version, or its etag where the bucket keeps no
-    versions; inline records by their key alone, which is the hash of what they are. `now` is
-    part of it only where the caller fixed it.
+    An object is identified by its key and its version, or its etag if the bucket has no versions.
+    Inline records are identified by their key alone, which is the hash of their content. `now` is
+    part of the identity only if the caller set it.
     """
     content = [
         [(o.bucket, o.key, o.version_id or o.etag) for o in objects],
         profile_digest.hex(),
-        given.write_mode,
-        [given.limits.failed_shards, given.limits.unusable],
-        given.adopt_profile,
-        given.now.isoformat() if given.now else None,
-        given.retry_of,
+        batch_input.write_mode,
+        [batch_input.limits.failed_shards, batch_input.limits.unusable],
+        batch_input.adopt_profile,
+        batch_input.now.isoformat() if batch_input.now else None,
+        batch_input.retry_of,
     ]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]

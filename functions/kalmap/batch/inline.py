@@ -1,7 +1,7 @@
-"""Inline records: an object of the work bucket whose key is the hash of what it holds.
+"""Inline records: an object of the work bucket whose key is the hash of its content.
 
-So the same records are the same batch, by whatever door they come, and every version of the object
-holds the same: whoever reads it need not ask for the one that was there when the batch began.
+So the same records are the same batch, whether they come by the API or by StartExecution. Every
+version of the object has the same content, so a batch may read any of them.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ from kalmap.errors import InputNotFound
 from kalmap.store.objects import Objects
 
 _KEY = re.compile(r"inline/[0-9a-f]{64}\.jsonl")
-#: An older object is written anew, so that it is there as long as what a batch makes of it.
+#: An older object is put again, so that it does not expire before the batch's results do.
 _FRESH = timedelta(days=1)
 
 
-def keep_records(records: Iterable[object], work: Objects, now: datetime) -> str:
-    """Put records into the work bucket, unless they are there; gives the key.
+def store_records(records: Iterable[object], work: Objects, now: datetime) -> str:
+    """Put records into the work bucket, unless they are there; returns the key.
 
     Args:
         records: As decoded JSON.
-        work: The work bucket, which forgets its objects after some days.
+        work: The work bucket, whose objects expire after some days.
         now: The time.
     """
     body = b"".join(_line(record) for record in records)
@@ -40,7 +40,7 @@ def keep_records(records: Iterable[object], work: Objects, now: datetime) -> str
 
 
 def is_named_by_its_content(bucket: str, key: str, work: Objects) -> bool:
-    """Whether an object is one of those that `keep_records` puts."""
+    """Whether an object is one that `store_records` has put."""
     return bucket == work.bucket and _KEY.fullmatch(key) is not None
 
 
@@ -48,5 +48,5 @@ def _line(record: object) -> bytes:
     try:
         return msgspec.json.encode(record) + b"\n"
     except UnicodeEncodeError:
-        # Half a surrogate pair has no UTF-8: as an escape it goes on to the parser, which names it.
+        # Half a surrogate pair has no UTF-8. It stays an escape, and the parser refuses it by name.
         return json.dumps(record).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""AggregateResults: sum a round's reports, and judge in round 0 whether it may be committed."""
+"""AggregateResults: sum a round's reports, and judge whether round 0 may be committed."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Judged(NamedTuple):
 
 
 def aggregate_results(folder: Folder, round_: int) -> Judged:
-    """Sum a round's reports; in round 0, judge the commit gate."""
+    """Sum a round's reports. In round 0, judge the commit gate."""
     shards = folder.shards(round_)
     reports = {report.number: report for report in folder.reports(round_, "filter")}
     for shard in shards:

@@ -19,7 +19,7 @@ def summarise_batch(
     rounds: int,
     finished: datetime,
 ) -> dict[str, Any]:
-    """The page that `summary.json` holds. See `kalmap.results.summary`."""
+    """Build the content of `summary.json`. See `kalmap.results.summary`."""
     return summarise(
         totals,
         identity={

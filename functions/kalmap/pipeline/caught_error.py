@@ -1,4 +1,4 @@
-"""The error that a Catch of the state machine saw, as a name and a sentence."""
+"""The error that a Catch of the state machine has caught, as a name and a sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from kalmap import errors
 
 
 def describe_error(error: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and sentence of an error.
+    """Return the name and the sentence of an error.
 
     Args:
         error: The Catch's `Error` and `Cause`. A Lambda's cause is JSON with errorType and

@@ -12,24 +12,24 @@ from kalmap.results.totals import sum_of, total
 
 
 class Collected(NamedTuple):
-    """What follows a round's writes."""
+    """The sum of a round's writes, and the next round."""
 
     round: int
     """The next round, or the last one."""
     conflicts: int = 0
-    """Users who go round again."""
+    """Users in the next round."""
     items: str = ""
     """Key of the next round's Map items; empty after the last round."""
     failed: bool = False
     """Whether more shards than the batch's limit could not be committed."""
     reason: str = ""
-    """Why it failed, in a sentence."""
+    """A sentence that says why it failed."""
     wait: int = 0
-    """Seconds before the next round, drawn so that two batches do not meet again."""
+    """Seconds until the next round, drawn at random so that two batches do not collide again."""
 
 
 def collect_writes(folder: Folder, round_: int) -> Collected:
-    """Sum a round's write reports; users in conflict become the next round's shards."""
+    """Sum a round's write reports, and make the next round's shards from the users in conflict."""
     shards = folder.shards(round_)
     reports = {report.number: report for report in folder.reports(round_, "write")}
     again: list[Shard] = []
@@ -46,8 +46,8 @@ def collect_writes(folder: Folder, round_: int) -> Collected:
         reason = failed_commit(totals, folder.batch().limits)
         return Collected(round_, failed=reason is not None, reason=reason or "")
     items = folder.save_shards(round_ + 1, again)
-    # Thirty batches at once, each fifteen seconds between load and write, get through in the rounds
-    # there are: see docs/decisions.
+    # Thirty batches at once, each with fifteen seconds between load and write, all succeed within
+    # the allowed rounds: see docs/decisions.
     wait = random.randint(1, 8 * 2**round_)  # noqa: S311 - spreads load, guards nothing
     return Collected(round_ + 1, conflicts=conflicts, items=items, wait=wait)
 

@@ -1,4 +1,4 @@
-"""CompleteBatch: write the summary and mark the batch's record succeeded."""
+"""CompleteBatch: store the summary and set the batch's record to succeeded."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from kalmap.store.ports import BatchStore
 
 
 class Completed(NamedTuple):
-    """What the execution ends with."""
+    """The output of the execution."""
 
     batch_id: str
     attempt: str
@@ -25,7 +25,7 @@ class Completed(NamedTuple):
 def complete_batch(
     folder: Folder, records: BatchStore, round_: int, finished: datetime
 ) -> Completed:
-    """Write the summary of a batch that went through, and mark it succeeded."""
+    """Store the summary of a batch that succeeded, and set its record to succeeded."""
     batch = folder.batch()
     totals = sum_of(folder.totals(number) for number in range(round_ + 1))
     status = "rehearsed" if batch.write_mode == "none" else "succeeded"

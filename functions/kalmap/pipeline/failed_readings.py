@@ -1,4 +1,4 @@
-"""Results of readings that could not be processed: of a shard, or of some of its users."""
+"""Failed readings: results of readings that could not be processed, of a shard or some users."""
 
 from collections.abc import Mapping
 
@@ -22,14 +22,14 @@ from kalmap.results.tally import Tally, decision
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore
 
-#: Why a shard is given up whose function ended without a report.
+#: The error of a shard whose worker ended without a report.
 WORKER_LOST = "The shard's worker was lost and left no report."
-#: What reading one of the batch's own objects raises where it is missing or cut off.
+#: Raised when one of the batch's own objects is missing or cut off.
 _UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)
 
 
 class _Line(msgspec.Struct, gc=False):
-    """What a superseded result line is counted by."""
+    """The fields of a superseded result line that are counted."""
 
     user_id: str | None
     status: str
@@ -43,12 +43,12 @@ def fail_shard(
     """Record that a shard could not be loaded or filtered: all its readings are `failed`.
 
     Args:
-        folder: The batch's.
+        folder: The batch's folder.
         round_: The conflict round, from 0.
         shard: The shard.
-        sentence: Why it was given up.
-        bucket: Opens the input's buckets, where the batch's own copy of the readings is lost;
-            None for who may not read them.
+        sentence: A sentence that says why it failed.
+        bucket: Opens input buckets, to read readings again whose partition is lost. None if the
+            caller has no permission.
     """
     batch = folder.batch()
     try:
@@ -56,16 +56,16 @@ def fail_shard(
     except (*_UNREADABLE, InputChanged):
         if round_:
             raise
-        # Its readings are known by number only: they are counted, and have no result lines.
+        # Only the number of its readings is known: they are counted but have no result lines.
         counts = Tally({(Status.FAILED, Reason.SHARD_FAILED): shard.readings})
         return Report(step="filter", number=shard.shard, error=sentence, readings=counts)
     outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     if inputs.unread:
         lines = encode_unreadable(inputs.unread, folder.plan().files)
-        folder.save_named("unreadable", round_, shard.shard, lines)
+        folder.save_lines("unreadable", round_, shard.shard, lines)
     rows = np.arange(len(inputs.ids))
-    folder.save_named(
+    folder.save_lines(
         "failed", round_, shard.shard, encode_measurements(inputs, rows, batch.profile)
     )
     return Report(
@@ -89,13 +89,13 @@ def fail_write(
     bucket: OpenBucket | None = None,
     deadline: float | None = None,
 ) -> Report:
-    """Record that a shard's write step was given up: find out which states it had written.
+    """Record that a shard's write step has failed, and look up which states it had written.
 
-    Without a store nobody can tell; every changed user then counts as unknown and failed. For
+    Without a store that is unknown, and every changed user counts as unknown and failed. For
     `bucket` see `fail_shard`.
 
     Raises:
-        StoreUnavailable: The table did not say it before the deadline.
+        StoreUnavailable: The table did not answer before the deadline.
     """
     report = Report(step="write", round=round_, number=shard.shard, error=sentence)
     filtered = folder.report(round_, "filter", shard.shard)
@@ -105,13 +105,13 @@ def fail_write(
     try:
         changes = folder.changes(round_, shard.shard)
     except _UNREADABLE:
-        # What cannot be read was not written.
+        # The write step could not read the changes either, so it has written nothing.
         inputs = _readings(folder, shard, folder.users(round_, shard.shard), bucket)
         fail_users(folder, report, shard, dict.fromkeys(inputs.users, Reason.SHARD_FAILED), bucket)
         return report
-    made: set[str] = set()
+    stored: set[str] = set()
     if store is not None:
-        made = store.find_written(
+        stored = store.find_written(
             batch.profile.name,
             changes,
             batch=batch.batch_id,
@@ -119,8 +119,8 @@ def fail_write(
             round_=round_,
             deadline=deadline,
         )
-    failed = {change.user for change in changes} - made
-    report.written = len(made)
+    failed = {change.user for change in changes} - stored
+    report.written = len(stored)
     report.unknown = len(failed) if store is None else 0
     fail_users(folder, report, shard, dict.fromkeys(failed, Reason.SHARD_FAILED), bucket)
     return report
@@ -133,10 +133,10 @@ def fail_users(
     reasons: Mapping[str, Reason],
     bucket: OpenBucket | None = None,
 ) -> None:
-    """Give some users of a filtered shard `failed` results that stand above the others.
+    """Give some users of a filtered shard `failed` results that replace their others.
 
-    Adds to the report what no longer holds of the filter step's counts, for these users and
-    for those that go round again. For `bucket` see `fail_shard`.
+    Subtract these users, and those of the next round, from what the filter step has counted: the
+    report's `superseded` holds what no longer counts. For `bucket` see `fail_shard`.
     """
     again = set(report.conflicts) - set(reasons)
     if not reasons and not again:
@@ -153,7 +153,7 @@ def fail_users(
     rows = np.arange(len(inputs.ids))
     name = report.number
     previous = _existing(folder, f"failed/{report.round}-{name:06d}.jsonl", set(reasons))
-    folder.save_named(
+    folder.save_lines(
         "failed",
         report.round,
         name,
@@ -167,7 +167,7 @@ def fail_users(
 def _readings(
     folder: Folder, shard: Shard, users: set[str] | None, bucket: OpenBucket | None
 ) -> ShardInput:
-    """A shard's readings; where the batch has lost them, those of its input."""
+    """Read a shard's readings. If the batch's copy is lost, restore it from the input."""
     profile = folder.batch().profile
     try:
         return folder.shard_input(shard, profile, users)
@@ -185,7 +185,7 @@ def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Outcomes:
 
 
 def _existing(folder: Folder, name: str, users: set[str]) -> bytes:
-    """Lines the filter step put there for other users; ours are replaced."""
+    """Read the lines that the filter step has stored for users other than these."""
     try:
         lines = folder.objects.get(folder.key(name)).splitlines(keepends=True)
     except InputNotFound:
@@ -199,7 +199,7 @@ def _supersede(folder: Folder, report: Report, users: set[str]) -> None:
     decode = msgspec.json.Decoder(_Line).decode
     for line in folder.objects.lines(folder.results_key(report.round, report.number)):
         result = decode(line)
-        # An unreadable record's result depends on no state: it holds in every round.
+        # The result of an unreadable record depends on no state, so it is never superseded.
         if result.user_id in users and result.status != Status.UNREADABLE.label:
             superseded[decision(result.status, result.reason)] += 1
             if result.status == Status.ACCEPTED.label and result.quality is not None:

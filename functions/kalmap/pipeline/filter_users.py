@@ -1,4 +1,4 @@
-"""FilterUsers: the fold of a shard's readings into its users' states. No database."""
+"""FilterUsers: fold a shard's readings into its users' states, without the database."""
 
 import math
 
@@ -21,9 +21,9 @@ from kalmap.results.report import Report
 
 
 def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
-    """Fold a shard; keep its results, its changed states and what failed.
+    """Fold a shard, and store its results, its changed states and its failed readings.
 
-    A shard whose states could not be loaded has failed already; its report stands.
+    A shard whose states could not be loaded has failed already, and keeps its report.
     """
     loaded = folder.report(round_, "load", shard.shard)
     if loaded and loaded.error:
@@ -70,8 +70,8 @@ def _save_lines(
 ) -> None:
     if inputs.unread:
         unreadable = encode_unreadable(inputs.unread, folder.plan().files)
-        folder.save_named("unreadable", round_, shard, unreadable)
+        folder.save_lines("unreadable", round_, shard, unreadable)
     failed = np.flatnonzero(folded.outcomes.status == Status.FAILED)
-    folder.save_named("failed", round_, shard, encode_measurements(inputs, failed, profile))
+    folder.save_lines("failed", round_, shard, encode_measurements(inputs, failed, profile))
     revisions = encode_revisions(inputs.users, folded.revisions)
-    folder.save_named("revisions", round_, shard, revisions)
+    folder.save_lines("revisions", round_, shard, revisions)

@@ -1,4 +1,4 @@
-"""IdentifyBatch: one form for every input, pinned versions, a frozen `now`, the identity."""
+"""IdentifyBatch: read the input, pin its objects' versions and `now`, compute the identity."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from kalmap.batch.identity import (
     identity,
     read_input,
 )
-from kalmap.batch.inline import is_named_by_its_content, keep_records
+from kalmap.batch.inline import is_named_by_its_content, store_records
 from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
 from kalmap.moments import iso, microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
@@ -28,10 +28,10 @@ from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
 from kalmap.wording import START_AGAIN
 
-#: Folders of the work bucket that no input may be read from.
-_OWN_PLACES = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
+#: Folders of the work bucket that no input may be read from: they hold what kalmap stores.
+_OWN_FOLDERS = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
 _MOST_PROFILE_BYTES = 1_000_000
-#: Whether an execution, by its ARN, is still running.
+#: Looks up by an execution's ARN whether it is still running.
 IsRunning = Callable[[str], bool]
 
 
@@ -46,53 +46,54 @@ def identify_batch(
     is_running: IsRunning | None = None,
     record_days: int = 365,
 ) -> Pointer:
-    """Identify the batch of an execution and keep it in its folder.
+    """Identify the batch of an execution and store it in its folder.
 
-    A claim on the batch by an execution that has ended, of which nobody was told, is released.
+    If the execution that claims the batch has ended without releasing it, release the claim.
 
     Args:
         event: The execution's input, or an S3 or custom event.
         execution: The execution's name; the batch's attempt.
-        started_at: ISO 8601 time at which the execution began; `now` where none was given.
+        started_at: ISO 8601 time at which the execution began; the default of `now`.
         work: The work bucket.
         bucket: Opens a bucket by its name.
-        records: The table of batches, to find one that is to be run again.
-        is_running: Tells of a claim whether anybody still holds it; None: they all do.
-        record_days: Days for which the batch's record is kept.
+        records: The table of batches.
+        is_running: Looks up whether the execution that claims a batch is running; None to assume
+            that it is.
+        record_days: Days until the batch's record expires.
 
     Raises:
-        InvalidInput: The input has not the right form.
+        InvalidInput: The input does not have the right form.
         InvalidProfile: The profile is wrong or unknown.
         InputNotFound: There is nothing at the source.
     """
-    given = read_input(event)
+    batch_input = read_input(event)
     now = parse_moment(started_at)
-    if given.retry_of is None:
-        _check_places(given, work)
-        profile = _profile(given.profile, bucket)
-        objects = _input_objects(given, work, bucket, now)
+    if batch_input.retry_of is None:
+        _check_locations(batch_input, work)
+        profile = _profile(batch_input.profile, bucket)
+        objects = _input_objects(batch_input, work, bucket, now)
     else:
-        _release_if_dead(given.retry_of, execution, records, is_running, now)
-        before, objects = _to_run_again(given.retry_of, work, records)
+        _release_abandoned_claim(batch_input.retry_of, execution, records, is_running, now)
+        before, objects = _find_retried_batch(batch_input.retry_of, work, records)
         profile = before.profile
-        given = msgspec.structs.replace(
-            given,
+        batch_input = msgspec.structs.replace(
+            batch_input,
             write_mode=before.write_mode,
             limits=before.limits,
             adopt_profile=before.adopt_profile,
         )
-    batch_id = identity(objects, digest(profile), given)
-    _release_if_dead(batch_id, execution, records, is_running, now)
+    batch_id = identity(objects, digest(profile), batch_input)
+    _release_abandoned_claim(batch_id, execution, records, is_running, now)
     batch = Batch(
         batch_id=batch_id,
         attempt=execution,
         profile=profile,
-        write_mode=given.write_mode,
-        limits=given.limits,
-        adopt_profile=given.adopt_profile,
-        now=microseconds(given.now or now),
+        write_mode=batch_input.write_mode,
+        limits=batch_input.limits,
+        adopt_profile=batch_input.adopt_profile,
+        now=microseconds(batch_input.now or now),
         started_at=started_at,
-        retry_of=given.retry_of,
+        retry_of=batch_input.retry_of,
     )
     pointer = Pointer(
         batch_id=batch_id,
@@ -100,7 +101,7 @@ def identify_batch(
         bucket=work.bucket,
         prefix=f"batches/{batch_id}/{execution}",
         profile=profile.name,
-        write_mode=given.write_mode,
+        write_mode=batch_input.write_mode,
         started_at=started_at,
         expires_at=str(int((now + timedelta(days=record_days)).timestamp())),
     )
@@ -109,11 +110,11 @@ def identify_batch(
     return pointer
 
 
-def _check_places(given: BatchInput, work: Objects) -> None:
-    """No input may lie among what kalmap itself keeps in its bucket, such as others' results."""
-    source = given.source
+def _check_locations(batch_input: BatchInput, work: Objects) -> None:
+    """Refuse input from kalmap's own folders of the work bucket, such as other batches' results."""
+    source = batch_input.source
     if source is not None and source.bucket == work.bucket:
-        if source.key is not None and source.key.startswith(_OWN_PLACES):
+        if source.key is not None and source.key.startswith(_OWN_FOLDERS):
             raise InvalidInput(
                 f"source.key lies below {_below(source.key)}, which kalmap keeps for itself. "
                 "Put the file elsewhere, for example below uploads/.",
@@ -126,11 +127,11 @@ def _check_places(given: BatchInput, work: Objects) -> None:
                 "your own, for example uploads/.",
                 "source.prefix",
             )
-    profile = given.profile
+    profile = batch_input.profile
     if (
         isinstance(profile, dict)
         and profile.get("bucket") == work.bucket
-        and str(profile.get("key")).startswith(_OWN_PLACES)
+        and str(profile.get("key")).startswith(_OWN_FOLDERS)
     ):
         raise InvalidInput(
             "profile.key lies below what kalmap keeps for itself. Put the profile elsewhere, for "
@@ -139,30 +140,30 @@ def _check_places(given: BatchInput, work: Objects) -> None:
         )
 
 
-def _below(place: str) -> str | None:
-    """The folder of kalmap's own that a key or prefix lies in, or takes in; None for none."""
-    for own in _OWN_PLACES:
-        if place.startswith(own) or own.startswith(place):
+def _below(prefix: str) -> str | None:
+    """Find the own folder that a key or prefix is in, or contains; None if there is none."""
+    for own in _OWN_FOLDERS:
+        if prefix.startswith(own) or own.startswith(prefix):
             return own
     return None
 
 
-def _profile(given: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
-    if isinstance(given, str):
-        return builtin_profile(given)
-    if set(given) == {"bucket", "key"}:
-        place = msgspec.convert(given, ProfileObject)
-        data = bucket(place.bucket).get(place.key, 0, _MOST_PROFILE_BYTES + 1)
+def _profile(named: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
+    if isinstance(named, str):
+        return builtin_profile(named)
+    if set(named) == {"bucket", "key"}:
+        location = msgspec.convert(named, ProfileObject)
+        data = bucket(location.bucket).get(location.key, 0, _MOST_PROFILE_BYTES + 1)
         if len(data) > _MOST_PROFILE_BYTES:
             raise InvalidProfile(
-                f"s3://{place.bucket}/{place.key} has more than {_MOST_PROFILE_BYTES:,} bytes, so "
-                "it is no profile."
+                f"s3://{location.bucket}/{location.key} has more than {_MOST_PROFILE_BYTES:,} "
+                "bytes, so it is no profile."
             )
         return load_profile(data)
-    return load_profile(given)
+    return load_profile(named)
 
 
-def _release_if_dead(
+def _release_abandoned_claim(
     batch_id: str,
     execution: str,
     records: BatchStore,
@@ -185,7 +186,7 @@ def _release_if_dead(
         )
 
 
-def _to_run_again(
+def _find_retried_batch(
     batch_id: str, work: Objects, records: BatchStore
 ) -> tuple[Batch, list[InputObject]]:
     record = records.get(batch_id)
@@ -207,31 +208,31 @@ def _to_run_again(
 
 
 def _input_objects(
-    given: BatchInput, work: Objects, bucket: OpenBucket, now: datetime
+    batch_input: BatchInput, work: Objects, bucket: OpenBucket, now: datetime
 ) -> list[InputObject]:
-    source = given.source or Source()
+    source = batch_input.source or Source()
     if source.records is not None:
         if not source.records:
             raise InvalidInput("The batch's source has an empty list of records.")
-        key = keep_records(source.records, work, now)
+        key = store_records(source.records, work, now)
         return [_one_object(Source(bucket=work.bucket, key=key), work, bucket)]
     if source.key is not None:
         return [_one_object(source, work, bucket)]
-    return _objects_below(source, bucket, given.now or now)
+    return _objects_below(source, bucket, batch_input.now or now)
 
 
 def _objects_below(source: Source, bucket: OpenBucket, now: datetime) -> list[InputObject]:
     name = source.bucket or ""
-    # With an end, too: the same start later on finds the same objects, so it is the same batch.
+    # `now` is the end: the same `now` later on selects the same objects, so it is the same batch.
     since = now - timedelta(days=source.days) if source.days else None
-    found = (
+    matching = (
         item
         for item in bucket(name).listing(source.prefix or "")
         if item["Size"] and (since is None or since < item["LastModified"] <= now)
     )
     objects = [
         InputObject(name, item["Key"], item["Size"], item["ETag"])
-        for item in islice(found, MAX_OBJECTS + 1)
+        for item in islice(matching, MAX_OBJECTS + 1)
     ]
     if len(objects) > MAX_OBJECTS:
         raise InvalidInput(
@@ -255,7 +256,7 @@ def _one_object(source: Source, work: Objects, bucket: OpenBucket) -> InputObjec
     head = bucket(name).head(key, source.version_id)
     if not head["ContentLength"]:
         raise InputNotFound(f"s3://{name}/{key} is empty: there are no readings in it.")
-    # A bucket without versions answers none, or the word null.
+    # A bucket without versions returns no version, or the word null.
     version = head.get("VersionId")
     pinned = version if version != "null" else None
     return InputObject(name, key, head["ContentLength"], head["ETag"], pinned)

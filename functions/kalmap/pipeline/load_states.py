@@ -1,4 +1,4 @@
-"""LoadStates: the stored states of a shard's users, as a snapshot for FilterUsers."""
+"""LoadStates: read the stored states of a shard's users, as a snapshot for FilterUsers."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from kalmap.store.ports import DatabaseUse, StateStore, StoredState
 
 
 class LoadProgress(msgspec.Struct):
-    """What tries that ran out of time have read of a shard's states."""
+    """The states that tries without enough time have read of a shard."""
 
     left: list[str]
     """Users whose state is still to be read."""
@@ -19,14 +19,14 @@ class LoadProgress(msgspec.Struct):
 def load_states(
     folder: Folder, store: StateStore, round_: int, shard: Shard, deadline: float | None
 ) -> Report:
-    """Read the states of a shard's users and keep them as the round's snapshot.
+    """Read the states of a shard's users and store them as the round's snapshot.
 
-    A user's state is written only over the version that was read, so it does no harm that
-    one was read by an earlier try than another.
+    A new state is written only over the version that was read. So states that were read by
+    different tries do no harm.
 
     Raises:
-        StoreUnavailable: The table did not answer in time. What was read is kept; the next try
-            reads the rest.
+        StoreUnavailable: The table did not answer in time. What was read is stored, and the
+            next try reads the rest.
     """
     batch = folder.batch()
     only = folder.users(round_, shard.shard)

@@ -1,4 +1,4 @@
-"""PartitionMeasurements: a chunk's records parsed, checked and routed to their users' shards."""
+"""PartitionMeasurements: parse and check a chunk's records, and route them to their shards."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -6,7 +6,7 @@ from itertools import islice
 
 from kalmap.batch.chunks import Chunk, Piece
 from kalmap.batch.folder import Folder
-from kalmap.batch.inflate import inflated
+from kalmap.batch.inflate import inflate
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
 from kalmap.records.measurement import MAX_UNREAD, Unread
@@ -17,11 +17,11 @@ from kalmap.store.objects import OpenBucket
 
 
 def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> PartitionReport:
-    """Parse a chunk and keep one slice per shard.
+    """Parse a chunk and store one slice per shard.
 
     Raises:
         InputChanged: The object is no longer there as it was identified.
-        InvalidInput: A gzipped object is truncated or corrupt, or hardly anything is readable.
+        InvalidInput: A gzipped object is truncated or corrupt, or too few records are readable.
     """
     shards = folder.plan().shards
     notes: list[str] = []
@@ -33,7 +33,7 @@ def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> Partiti
 
 
 def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) -> PartitionReport:
-    """Give up a chunk: its records, as far as they can be counted, are `failed`."""
+    """Record that a chunk has failed. Its records, if they can be counted, are `failed`."""
     shards = folder.plan().shards
     lines = 0
     unread: list[Unread] = []
@@ -64,7 +64,7 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
 
 
 def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
-    """Give up a chunk whose records cannot even be counted."""
+    """Record that a chunk has failed whose records cannot be counted."""
     sentence = f"Chunk {chunk} could not be read, and its records could not be counted."
     shards = folder.plan().shards
     report = PartitionReport(
@@ -76,7 +76,7 @@ def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
 
 
 def _files(chunk: Chunk, bucket: OpenBucket, notes: list[str]) -> Iterator[File]:
-    """A chunk's objects; where they are several, each is whole."""
+    """Iterate over a chunk's objects. If there are several, each is read whole."""
     pieces = chunk.pieces
     for piece in pieces:
         source = piece.object
@@ -89,7 +89,7 @@ def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes
     objects = bucket(source.bucket)
     if source.gzipped:
         stream = objects.stream_pinned(source.key, source.etag, source.version_id, 0, source.size)
-        yield from _behind(inflated(stream, source.key, notes), source.format.body_start)
+        yield from _skip(inflate(stream, source.key, notes), source.format.body_start)
         return
 
     def read(start: int, end: int) -> bytes:
@@ -98,7 +98,7 @@ def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes
     yield from source.format.read_range(piece.start, piece.end, source.size, read)
 
 
-def _behind(parts: Iterable[bytes], start: int) -> Iterator[bytes]:
+def _skip(parts: Iterable[bytes], start: int) -> Iterator[bytes]:
     left = start
     for part in parts:
         if len(part) > left:

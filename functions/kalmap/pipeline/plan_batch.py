@@ -1,4 +1,4 @@
-"""PlanBatch: formats told from the first bytes, the input cut into chunks, shards counted."""
+"""PlanBatch: detect the objects' formats, cut the input into chunks, choose the shards."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from kalmap.records.measurement import MAX_LINE_BYTES
 from kalmap.store.objects import OpenBucket, at_once
 
 CHUNK_BYTES = 16 * 1024 * 1024
-#: Lambda, Step Functions and S3 all work well up to here: in every shard a worker reads its slice
-#: of each chunk, which takes about two minutes where S3 answers in a tenth of a second.
+#: Lambda, Step Functions and S3 all work well up to here. The worker of a shard reads its slice of
+#: every chunk, which takes about two minutes if S3 answers in a tenth of a second.
 MAX_CHUNKS = 10_000
-#: Every shard has a slice of every chunk; PlanShards holds where each lies in memory.
+#: Every shard has a slice of every chunk. PlanShards holds the locations of all in memory.
 MAX_SLICES = 20_000_000
-#: How a gzipped head inflates tells how the whole does.
+#: The ratio of a gzipped object is estimated from so many bytes of its beginning.
 _GZIP_SAMPLE_BYTES = 16 * 1024
 
 
@@ -37,17 +37,17 @@ def plan_batch(
         InputChanged: An object is no longer there as it was identified.
         InputNotFound: No object holds a record.
     """
-    looks = at_once(lambda item: _look(item, bucket), folder.inputs())
-    chunks = _cut([source for source, _ in looks])
+    inspected = at_once(lambda item: _inspect(item, bucket), folder.inputs())
+    chunks = _cut([source for source, _ in inspected])
     if not chunks:
         raise InputNotFound("The input has a header but no records.")
-    wanted = math.ceil(sum(readings for _, readings in looks) / readings_per_shard)
-    decided = Plan(
+    wanted = math.ceil(sum(readings for _, readings in inspected) / readings_per_shard)
+    plan = Plan(
         chunks=len(chunks),
         shards=max(1, min(wanted, max_shards, MAX_SLICES // len(chunks))),
         files=[[piece.object.key for piece in chunk.pieces] for chunk in chunks],
     )
-    return decided, folder.save_plan(decided, chunks)
+    return plan, folder.save_plan(plan, chunks)
 
 
 def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
@@ -65,8 +65,8 @@ def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
     return chunks
 
 
-def _look(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
-    """Read an object's first bytes; returns what they say of it, and about how many readings."""
+def _inspect(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
+    """Read an object's first bytes; returns its description, and about how many readings it has."""
     head = bucket(item.bucket).get_pinned(
         item.key, item.etag, item.version_id, 0, min(item.size, MAX_LINE_BYTES)
     )

@@ -1,4 +1,4 @@
-"""PlanShards: the chunks' counts summed into index offsets, and round 0's Map items."""
+"""PlanShards: sum the chunks' counts to index offsets, and make round 0's Map items."""
 
 from threading import Lock
 from typing import NamedTuple
@@ -9,12 +9,20 @@ from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.errors import ChunkFailed, InputNotFound
 from kalmap.pipeline.partition_measurements import lose_chunk
-from kalmap.records.shards import chunk_starts, slice_places
+from kalmap.records.shards import chunk_starts, slice_locations
 from kalmap.store.objects import at_once
 
 
+class _ChunkCounts(NamedTuple):
+    """Counts of one chunk, and why it failed."""
+
+    records: int
+    lines: int
+    error: str | None
+
+
 class Partitioned(NamedTuple):
-    """What all chunks held."""
+    """The sum of all chunks."""
 
     shards: int
     items: str
@@ -24,10 +32,10 @@ class Partitioned(NamedTuple):
 
 
 def plan_shards(folder: Folder) -> Partitioned:
-    """Place every chunk's records in the batch's input and list the shards to run.
+    """Compute where every chunk's records begin in the batch's input, and list the shards to run.
 
     Raises:
-        InputNotFound: The input holds blank lines only.
+        InputNotFound: The input has only blank lines.
         ChunkFailed: No chunk could be read, so there is nothing to run.
     """
     chunks = folder.chunks()
@@ -36,30 +44,30 @@ def plan_shards(folder: Folder) -> Partitioned:
     counts = np.zeros(shards, np.int64)
     adding = Lock()
 
-    def look(chunk: Chunk) -> tuple[int, int, str | None]:
+    def read_counts(chunk: Chunk) -> _ChunkCounts:
         report = folder.partition_report(chunk.chunk) or lose_chunk(folder, chunk.chunk)
         lengths[chunk.chunk] = report.lengths
         with adding:
             counts[:] += report.counts
-        return report.records, report.lines, report.error
+        return _ChunkCounts(report.records, report.lines, report.error)
 
-    found = at_once(look, chunks)
+    of_chunks = at_once(read_counts, chunks)
     first_lines: list[int] = []
     lines = 0
-    for place, chunk in enumerate(chunks):
-        if place == 0 or chunk.object != chunks[place - 1].object:
-            # Where objects share a chunk, each has its lines counted from its own beginning.
+    for number, chunk in enumerate(chunks):
+        if number == 0 or chunk.object != chunks[number - 1].object:
+            # Objects that share a chunk have their lines counted from their own beginnings.
             lines = 0 if chunk.others else chunk.object.format.header_lines
         first_lines.append(lines)
-        lines += found[place][1]
-    failed = [error for _, _, error in found if error]
-    records = sum(number for number, _, _ in found)
+        lines += of_chunks[number].lines
+    failed = [chunk.error for chunk in of_chunks if chunk.error]
+    records = sum(chunk.records for chunk in of_chunks)
     if not records:
         if failed:
             raise ChunkFailed(f"Nothing of the input could be read. {failed[0]}")
         raise InputNotFound("The input holds no records, only blank lines.")
-    starts = chunk_starts([number for number, _, _ in found], first_lines)
-    to_run = folder.save_slices(starts, *slice_places(lengths), counts.tolist())
+    starts = chunk_starts([chunk.records for chunk in of_chunks], first_lines)
+    to_run = folder.save_slices(starts, *slice_locations(lengths), counts.tolist())
     return Partitioned(
         shards=len(to_run),
         items=folder.save_shards(0, to_run),

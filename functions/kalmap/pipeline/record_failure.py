@@ -1,4 +1,4 @@
-"""RecordFailure: the end of every Catch of a batch's step."""
+"""RecordFailure: the state that every Catch of a batch's step leads to."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ from kalmap.wording import counted
 
 
 class Failed(NamedTuple):
-    """What a failed execution ends with."""
+    """The output of a failed execution."""
 
     error: str
     reason: str
@@ -27,7 +27,7 @@ class Failed(NamedTuple):
 def record_failure(
     state: Mapping[str, Any], bucket: OpenBucket, records: BatchStore, finished: datetime
 ) -> Failed:
-    """Write the summary of a batch that failed, and mark its record failed.
+    """Store the summary of a batch that failed, and set its record to failed.
 
     Args:
         state: The execution's state: the error that was caught and, once the batch was identified,
@@ -37,7 +37,7 @@ def record_failure(
         finished: When the batch ended.
     """
     error, reason = describe_error(state["error"])
-    if "batch" not in state:  # Without an identity there is no record to mark.
+    if "batch" not in state:  # The batch was not identified, so it has no record.
         return Failed(error, f"{reason} No state was changed.", None)
     pointer = msgspec.convert(state["batch"], Pointer)
     folder = Folder.of(bucket(pointer.bucket), pointer)

@@ -1,4 +1,4 @@
-"""RecordShardFailure: the last state of a Map's child whose function failed every attempt.
+"""RecordShardFailure: the last state of a Map's child whose function failed in every attempt.
 
 The state machine has one such state in each Map, such as RecordLoadShardFailure.
 """
@@ -30,7 +30,7 @@ def record_shard_failure(
     """Record why a chunk or shard failed, and give its readings `failed` results.
 
     Args:
-        folder: The batch's.
+        folder: The batch's folder.
         event: The failed `step`, its `chunk` or `shard`, and the `error` that was caught.
         round_: The conflict round, from 0.
         bucket: Opens the input's buckets.

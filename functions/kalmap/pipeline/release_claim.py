@@ -1,4 +1,4 @@
-"""ReleaseClaim: the rule on executions that ended without a Catch: stopped, aborted, timed out."""
+"""ReleaseClaim: for executions that end without a Catch: stopped, aborted or timed out."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,12 +9,12 @@ from kalmap.wording import START_AGAIN
 
 
 def release_claim(detail: Mapping[str, Any], records: BatchStore, now: datetime) -> list[str]:
-    """Mark the batch failed that the execution still claims, so that it can be claimed again.
+    """Set the batches that an ended execution still claims to failed, so that they can run again.
 
     Args:
-        detail: The event's: the execution's `name` and `status`.
+        detail: The event's detail: the execution's `name` and `status`.
         records: The table of batches.
-        now: The time of the record.
+        now: The current time.
 
     Returns:
         The ids of the batches that it had claimed.

@@ -1,7 +1,7 @@
-"""Restoring: a batch's readings cut from its input once more, where its own copy of them is lost.
+"""Restoring: cut a batch's readings from its input again, if the batch's copy of them is lost.
 
-The input is still there in the version that was read, and the same bytes give the same slices at
-the same places. So whoever works on another shard meanwhile reads what was there before.
+The input still exists in the version that was read, and the same bytes give the same slices at the
+same locations. So workers of other shards read the same content before and after.
 """
 
 from kalmap.batch.folder import Folder, Shard
@@ -11,11 +11,11 @@ from kalmap.store.objects import OpenBucket
 
 
 def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
-    """Make again what a shard's readings are read from, as far as it is missing or cut off.
+    """Make the objects that hold a shard's readings again, if they are missing or cut off.
 
     Raises:
-        InputChanged: The input is no longer there as it was identified.
-        InputNotFound: Nobody knows any more how the input was cut.
+        InputChanged: The input has changed since the batch was identified.
+        InputNotFound: The batch's plan is lost, too.
     """
     for chunk in folder.chunks():
         if folder.has_partition(chunk.chunk):

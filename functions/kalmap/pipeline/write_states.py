@@ -1,4 +1,4 @@
-"""WriteStates: the bulk conditional write of a shard's changed states."""
+"""WriteStates: write a shard's changed states in bulk, each under a condition."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from kalmap.wording import counted
 
 
 class WriteProgress(msgspec.Struct):
-    """What became of a shard's changes in tries that ran out of time."""
+    """The outcome of a shard's changes in tries without enough time."""
 
     left: list[str] = []
     """Users whose state is still to be written."""
@@ -31,12 +31,12 @@ def write_states(
 ) -> Report:
     """Write a shard's changed states, each only over the version it was computed from.
 
-    Users in conflict go round again; in the last round, and where a write was refused,
-    their readings become `failed`.
+    Users in conflict are in the next round. In the last round, and if a write was refused, their
+    readings become `failed`.
 
     Raises:
-        StoreUnavailable: The time ended before all was written. What became of the others is
-            kept; the next try writes the rest.
+        StoreUnavailable: The time ended before all states were written. The outcome of the others
+            is stored, and the next try writes the rest.
     """
     report = Report(step="write", round=round_, number=shard.shard)
     filtered = folder.report(round_, "filter", shard.shard)

@@ -10,7 +10,7 @@ from kalmap.records.measurement import (
     OPTIONAL_FIELDS,
     REQUIRED_FIELDS,
     Measurement,
-    Unreadable,
+    RecordError,
 )
 
 
@@ -53,15 +53,15 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
         """Decode one line to its fields by name; a record never spans lines.
 
         Raises:
-            Unreadable: It is not CSV, or its value is not a number.
+            RecordError: It is not CSV, or its value is not a number.
         """
         text = decode_text(line).rstrip("\r")
         try:
             cells = next(csv.reader([text], strict=True))
         except (csv.Error, StopIteration) as error:
-            raise Unreadable(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
+            raise RecordError(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
         if len(cells) != len(self.columns):
-            raise Unreadable(
+            raise RecordError(
                 Reason.MALFORMED,
                 f"The line has {len(cells)} columns, the header {len(self.columns)}.",
             )
@@ -74,10 +74,10 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
         try:
             record["value"] = float(value) if value else None
         except ValueError as error:
-            raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record) from error
+            raise RecordError(Reason.BAD_VALUE, "value is not a number.", record) from error
         # Python also reads 8_1 and the digits of other scripts. Most other programs do not.
         if "_" in value or not value.isascii():
-            raise Unreadable(Reason.BAD_VALUE, "value is not a number.", record)
+            raise RecordError(Reason.BAD_VALUE, "value is not a number.", record)
         return record
 
 

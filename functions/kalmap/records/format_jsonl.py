@@ -8,7 +8,7 @@ import numpy as np
 
 from kalmap.outcome import Reason
 from kalmap.records.line_format import BOM, LineFormat, decode_text, may_hold_a_long_line
-from kalmap.records.measurement import Measurement, Unreadable
+from kalmap.records.measurement import Measurement, RecordError
 
 #: A content is JSONL if one of so many first lines begins like an object. A broken first line does
 #: not hide the format.
@@ -42,7 +42,7 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
         """Decode one line to its fields by name.
 
         Raises:
-            Unreadable: It is not a JSON object.
+            RecordError: It is not a JSON object.
         """
         text = decode_text(line)
         try:
@@ -51,12 +51,12 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
             record = json.loads(text, parse_int=float)
         except (ValueError, RecursionError) as error:
             column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-            raise Unreadable(Reason.MALFORMED, f"The line is not JSON{column}.") from error
+            raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
         if not isinstance(record, dict):
-            raise Unreadable(Reason.MALFORMED, "The line is JSON but not an object with fields.")
+            raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
         # Escapes can spell half a surrogate pair, which is no character and has no UTF-8.
         if "\\u" in text and any(_has_half_a_pair(value) for value in record.values()):
-            raise Unreadable(Reason.MALFORMED, "The line holds half a surrogate pair.")
+            raise RecordError(Reason.MALFORMED, "The line holds half a surrogate pair.")
         return record
 
 

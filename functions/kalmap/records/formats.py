@@ -35,7 +35,7 @@ class Block(Protocol):
         """Decode one record to its fields by name.
 
         Raises:
-            Unreadable: It does not have the format.
+            RecordError: It does not have the format.
         """
 
 

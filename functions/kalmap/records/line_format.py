@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from kalmap.outcome import Reason
-from kalmap.records.measurement import MAX_LINE_BYTES, Measurement, Unreadable
+from kalmap.records.measurement import MAX_LINE_BYTES, Measurement, RecordError
 
 #: The byte order mark that some programs put in front of UTF-8.
 BOM = b"\xef\xbb\xbf"
@@ -89,7 +89,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         """Decode one line to its fields by name.
 
         Raises:
-            Unreadable: It does not have the format.
+            RecordError: It does not have the format.
         """
         raise NotImplementedError
 
@@ -121,10 +121,10 @@ class LineBlock(NamedTuple):
         """Decode one record to its fields by name.
 
         Raises:
-            Unreadable: The line is too long or does not have the format.
+            RecordError: The line is too long or does not have the format.
         """
         if len(record) > MAX_LINE_BYTES:
-            raise Unreadable(
+            raise RecordError(
                 Reason.MALFORMED,
                 f"The line has {len(record):,} bytes; at most {MAX_LINE_BYTES:,} are read.",
             )
@@ -135,12 +135,12 @@ def decode_text(line: bytes) -> str:
     """Decode a line from UTF-8.
 
     Raises:
-        Unreadable: It is not UTF-8.
+        RecordError: It is not UTF-8.
     """
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise Unreadable(
+        raise RecordError(
             Reason.MALFORMED, f"The line is not valid UTF-8 (byte {error.start + 1})."
         ) from error
 

@@ -13,12 +13,12 @@ MAX_LINE_BYTES = 65_536
 REQUIRED_FIELDS = ("user_id", "timestamp", "value")
 OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
 _EXCERPT_CHARACTERS = 200
-#: Unreadable records of one chunk that are kept, each with what is wrong with it.
+#: The most unreadable records of one chunk. Each is stored with what is wrong with it.
 MAX_UNREAD = 1_000_000
 
 
 class Measurement(msgspec.Struct, gc=False):
-    """One record as it stands in the input, before unit conversion."""
+    """One record of the input, before its value is converted to the profile's unit."""
 
     user_id: str
     timestamp: Timestamp
@@ -29,7 +29,7 @@ class Measurement(msgspec.Struct, gc=False):
 
 
 class Unread(msgspec.Struct, array_like=True, gc=False):
-    """A record that could not be read, with its place and the reason in a sentence."""
+    """A record that could not be read, with its position and a sentence that says why."""
 
     ordinal: int
     line: int
@@ -39,19 +39,19 @@ class Unread(msgspec.Struct, array_like=True, gc=False):
     user_id: str | None = None
     measurement_id: str | None = None
     file: int = 0
-    """Which of its chunk's objects it was found in."""
+    """Which of its chunk's objects it is in, from 0."""
 
 
-class Unreadable(Exception):
-    """Raised where a record's first wrong field is found."""
+class RecordError(Exception):
+    """A record's first wrong field, and what is wrong with it."""
 
     def __init__(self, reason: Reason, detail: str, record: object = None) -> None:
         super().__init__(detail)
         self.reason, self.detail, self.record = reason, detail, record
 
 
-def unread(ordinal: int, line: int, error: Unreadable, raw: bytes) -> Unread:
-    """A line that could not be read, with as much of it as helps to find it."""
+def make_unread(ordinal: int, line: int, error: RecordError, raw: bytes) -> Unread:
+    """Describe a record that could not be read, with an excerpt that helps to find it."""
     record = error.record if isinstance(error.record, dict) else {}
     return Unread(
         ordinal=ordinal,
@@ -69,10 +69,14 @@ def _identifier(value: object) -> str | None:
 
 
 def measurement_of(record: dict[str, object]) -> Measurement:
-    """Read field by field, to name the first that is wrong."""
+    """Check a record field by field.
 
-    def unreadable(reason: Reason, detail: str) -> Unreadable:
-        return Unreadable(reason, detail, record)
+    Raises:
+        RecordError: It names the first field that is wrong.
+    """
+
+    def unreadable(reason: Reason, detail: str) -> RecordError:
+        return RecordError(reason, detail, record)
 
     for field in REQUIRED_FIELDS:
         if record.get(field) in (None, ""):

@@ -19,10 +19,10 @@ from kalmap.records.measurement import (
     MAX_ID_BYTES,
     MAX_UNREAD,
     Measurement,
+    RecordError,
     Unread,
-    Unreadable,
+    make_unread,
     measurement_of,
-    unread,
 )
 from kalmap.records.timestamps import OUT_OF_CALENDAR
 
@@ -34,7 +34,7 @@ _SPLITMIX_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB1331
 
 
 class Parsed(NamedTuple):
-    """What a chunk's bytes hold; arrays have shape (valid readings,)."""
+    """The records of a chunk. Arrays have shape (valid readings,)."""
 
     users: list[str]
     sources: list[str | None]
@@ -48,7 +48,7 @@ class Parsed(NamedTuple):
     ordinal: I64
     """0-based position among the chunk's records, valid or not."""
     ids: list[str | None] | None
-    """Measurement ids; None where no reading has one."""
+    """Measurement ids; None if no reading has one."""
     unread: list[Unread]
     records: int
     lines: int
@@ -58,7 +58,7 @@ class File(NamedTuple):
     """Records of one object."""
 
     parts: Iterable[bytes]
-    """Their bytes; how they may be cut, the format says."""
+    """Their bytes, cut as the format's `blocks` expects them."""
     format: Format
     first_line: int = 0
     """Lines of the object before them."""
@@ -141,7 +141,7 @@ class _Reader:
         self._lines += block.lines
 
     def parsed(self) -> Parsed:
-        """All that was read."""
+        """Return everything that was read."""
         blocks = self._blocks or [self._to_columns([], [])]
         ids = [name for block in blocks for name in block.ids]
         return Parsed(
@@ -177,7 +177,7 @@ class _Reader:
         """Convert a block to columns. What they hold can be routed, folded, stored and reported.
 
         Raises:
-            Unreadable: A measurement in it must be refused.
+            RecordError: A measurement in it must be refused.
         """
         count = len(measurements)
         names = [m.user_id for m in measurements]
@@ -195,8 +195,8 @@ class _Reader:
         _check_finite(np.isfinite(value).all())
         time = _microseconds([m.timestamp for m in measurements])
         if count and not EARLIEST <= time.min() <= time.max() <= LATEST:
-            raise Unreadable(Reason.BAD_TIMESTAMP, OUT_OF_CALENDAR)
-        value += 0.0  # makes -0.0 and 0.0 one value, with one key
+            raise RecordError(Reason.BAD_TIMESTAMP, OUT_OF_CALENDAR)
+        value += 0.0  # -0.0 becomes 0.0, which has one key
         for name in dict.fromkeys(names) if new_users else ():
             self._users.setdefault(name, len(self._users))
         source_names = [m.source for m in measurements]
@@ -225,7 +225,7 @@ class _Reader:
             return
         ratio = units.ratio(unit or "", self._profile.unit)
         if not ratio:
-            raise Unreadable(
+            raise RecordError(
                 Reason.UNKNOWN_UNIT,
                 f"unit {(unit or '')[:20]!r} cannot be converted to "
                 f"{self._profile.unit}, the unit of the profile {self._profile.name}.",
@@ -277,8 +277,8 @@ class _Reader:
             yield from self._isolated(records[middle:])
 
     def _refuse(self, ordinal: int, line: int, raw: bytes, error: Exception) -> None:
-        if not isinstance(error, Unreadable):
-            error = Unreadable(
+        if not isinstance(error, RecordError):
+            error = RecordError(
                 Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
             )
         if len(self._unread) >= MAX_UNREAD:
@@ -286,7 +286,7 @@ class _Reader:
                 f"More than {MAX_UNREAD:,} records of one part of the input cannot be read. The "
                 f"first of them: {self._unread[0].detail}"
             )
-        refused = unread(self._records + ordinal, self._lines + line, error, raw)
+        refused = make_unread(self._records + ordinal, self._lines + line, error, raw)
         refused.file = self._file
         self._unread.append(refused)
 
@@ -297,7 +297,7 @@ class _Reader:
             _check_ids("measurement_id", filter(None, [measurement.measurement_id]))
             self._know_unit(measurement.unit)
             _check_finite(math.isfinite(measurement.value * self._ratios[measurement.unit]))
-        except Unreadable as error:
+        except RecordError as error:
             error.record = record
             raise
         return measurement
@@ -306,18 +306,18 @@ class _Reader:
 def _check_ids(field: str, names: Iterable[str]) -> None:
     for name in names:
         if len(name) > MAX_ID_BYTES or (not name.isascii() and len(name.encode()) > MAX_ID_BYTES):
-            raise Unreadable(Reason.MALFORMED, f"{field} is longer than {MAX_ID_BYTES} bytes.")
+            raise RecordError(Reason.MALFORMED, f"{field} is longer than {MAX_ID_BYTES} bytes.")
         if not name or not name.isprintable():
-            raise Unreadable(Reason.MALFORMED, f"{field} holds a control character or is empty.")
+            raise RecordError(Reason.MALFORMED, f"{field} holds a control character or is empty.")
 
 
 def _check_finite(finite: object) -> None:
     if not finite:
-        raise Unreadable(Reason.BAD_VALUE, "value is not finite.")
+        raise RecordError(Reason.BAD_VALUE, "value is not finite.")
 
 
 def _microseconds(times: list[datetime]) -> I64:
-    """Whole microseconds since 1970, exact at any date."""
+    """Convert to whole microseconds since 1970, exactly at any date."""
     seconds = np.fromiter([time.timestamp() for time in times], np.float64, len(times))
     rounded = np.rint(seconds * 1e6).astype(np.int64)
     for row in np.flatnonzero(np.abs(seconds) > _EXACT_SECONDS):

@@ -1,4 +1,4 @@
-"""Shards: sets of users chosen by hash, and the slices of a partition that hold their readings."""
+"""Shards: sets of users chosen by hash. A partition has a slice of readings for each shard."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from kalmap.readings import I64, Readings
 from kalmap.records.measurement import Unread
 from kalmap.records.parse import Parsed
 
-#: Where a shard's slice lies in a chunk's partition. There are as many as chunks times shards.
-SLICE_PLACE = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
-#: What to add to a chunk's ordinals and lines: the records, and the lines of its object, before it.
+#: The location of a shard's slice in a chunk's partition: one for each chunk and shard.
+SLICE_LOCATION = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
+#: Records before a chunk, and lines of its object before it: added to its ordinals and lines.
 CHUNK_START = np.dtype([("index", "<i8"), ("line", "<i8")])
 
 
@@ -36,7 +36,7 @@ class Slice(msgspec.Struct, array_like=True):
 
 
 class PartitionReport(msgspec.Struct):
-    """What a chunk held: record and line counts, and each shard's slice length and count."""
+    """What a chunk holds: record and line counts, and the bytes and readings of each slice."""
 
     chunk: int
     records: int
@@ -50,9 +50,9 @@ class PartitionReport(msgspec.Struct):
 
 
 class UnreadRecord(NamedTuple):
-    """An unreadable record with its final place in the batch's input."""
+    """An unreadable record with its position in the batch's whole input."""
 
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used
     chunk: int
     line: int
     record: Unread
@@ -75,7 +75,7 @@ _decoder = msgspec.msgpack.Decoder(Slice)
 
 
 def shard_of(user_id: str, shards: int) -> int:
-    """The shard of a user: the same on every machine and for every chunk."""
+    """Return a user's shard: the same on every machine and for every chunk."""
     digest = hashlib.blake2b(user_id.encode(), digest_size=8, person=b"kalmap-shard").digest()
     return int.from_bytes(digest, "little") % shards
 
@@ -87,7 +87,7 @@ def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionRepo
     final index and line number, which are known only when all chunks have been counted.
 
     Returns:
-        The slices one behind the other, and the report that says where each lies.
+        The concatenated slices, and the report with the length of each.
     """
     shard_of_user = np.array([shard_of(name, shards) for name in parsed.users], np.int64)
     shard = shard_of_user[parsed.user] if len(parsed.user) else np.empty(0, np.int64)
@@ -126,11 +126,11 @@ def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slic
 
 
 def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
-    """Where each chunk begins in the batch's input, one `CHUNK_START` a chunk.
+    """Compute where each chunk begins in the batch's input: one `CHUNK_START` a chunk.
 
     Args:
         records: Of each chunk, in the input's order.
-        first_lines: Lines of the object that lie before each chunk.
+        first_lines: Lines of the object before each chunk.
     """
     starts = np.zeros(len(records), CHUNK_START)
     starts["index"][1:] = np.cumsum(np.asarray(records, np.int64))[:-1]
@@ -138,8 +138,8 @@ def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
     return starts.tobytes()
 
 
-def slice_places(lengths: NDArray[np.uint32]) -> tuple[bytearray, list[int]]:
-    """Each shard's slice places, one shard behind the other, and where each shard's end.
+def slice_locations(lengths: NDArray[np.uint32]) -> tuple[bytearray, list[int]]:
+    """Compute the locations of all slices, shard after shard, and where each shard's end.
 
     Args:
         lengths: Of each slice in bytes, of shape (chunks, shards).
@@ -147,15 +147,15 @@ def slice_places(lengths: NDArray[np.uint32]) -> tuple[bytearray, list[int]]:
     bounds = np.concatenate([[0], np.cumsum(np.count_nonzero(lengths, axis=0))])
     # Of shape (chunks, shards) like the lengths; a partition is smaller than 4 GB.
     offsets = np.cumsum(lengths, axis=1, dtype=np.uint32) - lengths
-    data = bytearray(int(bounds[-1]) * SLICE_PLACE.itemsize)
-    table = np.frombuffer(data, SLICE_PLACE)
+    data = bytearray(int(bounds[-1]) * SLICE_LOCATION.itemsize)
+    table = np.frombuffer(data, SLICE_LOCATION)
     for shard in range(lengths.shape[1]):
         rows = table[bounds[shard] : bounds[shard + 1]]
         chunks = np.flatnonzero(lengths[:, shard])
         rows["chunk"] = chunks
         rows["offset"] = offsets[chunks, shard]
         rows["length"] = lengths[chunks, shard]
-    return data, (bounds[1:] * SLICE_PLACE.itemsize).tolist()
+    return data, (bounds[1:] * SLICE_LOCATION.itemsize).tolist()
 
 
 def assemble(
@@ -163,12 +163,12 @@ def assemble(
     profile: Profile,
     only_users: set[str] | None = None,
 ) -> ShardInput:
-    """Put a shard's slices together.
+    """Join a shard's slices.
 
     Args:
         slices: (chunk, index of its first record, lines before it, encoded slice) each.
-        profile: Gives the sources' codes.
-        only_users: In a conflict round, the users whose state has moved.
+        profile: The profile that has the sources' codes.
+        only_users: In a conflict round, the users whose state another batch has changed.
     """
     users: dict[str, int] = {}
     columns: list[Readings] = []
@@ -177,22 +177,21 @@ def assemble(
     unread: list[UnreadRecord] = []
     for chunk, first_index, first_line, data in slices:
         part = _decoder.decode(data)
-        user, keep = _shared_codes(part, users, only_users)
-        source = np.frombuffer(part.source, "<i4")[keep]
+        user, rows = _shared_codes(part, users, only_users)
+        source = np.frombuffer(part.source, "<i4")[rows]
         codes = np.array([profile.source_code(name) for name in part.sources], np.uint8)
         columns.append(
             Readings(
                 user=user,
-                time=np.frombuffer(part.time, "<i8")[keep],
-                value=np.frombuffer(part.value, "<f8")[keep],
+                time=np.frombuffer(part.time, "<i8")[rows],
+                value=np.frombuffer(part.value, "<f8")[rows],
                 source=codes[source] if len(source) else np.empty(0, np.uint8),
-                tag=np.frombuffer(part.tag, np.uint8)[keep],
-                hash=np.frombuffer(part.hash, "<u8")[keep],
-                index=np.frombuffer(part.ordinal, "<i8")[keep] + first_index,
+                tag=np.frombuffer(part.tag, np.uint8)[rows],
+                hash=np.frombuffer(part.hash, "<u8")[rows],
+                index=np.frombuffer(part.ordinal, "<i8")[rows] + first_index,
             )
         )
-        rows = keep.tolist()
-        ids += [part.ids[row] for row in rows] if part.ids else [None] * len(rows)
+        ids += [part.ids[row] for row in rows.tolist()] if part.ids else [None] * len(rows)
         sources += [part.sources[code] for code in source.tolist()]
         if only_users is None:
             unread += [
@@ -206,13 +205,12 @@ def assemble(
 def _shared_codes(
     part: Slice, users: dict[str, int], only_users: set[str] | None
 ) -> tuple[NDArray[np.int32], I64]:
-    """The slice's user column in the codes shared by all slices, and which rows stay."""
-    wanted = [only_users is None or name in only_users for name in part.users]
-    for name, is_wanted in zip(part.users, wanted, strict=True):
-        if is_wanted:
+    """Return a slice's user column in the codes that all slices share, and the selected rows."""
+    for name in part.users:
+        if only_users is None or name in only_users:
             users.setdefault(name, len(users))
     shared = np.array([users.get(name, -1) for name in part.users], np.int32)
     local = np.frombuffer(part.user, "<i4")
     column = shared[local] if len(local) else np.empty(0, np.int32)
-    keep = np.flatnonzero(column >= 0)
-    return column[keep], keep
+    rows = np.flatnonzero(column >= 0)
+    return column[rows], rows

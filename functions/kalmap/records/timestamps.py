@@ -1,4 +1,4 @@
-"""Timestamps: ISO 8601's date-times with an offset from UTC, in all their spellings."""
+"""Timestamps: date-times of ISO 8601 with an offset from UTC, in all their spellings."""
 
 import re
 from datetime import datetime
@@ -20,31 +20,31 @@ _SPELLING = re.compile(
 )
 
 
-def read_timestamp(given: object) -> datetime:
-    """A timestamp of a record.
+def read_timestamp(value: object) -> datetime:
+    """Read a record's timestamp.
 
     Fractions of a second are rounded to whole microseconds.
 
     Raises:
         ValueError: A sentence saying what is wrong with it.
     """
-    if not isinstance(given, str):
-        raise ValueError(_of_no_text(given))  # noqa: TRY004 - the one error that is caught
-    text = given.strip()
+    if not isinstance(value, str):
+        raise ValueError(_describe_non_text(value))  # noqa: TRY004 - the one error that is caught
+    text = value.strip()
     try:
         moment = msgspec.convert(text, Timestamp)
     except msgspec.ValidationError:
-        moment = _spelt_otherwise(text)
+        moment = _read_other_spelling(text)
     if not (1 < moment.year < 9999 or EARLIEST <= microseconds(moment) <= LATEST):
         raise ValueError(OUT_OF_CALENDAR)
     return moment
 
 
-def _spelt_otherwise(text: str) -> datetime:
-    spelt = _SPELLING.fullmatch(text.upper().replace("\u2212", "-"))
-    if spelt is None:
-        raise ValueError(_of_no_timestamp(text))
-    date, time, fraction, offset = spelt.group("date", "time", "fraction", "offset")
+def _read_other_spelling(text: str) -> datetime:
+    spelling = _SPELLING.fullmatch(text.upper().replace("\u2212", "-"))
+    if spelling is None:
+        raise ValueError(_describe_non_timestamp(text))
+    date, time, fraction, offset = spelling.group("date", "time", "fraction", "offset")
     clock = time.replace(":", "")
     if clock[:2] == "24":
         raise ValueError("timestamp has the hour 24; write 00:00 of the next day.")
@@ -59,25 +59,25 @@ def _spelt_otherwise(text: str) -> datetime:
     except ValueError as error:
         raise ValueError("timestamp is no date and time that exists.") from error
     try:
-        # The decoder rounds fractions: those of all spellings, then, alike.
+        # The decoder rounds the fraction, so that all spellings are rounded alike.
         return msgspec.convert(f"{seconds[:19]}.{fraction or 0}{seconds[19:]}", Timestamp)
     except msgspec.ValidationError as error:
         raise ValueError(OUT_OF_CALENDAR) from error
 
 
-def _of_no_timestamp(text: str) -> str:
+def _describe_non_timestamp(text: str) -> str:
     if re.fullmatch(r"-?\d+(?:\.\d+)?", text, re.ASCII):
-        return _of_a_number(text)
+        return _describe_number(text)
     return f"timestamp is not an ISO 8601 date and time like {_EXAMPLE}."
 
 
-def _of_no_text(given: object) -> str:
-    if isinstance(given, float):
-        return _of_a_number(f"{given:.15g}")
+def _describe_non_text(value: object) -> str:
+    if isinstance(value, float):
+        return _describe_number(f"{value:.15g}")
     return f"timestamp is not text in ISO 8601, such as {_EXAMPLE}."
 
 
-def _of_a_number(shown: str) -> str:
+def _describe_number(shown: str) -> str:
     return (
         f"timestamp is the number {shown[:20]}, perhaps seconds or milliseconds since 1970; write "
         f"it in ISO 8601, such as {_EXAMPLE}."

@@ -1,4 +1,4 @@
-"""Changes: what a fold made of its users' stored states, as the store writes it."""
+"""Changes: the new states of a fold, as the store writes them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,19 +11,19 @@ from kalmap.store.ports import Change, StoredState
 def changes(
     users: Sequence[str], folded: Folded, states: Mapping[str, StoredState]
 ) -> list[Change]:
-    """The new states of the users whose state the fold has changed.
+    """List the new states of the users whose state the fold has changed.
 
     Args:
-        users: In the order in which they were folded.
-        folded: What became of them.
-        states: The stored states they were folded from.
+        users: The users' ids, in the order in which they were folded.
+        folded: The fold.
+        states: The stored states that the fold began with.
     """
-    found = []
+    changed = []
     for user in np.flatnonzero(folded.users.changed).tolist():
         name, body = users[user], folded.bodies[user]
         if body is None:
             raise AssertionError("a changed user has no new state")
-        found.append(
+        changed.append(
             Change(
                 user=name,
                 old=states.get(name),
@@ -33,4 +33,4 @@ def changes(
                 as_of=int(folded.users.as_of[user]),
             )
         )
-    return found
+    return changed

@@ -1,8 +1,8 @@
-"""What a batch costs on AWS, estimated from what it used.
+"""The cost of a batch on AWS, estimated from its use of services.
 
 Prices of us-east-1 in US dollars, from AWS's public price pages of 2026: Lambda on arm64,
 DynamoDB on demand, S3 Standard requests, Step Functions STANDARD. The free tier, storage and
-data transfer are left out.
+data transfer are not included.
 """
 
 from kalmap.results.totals import Totals
@@ -19,7 +19,7 @@ _TRANSITIONS_PER_INVOCATION = 3
 
 
 def estimate(totals: Totals) -> float:
-    """US dollars for the use that the totals hold."""
+    """Estimate the cost of a batch in US dollars."""
     return (
         totals.gb_seconds * _LAMBDA_GB_SECOND
         + totals.invocations * (_LAMBDA_REQUEST + _TRANSITIONS_PER_INVOCATION * _TRANSITION)

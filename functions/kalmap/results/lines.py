@@ -23,7 +23,7 @@ _TWO_DIGITS = [f"{number:02d}" for number in range(60)]
 
 
 class Result(msgspec.Struct, gc=False):
-    """What became of one measurement; estimates are null if it was never folded."""
+    """The outcome of one measurement; estimates are null if it was never folded."""
 
     index: int
     """The first field: `results.merge` reads it from the line's beginning."""
@@ -41,7 +41,7 @@ class Result(msgspec.Struct, gc=False):
     nis: float | None = None
     quality: float | None = None
     restarted: Literal[True] | msgspec.UnsetType = msgspec.UNSET
-    """Present where the filter started again at this reading's level."""
+    """Present if the filter restarted at this reading's level."""
 
 
 class Unreadable(msgspec.Struct, gc=False):
@@ -60,12 +60,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None = None) -> bytes:
-    """The result lines of a shard, sorted by index.
+    """Encode the result lines of a shard, sorted by index.
 
     Args:
         shard: The readings, and the records that could not be read.
-        outcomes: Aligned with the readings.
-        rows: Only these readings, and no unreadable records; None for all.
+        outcomes: The outcomes, aligned with the readings.
+        rows: Encode only these readings, and no unreadable records; None for all.
     """
     chosen = np.arange(len(shard.readings.index)) if rows is None else rows
     unread = shard.unread if rows is None else []
@@ -82,7 +82,7 @@ def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None 
         block = order[start : start + _LINES_PER_BLOCK]
         lines = _lines(shard, outcomes, block[block >= 0])
         if (block < 0).any():
-            lines += [_unread_result(shard.unread[-1 - place]) for place in block[block < 0]]
+            lines += [_unread_result(shard.unread[-1 - row]) for row in block[block < 0]]
             lines.sort(key=lambda line: line.index)
         blocks.append(_encoder.encode_lines(lines))
     return b"".join(blocks)
@@ -90,13 +90,12 @@ def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None 
 
 def _lines(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp]) -> list[Result]:
     readings = shard.readings
-    places = rows.tolist()
     return list(
         map(
             Result,
             readings.index[rows].tolist(),
             [shard.users[user] for user in readings.user[rows].tolist()],
-            [shard.ids[place] for place in places],
+            [shard.ids[row] for row in rows.tolist()],
             iso_timestamps(readings.time[rows]),
             readings.value[rows].tolist(),
             [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
@@ -133,16 +132,16 @@ def _unread_status(reason: Reason) -> Status:
 
 
 def iso_timestamps(time: I64) -> list[str]:
-    """ISO 8601 in UTC, with microseconds only where they are not zero.
+    """Format times in ISO 8601 in UTC, with microseconds only if they are not zero.
 
     Args:
         time: Microseconds since 1970 UTC, shape (n,).
     """
     seconds, microseconds = np.divmod(time, 1_000_000)
     days, second = np.divmod(seconds, 86_400)
-    # A batch has few days: each is written once, which is several times faster.
-    known, day = np.unique(days, return_inverse=True)
-    dates: list[str] = np.datetime_as_string(known.astype("datetime64[D]")).tolist()
+    # A batch has few days. Each is formatted once, which is several times faster.
+    distinct, day = np.unique(days, return_inverse=True)
+    dates: list[str] = np.datetime_as_string(distinct.astype("datetime64[D]")).tolist()
     texts = [
         f"{dates[d]}T{_TWO_DIGITS[h]}:{_TWO_DIGITS[m]}:{_TWO_DIGITS[s]}Z"
         for d, h, m, s in zip(
@@ -153,13 +152,13 @@ def iso_timestamps(time: I64) -> list[str]:
             strict=True,
         )
     ]
-    for place in np.flatnonzero(microseconds).tolist():
-        texts[place] = f"{texts[place][:-1]}.{int(microseconds[place]):06d}Z"
+    for row in np.flatnonzero(microseconds).tolist():
+        texts[row] = f"{texts[row][:-1]}.{int(microseconds[row]):06d}Z"
     return texts
 
 
 def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[Sequence[str]]) -> bytes:
-    """The lines of the file of unreadable records.
+    """Encode the lines of the file of unreadable records.
 
     Args:
         unread: The records that could not be read.
@@ -181,7 +180,7 @@ def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[Sequence[s
 
 
 def encode_measurements(shard: ShardInput, rows: NDArray[np.intp], profile: Profile) -> bytes:
-    """The readings as measurements again, so that they can be run again with the same keys."""
+    """Encode readings as measurements, so that they can be run again with the same keys."""
     readings = shard.readings
     times = iso_timestamps(readings.time[rows])
     return _encoder.encode_lines(
@@ -200,11 +199,11 @@ def encode_measurements(shard: ShardInput, rows: NDArray[np.intp], profile: Prof
 
 
 def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
-    """Lines of stored readings about which a late one changed the decision.
+    """Encode the stored readings whose decision a late reading has changed.
 
     Args:
-        users: What `revisions.user` counts.
-        revisions: Of a fold.
+        users: The users' ids; `revisions.user` holds positions in it.
+        revisions: The revisions of a fold.
     """
     return _encoder.encode_lines(
         [

@@ -1,4 +1,4 @@
-"""A batch's lines, merged from the shards' files into the input's order."""
+"""Merging: the lines of the shards' files in the order of the input."""
 
 import heapq
 import re
@@ -22,19 +22,19 @@ class Bucket(Protocol):
 
 
 def is_read_here(key: str) -> bool:
-    """Whether an object of a batch holds lines that the functions of this module give."""
+    """Whether an object of a batch holds lines that this module reads."""
     return bool(_RESULTS_KEY.search(key) or _OTHER_KEY.search(key))
 
 
 def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
-    """Result lines in the input's order, each index once.
+    """Iterate over result lines in the input's order, each index once.
 
     A user's results are those of their highest round. A line of a `.failed` file replaces the same
     round's line.
 
     Args:
         objects: The work bucket.
-        keys: Of a batch's result files, such as all that `result_keys` lists. Others are ignored.
+        keys: Keys of a batch, such as those of `result_keys`. Only result files are read.
     """
     streams = []
     for key in keys:
@@ -49,15 +49,15 @@ def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
 
 
 def result_keys(objects: Bucket, prefix: str) -> Iterator[str]:
-    """The keys below a batch's prefix, `batches/{batch_id}/{attempt}`, that may hold results."""
+    """List the keys that may hold results, below a prefix `batches/{batch_id}/{attempt}`."""
     return objects.keys(f"{prefix}/round-")
 
 
 def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes]]:
-    """Lines with their index and a rank, to be merged.
+    """Prepare lines for merging: each with its index and a rank.
 
-    Every line is an object whose first field is `index`, as `results.lines` encodes it, so
-    that the index is read without decoding the line.
+    `index` is the first field of the records in `results.lines`. So it is read from the beginning
+    of a line, without decoding the line.
     """
     for line in lines:
         if line:
@@ -65,29 +65,29 @@ def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes
 
 
 def unreadable(objects: Bucket, prefix: str) -> Iterator[bytes]:
-    """A batch's lines about unreadable records, in the input's order.
+    """Iterate over a batch's lines about unreadable records, in the input's order.
 
     Args:
         objects: The work bucket.
-        prefix: The batch's, `batches/{batch_id}/{attempt}`.
+        prefix: The batch's prefix, `batches/{batch_id}/{attempt}`.
     """
     streams = [
         _ranked(objects.lines(key), 0)
-        # Earlier batches have them below `rejected/`.
-        for place in ("unreadable", "rejected")
-        for key in objects.keys(f"{prefix}/{place}/")
+        # Earlier versions stored them below `rejected/`.
+        for folder in ("unreadable", "rejected")
+        for key in objects.keys(f"{prefix}/{folder}/")
     ]
     for _, _, line in heapq.merge(*streams):
         yield line
 
 
-def kept(objects: Bucket, prefix: str, kind: str) -> Iterator[bytes]:
-    """A batch's lines of one kind, shard after shard.
+def lines_of_kind(objects: Bucket, prefix: str, kind: str) -> Iterator[bytes]:
+    """Iterate over a batch's lines of one kind, shard after shard.
 
     Args:
         objects: The work bucket.
-        prefix: The batch's, `batches/{batch_id}/{attempt}`.
-        kind: `failed`, the measurements that failed, to be run again; or `revisions`.
+        prefix: The batch's prefix, `batches/{batch_id}/{attempt}`.
+        kind: `failed` for the measurements that failed, or `revisions`.
     """
     for key in objects.keys(f"{prefix}/{kind}/"):
         yield from objects.lines(key)

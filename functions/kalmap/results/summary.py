@@ -23,13 +23,13 @@ def summarise(
     started: datetime,
     finished: datetime,
 ) -> dict[str, Any]:
-    """The page that `summary.json` holds.
+    """Build the content of `summary.json`.
 
     Args:
         totals: The sum of all the batch's reports.
-        identity: What names the batch; stands first.
+        identity: The fields that identify the batch. They come first.
         status: succeeded, failed or rehearsed.
-        reason: Why it failed, in a sentence.
+        reason: A sentence that says why it failed; None if it did not.
         rounds: Conflict rounds after the first.
         started: When the execution began.
         finished: When the batch ended.
@@ -87,7 +87,7 @@ def _by_reason(readings: Tally, status: Status) -> dict[str | None, int]:
 
 
 def _per_user(shards: list[tuple[float, int]]) -> dict[str, float]:
-    """Quantiles over users of their shard's time per user, in milliseconds."""
+    """Compute quantiles over users of their shard's time per user, in milliseconds."""
     ordered = sorted(shards)
     users = sum(count for _, count in ordered)
 
