@@ -33,19 +33,25 @@ def test_the_vector_pass_and_the_scalar_pass_give_the_same_bits(profile, users, 
     assert_passes_agree(profile, [everything[::2], everything[1::2]], len(users), width)
 
 
-def assert_passes_agree(profile, batches, users, width):
-    """Fold batches with vector steps of at least this width, and without any vector step."""
+def fold_batches(profile, batches, users, width):
+    """Fold batches one after the other, with vector steps of at least this width."""
+    results, bodies = [], [None] * users
     with pytest.MonkeyPatch.context() as patch:
-        bodies = [None] * users
+        patch.setattr(forward, "VECTOR_WIDTH", width)
         for batch in batches:
-            results = []
-            for threshold in (width, 10**9):
-                patch.setattr(forward, "VECTOR_WIDTH", threshold)
-                results.append(fold.fold_users(profile, bodies, columns(batch), NOW))
-            vector, scalar = results
-            assert_same_results(vector, scalar)
-            assert vector.bodies == scalar.bodies
-            bodies = [new or old for new, old in zip(vector.bodies, bodies, strict=True)]
+            results.append(fold.fold_users(profile, bodies, columns(batch), NOW))
+            bodies = [new or old for new, old in zip(results[-1].bodies, bodies, strict=True)]
+    return results
+
+
+def assert_passes_agree(profile, batches, users, *widths):
+    """Hold folds with vector steps of at least these widths to one without any vector step."""
+    scalar = fold_batches(profile, batches, users, 10**9)
+    for width in widths:
+        vector = fold_batches(profile, batches, users, width)
+        for ours, theirs in zip(vector, scalar, strict=True):
+            assert_same_results(ours, theirs)
+            assert ours.bodies == theirs.bodies
 
 
 @pytest.mark.parametrize("recovery", [2, 3, 5])
@@ -71,8 +77,7 @@ def test_a_jump_is_found_at_the_same_reading_wherever_steps_and_checkpoints_end(
                     [(u, r) for u, r in everything if (r.time < START + cut * DAY) is early]
                     for early in (True, False)
                 ]
-                for width in (1, 2, 4):
-                    assert_passes_agree(profile, [b for b in batches if b], 4, width)
+                assert_passes_agree(profile, [b for b in batches if b], 4, 1, 2, 4)
 
 
 @pytest.mark.parametrize("users", [1, 3, 31, 32, 33, 64, 1000])

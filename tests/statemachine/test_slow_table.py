@@ -1,7 +1,5 @@
 """A table that takes less than is asked of it delays a batch, and fails it only in the end."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from handlers import clients
@@ -13,13 +11,9 @@ USERS = 120
 
 @pytest.fixture
 def hurried(engine, monkeypatch):
-    """Each call has half a second for the table, and retries are not waited for."""
+    """Each call has half a second for the table."""
     engine.milliseconds = 1000
     monkeypatch.setenv("RETRY_CAP_SECONDS", "0.2")
-    monkeypatch.setattr(
-        "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time",
-        SimpleNamespace(sleep=lambda seconds: None),
-    )
     return engine
 
 

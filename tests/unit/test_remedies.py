@@ -1,6 +1,7 @@
 """What a sentence tells the user to type or to set exists where the sentence is read."""
 
 import ast
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from kalmap.api.openapi import OPERATIONS
 from kalmap.batch.identity import BatchInput, Limits
-from kalmap_cli.arguments import parser
+from kalmap_cli import arguments
 from kalmap_cli.batch_options import with_option_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,10 @@ OF_THE_INPUT = {"functions/kalmap/batch/identity.py"}
 FIELDS = {field.name for field in msgspec.structs.fields(BatchInput)} | {
     f"limits.{name}" for name in Limits.__struct_fields__
 }
+
+
+#: Made once: there are hundreds of sentences.
+parser = functools.cache(arguments.parser)
 
 
 class Sentence(NamedTuple):
@@ -89,12 +94,14 @@ def parses(command: str) -> bool:
     return True
 
 
+@functools.cache
 def options(command: str) -> set[str]:
     """The options of one command."""
     chosen = next(a for a in parser()._actions if a.choices)
     return set(chosen.choices[command]._option_string_actions)
 
 
+@functools.cache
 def all_options() -> set[str]:
     chosen = next(a for a in parser()._actions if a.choices)
     return {option for command in chosen.choices for option in options(command)}

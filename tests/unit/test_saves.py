@@ -122,7 +122,8 @@ def test_a_disk_that_fills_up_at_any_write_of_a_save_leaves_the_one_before(cloud
         with monkeypatch.context() as patch:
             filling = fill_at(patch, fails)
             with suppress(OSError):
-                log = log_of(cloud, RECORDS)
+                # A few records: each is the same write again.
+                log = log_of(cloud, RECORDS[:3])
                 saves.write(cloud, third, log.number)
             if filling.calls < fails:
                 break
