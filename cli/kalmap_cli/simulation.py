@@ -1,11 +1,10 @@
-"""Realistic body-weight readings whose truth and faults are known.
+"""Simulate realistic body-weight readings whose true levels and faults are known.
 
-A user's true weight wanders: a trend that changes every month or so, and a random walk
-around it. What the readings make of it depends on how they were taken: each source has a
-noise of its own, most people weigh themselves in the morning, some in pounds, with pauses of
-days or weeks. On top come the faults that a filter has to live with.
+A user's true weight has a trend that changes every month, and a random walk around it. Each source
+of readings has its own noise. Most users weigh themselves in the morning, some in pounds, with
+pauses of days or weeks. Some readings have faults.
 
-Figures are plausible magnitudes, chosen; they are fitted to no data set.
+All figures are plausible choices. They are not fitted to data.
 """
 
 import json
@@ -17,8 +16,8 @@ import numpy as np
 
 from kalmap.readings import F64, I32, I64, U8, Bool
 
-#: Every simulated period ends here, 2026-01-01 in local time, µs since 1970: nothing lies in
-#: the future, and the same seed means the same readings on any day.
+#: The end of every simulated period, 2026-01-01 in local time, µs since 1970. It is in the past and
+#: constant, so the same seed gives the same readings on any day.
 PERIOD_END = 1_767_225_600_000_000
 
 _DAY = 86_400_000_000
@@ -33,11 +32,11 @@ class Fault(IntEnum):
 
     NONE = 0
     OUTLIER = 1
-    """Someone else on the scale, or clothes and bags: 4 to 25 kg off."""
+    """Another person or luggage on the scale: 4 to 25 kg off."""
     UNIT_MISTAKE = 2
-    """A value in pounds noted as kilograms."""
+    """A value in pounds that is recorded as kilograms."""
     SLIP = 3
-    """The decimal point is one place off."""
+    """The decimal point is one digit off."""
     DUPLICATE = 4
     """Sent a second time, the same in every field."""
 
@@ -48,7 +47,7 @@ class Fault(IntEnum):
 
 
 class Source(NamedTuple):
-    """How readings of a kind are taken."""
+    """A source of readings."""
 
     name: str
     share: float
@@ -60,7 +59,7 @@ class Source(NamedTuple):
     has_ids: bool
 
 
-#: Wearable is in no profile: an unknown source has to be coped with too.
+#: No profile has the source wearable, so the readings also have an unknown source.
 SOURCES = (
     Source("scale", 0.62, 0.35, 0.05, True),
     Source("app", 0.13, 0.5, 0.1, True),
@@ -71,7 +70,7 @@ SOURCES = (
 
 
 class Rates(NamedTuple):
-    """How often things happen, as shares of the readings or of the users."""
+    """How often events happen, as shares of the readings or of the users."""
 
     readings_per_day: float = 0.35
     outliers: float = 0.01
@@ -81,7 +80,7 @@ class Rates(NamedTuple):
     late: float = 0.02
     """Readings that arrive hours to days after later ones of the same user."""
     pound_users: float = 0.15
-    """Users whose readings are in pounds, and say so."""
+    """Users whose readings are in pounds, with the correct unit."""
     pausing_users: float = 0.4
     """Users with a pause of 3 to 30 days."""
 
@@ -95,17 +94,17 @@ class SimulatedReadings(NamedTuple):
     user: I32
     """Number of the user, from 0."""
     time: I64
-    """When it was taken, µs since 1970 UTC."""
+    """Time of the reading, µs since 1970 UTC."""
     arrival: I64
-    """When it was sent, µs since 1970 UTC."""
+    """Time when it was sent, µs since 1970 UTC."""
     value: F64
-    """As noted, in `pounds` or kilograms."""
+    """The recorded value, in the recorded unit."""
     pounds: Bool
-    """The unit noted with it is the pound."""
+    """Whether the recorded unit is the pound; else it is the kilogram."""
     source: U8
     """Position in SOURCES."""
     number: I64
-    """Distinguishes a user's readings; a duplicate has its original's."""
+    """Identifies a user's readings. A duplicate has the number of its original."""
     level: F64
     """The true weight at that time, kg."""
     fault: U8
@@ -115,31 +114,34 @@ class SimulatedReadings(NamedTuple):
 
     @property
     def late(self) -> Bool:
-        """Readings that arrived after a later one could have, shape (readings,)."""
+        """Readings that arrived more than six hours after their time, shape (readings,)."""
         return self.arrival - self.time > _DAY // 4
 
 
 def simulate(
     users: int, days: int, seed: int, *, rates: Rates = DEFAULT_RATES
 ) -> Iterator[SimulatedReadings]:
-    """Simulate users' readings over the days before END, some thousand users at a time.
+    """Simulate users' readings over the days before PERIOD_END.
 
-    The same arguments give the same readings, and users are independent of how many there
-    are. Within a block readings are in order of arrival.
+    The same arguments give the same readings, and a user's readings do not depend on the number of
+    users.
 
     Args:
-        users: how many, at least 1.
-        days: length of the period, at least 1.
-        seed: any integer from 0.
-        rates: how often things happen.
+        users: Number of users, at least 1.
+        days: Length of the period in days, at least 1.
+        seed: Any integer from 0.
+        rates: How often events happen.
+
+    Yields:
+        The readings of up to a thousand users, in order of arrival.
     """
     for block, first in enumerate(range(0, users, _USERS_PER_BLOCK)):
         random = np.random.default_rng([seed, block])
         simulated = _simulate_block(random, first, days, rates)
         count = min(_USERS_PER_BLOCK, users - first)
         if count < _USERS_PER_BLOCK:
-            kept = simulated.user < first + count
-            simulated = SimulatedReadings._make(column[kept] for column in simulated)
+            selected = simulated.user < first + count
+            simulated = SimulatedReadings._make(column[selected] for column in simulated)
         yield simulated
 
 
@@ -148,12 +150,12 @@ def _simulate_block(
 ) -> SimulatedReadings:
     n = _USERS_PER_BLOCK
     level = _true_levels(random, n, days)
-    # People differ a lot in how often they weigh themselves.
+    # Users differ a lot in how often they weigh themselves.
     rate = rates.readings_per_day * random.lognormal(-0.32, 0.8, n)
     user = np.repeat(np.arange(n), random.poisson(rate * days))
     time = _times(random, user, n, days)
-    kept = _outside_pauses(random, user, time, days, rates)
-    user, time = user[kept], time[kept]
+    outside = _outside_pauses(random, user, time, days, rates)
+    user, time = user[outside], time[outside]
     count = len(user)
 
     truth = _level_at(level, user, time)
@@ -165,14 +167,14 @@ def _simulate_block(
     off = random.uniform(4.0, 25.0, count) * random.choice((-1.0, 1.0), count)
     value = np.where(fault == Fault.OUTLIER, np.maximum(value + off, 3.0), value)
     pounds = (random.random(n) < rates.pound_users)[user]
-    # Rounding happens on the display, in the unit it shows.
+    # The display rounds, in the unit that it shows.
     value = np.round(value / step) * step
     value = np.where(pounds, np.round(value / _KG_PER_LB, 1), np.round(value, 2))
     slipped = random.choice((0.1, 10.0), count)
     value = np.where(fault == Fault.SLIP, np.round(value * slipped, 3), value)
     mistaken = fault == Fault.UNIT_MISTAKE
-    noted = np.where(pounds, value, np.round(value / _KG_PER_LB, 1))
-    value = np.where(mistaken, noted, value)
+    in_pounds = np.where(pounds, value, np.round(value / _KG_PER_LB, 1))
+    value = np.where(mistaken, in_pounds, value)
     pounds &= ~mistaken
 
     offset = random.choice((-480, -300, 0, 60, 120, 330), n)[user]
@@ -184,29 +186,29 @@ def _simulate_block(
         random.exponential(0.002, count),
     )
     arrival = taken + (delay * _DAY).astype(np.int64)
-    again = np.flatnonzero(random.random(count) < rates.duplicates)
-    arrival_again = arrival[again] + (random.exponential(0.5, len(again)) * _DAY).astype(np.int64)
-    place = np.concatenate([np.arange(count), again])
-    fault = np.concatenate([fault, np.full(len(again), Fault.DUPLICATE)])
-    arrival = np.concatenate([arrival, arrival_again])
+    repeated = np.flatnonzero(random.random(count) < rates.duplicates)
+    delay_again = (random.exponential(0.5, len(repeated)) * _DAY).astype(np.int64)
+    original = np.concatenate([np.arange(count), repeated])
+    fault = np.concatenate([fault, np.full(len(repeated), Fault.DUPLICATE)])
+    arrival = np.concatenate([arrival, arrival[repeated] + delay_again])
     order = np.argsort(arrival, kind="stable")
-    place = place[order]
+    original = original[order]
     return SimulatedReadings(
-        user=(first + user[place]).astype(np.int32),
-        time=taken[place],
+        user=(first + user[original]).astype(np.int32),
+        time=taken[original],
         arrival=arrival[order],
-        value=value[place],
-        pounds=pounds[place],
-        source=source[place].astype(np.uint8),
-        number=place.astype(np.int64),
-        level=truth[place],
+        value=value[original],
+        pounds=pounds[original],
+        source=source[original].astype(np.uint8),
+        number=original.astype(np.int64),
+        level=truth[original],
         fault=fault[order].astype(np.uint8),
-        offset=offset[place].astype(np.int32),
+        offset=offset[original].astype(np.int32),
     )
 
 
 def _true_levels(random: np.random.Generator, n: int, days: int) -> F64:
-    """True weight at the beginning of each day, kg, shape (n, days + 1)."""
+    """The true weight at the beginning of each day, kg, shape (n, days + 1)."""
     base = np.clip(random.normal(78.0, 15.0, (n, 1)), 45.0, 150.0)
     pieces = days // _TREND_DAYS + 1
     slope = np.repeat(random.normal(0.0, 0.02, (n, pieces)), _TREND_DAYS, axis=1)[:, :days]
@@ -216,15 +218,15 @@ def _true_levels(random: np.random.Generator, n: int, days: int) -> F64:
 
 
 def _level_at(level: F64, user: I64, time: F64) -> F64:
-    """True weight between two beginnings of a day, by linear interpolation."""
+    """The true weight at a time within a day, by linear interpolation."""
     day = np.minimum(time.astype(np.int64), level.shape[1] - 2)
     before, after = level[user, day], level[user, day + 1]
-    found: F64 = before + (after - before) * (time - day)
-    return found
+    interpolated: F64 = before + (after - before) * (time - day)
+    return interpolated
 
 
 def _times(random: np.random.Generator, user: I64, n: int, days: int) -> F64:
-    """Local times of readings, days from the start, shape (readings,): mostly mornings."""
+    """Local times of readings, mostly mornings, in days from the start, shape (readings,)."""
     count = len(user)
     habit = random.normal(7.0, 0.8, n)[user]
     hour = np.where(
@@ -245,10 +247,10 @@ def _outside_pauses(
 
 
 def _faults(random: np.random.Generator, count: int, rates: Rates) -> I64:
-    drawn = random.random(count)
+    uniform = random.random(count)
     edges = np.cumsum([rates.outliers, rates.unit_mistakes, rates.slips])
     kinds = np.array([Fault.OUTLIER, Fault.UNIT_MISTAKE, Fault.SLIP, Fault.NONE])
-    faults: I64 = kinds[np.searchsorted(edges, drawn, side="right")]
+    faults: I64 = kinds[np.searchsorted(edges, uniform, side="right")]
     return faults
 
 
@@ -269,16 +271,16 @@ def csv_lines(simulated: SimulatedReadings) -> Iterator[str]:
 
 
 def truth_lines(simulated: SimulatedReadings, index: int) -> Iterator[str]:
-    """The truth as JSONL lines, in the readings' order, the first of which has `index`."""
+    """True levels and faults as JSONL lines in the readings' order; the first has `index`."""
     late = simulated.late.tolist()
-    for place, (user, time, _, _, _, _) in enumerate(_fields(simulated)):
+    for position, (user, time, _, _, _, _) in enumerate(_fields(simulated)):
         yield json.dumps({
-            "index": index + place,
+            "index": index + position,
             "user_id": user,
             "timestamp": time,
-            "level": round(float(simulated.level[place]), 4),
-            "fault": Fault(simulated.fault[place]).label,
-            "late": late[place],
+            "level": round(float(simulated.level[position]), 4),
+            "fault": Fault(simulated.fault[position]).label,
+            "late": late[position],
         }) + "\n"  # fmt: skip
 
 
@@ -296,6 +298,6 @@ def _fields(simulated: SimulatedReadings) -> Iterator[tuple[str, str, float, str
     ):
         sign = "-" if offset < 0 else "+"
         zone = f"{sign}{abs(offset) // 60:02d}:{abs(offset) % 60:02d}"
-        kind = SOURCES[source]
-        id_ = f"m-{user}-{number}" if kind.has_ids else ""
-        yield f"u-{user:06d}", clock + zone, value, "lb" if pounds else "kg", kind.name, id_
+        name, has_ids = SOURCES[source].name, SOURCES[source].has_ids
+        id_ = f"m-{user}-{number}" if has_ids else ""
+        yield f"u-{user:06d}", clock + zone, value, "lb" if pounds else "kg", name, id_

@@ -1,13 +1,13 @@
-"""Who may use the local cloud: whoever can read these files of its data directory.
+"""The files of a data directory that give access to its local cloud.
 
-<data dir>/secret      the secret key of every request, made anew at each start of a local cloud
-<data dir>/cloud-url   while other commands may use it, its address (see `guests`)
-<data dir>/curl        while it is served, for `curl -K`: signs a request to the HTTP API
-<data dir>/aws         while it is served, for AWS's tools, as their configuration and credentials
-<data dir>/bucket      while it is served, the work bucket's name
-<data dir>/api-url     while it is served, the HTTP API's address
+<data dir>/secret      the secret key that signs all requests, new at each start of a local cloud
+<data dir>/cloud-url   the local cloud's address, while other commands may use it (see `guests`)
+<data dir>/curl        during `kalmap serve`: makes `curl -K` sign requests to the HTTP API
+<data dir>/aws         during `kalmap serve`: configuration and credentials for AWS's tools
+<data dir>/bucket      during `kalmap serve`: the work bucket's name
+<data dir>/api-url     during `kalmap serve`: the HTTP API's address
 
-All are readable by their owner only, and gone when the local cloud has ended.
+Only the owner can read them. They are removed when the local cloud ends.
 """
 
 import os
@@ -19,7 +19,7 @@ from kalmap_cli.errors import WrongUsage
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
-#: The access key that goes with the secret. The emulator takes it for the account's number.
+#: The access key that goes with the secret. ministack reads the account's number from it.
 ACCESS_KEY = ACCOUNT
 
 SECRET_FILE = "secret"  # noqa: S105 - a file's name
@@ -29,15 +29,15 @@ AWS_CONFIG_FILE = "aws"
 BUCKET_FILE = "bucket"
 API_URL_FILE = "api-url"
 
-#: Of a directory's mode: that others may put files into it.
+#: Bits of a directory's mode that let other users put files into it.
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def check_owner(path: Path) -> None:
-    """Use nothing of a data directory whose owner, or a link's, could change it at any time.
+    """Refuse a path of another user, who could change it at any time.
 
     Raises:
-        WrongUsage: It belongs to another user.
+        WrongUsage: The path, or the target of a link, belongs to another user.
     """
     if {path.lstat().st_uid, path.stat().st_uid} != {os.geteuid()}:
         raise WrongUsage(
@@ -47,7 +47,7 @@ def check_owner(path: Path) -> None:
 
 
 def create_secret(directory: Path) -> str:
-    """Make a secret for a local cloud that is about to start, and write it down."""
+    """Create the secret of a local cloud that is about to start, and write its file."""
     remove_access_files(directory)
     secret = secrets.token_hex(32)
     write_private(directory / SECRET_FILE, f"{secret}\n")
@@ -55,7 +55,7 @@ def create_secret(directory: Path) -> str:
 
 
 def remove_access_files(directory: Path) -> None:
-    """Remove these files, since no local cloud runs any more for which they hold."""
+    """Remove all these files when their local cloud has ended."""
     for name in (
         CLOUD_URL_FILE,
         API_URL_FILE,
@@ -68,7 +68,7 @@ def remove_access_files(directory: Path) -> None:
 
 
 def read_secret(directory: Path) -> str | None:
-    """The secret of the local cloud that runs on a data directory; None when none runs."""
+    """The secret of the local cloud of a data directory; None if none is running."""
     try:
         return (directory / SECRET_FILE).read_text().strip()
     except FileNotFoundError:
@@ -76,13 +76,13 @@ def read_secret(directory: Path) -> str | None:
 
 
 def curl_configuration(secret: str) -> str:
-    """What makes curl sign its requests to the HTTP API."""
+    """A configuration that makes curl sign its requests to the HTTP API."""
     return f'aws-sigv4 = "aws:amz:{REGION}:execute-api"\nuser = "{ACCESS_KEY}:{secret}"\n'
 
 
 def aws_configuration(endpoint: str, secret: str) -> str:
-    """What makes AWS's tools use the local cloud."""
-    # Links made by boto3 would else have a signature of the version before, which is not taken.
+    """A configuration that makes AWS's tools use the local cloud."""
+    # By default boto3 signs presigned links with version 2, which the local cloud refuses.
     signature = "s3 =\n    signature_version = s3v4\n"
     return (
         f"[default]\nregion = {REGION}\nendpoint_url = {endpoint}\n{signature}"
@@ -91,14 +91,14 @@ def aws_configuration(endpoint: str, secret: str) -> str:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    # The name is new and the mode is given at once: nobody has it open, or opens it in between.
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Write a file that only its owner can read, completely or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # A new file with its mode set at creation: no other process can have it open.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(content)
-        beside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

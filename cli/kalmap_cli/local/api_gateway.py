@@ -1,8 +1,7 @@
-"""The HTTP API's paths on the local cloud, taken as API Gateway takes them.
+"""Route the HTTP API's paths on the local cloud as API Gateway does.
 
-API Gateway finds a request's route by its path as it was sent, and gives the function the path's
-parameters so: `/users/a%2Fb` is the user `a/b`. The emulator undoes the escapes first, and takes
-`//health` and `/health/` for `/health`; API Gateway does neither.
+API Gateway routes a request by its path as it was sent, before decoding: `/users/a%2Fb` is the
+user `a/b`. ministack decodes the path first, and treats `//health` and `/health/` as `/health`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,12 +9,12 @@ from typing import Any
 
 App = Callable[[Mapping[str, Any], Any, Any], Awaitable[None]]
 
-_MARK = "/_user_request_"
+_SEPARATOR = "/_user_request_"
 _NO_ROUTE = "/no-such-route"
 
 
 def with_paths_as_sent(app: App) -> App:
-    """The emulator's ASGI application, told of the API's paths as they were sent."""
+    """Wrap ministack's ASGI application so that it gets the API's paths as they were sent."""
 
     async def answer(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -25,10 +24,15 @@ def with_paths_as_sent(app: App) -> App:
     return answer
 
 
-def path_as_sent(path: str, sent: str) -> str:
-    """The path to find a request's route by: the API's as it was sent, others as they are."""
-    stage, mark, route = sent.partition(_MARK)
-    if not path.startswith("/restapis/") or not mark:
+def path_as_sent(path: str, raw_path: str) -> str:
+    """The path that routes a request.
+
+    Args:
+        path: The decoded path.
+        raw_path: The path as it was sent; used for the HTTP API only.
+    """
+    stage, separator, route = raw_path.partition(_SEPARATOR)
+    if not path.startswith("/restapis/") or not separator:
         return path
     parts = route.removeprefix("/").split("/")
-    return stage + mark + (route if all(parts) else _NO_ROUTE)
+    return stage + separator + (route if all(parts) else _NO_ROUTE)

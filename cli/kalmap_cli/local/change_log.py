@@ -1,10 +1,10 @@
-"""The log of what changed in tables since the last save: a killed local cloud loses nothing.
+"""The log of changes of tables since the last save. With it, a killed local cloud loses nothing.
 
-<cloud>/changes/000013.log   one file from a save, or a start, to the next one
+<cloud>/changes/000013.log   one file from each save, or start, to the next
 
-Each line is a checksum and JSON. The first one says how the file before ended, so that a file that
-was cut off, or is missing, is noticed. A line that a kill or a full disk tore at the end of the
-last file was never answered, and does not count.
+Each line has a checksum and JSON. The first line has the size and checksum of the previous file,
+so that a truncated or missing file is detected. An incomplete line at the end of the last file was
+never acknowledged, and is ignored.
 """
 
 import json
@@ -22,30 +22,30 @@ _NAME = re.compile(r"(\d{6,})\.log")
 
 
 class LogContent(NamedTuple):
-    """What a file of the log holds."""
+    """The content of a file of the log."""
 
     records: list[Any]
     size: int
-    """Bytes up to the end of its last whole line."""
+    """Bytes up to the end of the last complete line."""
     checksum: int
     """Of these bytes."""
-    before: tuple[int, int]
-    """Size and checksum of the file before, as its first line says."""
+    previous: tuple[int, int]
+    """Size and checksum of the previous file, from the first line."""
 
 
 class ChangeLog:
-    """A new file of the log, to be written to.
+    """A new file of the log, open for writing.
 
     Args:
-        cloud: the folder of the local cloud.
-        number: the file's number.
-        before: size and checksum of the file before.
+        cloud: The folder of the local cloud.
+        number: The file's number.
+        previous: Size and checksum of the previous file.
 
     Raises:
-        OSError: It cannot be made; nothing is left of it.
+        OSError: The file cannot be created. It does not exist afterwards.
     """
 
-    def __init__(self, cloud: Path, number: int, before: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, cloud: Path, number: int, previous: tuple[int, int] = (0, 0)) -> None:
         (cloud / FOLDER).mkdir(exist_ok=True)
         self.number = number
         self.size = 0
@@ -53,7 +53,7 @@ class ChangeLog:
         path = log_path(cloud, number)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            self.append({"log": number, "before": before})
+            self.append({"log": number, "before": previous})
             self.sync()
         except OSError:
             self.close()
@@ -61,10 +61,10 @@ class ChangeLog:
             raise
 
     def append(self, record: Any) -> None:
-        """Add a record; it survives the end of this process, however that comes.
+        """Add a record, which then survives any end of this process.
 
         Raises:
-            OSError: It was not added; the log is as it was before.
+            OSError: The record was not added. The log is unchanged.
         """
         line = _line(record)
         try:
@@ -80,75 +80,75 @@ class ChangeLog:
         self.checksum = zlib.crc32(line, self.checksum)
 
     def sync(self) -> None:
-        """Wait until all that was added would survive the machine's end, too."""
+        """Wait until all added records would also survive a crash of the machine."""
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Add no more."""
+        """Close the file."""
         os.close(self._file)
 
 
 def log_path(cloud: Path, number: int) -> Path:
-    """Where a file of the log lies."""
+    """The path of a file of the log."""
     return cloud / FOLDER / f"{number:06d}.log"
 
 
 def log_numbers(cloud: Path) -> list[int]:
-    """The numbers of the files there are, ascending."""
-    found = (cloud / FOLDER).iterdir() if (cloud / FOLDER).is_dir() else ()
-    return sorted(int(match[1]) for path in found if (match := _NAME.fullmatch(path.name)))
+    """The numbers of the existing files, ascending."""
+    paths = (cloud / FOLDER).iterdir() if (cloud / FOLDER).is_dir() else ()
+    return sorted(int(match[1]) for path in paths if (match := _NAME.fullmatch(path.name)))
 
 
 def read_log(path: Path) -> LogContent:
-    """What a file of the log holds; a torn last line does not count.
+    """Read a file of the log, without an incomplete last line.
 
     Raises:
-        Damaged: A line is damaged and others follow, or it is of another file.
+        Damaged: A line before the last one is damaged, or the lines belong to another file.
     """
     content = path.read_bytes()
     records: list[Any] = []
     size = 0
     lines = content.splitlines(keepends=True)
-    for place, line in enumerate(lines):
-        record = _parsed(line)
+    for number, line in enumerate(lines, 1):
+        record = _parse(line)
         if record is None:
-            if any(_parsed(later) is not None for later in lines[place + 1 :]):
-                raise Damaged(f"{path} is damaged: its line {place + 1} is not what was written")
+            if any(_parse(later) is not None for later in lines[number:]):
+                raise Damaged(f"{path} is damaged: its line {number} is not what was written")
             break
         records.append(record)
         size += len(line)
     if not records:
         return LogContent([], 0, 0, (0, 0))
     first, *rest = records
-    # Lines of another file are whole, too.
+    # Lines copied from another file are complete, but have another number.
     if not isinstance(first, dict) or path != log_path(path.parent.parent, first["log"]):
         raise Damaged(f"{path} is damaged: its first line is not what was written")
     if any(isinstance(record, dict) for record in rest):
         raise Damaged(f"{path} is damaged: it has two first lines")
-    before = tuple(first["before"])
-    return LogContent(rest, size, zlib.crc32(content[:size]), before)
+    previous = tuple(first["before"])
+    return LogContent(rest, size, zlib.crc32(content[:size]), previous)
 
 
 def read_since(cloud: Path, first: int) -> Iterator[LogContent]:
-    """The files of the log from number `first` on, each held to what the next one says of it.
+    """Read the files of the log from number `first` on. Check each by the first line of the next.
 
     Raises:
-        Damaged: One is missing, was cut off, or is damaged.
+        Damaged: A file is missing, truncated or damaged.
     """
-    there = [number for number in log_numbers(cloud) if number >= first]
-    if there and not read_log(log_path(cloud, there[-1])).size:
-        # Torn while it was made: nothing was ever written to it.
-        there.pop()
-    before: LogContent | None = None
-    for number in range(first, there[-1] + 1 if there else first):
+    numbers = [number for number in log_numbers(cloud) if number >= first]
+    if numbers and not read_log(log_path(cloud, numbers[-1])).size:
+        # Its creation was interrupted, so it has no record.
+        numbers.pop()
+    previous: LogContent | None = None
+    for number in range(first, numbers[-1] + 1 if numbers else first):
         path = log_path(cloud, number)
-        if number not in there:
+        if number not in numbers:
             raise Damaged(f"{path} is missing")
         content = read_log(path)
-        if before and content.before != (before.size, before.checksum):
+        if previous and content.previous != (previous.size, previous.checksum):
             raise Damaged(f"{log_path(cloud, number - 1)} is damaged: it is not what was written")
         yield content
-        before = content
+        previous = content
 
 
 def _line(record: Any) -> bytes:
@@ -156,8 +156,8 @@ def _line(record: Any) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _parsed(line: bytes) -> Any:
-    """The record of a whole line; None of any other."""
+def _parse(line: bytes) -> Any:
+    """The record of a complete line; None for any other line."""
     checksum, _, text = line.partition(b" ")
     if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
         return None

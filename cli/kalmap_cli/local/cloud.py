@@ -32,17 +32,17 @@ from kalmap_cli.local.clients import Clients, local_clients, signature_headers
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.guests import check_for_guests
 
-#: What it says goes there, in its folder.
+#: Gets the output of the process, in the folder of the local cloud.
 LOG_FILE = "cloud.log"
 PROGRAM = Path(__file__).with_name("cloud_process.py")
-_START_PATIENCE = 60.0
-#: How long saving may take, seconds: longer than the local cloud gives itself.
-_SAVE_PATIENCE = 130.0
-#: How long it may take to end when it has saved.
-_END_PATIENCE = 20.0
+_START_TIMEOUT = 60.0
+#: Seconds for a save: more than the process allows itself.
+_SAVE_TIMEOUT = 130.0
+#: Seconds for the process to end after its save.
+_END_TIMEOUT = 20.0
 
-#: What the local cloud inherits: enough to find the interpreter's packages, and no more.
-_INHERITED = (
+#: Variables that the process inherits: only those that find the interpreter's packages.
+_INHERITED_VARIABLES = (
     "HOME",
     "LANG",
     "LC_ALL",
@@ -58,7 +58,7 @@ _INHERITED = (
 
 
 def unexpected_end(log: Path) -> RunFailed:
-    """What the user reads when a request failed because the local cloud has ended."""
+    """The error for the user when a request failed because the local cloud has ended."""
     return RunFailed(
         f"The local cloud ended unexpectedly; its log is {log}. Nothing that it had stored is "
         f"lost. Run the same command again."
@@ -66,17 +66,17 @@ def unexpected_end(log: Path) -> RunFailed:
 
 
 class LocalCloud:
-    """The local cloud of a data directory, running while the `with` block lasts.
+    """The local cloud of a data directory. It runs while the `with` block lasts.
 
     Args:
-        data: the directory, locked by this process.
-        idle_seconds: How long a Lambda worker may idle before it is ended. A batch needs each
-            function once; whoever calls the same ones again and again wants them warm.
-        port: where it listens on 127.0.0.1; 0 for a free one.
+        data: The directory, locked by this process.
+        idle_seconds: How long a Lambda worker may be idle before it is ended. A batch needs each
+            function once. Repeated calls of a function are faster with a longer time.
+        port: The port on 127.0.0.1 to listen on; 0 for a free one.
 
     Raises:
-        WrongUsage: on entering: the port cannot be used.
-        RunFailed: on entering: it did not start. The sentence names its log.
+        WrongUsage: On entering: the port cannot be used.
+        RunFailed: On entering: it did not start. The sentence names its log.
     """
 
     def __init__(self, data: DataDirectory, *, idle_seconds: float = 1.0, port: int = 0) -> None:
@@ -84,22 +84,23 @@ class LocalCloud:
         self._idle_seconds = idle_seconds
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
-        self._line: socket.socket | None = None
+        self._control: socket.socket | None = None
+        """Connected to the process; see `cloud_process`."""
         self._clients: Clients | None = None
         self.endpoint = ""
         self.secret = ""
         self.left_running = False
-        """Whether it goes on, without us, for its guests."""
+        """Whether it keeps running for guests after the `with` block."""
         self.log = data.cloud / LOG_FILE
 
     @property
     def process_id(self) -> int:
-        """The local cloud's process id, which is its process group's too."""
+        """The id of the local cloud's process and process group."""
         return self._process.pid if self._process else 0
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended, by itself or by us."""
+        """Whether the process has started and not ended."""
         return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
@@ -121,12 +122,12 @@ class LocalCloud:
         trace: TracebackType | None,
     ) -> None:
         if error is not None and not self.running:
-            # It has ended by itself.
+            # It has ended unexpectedly.
             self._end()
             if isinstance(error, BotoCoreError):
                 raise unexpected_end(self.log) from error
             return
-        # No guest comes to a directory that is gone, and what lies in its place is not ours.
+        # A directory that was removed has no guests, and another one in its place is not ours.
         here = (
             contextlib.nullcontext(False)
             if self._data.was_replaced
@@ -135,15 +136,15 @@ class LocalCloud:
         try:
             with here as has_guests:
                 if has_guests and self.running:
-                    self._leave()
+                    self._leave_running()
                 else:
                     self.stop()
         except RunFailed as failure:
             if isinstance(error, Unsaved):
-                return  # it has said so already
+                return  # the error already says so
             if not isinstance(error, RunFailed):
                 raise
-            # Both count: what the command failed at, and that its states are not saved.
+            # Report both: the command failed, and its states are not saved.
             raise RunFailed(f"{as_sentence(error)} {failure}") from error
 
     def clients(self, service: str) -> Any:
@@ -153,7 +154,7 @@ class LocalCloud:
         return self._clients(service)
 
     def _start(self) -> None:
-        # Bound here and handed down: between choice and use nobody can take the port.
+        # The process inherits the bound socket, so no other program can take the port.
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
             try:
                 listening.bind(("127.0.0.1", self._port))
@@ -165,7 +166,7 @@ class LocalCloud:
             listening.listen(128)
             port = listening.getsockname()[1]
             self.endpoint = f"http://127.0.0.1:{port}"
-            self._line, line = socket.socketpair()
+            self._control, control = socket.socketpair()
             try:
                 with self.log.open("wb") as log:
                     self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -174,7 +175,7 @@ class LocalCloud:
                             "-P",
                             str(PROGRAM),
                             str(listening.fileno()),
-                            str(line.fileno()),
+                            str(control.fileno()),
                             str(self._idle_seconds),
                             str(self._data.path),
                         ],
@@ -182,65 +183,64 @@ class LocalCloud:
                         stdout=log,
                         stderr=subprocess.STDOUT,
                         env=_environment(self._data, port) | _credentials(self.secret),
-                        # The lock goes with it: the directory is free when it has saved.
-                        pass_fds=(listening.fileno(), line.fileno(), self._data.lock),
-                        # Ctrl-C at the terminal is for us; we stop it in our own order.
+                        # It inherits the lock, so the directory stays locked until it has saved.
+                        pass_fds=(listening.fileno(), control.fileno(), self._data.lock),
+                        # Ctrl-C at the terminal goes only to this process, which stops it.
                         start_new_session=True,
                         cwd=self._data.cloud,
                     )
             finally:
-                line.close()
+                control.close()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _START_PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         health = f"{self.endpoint}/_ministack/health"
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 break
-            asked = urllib.request.Request(  # noqa: S310 - our own address
+            request = urllib.request.Request(  # noqa: S310 - our own address
                 health, headers=signature_headers(health, self.secret)
             )
-            with contextlib.suppress(OSError), opener.open(asked, timeout=2):
+            with contextlib.suppress(OSError), opener.open(request, timeout=2):
                 return
             time.sleep(0.05)
-        word, why = self._told(1.0)
+        word, reason = self._receive(1.0)
         if word == "refused":
-            raise WrongUsage(why)
+            raise WrongUsage(reason)
         if word != "unstarted":
-            why = (self.log.read_text(errors="replace").strip().splitlines() or [""])[-1]
-        raise RunFailed(
-            f"The local cloud did not start{f' ({why})' if why else ''}; its log is {self.log}."
-        )
+            reason = (self.log.read_text(errors="replace").strip().splitlines() or [""])[-1]
+        detail = f" ({reason})" if reason else ""
+        raise RunFailed(f"The local cloud did not start{detail}; its log is {self.log}.")
 
     def save(self) -> None:
-        """Have everything saved now, such as what was deployed.
+        """Save everything now.
 
         Raises:
-            Unsaved: It could not be saved.
+            Unsaved: The save failed.
         """
-        if self._line is not None:
-            self._line.sendall(b"s")
-            self._expect_saved()
+        if self._control is not None:
+            self._control.sendall(b"s")
+            self._wait_until_saved()
 
     def stop(self) -> None:
-        """Let the local cloud save its state and end, with all its workers.
+        """Save everything, and end the local cloud with all its workers.
 
         Raises:
-            RunFailed: It could not save.
+            RunFailed: The save failed.
         """
         process = self._process
         if process is None:
             return
-        with _deaf_to_interrupts():
+        with _IgnoreInterrupts():
             process.terminate()
             try:
-                self._expect_saved()
+                self._wait_until_saved()
             finally:
                 self._end()
 
-    def _leave(self) -> None:
-        """Let the local cloud go on for its guests; it saves and ends with the last of them."""
+    def _leave_running(self) -> None:
+        """Leave the local cloud running for its guests. It saves and ends after the last one."""
         try:
             self.save()
         finally:
@@ -248,36 +248,38 @@ class LocalCloud:
             if self._process is not None:
                 self._data.hand_over_to(self._process.pid)
                 self._process = None
-            if self._line is not None:
-                self._line.close()
-                self._line = None
+            self._close_control()
 
     def _end(self) -> None:
-        """End the local cloud and all its workers, saved or not."""
+        """End the local cloud and all its workers, whether it has saved or not."""
         process, self._process = self._process, None
         if process is not None:
-            with _deaf_to_interrupts():
+            with _IgnoreInterrupts():
                 process.terminate()
                 try:
-                    process.wait(_END_PATIENCE)
+                    process.wait(_END_TIMEOUT)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        self._close_control()
         if not self._data.was_replaced:
             remove_access_files(self._data.path)
 
-    def _expect_saved(self) -> None:
-        word, why = self._told(_SAVE_PATIENCE)
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    def _wait_until_saved(self) -> None:
+        word, reason = self._receive(_SAVE_TIMEOUT)
         if word == "saved":
             return
         if word == "unsaved":
             raise Unsaved(
-                f"The local cloud could not save: {why[:1].lower()}{why[1:]} ({self._data.path}). "
+                f"The local cloud could not save: {reason[:1].lower()}{reason[1:]} "
+                f"({self._data.path}). "
                 f"Free some space, or correct what else is wrong. Nothing that was stored is lost: "
                 f"the log of changes has it, and the next command saves it."
             )
@@ -286,45 +288,45 @@ class LocalCloud:
             f"stored is lost: the log of changes has it, and the next command saves it."
         )
 
-    def _told(self, patience: float) -> tuple[str, str]:
-        """The next word that the local cloud says on its line, and why; nothing if it has ended."""
-        if self._line is None:
+    def _receive(self, timeout: float) -> tuple[str, str]:
+        """The next message of the process, a word and a reason; both empty if it has ended."""
+        if self._control is None:
             return "", ""
-        said = b""
-        deadline = time.monotonic() + patience
-        while not said.endswith(b"\n"):
-            self._line.settimeout(max(deadline - time.monotonic(), 0.01))
+        message = b""
+        deadline = time.monotonic() + timeout
+        while not message.endswith(b"\n"):
+            self._control.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
-                more = self._line.recv(4096)
+                received = self._control.recv(4096)
             except OSError:
-                more = b""
-            if not more:
+                received = b""
+            if not received:
                 return "", ""
-            said += more
-        word, _, why = said.decode(errors="replace").strip().partition(" ")
-        return word, why
+            message += received
+        word, _, reason = message.decode(errors="replace").strip().partition(" ")
+        return word, reason
 
 
-class _deaf_to_interrupts:  # noqa: N801 - reads as a phrase after `with`
-    """Ctrl-C pressed twice must not tear saving apart."""
+class _IgnoreInterrupts:
+    """Ignores Ctrl-C while the `with` block lasts, so that it cannot interrupt a save."""
 
     def __enter__(self) -> None:
         try:
-            self._before: Any = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._earlier_handler: Any = signal.signal(signal.SIGINT, signal.SIG_IGN)
         except ValueError:
-            # Signals belong to the main thread; elsewhere none arrives.
-            self._before = None
+            # Signals arrive only in the main thread.
+            self._earlier_handler = None
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        if self._earlier_handler is not None:
+            signal.signal(signal.SIGINT, self._earlier_handler)
 
 
 def _environment(data: DataDirectory, port: int) -> dict[str, str]:
-    """Everything the local cloud and its workers see of the environment."""
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    nothing = str(data.cloud / "no-aws-configuration")
-    return kept | {
+    """All environment variables of the local cloud and its workers."""
+    inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
+    missing = str(data.cloud / "no-aws-configuration")
+    return inherited | {
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
@@ -332,28 +334,28 @@ def _environment(data: DataDirectory, port: int) -> dict[str, str]:
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        # Never a Docker daemon, even where there is one.
-        "DOCKER_HOST": f"unix://{nothing}",
+        # Never use Docker, even if it is running.
+        "DOCKER_HOST": f"unix://{missing}",
         "LAMBDA_EXECUTOR": "local",
-        # A call that waits for a worker holds a thread, and the worker's own calls need one.
+        # A call that waits for a worker occupies a thread, and the worker's own calls need one.
         "MINISTACK_WORKER_THREADS": "256",
         "LOG_LEVEL": "ERROR",
-        # Our own process saves (see `saving`); ministack writes objects as they come.
+        # kalmap saves everything else (see `persistence`). ministack writes objects to files.
         "PERSIST_STATE": "0",
         "S3_PERSIST": "1",
-        # By the working directory, so that one put in its place is never touched.
+        # Relative to the working directory, so that a replaced directory is never touched.
         "STATE_DIR": "tmp/state",
         "S3_DATA_DIR": "s3",
         "TMPDIR": str(data.cloud / "tmp"),
-        "AWS_CONFIG_FILE": nothing,
-        "AWS_SHARED_CREDENTIALS_FILE": nothing,
+        "AWS_CONFIG_FILE": missing,
+        "AWS_SHARED_CREDENTIALS_FILE": missing,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # The arrays are small and the workers many: one thread each.
+        # There are many workers with small arrays, so one thread each is fastest.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
 
 
 def _credentials(secret: str) -> dict[str, str]:
-    """What the guard asks for, and what every worker signs with; other users cannot read it."""
+    """The key that the guard checks and that all workers sign with. Other users cannot read it."""
     return {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secret}

@@ -1,14 +1,17 @@
-"""The local cloud's own process: ministack, on a socket and a line to its parent that it inherits.
+"""The local cloud's process, which runs ministack.
 
-Started by `kalmap_cli.local.cloud` as `python cloud_process.py SOCKET LINE IDLE DIRECTORY`: two
-file descriptors, the seconds that a Lambda worker may idle, and the data directory, which is
-there to be seen in a list of processes. The socket is bound before this process exists, so
-nobody can take its port in between. The line is a socket whose other end only the parent holds:
-when the parent ends, however it ends, reading returns, and this process saves its state and
-goes, once it has no guests (`kalmap_cli.local.guests`). The parent asks for a save by it, and is
-told how each one went.
+`kalmap_cli.local.cloud` starts it as `python cloud_process.py SOCKET CONTROL IDLE DIRECTORY`:
 
-The environment has the secret that requests must be signed with (`kalmap_cli.local.guard`).
+- SOCKET is the descriptor of a listening socket. The parent binds it, so no other program can take
+  the port.
+- CONTROL is the descriptor of a socket whose other end only the parent has. The parent requests
+  saves over it, and gets a message after each save. When the parent ends for any reason, reading
+  returns. Then this process saves and ends, as soon as it has no guests
+  (`kalmap_cli.local.guests`).
+- IDLE is the number of seconds that a Lambda worker may be idle.
+- DIRECTORY is the data directory. It is only there to be shown in lists of processes.
+
+The environment has the secret that signs requests (`kalmap_cli.local.guard`).
 """
 
 import asyncio
@@ -27,34 +30,35 @@ from kalmap_cli.errors import WrongUsage
 from kalmap_cli.local.guests import wait_for_guests
 from kalmap_cli.local.persistence import Persistence
 
-#: How long saving may take before everything is ended by force, seconds.
-_GRACE = 120.0
-#: Seconds between two syncs of the log and looks at its length, and after a save that failed.
-_LOOK = 1.0
-_PAUSE = 60.0
+#: Seconds for the last save, before all processes are killed.
+_SAVE_TIMEOUT = 120.0
+#: Seconds between two syncs of the log.
+_SYNC_INTERVAL = 1.0
+#: Seconds to wait after a failed save.
+_RETRY_INTERVAL = 60.0
 
 _orphaned = threading.Event()
 
 
 class _Parent:
-    """The line to the parent."""
+    """The connection to the parent process."""
 
-    def __init__(self, line: int) -> None:
-        self._line = socket.socket(fileno=line)
+    def __init__(self, control: int) -> None:
+        self._control = socket.socket(fileno=control)
 
     def wait(self) -> None:
-        """Return when it asks for a save.
+        """Return when the parent requests a save.
 
         Raises:
-            EOFError: It has ended.
+            EOFError: The parent has ended.
         """
-        if not self._line.recv(1):
+        if not self._control.recv(1):
             raise EOFError
 
-    def tell(self, word: str, why: object = "") -> None:
-        """Say in one line what has come of a save, or of the start."""
+    def send(self, word: str, reason: object = "") -> None:
+        """Send the result of a save, or of the start, as one line."""
         with contextlib.suppress(OSError):
-            self._line.sendall(f"{word} {' '.join(str(why).split())}\n".encode())
+            self._control.sendall(f"{word} {' '.join(str(reason).split())}\n".encode())
 
 
 def _watch(parent: _Parent, save: Callable[[], object]) -> None:
@@ -65,25 +69,27 @@ def _watch(parent: _Parent, save: Callable[[], object]) -> None:
     _orphaned.set()
     wait_for_guests(Path(".."))
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE)
-    _end_with_workers()
+    time.sleep(_SAVE_TIMEOUT)
+    _kill_process_group()
 
 
-def _end_with_workers() -> None:
-    """End this process group: workers in the middle of a call would outlive their input."""
+def _kill_process_group() -> None:
+    """Kill this process and its workers, which otherwise would finish their calls."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
 def secret_of(access_key: str) -> str | None:
-    """The secret of an access key. There is one pair, which the parent and the workers have."""
-    known = os.environ["AWS_ACCESS_KEY_ID"]
-    return os.environ["AWS_SECRET_ACCESS_KEY"] if access_key == known else None
+    """The secret of an access key. There is one key, which the parent and the workers use."""
+    only_key = os.environ["AWS_ACCESS_KEY_ID"]
+    return os.environ["AWS_SECRET_ACCESS_KEY"] if access_key == only_key else None
 
 
-async def serve(listening: int, idle: float, keeper: Persistence, parent: _Parent) -> None:
-    """Serve the local cloud on an already listening socket until SIGTERM; then save and end."""
+async def serve(
+    listening: int, idle_seconds: float, persistence: Persistence, parent: _Parent
+) -> None:
+    """Serve the local cloud on a listening socket until SIGTERM. Then save and end."""
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
@@ -96,74 +102,77 @@ async def serve(listening: int, idle: float, keeper: Persistence, parent: _Paren
     loop = asyncio.get_running_loop()
 
     def save_soon() -> None:
-        loop.call_soon_threadsafe(_save, keeper, parent)
+        loop.call_soon_threadsafe(_save, persistence, parent)
 
     threading.Thread(target=_watch, args=(parent, save_soon), daemon=True).start()
-    # A worker is a process: more of a function's than there are cores only wait for each other.
+    # Workers are processes. More workers of a function than cores would only wait for each other.
     limit_workers(max(2, os.cpu_count() or 2))
-    threading.Thread(target=end_idle_workers, args=(idle,), daemon=True).start()
-    keeping = [asyncio.create_task(_keep_the_log(keeper)), asyncio.create_task(trim_regularly())]
+    threading.Thread(target=end_idle_workers, args=(idle_seconds,), daemon=True).start()
+    tasks = [
+        asyncio.create_task(_sync_log_regularly(persistence)),
+        asyncio.create_task(trim_regularly()),
+    ]
     config = Config()
     config.bind = [f"fd://{listening}"]
     config.loglevel = os.environ["LOG_LEVEL"]
     config.keep_alive_timeout = 75
-    # Requests still open at the end are those of workers about to be stopped.
+    # Requests that are open at the end come from workers, which are stopped next.
     config.graceful_timeout = 1
     guarded: Any = Guard(with_paths_as_sent(app), int(os.environ["GATEWAY_PORT"]), secret_of)
     await serve_asgi(guarded, config)
-    # Here, too, for the parent may have been killed: what says where it is served lies no longer.
-    # By the working directory: what may have been put in its place is not ours.
+    # The parent does this too, unless it was killed. The path is relative to the working
+    # directory, because another directory in its place is not ours.
     remove_access_files(Path(".."))
-    for task in keeping:
+    for task in tasks:
         task.cancel()
-    saved = _save(keeper, parent)
-    # Leaving by the front door would wait for every call in progress.
+    saved = _save(persistence, parent)
+    # A normal exit would wait for all calls in progress.
     if _orphaned.is_set():
-        _end_with_workers()
+        _kill_process_group()
     os._exit(0 if saved else 1)
 
 
-def _save(keeper: Persistence, parent: _Parent) -> bool:
+def _save(persistence: Persistence, parent: _Parent) -> bool:
     try:
-        keeper.save()
+        persistence.save()
     except OSError as error:
-        parent.tell("unsaved", error.strerror or error)
+        parent.send("unsaved", error.strerror or error)
         return False
-    parent.tell("saved")
+    parent.send("saved")
     return True
 
 
-async def _keep_the_log(keeper: Persistence) -> None:
+async def _sync_log_regularly(persistence: Persistence) -> None:
     while True:
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(_SYNC_INTERVAL)
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(keeper.sync)
-        if keeper.is_log_long:
+            await asyncio.to_thread(persistence.sync)
+        if persistence.is_log_long:
             try:
-                keeper.save()
+                persistence.save()
             except OSError:
-                # Nothing is lost: the log has it. The save at the end says so if it fails, too.
-                await asyncio.sleep(_PAUSE)
+                # Nothing is lost, because the log has it. The last save reports any failure.
+                await asyncio.sleep(_RETRY_INTERVAL)
 
 
 def main() -> None:
-    """Run until told to stop, or until the parent is gone."""
-    listening, line, idle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    parent = _Parent(line)
-    # What it writes is about people: for their own user only.
+    """Run until SIGTERM, or until the parent has ended."""
+    listening, control, idle_seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    parent = _Parent(control)
+    # The files have data about people, so only their owner can read them.
     os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        keeper = Persistence(Path.cwd())
-        keeper.restore()
-    except WrongUsage as refused:
-        parent.tell("refused", refused)
+        persistence = Persistence(Path.cwd())
+        persistence.restore()
+    except WrongUsage as error:
+        parent.send("refused", error)
         sys.exit(1)
     except OSError as error:
-        parent.tell("unstarted", error.strerror or error)
+        parent.send("unstarted", error.strerror or error)
         sys.exit(1)
-    keeper.keep()
-    asyncio.run(serve(listening, idle, keeper, parent))
+    persistence.start_logging()
+    asyncio.run(serve(listening, idle_seconds, persistence, parent))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The data directory: what the local cloud keeps from run to run, for one user at a time.
+"""The data directory, where the local cloud stores everything between runs.
 
-<data dir>/kalmap.json    marks the directory as ours
-<data dir>/lock           held while a local cloud runs in it; holds its user's process id
-<data dir>/cloud/         the local cloud's tables, objects, scratch files and log
-<data dir>/aside/         such a folder, set aside by --fresh until the new batch is accepted
+<data dir>/kalmap.json    says that this is a data directory, and its format
+<data dir>/lock           locked while a local cloud runs; contains the process id of its command
+<data dir>/cloud/         the local cloud's tables, objects, temporary files and log
+<data dir>/aside/         an earlier `cloud`, set aside by --fresh until the new batch succeeds
 """
 
 import contextlib
@@ -20,31 +20,31 @@ from typing import Self
 from kalmap_cli.errors import Damaged, RunFailed, WrongUsage
 from kalmap_cli.local.access_files import WRITABLE_BY_OTHERS, check_owner, remove_access_files
 
-#: Used when neither --data-dir nor the environment says otherwise.
+#: Used if neither --data-dir nor the environment names a directory.
 DEFAULT = ".kalmap"
 VARIABLE = "KALMAP_DATA_DIR"
 
-_MARK = "kalmap.json"
+_FORMAT_FILE = "kalmap.json"
 _LOCK = "lock"
 _KEY = "kalmap_data_directory"
-#: Format 1 had one save, in <data dir>/cloud/state, without checksums. It is carried over.
+#: Format 1 had one save, in <data dir>/cloud/state, without checksums. It is converted.
 _FORMAT = 2
-#: How long an orphaned local cloud may take to save its state and go, seconds.
-_ORPHAN_PATIENCE = 130.0
+#: Seconds for the local cloud of a killed command to save and end.
+_ORPHAN_TIMEOUT = 130.0
 
 
 def default_path() -> Path:
-    """The data directory used when the user names none."""
+    """The data directory that is used if the user names none."""
     return Path(os.environ.get(VARIABLE) or DEFAULT)
 
 
 def is_data_directory(path: Path) -> bool:
-    """Whether `path` is a kalmap data directory that has been used before."""
-    return (path / _MARK).is_file()
+    """Whether `path` is a kalmap data directory that was used before."""
+    return (path / _FORMAT_FILE).is_file()
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether somebody has the directory; who was killed has left files that say so, too."""
+    """Whether a command has the directory locked. A killed command leaves files, but no lock."""
     try:
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -59,7 +59,7 @@ def is_in_use(path: Path) -> bool:
 
 
 class InUse(WrongUsage):
-    """Another command has the data directory."""
+    """Another command uses the data directory."""
 
     def __init__(self, path: Path, holder: int) -> None:
         self.holder = f"another kalmap command{f' (process {holder})' if holder else ''}"
@@ -73,43 +73,42 @@ class DataDirectory:
     """A data directory, locked for this process while the `with` block lasts.
 
     Args:
-        path: created where it does not exist.
-        fresh: set aside everything that earlier runs stored in it. It comes back at the end, or
-            at the next start, unless `forget_what_was_set_aside` was called.
+        path: Is created if it does not exist.
+        fresh: Set aside everything that earlier runs have stored. It comes back at the end, or at
+            the next start, unless `delete_set_aside` is called.
 
     Raises:
-        WrongUsage: on entering: the path cannot be a data directory, belongs to
-            something else, or is in use.
-        RunFailed: on leaving: the directory was removed or replaced meanwhile.
+        WrongUsage: On entering: the path is in use, cannot be a data directory, or has other files.
+        RunFailed: On leaving: the directory was removed or replaced in the meantime.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self.path = path.absolute()
         self.cloud = self.path / "cloud"
         self._aside = self.path / "aside"
-        self._forgotten = self.path / "forgotten"
+        self._deleted = self.path / "forgotten"
         self._fresh = fresh
         self._lock = -1
-        self._left = False
+        self._handed_over = False
 
     @property
     def lock(self) -> int:
-        """The lock's file descriptor: a child that inherits it holds the lock too."""
+        """The lock's file descriptor. A child process that inherits it has the lock too."""
         return self._lock
 
     def __enter__(self) -> Self:
         try:
-            self._claim()
+            self._create_or_check()
             self._lock = self._acquire()
             remove_access_files(self.path)
-            self._mark()
-            self._bring_back()
+            self._write_format_file()
+            self._restore_set_aside()
             if self._fresh and self.cloud.exists():
                 self.cloud.rename(self._aside)
-            # The local cloud's scratch files outlive it when it is killed.
+            # A local cloud that was killed leaves its temporary files.
             shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
             self.cloud.mkdir(exist_ok=True)
-            # Also where the data directory itself was there before, and open to others.
+            # Other users may be able to read the data directory, but never this folder.
             self.cloud.chmod(0o700)
             for name in ("s3", "tmp"):
                 (self.cloud / name).mkdir(exist_ok=True)
@@ -134,15 +133,15 @@ class DataDirectory:
                     f"used it. What the command had stored is lost. The files that are there now "
                     f"were not touched."
                 ) from error
-            if not self._left:
+            if not self._handed_over:
                 shutil.rmtree(self.cloud / "tmp", ignore_errors=True)
-                self._bring_back()
+                self._restore_set_aside()
         finally:
             self._release()
 
     @property
     def was_replaced(self) -> bool:
-        """Whether the path no longer leads to the directory that this process has locked."""
+        """Whether another directory, or none, is now at the path that this process has locked."""
         try:
             return not os.path.samestat(os.fstat(self._lock), (self.path / _LOCK).stat())
         except OSError:
@@ -150,82 +149,82 @@ class DataDirectory:
 
     @property
     def has_set_aside(self) -> bool:
-        """Whether there is something that `fresh` set aside and that is not forgotten yet."""
+        """Whether `fresh` has set aside data that is not deleted yet."""
         return self._aside.exists()
 
     def hand_over_to(self, process: int) -> None:
-        """Leave the directory to a child that has inherited the lock, and goes on using it."""
-        self._left = True
-        _sign(self._lock, process)
+        """Hand the directory over to a child process that has inherited the lock."""
+        self._handed_over = True
+        _write_process_id(self._lock, process)
 
     def delete_set_aside(self) -> None:
-        """Forget what `fresh` set aside, once what replaces it has been accepted.
+        """Delete the data that `fresh` has set aside, once new data replaces it.
 
-        Until then nothing is lost: whatever ends the command, everything is there again.
+        Until this call, the earlier data comes back however the command ends.
         """
         if self._aside.exists():
-            # In one step: a kill while the files are being removed must not bring back half.
-            self._aside.rename(self._forgotten)
-            shutil.rmtree(self._forgotten, ignore_errors=True)
+            # Rename first: if the process is killed during the removal, no part comes back.
+            self._aside.rename(self._deleted)
+            shutil.rmtree(self._deleted, ignore_errors=True)
 
-    def _bring_back(self) -> None:
-        """End what `fresh` began: what was set aside and not forgotten is in its place again."""
-        shutil.rmtree(self._forgotten, ignore_errors=True)
+    def _restore_set_aside(self) -> None:
+        """Put data that `fresh` has set aside and not deleted back into its place."""
+        shutil.rmtree(self._deleted, ignore_errors=True)
         if self._aside.exists():
             if self.cloud.exists():
-                self.cloud.rename(self._forgotten)
+                self.cloud.rename(self._deleted)
             self._aside.rename(self.cloud)
-            shutil.rmtree(self._forgotten, ignore_errors=True)
+            shutil.rmtree(self._deleted, ignore_errors=True)
 
-    def _claim(self) -> None:
+    def _create_or_check(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise WrongUsage(
                 f"The data directory {self.path} is not a directory. "
                 f"Name another one with --data-dir."
             )
-        # Readings may be about people's health: for their owner's eyes only.
+        # Readings may be about people's health, so only the owner can read them.
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_owner(self.path)
         if is_data_directory(self.path):
-            _check_format(self.path / _MARK)
-        # A kill before the mark was written leaves no more than the lock.
+            _check_format(self.path / _FORMAT_FILE)
+        # A command that is killed before it writes the format file leaves only the lock.
         elif any(
             path.name.partition(".")[0] not in ("lock", "kalmap") for path in self.path.iterdir()
         ):
             raise WrongUsage(
                 f"{self.path} holds other files and is not a kalmap data directory (it has no "
-                f"{_MARK}). Name an empty or a new directory with --data-dir."
+                f"{_FORMAT_FILE}). Name an empty or a new directory with --data-dir."
             )
-        _keep_others_out(self.path)
+        _deny_writes_by_others(self.path)
 
-    def _mark(self) -> None:
-        """Write the mark, whole or not at all."""
-        mark = json.dumps({_KEY: _FORMAT}) + "\n"
-        path = self.path / _MARK
-        if not path.exists() or path.read_text() != mark:
-            temporary = self.path / f"{_MARK}.{os.getpid()}"
+    def _write_format_file(self) -> None:
+        """Write the format file, completely or not at all."""
+        content = json.dumps({_KEY: _FORMAT}) + "\n"
+        path = self.path / _FORMAT_FILE
+        if not path.exists() or path.read_text() != content:
+            temporary = self.path / f"{_FORMAT_FILE}.{os.getpid()}"
             try:
-                temporary.write_text(mark)
+                temporary.write_text(content)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
 
     def _acquire(self) -> int:
         lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + _ORPHAN_PATIENCE
+        deadline = time.monotonic() + _ORPHAN_TIMEOUT
         try:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    holder = _process_id(lock)
-                    # A killed run leaves its local cloud saving the state: worth waiting for.
-                    if _alive(holder) or time.monotonic() > deadline:
+                    holder = _read_process_id(lock)
+                    # If the command was killed, its local cloud is saving and will end soon.
+                    if _is_alive(holder) or time.monotonic() > deadline:
                         raise InUse(self.path, holder) from None
                     time.sleep(0.1)
                 else:
                     break
-            _sign(lock, os.getpid())
+            _write_process_id(lock, os.getpid())
         except BaseException:
             os.close(lock)
             raise
@@ -237,46 +236,46 @@ class DataDirectory:
             self._lock = -1
 
 
-def _keep_others_out(path: Path) -> None:
-    """Let nobody else put files into the directory: who can, has us run what they put there."""
+def _deny_writes_by_others(path: Path) -> None:
+    """Deny other users writing into the directory, because kalmap runs code from it."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & WRITABLE_BY_OTHERS:
         path.chmod(mode & ~WRITABLE_BY_OTHERS)
-    # What they have put there before it was closed.
+    # Refuse files that other users have put there before.
     for entry in path.iterdir():
         with contextlib.suppress(FileNotFoundError):
             check_owner(entry)
 
 
-def _check_format(mark: Path) -> None:
+def _check_format(path: Path) -> None:
     try:
-        found = json.loads(mark.read_bytes())[_KEY]
+        version = json.loads(path.read_bytes())[_KEY]
     except (ValueError, TypeError, KeyError):
         raise Damaged(
-            f"{mark} is damaged: it must be {json.dumps({_KEY: _FORMAT})}. Nothing was changed. "
+            f"{path} is damaged: it must be {json.dumps({_KEY: _FORMAT})}. Nothing was changed. "
             f"If the directory is kalmap's, write this into the file. Else name another directory "
             f"with --data-dir."
         ) from None
-    if found not in range(1, _FORMAT + 1):
+    if version not in range(1, _FORMAT + 1):
         raise Damaged(
-            f"{mark.parent} has format {found}, and this kalmap knows formats 1 to {_FORMAT}. "
+            f"{path.parent} has format {version}, and this kalmap knows formats 1 to {_FORMAT}. "
             f"Nothing was changed. Use a newer kalmap, or name another directory with --data-dir."
         )
 
 
-def _sign(lock: int, process: int) -> None:
+def _write_process_id(lock: int, process: int) -> None:
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(process).encode(), 0)
 
 
-def _process_id(lock: int) -> int:
-    written = os.pread(lock, 20, 0).strip()
-    return int(written) if written.isdigit() else 0
+def _read_process_id(lock: int) -> int:
+    digits = os.pread(lock, 20, 0).strip()
+    return int(digits) if digits.isdigit() else 0
 
 
-def _alive(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     if not process:
-        # The holder has locked the file and not yet written its number.
+        # The other command has the lock, and has not written its id yet.
         return True
     try:
         os.kill(process, 0)

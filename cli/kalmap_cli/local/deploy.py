@@ -1,8 +1,8 @@
-"""Deploy template.yaml to the local cloud, when something in it has changed.
+"""Deploy template.yaml to the local cloud if it, or a file that it names, has changed.
 
-Does what `aws cloudformation package` and `deploy` do, and nothing else: local folders
-named by CodeUri and DefinitionUri are uploaded to S3 under their content's digest and
-replaced by where they are, and CloudFormation does the rest.
+This does the same as `aws cloudformation package` and `deploy`: it uploads the local paths in
+CodeUri and DefinitionUri to S3 under the digest of their content, puts the locations of the
+uploads into the template, and passes it to CloudFormation.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from botocore.exceptions import ClientError
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.local.clients import Clients
 
-#: The template this checkout would deploy.
+#: The template of this checkout.
 TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
 #: The stack's name on the local cloud.
 STACK = "kalmap"
 
 _ARTIFACTS = "kalmap-artifacts"
 _DIGEST_TAG = "kalmap:digest"
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-#: A stack in one of these states can be neither used nor updated.
-_BEYOND_REPAIR = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
-#: Which property of which resource type holds a local path.
+#: A stack in one of these states can be neither used nor updated. It is deleted.
+_UNUSABLE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+#: The property of each resource type that has a local path.
 _LOCAL_PATHS = {
     "AWS::Serverless::Function": "CodeUri",
     "AWS::Serverless::StateMachine": "DefinitionUri",
@@ -49,20 +49,20 @@ def deploy(
     stack: str = STACK,
     note: Callable[[str], None] = lambda _: None,
 ) -> bool:
-    """Create or update the stack, unless this very content is deployed already.
+    """Create or update the stack, unless the same content is already deployed.
 
     Args:
-        clients: of the cloud to deploy to.
-        parameters: the template's parameters that shall differ from their defaults.
-        template: a SAM template; its local paths are relative to its folder.
-        stack: the stack's name.
+        clients: Of the cloud to deploy to.
+        parameters: Values of the template's parameters that differ from their defaults.
+        template: A SAM template. Its local paths are relative to its folder.
+        stack: The stack's name.
         note: Is called with what is being done, if there is something to do.
 
     Returns:
         Whether anything was deployed.
 
     Raises:
-        RunFailed: CloudFormation refused or rolled back; the sentence gives its reasons.
+        RunFailed: CloudFormation refused or rolled back. The sentence has its reasons.
     """
     if not template.is_file():
         raise RunFailed(
@@ -75,18 +75,18 @@ def deploy(
     digest = _digest(body.encode(), json.dumps(dict(parameters), sort_keys=True).encode())
 
     cloudformation = clients("cloudformation")
-    present = _describe(cloudformation, stack)
-    if present and present["StackStatus"] in _DEPLOYED and _tag(present) == digest:
+    existing = _describe(cloudformation, stack)
+    if existing and existing["StackStatus"] in _DEPLOYED and _digest_tag(existing) == digest:
         return False
     note("Deploying the stack")
     _upload(clients("s3"), artifacts)
-    if present and present["StackStatus"] in _BEYOND_REPAIR:
+    if existing and existing["StackStatus"] in _UNUSABLE:
         cloudformation.delete_stack(StackName=stack)
         _wait(cloudformation, stack)
-        present = None
-    if not present:
-        present = _attach(clients, content, stack)
-    action = cloudformation.update_stack if present else cloudformation.create_stack
+        existing = None
+    if not existing:
+        existing = _import_retained(clients, content, stack)
+    action = cloudformation.update_stack if existing else cloudformation.create_stack
     try:
         action(
             StackName=stack,
@@ -102,17 +102,17 @@ def deploy(
         raise RunFailed(
             f"CloudFormation refused the template: {error.response['Error']['Message']}"
         ) from error
-    ended = _wait(cloudformation, stack)
-    if ended not in _DEPLOYED:
+    status = _wait(cloudformation, stack)
+    if status not in _DEPLOYED:
         raise RunFailed(
-            f"The stack {stack} could not be deployed ({ended}): "
+            f"The stack {stack} could not be deployed ({status}): "
             f"{'; '.join(_reasons(cloudformation, stack)) or 'no reason was given'}."
         )
     return True
 
 
 class _TemplateLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML with CloudFormation's short tags, and with dates left as they are written."""
+    """Loads YAML with CloudFormation's short tags, and leaves dates as strings."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - yaml reads it from the class
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
@@ -136,13 +136,13 @@ _TemplateLoader.add_multi_constructor("!", _long_form)
 
 
 def read_template(template: Path) -> dict[str, Any]:
-    """A CloudFormation template with its short tags (`!Sub`) in their long form (`Fn::Sub`)."""
+    """Read a CloudFormation template, with short tags (`!Sub`) in the long form (`Fn::Sub`)."""
     content: dict[str, Any] = yaml.load(template.read_text(), Loader=_TemplateLoader)  # noqa: S506
     return content
 
 
 def _package(content: dict[str, Any], folder: Path) -> dict[str, bytes]:
-    """Replace the local paths in `content`; return what is to be uploaded, by key."""
+    """Replace the local paths in `content`. Returns the objects to upload, by key."""
     artifacts: dict[str, bytes] = {}
 
     def replace(properties: dict[str, Any], name: str) -> None:
@@ -163,9 +163,9 @@ def _package(content: dict[str, Any], folder: Path) -> dict[str, bytes]:
 
 
 def _definition(text: bytes) -> bytes:
-    """A state machine's definition as the local cloud takes it, which knows no MaxConcurrencyPath.
+    """Convert a state machine's definition for the local cloud, which has no MaxConcurrencyPath.
 
-    It puts a number wherever a substitution stands, while AWS does so in strings alone.
+    The local cloud replaces a substitution anywhere by a number; AWS does so only in strings.
     """
     return re.sub(
         rb'"MaxConcurrencyPath": "\$\.concurrency\.(\w+)"',
@@ -175,7 +175,7 @@ def _definition(text: bytes) -> bytes:
 
 
 def _zip(folder: Path) -> bytes:
-    """A folder as a zip whose bytes depend on nothing but names and contents."""
+    """Zip a folder. The bytes depend only on the names and contents of its files."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as package:
         for path in sorted(folder.rglob("*")):
@@ -186,22 +186,25 @@ def _zip(folder: Path) -> bytes:
     return archive.getvalue()
 
 
-def _attach(clients: Clients, content: Mapping[str, Any], stack: str) -> dict[str, Any] | None:
-    """Make a stack of the tables and the bucket that an earlier one of this name left, if any.
+def _import_retained(
+    clients: Clients, content: Mapping[str, Any], stack: str
+) -> dict[str, Any] | None:
+    """Create a stack from the tables and the bucket of an earlier stack of this name, if any.
 
-    They are retained when a stack is deleted, and its record may be lost without them. Without
-    this, a stack of the same name would begin with empty ones.
+    They are retained when a stack is deleted, and may also outlive a lost record of their stack.
+    Without an import, a new stack of the same name would begin with empty tables.
     """
     resources: dict[str, Any] = {}
     imported = []
     for logical, resource in content["Resources"].items():
         retained = str(resource.get("DeletionPolicy")).startswith("Retain")
         if retained and (kind := resource["Type"]) in _RETAINED:
-            key, list_names, takes_properties = _RETAINED[kind]
+            key, list_names, imports_properties = _RETAINED[kind]
             beginning = f"{stack}-{logical}-".lower()
             names = [name for name in list_names(clients) if name.lower().startswith(beginning)]
             if names:
-                resources[logical] = resource if takes_properties else resource | {"Properties": {}}
+                properties: dict[str, Any] = {} if imports_properties else {"Properties": {}}
+                resources[logical] = resource | properties
                 imported.append(
                     {
                         "ResourceType": kind,
@@ -212,7 +215,7 @@ def _attach(clients: Clients, content: Mapping[str, Any], stack: str) -> dict[st
     if not imported:
         return None
     cloudformation = clients("cloudformation")
-    named = {
+    sections = {
         name: content[name]
         for name in ("AWSTemplateFormatVersion", "Parameters", "Conditions")
         if name in content
@@ -221,18 +224,18 @@ def _attach(clients: Clients, content: Mapping[str, Any], stack: str) -> dict[st
         StackName=stack,
         ChangeSetName="attach",
         ChangeSetType="IMPORT",
-        TemplateBody=json.dumps(named | {"Resources": resources}),
+        TemplateBody=json.dumps(sections | {"Resources": resources}),
         ResourcesToImport=imported,
     )
     change_set = {"StackName": stack, "ChangeSetName": "attach"}
     cloudformation.get_waiter("change_set_create_complete").wait(
-        **change_set, WaiterConfig={"Delay": 1, "MaxAttempts": int(_PATIENCE)}
+        **change_set, WaiterConfig={"Delay": 1, "MaxAttempts": int(_TIMEOUT)}
     )
     cloudformation.execute_change_set(**change_set)
-    ended = _wait(cloudformation, stack)
-    if ended != "IMPORT_COMPLETE":
+    status = _wait(cloudformation, stack)
+    if status != "IMPORT_COMPLETE":
         raise RunFailed(
-            f"The tables and the bucket of an earlier deployment could not be attached ({ended}): "
+            f"The tables and the bucket of an earlier deployment could not be imported ({status}): "
             f"{'; '.join(_reasons(cloudformation, stack)) or 'no reason was given'}. They are "
             f"unchanged."
         )
@@ -248,9 +251,9 @@ def _buckets(clients: Clients) -> list[str]:
     return [bucket["Name"] for bucket in clients("s3").list_buckets()["Buckets"]]
 
 
-#: Of each type of resource that a stack leaves: its identifier's key, all names there are, and
-#: whether it is attached as the template has it. A bucket's settings may be lost and its objects
-#: not: it is attached without any, so that the update after this sets them all.
+#: For each type of retained resource: the key of its identifier, a function that lists all names,
+#: and whether it is imported with the template's properties. A bucket may have lost its settings,
+#: so it is imported without any. The next update sets them all.
 _RETAINED: dict[str, tuple[str, Callable[[Clients], list[str]], bool]] = {
     "AWS::DynamoDB::Table": ("TableName", _tables, True),
     "AWS::S3::Bucket": ("BucketName", _buckets, False),
@@ -258,7 +261,7 @@ _RETAINED: dict[str, tuple[str, Callable[[Clients], list[str]], bool]] = {
 
 
 def _upload(s3: Any, artifacts: Mapping[str, bytes]) -> None:
-    # Objects outlive a kill that the deployment did not, so the bucket may be there.
+    # After a kill the bucket may exist without a deployment.
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=_ARTIFACTS)
     for key, data in artifacts.items():
@@ -275,29 +278,29 @@ def _digest(*parts: bytes) -> str:
 
 def _describe(cloudformation: Any, stack: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        described: dict[str, Any] = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
             return None
         raise
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+    return None if described["StackStatus"] == "DELETE_COMPLETE" else described
 
 
-def _tag(stack: Mapping[str, Any]) -> str | None:
+def _digest_tag(stack: Mapping[str, Any]) -> str | None:
     tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
     return tags.get(_DIGEST_TAG)
 
 
 def _wait(cloudformation: Any, stack: str) -> str:
-    """The stack's status once it no longer changes."""
-    deadline = time.monotonic() + _PATIENCE
+    """Wait until the stack no longer changes; returns its status."""
+    deadline = time.monotonic() + _TIMEOUT
     while time.monotonic() < deadline:
-        present = _describe(cloudformation, stack)
-        status = present["StackStatus"] if present else "DELETE_COMPLETE"
+        described = _describe(cloudformation, stack)
+        status = described["StackStatus"] if described else "DELETE_COMPLETE"
         if not status.endswith("_IN_PROGRESS"):
             return str(status)
         time.sleep(0.1)
-    raise RunFailed(f"The stack {stack} was not deployed within {_PATIENCE:.0f} s.")
+    raise RunFailed(f"The stack {stack} was not deployed within {_TIMEOUT:.0f} s.")
 
 
 def _reasons(cloudformation: Any, stack: str) -> list[str]:

@@ -1,9 +1,9 @@
-"""Who the local cloud answers: only who has its secret, and never a page in a browser.
+"""The guard of the local cloud: it refuses unsigned requests and requests of web pages.
 
-An ASGI application around the emulator's. A request reaches the emulator when it names this
-address as its host, when no browser sent it on a page's behalf, and when it is signed with the
-secret (`kalmap_cli.local.signature`). Nothing of it is parsed before. What comes back carries no
-leave for other origins to read it.
+It is an ASGI application around ministack's. A request reaches ministack only if its host is this
+address, no browser sent it for a web page, and it is signed with the secret
+(`kalmap_cli.local.signature`). Nothing else of a request is parsed before. Responses have no
+headers that let web pages of other origins read them.
 """
 
 import json
@@ -30,81 +30,83 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
-#: Most bytes of a body that are read before the signature can be checked, because nothing that
-#: came before says what the body is. No service that is asked so takes more.
+#: Maximum bytes of a body whose SHA-256 no header declares. It must be read before its signature
+#: can be checked. No service that takes such bodies accepts more.
 MAX_UNDECLARED_BODY = 20 * 1024 * 1024
-#: Of all such bodies together: every user of the machine can send them.
+#: Maximum for all such bodies together, because every user of the machine can send them.
 MAX_UNDECLARED_TOTAL = 8 * MAX_UNDECLARED_BODY
 
-#: What a browser says of a request: where the page is from that made it.
-_NO_PAGE = (None, "none", "same-origin")
-_ONCE = (b"host", b"authorization", b"origin", b"sec-fetch-site", b"x-amz-date")
-_FOR_OTHER_ORIGINS = (b"access-control-", b"timing-allow-origin")
-#: Added to every answer: no other page may embed it, and no browser may guess what it is.
-_FOR_BROWSERS = (
+#: Values of Sec-Fetch-Site that are allowed: no page of another site made the request.
+_ALLOWED_FETCH_SITES = (None, "none", "same-origin")
+#: Headers that may occur once only.
+_SINGLE_HEADERS = (b"host", b"authorization", b"origin", b"sec-fetch-site", b"x-amz-date")
+#: Beginnings of headers that let pages of other origins read a response.
+_CROSS_ORIGIN_HEADERS = (b"access-control-", b"timing-allow-origin")
+#: Added to each response: other pages must not embed it, and browsers must not guess its type.
+_SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
 )
 
 
 class Guard:
-    """The emulator's ASGI application, behind its guard.
+    """An ASGI application that passes only allowed requests to ministack's.
 
     Args:
-        app: the emulator's.
-        port: where it listens, on 127.0.0.1.
-        secret: finds the secret of an access key; None when there is no such key.
+        app: ministack's.
+        port: The port on 127.0.0.1 that it listens on.
+        secret: Returns the secret of an access key; None if the key is unknown.
     """
 
     def __init__(self, app: App, port: int, secret: Callable[[str], str | None]) -> None:
         self._app = app
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
         self._secret = secret
-        self._undeclared = _Undeclared()
+        self._undeclared = _UndeclaredBodies()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer a request, or let the emulator answer it."""
+        """Refuse a request, or pass it to ministack."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
-            # Nothing of kalmap speaks by WebSocket. Closed before it was accepted, it is a 403.
+            # kalmap uses no WebSockets. Closing one before it is accepted gives a 403.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        sender = _without_leave_for_others(send)
-        form = ""
+        send_safely = _without_cross_origin_headers(send)
+        error_format = ""
         try:
-            sent = self._sent(scope)
-            signature = read_signature(sent)
-            form = _error_form(signature, sent)
-            receive = await self._signed(signature, sent, receive)
+            request = self._read_request(scope)
+            signature = read_signature(request)
+            error_format = _error_format(signature, request)
+            receive = await self._check_signed(signature, request, receive)
         except Refused as refused:
-            await _refuse(sender, form, refused)
+            await _refuse(send_safely, error_format, refused)
             return
-        except _GoneAway:
+        except _Disconnected:
             return
         if signature.lifetime is not None:
-            # The emulator would let a form in the body of a link's request name another service.
-            others = [line for line in scope["headers"] if not _says_form(*line)]
-            scope = {**scope, "headers": others}
-        await self._app(scope, receive, sender)
+            # A form in the body of a presigned request could name another service to ministack.
+            headers = [line for line in scope["headers"] if not _is_form_content_type(*line)]
+            scope = {**scope, "headers": headers}
+        await self._app(scope, receive, send_safely)
 
-    def _sent(self, scope: Mapping[str, Any]) -> SentRequest:
-        """The request, if its host is ours and no page sent it."""
+    def _read_request(self, scope: Mapping[str, Any]) -> SentRequest:
+        """The request, if its host is ours and no web page sent it."""
         lines = [(name.lower(), value) for name, value in scope["headers"]]
-        for once in _ONCE:
-            if sum(name == once for name, _ in lines) > 1:
-                raise Refused("AccessDenied", f"The request has several {once.decode()} headers.")
+        for single in _SINGLE_HEADERS:
+            if sum(name == single for name, _ in lines) > 1:
+                raise Refused("AccessDenied", f"The request has several {single.decode()} headers.")
         headers: dict[str, str] = {}
         for name, value in lines:
             key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
             headers[key] = f"{headers[key]},{text}" if key in headers else text
         if headers.get("host") not in self._hosts:
             raise Refused("AccessDenied", f"The local cloud's only host is {self._hosts[0]}.")
-        if "origin" in headers or headers.get("sec-fetch-site") not in _NO_PAGE:
+        if "origin" in headers or headers.get("sec-fetch-site") not in _ALLOWED_FETCH_SITES:
             raise Refused("AccessDenied", "The local cloud does not answer pages in a browser.")
         try:
             path, query = (scope[part].decode("ascii") for part in ("raw_path", "query_string"))
@@ -113,62 +115,64 @@ class Guard:
             raise Refused("AccessDenied", "The request is not valid text.") from None
         return SentRequest(scope["method"], path, query, headers)
 
-    async def _signed(self, signature: Signature, sent: SentRequest, receive: Receive) -> Receive:
-        """Check a request's signature; return how its body is to be read from then on."""
+    async def _check_signed(
+        self, signature: Signature, request: SentRequest, receive: Receive
+    ) -> Receive:
+        """Check a request's signature. Returns a function that receives the request's body."""
         secret = self._secret(signature.key)
         if secret is None:
             raise Refused("InvalidAccessKeyId", "The local cloud does not know the access key.")
         check_time(signature, datetime.now(UTC))
-        check_headers(signature, sent)
-        declared = declared_body(signature, sent)
+        check_headers(signature, request)
+        declared = declared_body(signature, request)
         if declared is None:
             parts = await self._undeclared.read(receive)
-            check_signature(signature, sent, secret, sha256(parts))
-            return _again(parts, receive)
-        check_signature(signature, sent, secret, declared)
+            check_signature(signature, request, secret, sha256(parts))
+            return _replay(parts, receive)
+        check_signature(signature, request, secret, declared)
         if not covers_body(declared):
             return receive
-        parts = [part async for part in _parts(receive)]
+        parts = [part async for part in _receive_parts(receive)]
         if sha256(parts) != declared:
             raise Refused("XAmzContentSHA256Mismatch", "The body is not the one that was signed.")
-        return _again(parts, receive)
+        return _replay(parts, receive)
 
 
-def _says_form(name: bytes, value: bytes) -> bool:
+def _is_form_content_type(name: bytes, value: bytes) -> bool:
     return name.lower() == b"content-type" and b"form" in value.lower()
 
 
-class _GoneAway(Exception):
-    """The client left before its request was complete."""
+class _Disconnected(Exception):
+    """The client disconnected before its request was complete."""
 
 
-async def _parts(receive: Receive) -> AsyncIterator[bytes]:
-    """A request's body, in the parts in which it comes."""
+async def _receive_parts(receive: Receive) -> AsyncIterator[bytes]:
+    """A request's body, in the parts that arrive."""
     more = True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise _GoneAway
+            raise _Disconnected
         yield message.get("body", b"")
         more = message.get("more_body", False)
 
 
-class _Undeclared:
+class _UndeclaredBodies:
     """The bodies that are read before their requests' signatures can be checked.
 
-    Where all of them together become too large, the largest is dropped: who fills the memory has
-    that one, and shuts nobody out.
+    If all of them together become too large, the largest is dropped. A client that fills the
+    memory therefore loses its own request, and other clients are not affected.
     """
 
     def __init__(self) -> None:
         self._bodies: list[_Body] = []
 
     async def read(self, receive: Receive) -> list[bytes]:
-        """One of them, in its parts."""
+        """Receive a body; returns its parts."""
         body = _Body()
         self._bodies.append(body)
         try:
-            async for part in _parts(receive):
+            async for part in _receive_parts(receive):
                 body.add(part)
                 if body.length > MAX_UNDECLARED_BODY:
                     raise Refused(
@@ -186,7 +190,7 @@ class _Undeclared:
 
 
 class _Body:
-    """What has come of a body."""
+    """The received parts of a body."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -194,19 +198,19 @@ class _Body:
         self.dropped = False
 
     def add(self, part: bytes) -> None:
-        """Keep another part."""
+        """Add a part."""
         self.parts.append(part)
         self.length += len(part)
 
     def drop(self) -> None:
-        """Keep nothing; the request is refused with its next part."""
+        """Discard all parts. The request is refused when its next part arrives."""
         self.parts.clear()
         self.length = 0
         self.dropped = True
 
 
-def _again(parts: list[bytes], receive: Receive) -> Receive:
-    """What gives a body that has been read once more, and then what comes after it."""
+def _replay(parts: list[bytes], receive: Receive) -> Receive:
+    """A function that receives an already received body again, and then what follows it."""
     parts.reverse()
 
     async def read() -> dict[str, Any]:
@@ -218,36 +222,37 @@ def _again(parts: list[bytes], receive: Receive) -> Receive:
     return read
 
 
-def _without_leave_for_others(send: Send) -> Send:
-    async def sender(message: dict[str, Any]) -> None:
+def _without_cross_origin_headers(send: Send) -> Send:
+    async def send_safely(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            kept = [
+            headers = [
                 (name, value)
                 for name, value in message.get("headers", ())
-                if not bytes(name).lower().startswith(_FOR_OTHER_ORIGINS)
+                if not bytes(name).lower().startswith(_CROSS_ORIGIN_HEADERS)
             ]
-            message = {**message, "headers": [*kept, *_FOR_BROWSERS]}
+            message = {**message, "headers": [*headers, *_SECURITY_HEADERS]}
         await send(message)
 
-    return sender
+    return send_safely
 
 
-def _error_form(signature: Signature, sent: SentRequest) -> str:
-    """The form in which a service's clients expect an error; empty for JSON."""
+def _error_format(signature: Signature, request: SentRequest) -> str:
+    """The XML format of errors that a service's clients expect; empty for JSON."""
     error = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     if signature.service == "s3":
         return error
-    # The API's client may be curl, which calls all that it sends a form.
-    is_form = sent.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    # A client of the HTTP API may be curl, which declares every body as a form.
+    content_type = request.headers.get("content-type", "")
+    is_form = content_type.startswith("application/x-www-form-urlencoded")
     if is_form and signature.service != "execute-api":
         return f"<ErrorResponse>{error}</ErrorResponse>"
     return ""
 
 
-async def _refuse(send: Send, form: str, refused: Refused) -> None:
+async def _refuse(send: Send, error_format: str, refused: Refused) -> None:
     code, message = refused.code, str(refused)
-    if form:
-        content = form.format(code=code, message=escape(message)).encode()
+    if error_format:
+        content = error_format.format(code=code, message=escape(message)).encode()
     else:
         content = json.dumps({"__type": code, "message": message}).encode()
     await send(
@@ -255,7 +260,7 @@ async def _refuse(send: Send, form: str, refused: Refused) -> None:
             "type": "http.response.start",
             "status": 403,
             "headers": [
-                (b"content-type", b"application/xml" if form else b"application/json"),
+                (b"content-type", b"application/xml" if error_format else b"application/json"),
                 (b"content-length", str(len(content)).encode()),
                 (b"x-amzn-errortype", code.encode()),
                 (b"x-amzn-requestid", str(uuid.uuid4()).encode()),

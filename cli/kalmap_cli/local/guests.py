@@ -1,10 +1,10 @@
-"""Commands that use a local cloud which another one has started: its guests.
+"""Guests: commands that use a local cloud that another command has started.
 
-<data dir>/cloud-url   the local cloud's address, while guests may come
-<data dir>/guests      locked by all guests together, or alone by whoever ends the local cloud
+<data dir>/cloud-url   the local cloud's address, while guests are allowed
+<data dir>/guests      locked shared by guests, and exclusively to end the local cloud
 
-A local cloud does not end under its guests: where there are some, the command that started it
-leaves it behind, and it ends with the last of them.
+A local cloud does not end while it has guests. If the command that started it ends first, the
+local cloud keeps running and ends after its last guest.
 """
 
 import fcntl
@@ -30,12 +30,12 @@ _LOCK = "guests"
 
 
 class Guest:
-    """A guest of the local cloud that runs on a data directory, while the `with` block lasts.
+    """A guest of the local cloud of a data directory, while the `with` block lasts.
 
     Args:
-        endpoint: the local cloud's address.
-        secret: what requests to it are signed with.
-        lock: a descriptor of the guests' lock, which is held.
+        endpoint: The local cloud's address.
+        secret: Signs the requests to it.
+        lock: A descriptor of the guests' lock, which this process holds.
     """
 
     def __init__(self, endpoint: str, secret: str, lock: int) -> None:
@@ -61,33 +61,36 @@ class Guest:
 
 
 def allow_guests(directory: Path, endpoint: str) -> None:
-    """Let guests come to the local cloud of a data directory."""
+    """Allow guests in the local cloud of a data directory."""
     os.close(os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     write_private(directory / CLOUD_URL_FILE, f"{endpoint}\n")
 
 
 def join_cloud(directory: Path) -> Guest | None:
-    """Become a guest on a data directory; None where no local cloud is open to guests now.
+    """Become a guest of the local cloud of a data directory.
+
+    Returns:
+        None if no local cloud of the directory allows guests now.
 
     Raises:
-        WrongUsage: The directory is another user's.
+        WrongUsage: The directory belongs to another user.
     """
     if not (directory / CLOUD_URL_FILE).exists():
         return None
-    # Another user may have written the address, or listen at it since a local cloud was killed:
-    # our readings are not for them.
+    # Another user may have written the address, or may listen at it after a local cloud was
+    # killed. They must not get our readings.
     check_owner(directory)
     if directory.stat().st_mode & WRITABLE_BY_OTHERS or not is_in_use(directory):
         return None
     try:
-        lock = _opened(directory)
+        lock = _open_lock(directory)
     except OSError:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         endpoint = (directory / CLOUD_URL_FILE).read_text().strip()
         secret = read_secret(directory)
-        # The local cloud may have been killed, and whoever started it not be through with it.
+        # The local cloud may have been killed while the command that started it still runs.
         if endpoint and secret and _listens(endpoint):
             return Guest(endpoint, secret, lock)
     except (BlockingIOError, FileNotFoundError):
@@ -101,11 +104,11 @@ def join_cloud(directory: Path) -> Guest | None:
 
 @contextmanager
 def check_for_guests(directory: Path) -> Iterator[bool]:
-    """Around the end of a local cloud: whether it has guests; if not, none can come."""
+    """Whether a local cloud has guests. If it has none, none can join during the block."""
     try:
-        lock = _opened(directory)
+        lock = _open_lock(directory)
     except FileNotFoundError:
-        # Nobody was ever invited.
+        # Guests were never allowed.
         yield False
         return
     try:
@@ -120,17 +123,17 @@ def check_for_guests(directory: Path) -> Iterator[bool]:
 
 
 def wait_for_guests(directory: Path) -> None:
-    """Return when there is no guest left; from then on none can come."""
+    """Return when there are no guests. From then on none can join."""
     with suppress(FileNotFoundError):
-        fcntl.flock(_opened(directory), fcntl.LOCK_EX)
+        fcntl.flock(_open_lock(directory), fcntl.LOCK_EX)
 
 
-def _opened(directory: Path) -> int:
+def _open_lock(directory: Path) -> int:
     return os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC)
 
 
 def _listens(endpoint: str) -> bool:
-    place = urlsplit(endpoint)
+    url = urlsplit(endpoint)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(5)
-        return probe.connect_ex((place.hostname or "", place.port or 0)) == 0
+        return probe.connect_ex((url.hostname or "", url.port or 0)) == 0

@@ -1,38 +1,39 @@
-"""The lifecycle rules of the work bucket, which the local cloud neither knows nor applies."""
+"""Apply the lifecycle rules of the work bucket, because ministack does not."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-#: Most objects of one request to delete them.
-_MOST = 1000
+#: Maximum number of objects in one DeleteObjects request.
+_MAX_DELETED = 1000
 
 
 class LifecycleRule(NamedTuple):
-    """How long objects are kept whose keys begin so, in days; None for ever."""
+    """After how many days the objects below a prefix expire; None for never."""
 
     prefix: str
     days: int | None
     days_replaced: int | None
-    """Of a version whose place another one took."""
+    """For a version that a newer one has replaced, counted from then."""
 
 
 def read_lifecycle_rules(cloudformation: Any, stack: str) -> list[LifecycleRule]:
-    """The rules of a deployed stack's buckets, as its template has them."""
+    """The rules of a deployed stack's buckets, from its template."""
     template = cloudformation.get_template(StackName=stack)["TemplateBody"]
     content = json.loads(template) if isinstance(template, str) else template
     described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     values = {name: declared.get("Default") for name, declared in content["Parameters"].items()}
     values |= {
-        given["ParameterKey"]: given["ParameterValue"] for given in described.get("Parameters", ())
+        parameter["ParameterKey"]: parameter["ParameterValue"]
+        for parameter in described.get("Parameters", ())
     }
 
-    def value(given: Any) -> Any:
-        return values[given["Ref"]] if isinstance(given, Mapping) else given
+    def value(node: Any) -> Any:
+        return values[node["Ref"]] if isinstance(node, Mapping) else node
 
-    def days(given: Any) -> int | None:
-        return None if given is None else int(value(given))
+    def days(node: Any) -> int | None:
+        return None if node is None else int(value(node))
 
     return [
         LifecycleRule(
@@ -50,25 +51,24 @@ def read_lifecycle_rules(cloudformation: Any, stack: str) -> list[LifecycleRule]
 def delete_expired_objects(
     s3: Any, bucket: str, rules: Sequence[LifecycleRule], now: datetime
 ) -> int:
-    """Delete what rules no longer keep at a moment.
+    """Delete the versions of objects that have expired by `now`.
 
     Returns:
-        How many versions of objects were deleted.
+        How many versions were deleted.
     """
-    due = [
+    expired = [
         {"Key": version["Key"], "VersionId": version["VersionId"]}
         for version, replaced in _versions(s3, bucket)
-        if any(_is_due(rule, version, replaced, now) for rule in rules)
+        if any(_is_expired(rule, version, replaced, now) for rule in rules)
     ]
-    for start in range(0, len(due), _MOST):
-        s3.delete_objects(
-            Bucket=bucket, Delete={"Objects": due[start : start + _MOST], "Quiet": True}
-        )
-    return len(due)
+    for start in range(0, len(expired), _MAX_DELETED):
+        objects = expired[start : start + _MAX_DELETED]
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    return len(expired)
 
 
 def _versions(s3: Any, bucket: str) -> Iterator[tuple[dict[str, Any], datetime | None]]:
-    """Every version of every object, and when another took its place."""
+    """Each version of each object, with the time when a newer one replaced it."""
     pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket))
     versions = [version for page in pages for version in page.get("Versions", ())]
     markers = [marker for page in pages for marker in page.get("DeleteMarkers", ())]
@@ -78,15 +78,15 @@ def _versions(s3: Any, bucket: str) -> Iterator[tuple[dict[str, Any], datetime |
         reverse=True,
     )
     key: str | None = None
-    since: datetime | None = None
+    newer: datetime | None = None
     for entry in newest_first:
-        replaced = since if entry["Key"] == key else None
-        key, since = entry["Key"], entry["LastModified"]
+        replaced = newer if entry["Key"] == key else None
+        key, newer = entry["Key"], entry["LastModified"]
         if "ETag" in entry:
             yield entry, replaced
 
 
-def _is_due(
+def _is_expired(
     rule: LifecycleRule, version: Mapping[str, Any], replaced: datetime | None, now: datetime
 ) -> bool:
     if not version["Key"].startswith(rule.prefix):

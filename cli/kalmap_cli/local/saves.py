@@ -1,11 +1,11 @@
-"""Saves of the local cloud: each one is whole, or not there at all.
+"""Saves of the local cloud. Each is complete, or does not exist.
 
-<cloud>/saves/000012/       every service's state of one moment, and a manifest with checksums
-<cloud>/saves/000012.part   one that never became whole
+<cloud>/saves/000012/       the state of all services at one moment, and a manifest with checksums
+<cloud>/saves/000012.part   a save that was never completed
 <cloud>/state/              the only save of a directory of format 1, without a manifest
 
-The newest one counts. The one before is kept: with the log of changes since (see `change_log`)
-it has everything that the newest has.
+The newest save counts. The one before it stays as a reserve: together with the log of changes
+since then (see `change_log`) it has the same data.
 """
 
 import contextlib
@@ -27,41 +27,49 @@ _MANIFEST = "manifest.json"
 _FORMAT = 1
 _NAME = re.compile(r"\d{6,}")
 _PART = ".part"
-#: Where ministack writes objects, by account and bucket.
+#: ministack writes objects there, by account and bucket.
 _OBJECTS = "s3"
 
 
 class Save(NamedTuple):
-    """A save that is whole."""
+    """A complete save."""
 
     number: int
     folder: Path
     first_log: int
-    """Number of the first file of the log that has what changed since."""
+    """Number of the first file of the log with changes since the save."""
 
 
 def newest(cloud: Path) -> Save | None:
-    """The save to begin with, checked, as is the log since; None where nothing was ever saved.
+    """Find the newest save, and check it and the log since then.
+
+    Returns:
+        None if nothing was ever saved.
 
     Raises:
-        Damaged: It is not what was saved. The sentence says what is wrong, and how to go on.
-        WrongUsage: A newer kalmap made it.
+        Damaged: The save is not what was written. The sentence says what to do.
+        WrongUsage: A newer kalmap wrote the save.
     """
-    there = _numbers(cloud)
-    if not there:
-        _refuse_what_had_saves(cloud)
+    numbers = _numbers(cloud)
+    if not numbers:
+        _check_never_saved(cloud)
         return None
     try:
-        return _checked(cloud, there[-1])
+        return _checked(cloud, numbers[-1])
     except Damaged as damage:
-        raise Damaged(f"{damage}. {_way_on(cloud, there)}") from damage
+        raise Damaged(f"{damage}. {_remedy(cloud, numbers)}") from damage
 
 
 def write(cloud: Path, files: Iterable[tuple[str, bytes]], first_log: int) -> Save:
-    """Make a save of files by their names; afterwards the one before the last is removed.
+    """Write a save, and remove all earlier saves but one.
+
+    Args:
+        cloud: The folder of the local cloud.
+        files: Name and content of each file of the save.
+        first_log: Number of the first file of the log with later changes.
 
     Raises:
-        OSError: It could not be made. All earlier ones are as they were.
+        OSError: The save failed. All earlier saves are unchanged.
     """
     number = (_numbers(cloud) or [0])[-1] + 1
     folder = _folder(cloud, number)
@@ -76,7 +84,7 @@ def write(cloud: Path, files: Iterable[tuple[str, bytes]], first_log: int) -> Sa
             _write(part / name, content)
             listed[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         manifest = {"format": _FORMAT, "first_log": first_log, "files": listed}
-        _write(part / _MANIFEST, _sealed(manifest))
+        _write(part / _MANIFEST, _with_checksum(manifest))
         for parent in {(part / name).parent for name in listed} | {part}:
             _sync(parent)
         part.rename(folder)
@@ -89,22 +97,22 @@ def write(cloud: Path, files: Iterable[tuple[str, bytes]], first_log: int) -> Sa
 
 
 def _prune(cloud: Path) -> None:
-    """Remove all saves but the newest two, and what of the log neither of them needs."""
-    *old, before, _ = [-1, -1, *_numbers(cloud)]
+    """Remove all saves but the newest two, and the files of the log that neither of them needs."""
+    *old, reserve, _ = [-1, -1, *_numbers(cloud)]
     for number in old:
         if number >= 0:
             shutil.rmtree(_folder(cloud, number), ignore_errors=True)
     with contextlib.suppress(WrongUsage, OSError):
-        needed = _manifest(_folder(cloud, before))["first_log"] if before > 0 else 0
+        first_log = _manifest(_folder(cloud, reserve))["first_log"] if reserve > 0 else 0
         for number in change_log.log_numbers(cloud):
-            if number < needed:
+            if number < first_log:
                 change_log.log_path(cloud, number).unlink()
 
 
 def _numbers(cloud: Path) -> list[int]:
-    """The saves there are, ascending; 0 is that of format 1."""
-    found = (cloud / FOLDER).iterdir() if (cloud / FOLDER).is_dir() else ()
-    numbers = sorted(int(path.name) for path in found if _NAME.fullmatch(path.name))
+    """The numbers of all saves, ascending; 0 is the save of format 1."""
+    paths = (cloud / FOLDER).iterdir() if (cloud / FOLDER).is_dir() else ()
+    numbers = sorted(int(path.name) for path in paths if _NAME.fullmatch(path.name))
     return [0, *numbers] if any((cloud / _FORMAT_1).glob("*.json")) else numbers
 
 
@@ -113,7 +121,7 @@ def _folder(cloud: Path, number: int) -> Path:
 
 
 def _checked(cloud: Path, number: int) -> Save:
-    """A save all of whose files, and of whose log's, are what was written."""
+    """Check all files of a save, and of the log since then."""
     folder = _folder(cloud, number)
     if number == 0:
         _check_format_1(folder)
@@ -144,7 +152,7 @@ def _check(path: Path, listed: dict[str, Any]) -> None:
 
 
 def _check_format_1(folder: Path) -> None:
-    """What can be checked without checksums: that files are whole, and the tables there."""
+    """Check what is possible without checksums: files are complete, and the tables exist."""
     for path in sorted({*folder.glob("*.json"), folder / "dynamodb.json"}):
         try:
             json.loads(path.read_bytes())
@@ -164,7 +172,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise Damaged(f"{path} is damaged: its content is not what was saved")
     manifest: dict[str, Any] = json.loads(text)
     if manifest["format"] != _FORMAT:
-        # Not damaged: going back to the save before would give up what the newer kalmap stored.
+        # Not Damaged: its remedy, the save before, would lose what the newer kalmap stored.
         raise WrongUsage(
             f"{folder} has format {manifest['format']}, and this kalmap knows format {_FORMAT}. "
             f"Nothing was changed. Use a newer kalmap, or another directory with --data-dir."
@@ -172,16 +180,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _sealed(manifest: dict[str, Any]) -> bytes:
+def _with_checksum(manifest: dict[str, Any]) -> bytes:
     text = json.dumps(manifest, indent=1).encode()
     return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
 
 
-def _way_on(cloud: Path, there: list[int]) -> str:
-    """What to do about a newest save that is damaged, or whose log is."""
-    damaged = _folder(cloud, there[-1])
+def _remedy(cloud: Path, numbers: list[int]) -> str:
+    """What the user can do if the newest save, or the log since then, is damaged."""
+    damaged = _folder(cloud, numbers[-1])
     with contextlib.suppress(WrongUsage, IndexError):
-        _checked(cloud, there[-2])
+        _checked(cloud, numbers[-2])
         aside = cloud.parent / f"damaged-{damaged.name}"
         return (
             f"The save before it and the log of changes are complete, and have the same states. To "
@@ -193,12 +201,12 @@ def _way_on(cloud: Path, there: list[int]) -> str:
     )
 
 
-def _refuse_what_had_saves(cloud: Path) -> None:
-    """Take a folder for a new one only where nothing was ever stored in it."""
+def _check_never_saved(cloud: Path) -> None:
+    """Refuse a folder without saves if something was stored in it."""
     numbers = change_log.log_numbers(cloud)
     if numbers:
         log = "the log of changes is useless without them"
-        # Starts that were killed, or found the disk full, before the first save leave a file each.
+        # Each start that failed before the first save leaves one file without records.
         logs = (change_log.read_log(change_log.log_path(cloud, number)) for number in numbers)
         is_new = numbers[0] == 1 and not any(content.records for content in logs)
     else:
@@ -224,7 +232,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in a folder survive the machine's end."""
+    """Make the names in a folder survive a crash of the machine."""
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)

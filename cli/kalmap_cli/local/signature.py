@@ -1,11 +1,11 @@
-"""Whether a request to the local cloud is signed with its secret (AWS Signature Version 4).
+"""Check that a request is signed with the local cloud's secret (AWS Signature Version 4).
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-A signature stands in the Authorization header or, in a presigned link, in the query. It covers
-the method, the path, the query, the headers that it names, and the body's SHA-256 where one is
-declared. Clients disagree on how a path and a query are written when they are signed: old
-versions of curl sign them as they stand. Both ways cover all that is sent, so both are taken.
+A signature is in the Authorization header or, for a presigned link, in the query. It covers the
+method, the path, the query, the headers that it names, and the body's SHA-256 if one is declared.
+Clients encode the path and the query differently for the signature: old versions of curl sign
+them as sent. Both encodings cover the whole request, so both are accepted.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from ministack.core.sigv4 import build_string_to_sign, calculate_signature, signatures_match
 
-#: How far a request's time may be from ours, and how long a presigned link may live.
+#: Maximum difference between a request's time and ours, and maximum lifetime of a presigned link.
 CLOCK_SKEW = timedelta(minutes=15)
 MAX_LINK_LIFETIME = timedelta(days=7)
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-#: A body that comes in chunks with a checksum at its end. Signed chunks are not among them.
+#: A body in unsigned chunks with a checksum at the end.
 _UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _HEADER = re.compile(
     rf"{_ALGORITHM} +Credential=([^,\s]+), *SignedHeaders=([^,\s]+), *Signature=([0-9a-f]{{64}})"
@@ -35,11 +35,11 @@ _UNRESERVED = "-_.~"
 
 
 class Refused(Exception):
-    """A request is not signed as it must be.
+    """A request is not allowed or not signed correctly.
 
     Args:
-        code: AWS's name for the error.
-        message: the sentence for the user.
+        code: AWS's error code.
+        message: The sentence for the user.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -48,18 +48,18 @@ class Refused(Exception):
 
 
 class SentRequest(NamedTuple):
-    """A request as it came, except for its body."""
+    """A request as it was sent, without its body."""
 
     method: str
     path: str
     """Percent-encoded, as it was sent."""
     query: str
     headers: Mapping[str, str]
-    """Names in lower case; what came on several lines is joined with commas."""
+    """Names in lower case. Commas join the values of repeated headers."""
 
 
 class Signature(NamedTuple):
-    """What a request says about its signature."""
+    """The signature of a request, and what it says about itself."""
 
     key: str
     date: str
@@ -73,19 +73,19 @@ class Signature(NamedTuple):
 
 
 def read_signature(sent: SentRequest) -> Signature:
-    """Find a request's signature.
+    """Read a request's signature.
 
     Raises:
-        Refused: there is none, or it is not in AWS's form.
+        Refused: There is none, or it is not in AWS's format.
     """
     query = dict(parse_qsl(sent.query, keep_blank_values=True))
     if "authorization" in sent.headers:
         if "X-Amz-Signature" in query:
             raise Refused("InvalidArgument", "The request is signed twice.")
-        found = _HEADER.fullmatch(sent.headers["authorization"].strip())
-        if found is None:
-            raise Refused("IncompleteSignature", "The Authorization header is not in AWS's form.")
-        credential, names, signature = found.groups()
+        header = _HEADER.fullmatch(sent.headers["authorization"].strip())
+        if header is None:
+            raise Refused("IncompleteSignature", "The Authorization header is not in AWS's format.")
+        credential, names, signature = header.groups()
         time, lifetime = sent.headers.get("x-amz-date", ""), None
     elif query.get("X-Amz-Algorithm") == _ALGORITHM:
         credential = query.get("X-Amz-Credential", "")
@@ -100,7 +100,7 @@ def read_signature(sent: SentRequest) -> Signature:
         )
     scope = _SCOPE.fullmatch(credential)
     if scope is None:
-        raise Refused("IncompleteSignature", "The signature's credential is not in AWS's form.")
+        raise Refused("IncompleteSignature", "The signature's credential is not in AWS's format.")
     key, date, region, service = scope.groups()
     if not _TIME.fullmatch(time) or date != time[:8]:
         raise Refused("IncompleteSignature", "X-Amz-Date is missing or not the signature's date.")
@@ -108,10 +108,10 @@ def read_signature(sent: SentRequest) -> Signature:
 
 
 def check_time(signature: Signature, now: datetime) -> None:
-    """Check that a request was signed about now, or that its link has not expired.
+    """Check that a request was signed at about this time, and that its link has not expired.
 
     Raises:
-        Refused: it was not, or it has.
+        Refused: The time is wrong, or the link has expired.
     """
     try:
         signed = datetime.strptime(signature.time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -124,13 +124,13 @@ def check_time(signature: Signature, now: datetime) -> None:
 
 
 def check_headers(signature: Signature, sent: SentRequest) -> None:
-    """Check that the host and all that AWS gives a meaning to is signed.
+    """Check that the host and all headers of AWS are signed, and that all signed headers are there.
 
     Raises:
-        Refused: something is not, or a signed header is missing.
+        Refused: A header is unsigned or missing.
     """
-    must = {"host"} | {name for name in sent.headers if name.startswith("x-amz-")}
-    missing = must - set(signature.headers) or set(signature.headers) - set(sent.headers)
+    required = {"host"} | {name for name in sent.headers if name.startswith("x-amz-")}
+    missing = required - set(signature.headers) or set(signature.headers) - set(sent.headers)
     if missing:
         raise Refused(
             "SignatureDoesNotMatch",
@@ -139,13 +139,14 @@ def check_headers(signature: Signature, sent: SentRequest) -> None:
 
 
 def declared_body(signature: Signature, sent: SentRequest) -> str | None:
-    """What stands for the body in what was signed: its SHA-256, or a word when it is not covered.
+    """The value for the body in the signed text, as the request declares it.
 
     Returns:
-        None: nothing was declared; it is the SHA-256 of whatever comes.
+        The body's SHA-256, or a word if the signature does not cover the body. None if the request
+        declares nothing: then it is the SHA-256 of the body that arrives.
 
     Raises:
-        Refused: it is declared in a way that is not known here.
+        Refused: The declaration is of an unknown kind.
     """
     declared = sent.headers.get("x-amz-content-sha256")
     if signature.lifetime is not None and signature.service == "s3":
@@ -158,7 +159,7 @@ def declared_body(signature: Signature, sent: SentRequest) -> str | None:
 
 
 def covers_body(declared: str) -> bool:
-    """Whether what was declared is a SHA-256, which the body must have."""
+    """Whether the declared value is a SHA-256, which the body must have."""
     return _SHA256.fullmatch(declared) is not None
 
 
@@ -166,13 +167,13 @@ def check_signature(signature: Signature, sent: SentRequest, secret: str, body: 
     """Check that a request was signed with a secret.
 
     Args:
-        signature: what it says.
-        sent: what came.
-        secret: of the key that it names.
-        body: the body's SHA-256, or the word that stands for it.
+        signature: The request's signature.
+        sent: The request.
+        secret: Of the signature's key.
+        body: The body's SHA-256, or the word that replaces it.
 
     Raises:
-        Refused: it was not, or something was changed since.
+        Refused: The request was signed with another secret, or was changed afterwards.
     """
     headers = "".join(
         f"{name}:{' '.join(sent.headers[name].split())}\n" for name in signature.headers
@@ -198,7 +199,7 @@ def check_signature(signature: Signature, sent: SentRequest, secret: str, body: 
 
 
 def sha256(body: Iterable[bytes]) -> str:
-    """The SHA-256 of a body that came in parts."""
+    """The SHA-256 of a body in parts."""
     digest = hashlib.sha256()
     for part in body:
         digest.update(part)
@@ -215,29 +216,29 @@ def _lifetime(seconds: str) -> timedelta:
 
 
 def _paths(signature: Signature, sent: SentRequest) -> set[str]:
-    """The path as it stands; except in S3, where it is an object's name, also as AWS writes it."""
-    as_it_stands = sent.path or "/"
+    """The path as sent and, except for S3, as AWS normalises and encodes it."""
+    path = sent.path or "/"
     if signature.service == "s3":
-        return {as_it_stands}
-    kept: list[str] = []
-    for segment in as_it_stands.split("/"):
+        return {path}
+    segments: list[str] = []
+    for segment in path.split("/"):
         if segment == "..":
-            kept = kept[:-1]
+            segments = segments[:-1]
         elif segment not in {"", "."}:
-            kept.append(segment)
-    end = "/" if kept and as_it_stands.endswith("/") else ""
-    return {as_it_stands, quote(f"/{'/'.join(kept)}{end}", safe=f"/{_UNRESERVED}")}
+            segments.append(segment)
+    end = "/" if segments and path.endswith("/") else ""
+    return {path, quote(f"/{'/'.join(segments)}{end}", safe=f"/{_UNRESERVED}")}
 
 
 def _queries(sent: SentRequest) -> set[str]:
-    """The query as it stands, and as AWS writes it; without the signature itself."""
+    """The query as sent, and as AWS encodes it; both without the signature."""
     pairs = [
         pair
         for pair in sent.query.split("&")
         if pair and pair.partition("=")[0] != "X-Amz-Signature"
     ]
-    written = sorted(
+    encoded = sorted(
         tuple(quote(unquote_to_bytes(part), safe=_UNRESERVED) for part in pair.partition("=")[::2])
         for pair in pairs
     )
-    return {"&".join(pairs), "&".join(f"{name}={value}" for name, value in written)}
+    return {"&".join(pairs), "&".join(f"{name}={value}" for name, value in encoded)}

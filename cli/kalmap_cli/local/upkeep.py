@@ -1,7 +1,7 @@
-"""What the local cloud may hold while it runs: workers, logs, and what is known of executions.
+"""Limit what the local cloud holds while it runs: workers, logs and executions.
 
-The emulator starts a worker for every call that finds none free, and forgets nothing. Served for
-days on a laptop, that is every core's memory several times over, and a log without an end.
+ministack starts a worker for each call that finds none free, and never deletes anything. Without
+limits, a local cloud that runs for days would fill the memory.
 """
 
 import asyncio
@@ -14,50 +14,50 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
-#: Newest invocations whose logs are kept in each log group, and newest executions of which every
-#: step is known. Of older ones there are input, output, times and status.
+#: Logs of this many of the newest invocations stay in each log group.
 MAX_INVOCATIONS = 1000
+#: This many of the newest executions keep their whole history. Older ones keep input, output,
+#: times and status.
 MAX_EXECUTIONS = 20
-#: Newest values of a metric, and newest events, that are kept.
+#: This many of the newest values of a metric, and of the newest events, stay.
 MAX_POINTS = 1000
 MAX_EVENTS = 100
 
-_TIDY_EVERY = 5.0
-#: Until a waiting call looks again by itself, since a worker that died is released by nobody.
-_LOOK_AGAIN = 0.2
+_TRIM_INTERVAL = 5.0
+#: Seconds after which a waiting call tries again, because a dead worker notifies no one.
+_RETRY_INTERVAL = 0.2
 
 
 def limit_workers(most: int) -> None:
-    """Let a function have so many workers at most; a call that finds none free waits for one.
+    """Limit the workers of each function. A call that finds none free waits for one.
 
-    A call waits no longer than its function may run. Then it is throttled, as on AWS.
+    A call waits at most as long as its function may run. Then it is throttled, as on AWS.
     """
     acquire, release = lambda_svc.acquire_worker, lambda_svc.release_worker
     free = threading.Condition()
 
-    def acquire_in_turn(name: str, config: dict[str, Any], *given: Any, **more: Any) -> Any:
-        patience = time.monotonic() + float(config.get("Timeout", 30))
+    def acquire_or_wait(name: str, config: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        deadline = time.monotonic() + float(config.get("Timeout", 30))
         with free:
             while True:
-                worker, how = acquire(name, config, *given, **more)
-                if worker is not None or time.monotonic() > patience:
-                    return worker, how
-                free.wait(_LOOK_AGAIN)
+                worker, detail = acquire(name, config, *args, **kwargs)
+                if worker is not None or time.monotonic() > deadline:
+                    return worker, detail
+                free.wait(_RETRY_INTERVAL)
 
-    def release_and_tell(worker: Any) -> None:
+    def release_and_notify(worker: Any) -> None:
         release(worker)
         with free:
             free.notify_all()
 
     lambda_runtime._LOCAL_MAX_WORKERS = most  # noqa: SLF001 - the version is pinned exactly
-    lambda_svc.acquire_worker, lambda_svc.release_worker = acquire_in_turn, release_and_tell
+    lambda_svc.acquire_worker, lambda_svc.release_worker = acquire_or_wait, release_and_notify
 
 
 def end_idle_workers(most: float) -> None:
-    """End workers that have been idle for `most` seconds, for as long as we live.
+    """End workers that have been idle for `most` seconds. Never returns.
 
-    A batch goes from one function to the next, so that most of them would be kept for nothing, at
-    50 MB each.
+    A batch uses one function after the other, so most workers are soon useless, at 50 MB each.
     """
     idle_since: dict[int, float] = {}
     while True:
@@ -66,15 +66,15 @@ def end_idle_workers(most: float) -> None:
 
 
 async def trim_regularly() -> None:
-    """Forget what nobody asks for any more, again and again.
+    """Delete old logs, executions, metrics and events every few seconds.
 
-    On the emulator's own loop, where nothing else is looking at it meanwhile.
+    It runs on ministack's own event loop, so that nothing else uses this data at the same time.
     """
     while True:
-        await asyncio.sleep(_TIDY_EVERY)
+        await asyncio.sleep(_TRIM_INTERVAL)
         trim_logs(cloudwatch_logs._log_groups._data)  # noqa: SLF001
         trim_executions(stepfunctions._executions._data, stepfunctions._map_runs._data)  # noqa: SLF001
-        # Alarms look at the newest; nothing ever looks at the events.
+        # Alarms use only the newest values, and nothing uses the events.
         keep_newest(MAX_POINTS, cloudwatch._metrics._data.values())  # noqa: SLF001
         keep_newest(MAX_EVENTS, eventbridge._events_log._data.values())  # noqa: SLF001
 
@@ -101,25 +101,28 @@ def keep_newest(most: int, lists: Iterable[list[Any]]) -> None:
 
 
 def trim_logs(groups: Mapping[Any, Any]) -> None:
-    """Keep the newest logs. Each invocation's is a stream, and they stand in order of time."""
+    """Delete all but the newest streams. Each invocation has one, and they are in order of time."""
     for group in tuple(groups.values()):
         for name in tuple(group["streams"])[:-MAX_INVOCATIONS]:
             del group["streams"][name]
 
 
 def trim_executions(executions: MutableMapping[Any, Any], runs: MutableMapping[Any, Any]) -> None:
-    """Forget the Maps' children, and most of the history, of all but the newest executions."""
-    known = tuple(executions.values())
-    ended = [each for each in known if "mapRunArn" not in each and each["stopDate"]]
+    """Delete Map children, and most of the history, of all but the newest executions."""
+    ended = [
+        execution
+        for execution in tuple(executions.values())
+        if "mapRunArn" not in execution and execution["stopDate"]
+    ]
     old = sorted(ended, key=operator.itemgetter("stopDate"))[:-MAX_EXECUTIONS]
     for execution in old:
-        # The first event says what it was started with, the last one how it ended.
+        # The first event has the input, and the last one has the result.
         del execution["events"][1:-1]
     arns = {execution["executionArn"] for execution in old}
-    gone = {run["mapRunArn"] for run in runs.values() if run["executionArn"] in arns}
-    for place, each in tuple(executions.items()):
-        if each.get("mapRunArn") in gone:
-            del executions[place]
-    for place, run in tuple(runs.items()):
-        if run["mapRunArn"] in gone:
-            del runs[place]
+    old_runs = {run["mapRunArn"] for run in runs.values() if run["executionArn"] in arns}
+    for key, execution in tuple(executions.items()):
+        if execution.get("mapRunArn") in old_runs:
+            del executions[key]
+    for key, run in tuple(runs.items()):
+        if run["mapRunArn"] in old_runs:
+            del runs[key]
