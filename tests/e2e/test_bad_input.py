@@ -60,8 +60,8 @@ def test_each_bad_line_is_in_the_rejected_file_with_place_and_reason(ran):
 
 
 def test_the_first_of_them_are_on_the_screen_by_the_users_own_file_name(ran):
-    out, told = ran
-    shown = told.partition("unreadable.jsonl")[2].splitlines()[1:5]
+    out, printed = ran
+    shown = printed.partition("unreadable.jsonl")[2].splitlines()[1:5]
     refused = lines(out / "unreadable.jsonl")
     assert shown == [
         *(f"            bad.jsonl line {r['line']}: {r['detail']}" for r in refused[:3]),
@@ -155,15 +155,15 @@ def test_a_batch_of_which_nothing_could_be_read_fails_and_names_the_users_own_fi
 
 def test_a_stack_that_is_not_there_or_is_no_kalmap_is_wrong_usage(shared, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(GOOD % (b"u", 1, b"80"))
-    given = ("run", "a.jsonl", "--stack")
-    missing = kalmap(*given, "no-such-stack", cwd=tmp_path, **shared.variables)
+    command = ("run", "a.jsonl", "--stack")
+    missing = kalmap(*command, "no-such-stack", cwd=tmp_path, **shared.variables)
     assert missing.code == 2
     assert "no-such-stack" in missing.err
     shared.cloud.clients("cloudformation").create_stack(
         StackName="other",
         TemplateBody='{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}',
     )
-    other = kalmap(*given, "other", cwd=tmp_path, **shared.variables)
+    other = kalmap(*command, "other", cwd=tmp_path, **shared.variables)
     assert other.code == 2
     assert "not a deployed kalmap" in other.err
 

@@ -85,14 +85,14 @@ def test_the_summarys_counts_are_those_of_the_results_and_add_up(demo):
         summary = json.loads((demo / f"batch-{number}" / "summary.json").read_text())
         counted = summary["readings"]
         results = lines(demo / f"batch-{number}" / "results.jsonl")
-        told = Counter((result["status"], result["reason"]) for result in results)
+        counts_of_results = Counter((result["status"], result["reason"]) for result in results)
         assert counted["received"] == len(results)
-        assert counted["accepted"] == told.pop(("accepted", None))
+        assert counted["accepted"] == counts_of_results.pop(("accepted", None))
         for status in ("rejected", "unreadable", "failed"):
             for reason, count in counted[status].items():
-                assert told.pop((status, reason), 0) == count
-        assert counted["duplicate"] == told.pop(("duplicate", "duplicate"), 0)
-        assert not told
+                assert counts_of_results.pop((status, reason), 0) == count
+        assert counted["duplicate"] == counts_of_results.pop(("duplicate", "duplicate"), 0)
+        assert not counts_of_results
 
 
 def test_later_batches_continue_from_the_states_of_earlier_ones(demo):
@@ -123,16 +123,16 @@ def test_states_are_listed_by_user_with_readable_estimates_and_can_be_chosen(dem
     chosen = kalmap("states", "--user", "chick-20", "--data-dir", demo / "data", cwd=demo)
     assert json.loads(chosen.out) == listed[users.index("chick-20")]
     assert set(listed[0]) == {"user_id", "profile", "level", "slope", "as_of", "state"}
-    nobody = kalmap("states", "--user", "nobody", "--data-dir", demo / "data", cwd=demo)
-    assert nobody.code == 2
-    assert "nobody" in nobody.err
+    unknown = kalmap("states", "--user", "nobody", "--data-dir", demo / "data", cwd=demo)
+    assert unknown.code == 2
+    assert "nobody" in unknown.err
 
 
 def test_the_demo_tells_where_everything_is_and_leaves_nothing_running(demo):
-    said = (demo.parent / "said").read_text()
+    printed = (demo.parent / "said").read_text()
     for name in ("results.jsonl", "unreadable.jsonl", "summary.json"):
-        assert name in said
-    assert "FilterUsers 2/2 shards" in said, "progress by shards"
+        assert name in printed
+    assert "FilterUsers 2/2 shards" in printed, "progress by shards"
     assert processes_of(demo.parent) == []
 
 

@@ -1,4 +1,4 @@
-"""`--fresh` forgets what was stored once the new batch has taken its place, and never before."""
+"""`--fresh` deletes earlier data when the new batch has succeeded, and never before."""
 
 import signal
 

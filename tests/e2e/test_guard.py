@@ -1,4 +1,4 @@
-"""The local cloud beside a browser and on a shared machine: it answers only who has its secret."""
+"""The local cloud, beside a browser and on a shared machine, answers only signed requests."""
 
 import base64
 import io
@@ -73,18 +73,18 @@ def test_every_service_answers_the_secret_and_no_other(cloud, service):
 def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
     s3 = client(cloud, "s3")
     s3.create_bucket(Bucket="objects")
-    place = {"Bucket": "objects", "Key": "a b/ü//c%20d+e"}
+    location = {"Bucket": "objects", "Key": "a b/ü//c%20d+e"}
     whole = os.urandom(6 * 1024 * 1024)
-    s3.upload_fileobj(io.BytesIO(whole * 2), **place)
-    assert s3.get_object(**place, Range="bytes=1-9")["Body"].read() == whole[1:10]
-    s3.put_object(**place, Body=whole, ContentType="text/plain", Metadata={"k": "a  b"})
-    assert s3.head_object(**place)["Metadata"] == {"k": "a  b"}
+    s3.upload_fileobj(io.BytesIO(whole * 2), **location)
+    assert s3.get_object(**location, Range="bytes=1-9")["Body"].read() == whole[1:10]
+    s3.put_object(**location, Body=whole, ContentType="text/plain", Metadata={"k": "a  b"})
+    assert s3.head_object(**location)["Metadata"] == {"k": "a  b"}
     assert s3.list_objects_v2(Bucket="objects", Prefix="a b/")["KeyCount"] == 1
     s3.put_object(Bucket="objects", Key="md5", Body=b"x", ChecksumAlgorithm="SHA256")
     s3.delete_objects(Bucket="objects", Delete={"Objects": [{"Key": "md5"}]})
 
     def link(operation, seconds=60):
-        return s3.generate_presigned_url(operation, Params=place, ExpiresIn=seconds)
+        return s3.generate_presigned_url(operation, Params=location, ExpiresIn=seconds)
 
     put = urllib3.request("PUT", link("put_object"), body=b"by link", retries=False)
     assert put.status == 200
@@ -94,7 +94,7 @@ def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     body = b"Action=ListUsers&Version=2010-05-08"
     put = urllib3.request("PUT", link("put_object"), body=body, headers=form, retries=False)
-    assert (put.status, s3.get_object(**place)["Body"].read()) == (200, body)
+    assert (put.status, s3.get_object(**location)["Body"].read()) == (200, body)
     for changed in (
         link("get_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61"),
         link("get_object").replace("objects/", "objects//"),
@@ -191,5 +191,5 @@ def test_it_listens_on_one_port_and_nowhere_else(cloud):
                 listening[f"socket:[{fields[9]}]"] = fields[1]
     own = {os.readlink(link) for link in Path(f"/proc/{cloud.process_id}/fd").iterdir()}  # noqa: PTH115
     port = int(cloud.endpoint.rpartition(":")[2])
-    found = [address for inode, address in listening.items() if inode in own]
-    assert found == [f"0100007F:{port:04X}"]
+    addresses = [address for inode, address in listening.items() if inode in own]
+    assert addresses == [f"0100007F:{port:04X}"]

@@ -128,9 +128,9 @@ def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
         assert len(ports) == 1
         assert not is_free(ports[0])
 
-        said, steps = interrupted(process)
-    assert "was stopped before it wrote any state" in said
-    assert typed(said)[0] == "retry"
+        sentence, steps = interrupted(process)
+    assert "was stopped before it wrote any state" in sentence
+    assert typed(sentence)[0] == "retry"
     assert any(line.endswith(", not finished") for line in steps)
     assert processes_of(directory / ".kalmap") == []
     assert is_free(ports[0])
@@ -152,8 +152,8 @@ def test_while_a_command_runs_no_other_takes_the_directory_for_itself(directory)
 def test_what_is_interrupted_before_a_batch_started_nothing(directory):
     before = statuses(directory)
     with a_run_that_says(directory, "Starting the local cloud", "--out", "never") as process:
-        said, _ = interrupted(process, signal.SIGTERM)
-    assert said == "kalmap: Interrupted. Nothing was started."
+        sentence, _ = interrupted(process, signal.SIGTERM)
+    assert sentence == "kalmap: Interrupted. Nothing was started."
     assert not (directory / "never").exists()
     assert statuses(directory) == before
 
@@ -162,9 +162,9 @@ def test_what_is_interrupted_while_it_writes_says_so_and_is_run_again_as_the_sen
     directory,
 ):
     with a_run_that_has_left(directory, "AggregateResults") as process:
-        said, _ = interrupted(process)
-    assert "was stopped while it wrote states, and some may have been written" in said
-    again = kalmap(*typed(said), cwd=directory)
+        sentence, _ = interrupted(process)
+    assert "was stopped while it wrote states, and some may have been written" in sentence
+    again = kalmap(*typed(sentence), cwd=directory)
     assert again.code == 0, again.err
     assert_both_files_count_once(directory)
 
@@ -172,19 +172,19 @@ def test_what_is_interrupted_while_it_writes_says_so_and_is_run_again_as_the_sen
 def test_what_is_interrupted_after_its_end_has_succeeded_and_its_results_can_be_had(directory):
     (directory / "held").mkdir()
     held = os.open(directory / "held", os.O_RDONLY)
-    # Who writes into a folder waits for the one who does.
+    # A command that writes into a folder waits until the folder's lock is free.
     fcntl.flock(held, fcntl.LOCK_EX)
     with a_run_that_says(directory, "Fetching the results", "--out", "held") as process:
         time.sleep(0.3)
-        said, _ = interrupted(process)
+        sentence, _ = interrupted(process)
     os.close(held)
-    assert "has succeeded, and what it wrote is stored" in said
+    assert "has succeeded, and what it wrote is stored" in sentence
     assert list((directory / "held").iterdir()) == []
     assert_both_files_count_once(directory)
 
-    listed = kalmap("status", typed(said)[1], cwd=directory)
-    assert typed(listed.out) == typed(said)
-    fetched = kalmap(*typed(said), cwd=directory)
+    listed = kalmap("status", typed(sentence)[1], cwd=directory)
+    assert typed(listed.out) == typed(sentence)
+    fetched = kalmap(*typed(sentence), cwd=directory)
     assert fetched.code == 0, fetched.err
     summary = json.loads((directory / "DIR" / "summary.json").read_text())
     lines = (directory / "DIR" / "results.jsonl").read_bytes().splitlines()
@@ -200,7 +200,7 @@ def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(di
     again = run(directory, "second.jsonl")
     assert again.code == 0, again.err
     assert "running" not in statuses(directory)
-    # Whoever was written before the kill was written once and as a whole.
+    # Each state that was written before the kill was written once and completely.
     assert_both_files_count_once(directory)
 
 

@@ -114,8 +114,8 @@ def ask_when_it_is_killed(data):
 
 
 def test_a_request_to_a_local_cloud_that_was_killed_ends_with_a_sentence(tmp_path):
-    said = r"ended unexpectedly; its log is .*cloud\.log"
-    with DataDirectory(tmp_path) as data, pytest.raises(RunFailed, match=said):
+    sentence = r"ended unexpectedly; its log is .*cloud\.log"
+    with DataDirectory(tmp_path) as data, pytest.raises(RunFailed, match=sentence):
         ask_when_it_is_killed(data)
 
 
@@ -156,7 +156,7 @@ def test_it_sees_nothing_of_the_users_aws_account(tmp_path, monkeypatch):
         assert b"proxy" not in seen.lower()
 
 
-def test_a_second_user_of_the_directory_is_told_who_has_it(tmp_path, holder):
+def test_a_second_command_is_refused_by_the_process_id_of_the_first(tmp_path, holder):
     with pytest.raises(WrongUsage, match=rf"in use by another kalmap.*process {holder.pid}"):
         DataDirectory(tmp_path / "data").__enter__()
 

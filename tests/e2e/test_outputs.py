@@ -28,16 +28,16 @@ def test_states_go_through_a_link_and_into_a_pipe_and_both_stay(shared, tmp_path
     linked = shared.kalmap(*states, "link", cwd=tmp_path)
     assert linked.code == 0, linked.err
     assert (tmp_path / "link").is_symlink()
-    told = (tmp_path / "there.jsonl").read_text()
-    assert json.loads(told)["user_id"] == "output-1"
+    states_text = (tmp_path / "there.jsonl").read_text()
+    assert json.loads(states_text)["user_id"] == "output-1"
 
     process = start(*states, "pipe", "--stack", "kalmap", cwd=tmp_path, **shared.variables)
-    assert (tmp_path / "pipe").read_text() == told
+    assert (tmp_path / "pipe").read_text() == states_text
     assert process.wait(30) == 0
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_a_file_that_is_run_again_never_takes_the_place_of_its_results(shared, tmp_path):
+def test_running_a_file_again_never_overwrites_its_results(shared, tmp_path):
     (tmp_path / "in.jsonl").write_text(daily_readings("output-2", days=3))
     assert shared.run("in.jsonl", "--out", "out", cwd=tmp_path).code == 0
     before = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
@@ -61,13 +61,13 @@ def test_a_file_that_is_run_again_never_takes_the_place_of_its_results(shared, t
     assert other.code == 2
 
 
-def test_an_execution_that_was_never_started_is_told_from_one_that_was_stopped(shared):
+def test_stopping_distinguishes_an_execution_that_was_never_started(shared):
     stack = find_stack(shared.cloud.clients, STACK)
     assert stop_execution(shared.cloud.clients, new_execution_arn(stack)) is None
     execution = new_execution_arn(stack)
     start_batch(shared.cloud.clients, stack, {"source": {"records": []}}, execution)
     assert stop_execution(shared.cloud.clients, execution) is False
-    # One that has ended by itself meanwhile is no error: it is told how it ended.
+    # Stopping an execution that has ended is no error, and its end can be read.
     execution = new_execution_arn(stack)
     start_batch(shared.cloud.clients, stack, {"source": {}}, execution)
     for _ in watch_execution(shared.cloud.clients, execution, PollIntervals(0.1, 0.1)):

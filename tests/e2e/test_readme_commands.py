@@ -60,14 +60,14 @@ def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: Shared
     assert [line.split()[1] for line in shown] == [
         *("simulate", "run", "status", "states", "tune", "run", "run"),
     ]
-    told: dict[str, str] = {}
+    printed_by: dict[str, str] = {}
     for line in shown:
         # Each ends well, also the tuned profile beside states of the one it was fitted from.
-        said = shell(checkout, line, **(shared.variables if "--stack" in line else {}))
-        told.setdefault(line.split()[1], said)
+        printed = shell(checkout, line, **(shared.variables if "--stack" in line else {}))
+        printed_by.setdefault(line.split()[1], printed)
     received = len((checkout / "readings.jsonl").read_bytes().splitlines())
     assert received > 0
-    assert f"{received:,}" in told["status"]
+    assert f"{received:,}" in printed_by["status"]
     assert len((checkout / "truth.jsonl").read_bytes().splitlines()) == received
     results = (checkout / "results" / "results.jsonl").read_bytes().splitlines()
     assert [json.loads(line)["index"] for line in results] == list(range(received))
@@ -109,16 +109,16 @@ def served(checkout: Path):
 
 def answers(printed: str) -> list[Any]:
     """The API's answers among what a script printed."""
-    found = re.findall(r"^\{$.*?^\}$", printed, re.MULTILINE | re.DOTALL)
-    return [json.loads(one) for one in found]
+    objects = re.findall(r"^\{$.*?^\}$", printed, re.MULTILINE | re.DOTALL)
+    return [json.loads(one) for one in objects]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_the_readmes_requests_are_answered_in_their_order(served: Path) -> None:
-    said = shell(served, f"echo {BETWEEN}\n".join(api_blocks())).split(BETWEEN)
-    health, users, batch, batches = map(answers, said)
+    printed = shell(served, f"echo {BETWEEN}\n".join(api_blocks())).split(BETWEEN)
+    health, users, batch, batches = map(answers, printed)
 
-    assert [told["status"] for told in health] == ["ok"]
+    assert [answer["status"] for answer in health] == ["ok"]
 
     answer, now, later = users
     assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "unreadable"]
@@ -128,7 +128,7 @@ def test_the_readmes_requests_are_answered_in_their_order(served: Path) -> None:
     assert later["at"] == "2026-04-01T00:00:00Z"
     assert later["level_sd"] > now["level_sd"]
 
-    progress = said[2].partition("{")[0]
+    progress = printed[2].partition("{")[0]
     assert re.fullmatch(r'(\s+"(status|phase)": "\w+",)*\s*', progress)
     ended, page = batch
     assert (ended["status"], ended["received"], ended["accepted"]) == ("SUCCEEDED", 1, 1)
@@ -137,16 +137,16 @@ def test_the_readmes_requests_are_answered_in_their_order(served: Path) -> None:
 
     started, listed = batches
     assert started["status"] == "STARTING"
-    assert ended["batch_id"] in {told["batch_id"] for told in listed["batches"]}
+    assert ended["batch_id"] in {one["batch_id"] for one in listed["batches"]}
     # The last line once more, until all have ended.
     last = f"{api_blocks()[0]}{api_blocks()[-1].splitlines()[-1]}"
     deadline = time.monotonic() + 60
-    while {told["status"] for told in listed["batches"]} != {"SUCCEEDED"} or (
-        started["batch_id"] not in {told["batch_id"] for told in listed["batches"]}
+    while {one["status"] for one in listed["batches"]} != {"SUCCEEDED"} or (
+        started["batch_id"] not in {one["batch_id"] for one in listed["batches"]}
     ):
         assert time.monotonic() < deadline
         _, listed = answers(shell(served, last))
     newest = listed["batches"][:3]
-    assert [told["received"] for told in newest] == [1, 1, 1]
+    assert [one["received"] for one in newest] == [1, 1, 1]
     # The last two hold the same reading, which is accepted once and then a duplicate.
-    assert sum(told["accepted"] for told in newest) == 2
+    assert sum(one["accepted"] for one in newest) == 2

@@ -1,4 +1,4 @@
-"""What failed is kept with its readings, and `kalmap retry` runs exactly that again."""
+"""Failed readings are stored, and `kalmap retry` runs exactly those again."""
 
 import json
 import re
@@ -59,10 +59,10 @@ def test_a_user_whose_state_is_corrupt_fails_alone_and_is_run_again_once_it_is_m
     assert shared.kalmap("status", cwd=tmp_path).out == before
 
 
-def test_a_batch_that_nobody_ran_cannot_be_run_again(shared, tmp_path):
-    found = shared.kalmap("retry", "zzz", cwd=tmp_path)
-    assert found.code == 2
-    assert "There is no batch whose id begins with zzz" in found.err
+def test_an_unknown_batch_cannot_be_run_again(shared, tmp_path):
+    refused = shared.kalmap("retry", "zzz", cwd=tmp_path)
+    assert refused.code == 2
+    assert "There is no batch whose id begins with zzz" in refused.err
 
 
 def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_says(

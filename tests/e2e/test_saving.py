@@ -179,29 +179,29 @@ def test_damage_is_refused_and_after_the_named_command_nothing_is_lost(copied):
         assert refused.out == ""
         assert f"{damaged} is damaged: it has 1,000 bytes" in refused.err
     assert damaged.stat().st_size == 1000
-    _, _, way_on = refused.err.strip().partition("move the damaged save away: ")
-    subprocess.run(way_on, shell=True, check=True)
+    _, _, command = refused.err.strip().partition("move the damaged save away: ")
+    subprocess.run(command, shell=True, check=True)
     assert kalmap("states", cwd=copied).out == before
 
 
 @pytest.mark.parametrize(
-    ("mark", "sentence"),
+    ("content", "sentence"),
     [
         ('{"kalmap_data_directory": 99}', "has format 99, and this kalmap knows formats 1 to 2"),
         ("garbage", "kalmap.json is damaged"),
         ("", "kalmap.json is damaged"),
     ],
 )
-def test_a_mark_that_is_foreign_or_damaged_is_refused_and_left(copied, mark, sentence):
+def test_a_format_file_that_is_foreign_or_damaged_is_refused_and_left(copied, content, sentence):
     path = copied / ".kalmap" / "kalmap.json"
-    path.write_text(mark)
+    path.write_text(content)
     refused = kalmap("states", cwd=copied)
     assert (refused.code, refused.out) == (2, "")
     assert sentence in refused.err
-    assert path.read_text() == mark
+    assert path.read_text() == content
 
 
-def test_old_executions_and_logs_are_forgotten_and_newer_ones_are_not(copied):
+def test_old_executions_and_logs_are_deleted_and_newer_ones_are_not(copied):
     def held(cloud):
         executions = cloud.clients("stepfunctions").list_executions(
             stateMachineArn=find_stack(cloud.clients, STACK).state_machine
@@ -263,7 +263,7 @@ def test_a_directory_of_format_1_is_carried_over(copied):
     assert not (copied / ".kalmap" / "cloud" / "state").exists()
 
 
-def test_a_deployment_whose_record_is_lost_is_attached_to_the_tables_and_bucket_there_are(copied):
+def test_a_deployment_whose_record_is_lost_imports_the_existing_tables_and_bucket(copied):
     before = [kalmap(command, cwd=copied).out for command in ("states", "status")]
     state = made_format_1(copied / ".kalmap")
     for service in ("cloudformation", "lambda", "stepfunctions", "s3"):
@@ -282,7 +282,7 @@ def test_a_deployment_whose_record_is_lost_is_attached_to_the_tables_and_bucket_
         assert len([name for name in tables if "States" in name]) == 1
 
 
-def test_a_directory_that_is_removed_is_said_to_be_and_nothing_comes_in_its_place(tmp_path):
+def test_the_error_says_that_the_directory_was_removed_and_nothing_replaces_it(tmp_path):
     directory = tmp_path / "data"
     with failing_local_cloud(directory, f"{directory} was removed or replaced while") as cloud:
         make_table(cloud)
@@ -330,7 +330,7 @@ def test_what_cannot_be_written_fails_and_what_was_saved_is_there_again(tmp_path
         assert values(cloud) == {"i1": "v", "i2": "v"}
 
 
-def test_what_the_lifecycle_rules_do_not_keep_is_deleted(tmp_path):
+def test_objects_that_have_expired_by_the_lifecycle_rules_are_deleted(tmp_path):
     rules = [LifecycleRule("batches/", 30, None), LifecycleRule("", None, 1)]
     with local_cloud(tmp_path) as cloud:
         s3 = cloud.clients("s3")

@@ -27,13 +27,13 @@ def served(tmp_path_factory):
     """A folder with a data directory that is being served, and what was said by then."""
     folder = tmp_path_factory.mktemp("served")
     process = start("serve", "--data-dir", "my data", cwd=folder)
-    said = []
+    printed = []
     deadline = time.monotonic() + 60
-    while not said or not said[-1].startswith("Ctrl-C"):
+    while not printed or not printed[-1].startswith("Ctrl-C"):
         assert time.monotonic() < deadline
-        said.append(process.stdout.readline())
-        assert said[-1], process.stderr.read()
-    yield folder, process, "".join(said)
+        printed.append(process.stdout.readline())
+        assert printed[-1], process.stderr.read()
+    yield folder, process, "".join(printed)
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -41,13 +41,13 @@ def served(tmp_path_factory):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_the_lines_that_it_shows_work_as_they_stand(served):
-    folder, _, said = served
-    shown = [line for line in said.splitlines() if line.startswith("  ")]
+    folder, _, printed = served
+    shown = [line for line in printed.splitlines() if line.startswith("  ")]
     address, *lines = (line.removeprefix("  ") for line in shown)
     data = folder / "my data"
     assert (data / "api-url").read_text() == f"{address}\n"
-    assert all(len(line) <= 80 for line in said.splitlines() if address not in line)
-    told = subprocess.run(
+    assert all(len(line) <= 80 for line in printed.splitlines() if address not in line)
+    responses = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
         cwd=folder,
         env=environment(),
@@ -56,7 +56,7 @@ def test_the_lines_that_it_shows_work_as_they_stand(served):
         check=True,
         timeout=60,
     ).stdout.splitlines()
-    answer, user = map(json.loads, told)
+    answer, user = map(json.loads, responses)
     assert [one["status"] for one in answer["results"]] == ["accepted"]
     assert user["level"] == 81.4
     [setting] = [line for line in lines if line.startswith("export ")]
@@ -73,7 +73,7 @@ def test_the_lines_that_it_shows_work_as_they_stand(served):
 
 
 def test_what_says_how_to_reach_it_is_for_its_owner_only_and_no_process_shows_it(served):
-    folder, _, said = served
+    folder, _, printed = served
     data = folder / "my data"
     assert {oct((data / name).stat().st_mode & 0o777) for name in SERVED} == {"0o600"}
     assert oct((data / "cloud").stat().st_mode & 0o777) == "0o700"
@@ -82,7 +82,7 @@ def test_what_says_how_to_reach_it_is_for_its_owner_only_and_no_process_shows_it
         ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
     )
     assert str(data.name) in listed.stdout
-    assert secret not in listed.stdout + said
+    assert secret not in listed.stdout + printed
 
 
 def test_other_commands_use_its_cloud_which_goes_on_for_them_after_ctrl_c(served):
@@ -99,10 +99,10 @@ def test_other_commands_use_its_cloud_which_goes_on_for_them_after_ctrl_c(served
     # Asked while both run, and without disturbing either.
     assert " running " in kalmap("status", *place, cwd=folder).out
     process.send_signal(signal.SIGINT)
-    said, complaints = process.communicate(timeout=60)
+    printed, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in complaints
-    assert said.endswith(f"Stopped. {CLOUD_STAYS}\n")
+    assert printed.endswith(f"Stopped. {CLOUD_STAYS}\n")
     assert not (folder / "my data" / "api-url").exists()
     assert not (folder / "my data" / "bucket").exists()
     out, complaints = guest.communicate(timeout=60)

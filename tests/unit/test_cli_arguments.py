@@ -39,11 +39,11 @@ def refused(capsys, *arguments):
     """The sentence a command ends with; it must be wrong usage, and leave nothing behind."""
     before = here()
     assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert "Traceback" not in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err
+    assert output.out == ""
     assert here() == before
-    return told.err
+    return output.err
 
 
 def here():
@@ -67,14 +67,14 @@ def test_an_empty_file_is_refused_also_when_it_is_only_white_space(capsys, tmp_p
     assert "blank.jsonl is empty" in refused(capsys, "run", "blank.jsonl")
 
 
-def test_a_file_that_is_neither_jsonl_nor_csv_is_told_what_is_wanted(capsys, tmp_path):
+def test_a_file_that_is_neither_jsonl_nor_csv_is_refused_with_an_example(capsys, tmp_path):
     (tmp_path / "letter.txt").write_text("Dear all,\nweights are fine.\n")
     sentence = refused(capsys, "run", "letter.txt")
     assert "letter.txt is neither JSONL" in sentence
     assert "user_id,timestamp,value" in sentence
 
 
-def test_a_csv_without_a_required_column_is_told_which(capsys, tmp_path):
+def test_a_csv_without_a_required_column_is_refused_by_the_name_of_the_column(capsys, tmp_path):
     (tmp_path / "a.csv").write_text("user_id,value\nu,80\n")
     assert "timestamp" in refused(capsys, "run", "a.csv")
 
@@ -166,7 +166,7 @@ def test_options_of_the_local_cloud_do_not_mix_with_a_stack(capsys, good):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("values", "words"),
     [
         (("--write-mode", "maybe"), ("--write-mode is 'maybe'", "transactional")),
         (("--limits", "unusable"), ("--limits", "unusable=")),
@@ -180,15 +180,15 @@ def test_options_of_the_local_cloud_do_not_mix_with_a_stack(capsys, good):
         (("--now", "0001-01-01T00:00:00+14:00"), ("--now is",)),
     ],
 )
-def test_an_option_of_the_batch_with_a_wrong_value_is_named(capsys, good, given, words):
-    sentence = refused(capsys, "run", good, *given)
+def test_an_option_of_the_batch_with_a_wrong_value_is_named(capsys, good, values, words):
+    sentence = refused(capsys, "run", good, *values)
     for word in words:
         assert word in sentence
 
 
 def test_what_starts_a_batch_on_aws_can_be_given_here_field_by_field():
     usual = BatchInput()
-    given = {
+    values = {
         "profile": ("--profile", "p.json"),
         "write_mode": ("--write-mode", "none"),
         "limits": ("--limits", "failed_shards=0.25, unusable=1"),
@@ -196,16 +196,16 @@ def test_what_starts_a_batch_on_aws_can_be_given_here_field_by_field():
         "now": ("--now", "2026-03-01T07:12:00+01:00"),
     }
     Path("p.json").write_text(json.dumps(read_profile_content()))
-    words = [word for option in given.values() for word in option]
+    words = [word for option in values.values() for word in option]
     options = batch_options(parser().parse_args(["run", "f", *words]))
     # A source is what `run` uploads, and `retry` is for the batch to run again.
     assert {*options, "source", "retry_of"} == set(BatchInput.__struct_fields__)
     started = read_input({"source": {"bucket": "b", "prefix": "p/"}} | options)
-    for name in given:
+    for name in values:
         assert getattr(started, name) != getattr(usual, name), name
     assert started.limits == Limits(failed_shards=0.25, unusable=1.0)
     assert started.now == datetime(2026, 3, 1, 6, 12, tzinfo=UTC)
-    again = now_option(parser().parse_args(["retry", "3f9a", *given["now"]]))
+    again = now_option(parser().parse_args(["retry", "3f9a", *values["now"]]))
     assert read_input({"retry_of": "0" * 32} | again).now == started.now
 
 
@@ -252,17 +252,17 @@ def test_a_full_disk_is_a_sentence_wherever_it_is_noticed(monkeypatch, capsys):
 
     monkeypatch.setattr("kalmap_cli.local.access_files.write_private", full)
     assert main(["serve", "--data-dir", "d"]) == 1
-    assert "kalmap: No space left on device (" in (said := capsys.readouterr().err)
-    assert "Free some space and run the same command again." in said
+    assert "kalmap: No space left on device (" in (sentence := capsys.readouterr().err)
+    assert "Free some space and run the same command again." in sentence
 
 
 def test_every_command_has_help_with_examples_that_fits_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["--help"]) == 0
-    told = capsys.readouterr().out
-    assert all(len(line) <= 80 for line in told.splitlines())
+    output = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in output.splitlines())
     for command in ("run", "status", "retry", "states", "serve", "simulate", "tune"):
-        assert f"  kalmap {command}" in told
+        assert f"  kalmap {command}" in output
         assert main([command, "--help"]) == 0
         own = capsys.readouterr().out
         assert f"examples:\n  kalmap {command}" in own
@@ -317,5 +317,5 @@ def test_an_output_inside_the_data_directory_is_refused(capsys, good, tmp_path):
     (tmp_path / "link").symlink_to("d")
     for out in ("d", "d/x", "link/x"):
         for command in (("run", good), ("retry", "3f9a"), ("results", "3f9a"), ("states",)):
-            said = refused(capsys, *command, "--data-dir", "d", "--out", out)
-            assert "lies in the data directory d" in said
+            sentence = refused(capsys, *command, "--data-dir", "d", "--out", out)
+            assert "lies in the data directory d" in sentence

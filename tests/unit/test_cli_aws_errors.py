@@ -36,11 +36,11 @@ def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variabl
         else:
             monkeypatch.setenv(name, value)
     assert main(["status", "--stack", "kalmap"]) == WRONG_USAGE
-    said = capsys.readouterr().err
-    assert said.startswith("kalmap: AWS cannot be used: ")
-    assert word in said
-    assert "`aws configure`" in said
-    assert len(said.splitlines()) == 1
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("kalmap: AWS cannot be used: ")
+    assert word in sentence
+    assert "`aws configure`" in sentence
+    assert len(sentence.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variabl
 def test_what_aws_refuses_is_the_users_to_mend_where_it_is_the_credentials(error, code, words):
     if isinstance(error, str):
         error = ClientError({"Error": {"Code": error, "Message": "m"}}, "DescribeStacks")
-    sentence, found = explain_aws_error(error)
-    assert found == code
+    sentence, exit_code = explain_aws_error(error)
+    assert exit_code == code
     assert words in sentence
     by_the_store = StoreRefused("The state table refused a request.")
     by_the_store.__cause__ = error
-    assert explain_aws_error(by_the_store) == (sentence, found)
+    assert explain_aws_error(by_the_store) == (sentence, exit_code)
 
 
 def test_an_error_that_is_not_awss_has_no_such_sentence():

@@ -106,7 +106,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path):
     assert file.read_bytes() == b"new\n"
 
 
-def test_what_cannot_be_written_is_told_beforehand(tmp_path):
+def test_a_file_that_cannot_be_written_is_refused_beforehand(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "no" / "x", tmp_path / "file" / "x", tmp_path / "loop"):

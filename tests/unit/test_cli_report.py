@@ -1,4 +1,4 @@
-"""What is said when a batch has ended, or could not be saved."""
+"""The report of a batch that has ended, or that could not be saved."""
 
 import resource
 import subprocess
@@ -18,7 +18,7 @@ from kalmap_cli.stack import Stack
 PLACE = Deployment(aws_clients(), Stack("", "", "", ""), PollIntervals(0.1, 0.1), "")
 
 
-def said_of(summary, folder, capsys):
+def report_of(summary, folder, capsys):
     unreadable = folder / "unreadable.jsonl"
     unreadable.touch()
     fetched = FetchedResults(None, unreadable, 0, folder / "summary.json", None, None, summary)
@@ -27,7 +27,7 @@ def said_of(summary, folder, capsys):
 
 
 @pytest.mark.parametrize("changed", [0, 1])
-def test_no_state_has_changed_is_said_only_where_none_has(tmp_path, capsys, changed):
+def test_the_report_says_that_no_state_has_changed_only_if_none_has(tmp_path, capsys, changed):
     # Known readings change states where another profile takes over.
     summary = {
         "batch_id": "3f9a",
@@ -35,11 +35,11 @@ def test_no_state_has_changed_is_said_only_where_none_has(tmp_path, capsys, chan
         "readings": {"received": 5, "duplicate": 3, "rejected": {"too_late": 2}},
         "users": {"total": 1, "changed": changed},
     }
-    said = said_of(summary, tmp_path, capsys)
-    assert ("no state has changed" in said) == (not changed)
+    printed = report_of(summary, tmp_path, capsys)
+    assert ("no state has changed" in printed) == (not changed)
 
 
-def test_where_stdout_is_full_it_is_said_that_the_batch_has_ended(tmp_path, monkeypatch):
+def test_when_stdout_is_full_the_error_says_that_the_batch_has_ended(tmp_path, monkeypatch):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with (tmp_path / "log").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
@@ -50,7 +50,7 @@ def test_where_stdout_is_full_it_is_said_that_the_batch_has_ended(tmp_path, monk
             with pytest.raises(
                 RunFailed, match=r"^The batch has ended, .*`kalmap status` shows how"
             ):
-                said_of({"batch_id": "3f9a"}, tmp_path, None)
+                report_of({"batch_id": "3f9a"}, tmp_path, None)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -66,7 +66,7 @@ def test_an_empty_id_names_no_batch():
         find_batch(PLACE, "")
 
 
-def test_a_batch_that_could_not_be_saved_is_told_with_how_it_ended():
+def test_the_error_about_an_unsaved_batch_says_how_the_batch_ended():
     ended = "Batch 3f9a has succeeded. Its results are in out."
     sentence = f"^{ended} The local cloud could not save: no space."
     how_far = InterruptMessage("Nothing was started.")

@@ -1,4 +1,4 @@
-"""What is shown of a batch."""
+"""The progress and the summary of a batch on the screen."""
 
 import pytest
 
@@ -31,9 +31,9 @@ def test_without_a_terminal_each_state_is_a_line_once_it_is_left(capsys):
         screen.show(Progress(4, 100.5, "FilterUsers", 0, 0, 3))
         screen.show(Progress(4, 100.5, "FilterUsers", 3, 1, 3))
         screen.show(Progress(9, 102.75, "CompleteBatch", 0, 0, 0))
-    told = capsys.readouterr()
-    assert told.out == ""
-    lines = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
     assert lines[0] == "Uploading 1 file"
     assert [line.split()[0] for line in lines[1:]] == ["PlanBatch", "FilterUsers", "CompleteBatch"]
     assert lines[1].endswith(" 0.5 s")
@@ -49,11 +49,11 @@ def ended_in_a_step(screen, error):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RunFailed])
-@pytest.mark.parametrize(("live", "mark"), [(False, ", not finished"), (True, "■ PlanShards")])
-def test_a_step_that_did_not_end_by_itself_is_not_shown_as_done(capsys, live, mark, error):
+@pytest.mark.parametrize(("live", "symbol"), [(False, ", not finished"), (True, "■ PlanShards")])
+def test_an_interrupted_state_is_not_shown_as_done(capsys, live, symbol, error):
     with pytest.raises(error), Screen(live=live) as screen:
         ended_in_a_step(screen, error)
-    told = " ".join(capsys.readouterr().err.split())
-    assert told.count(mark) == 1
-    assert told.count("not finished") + told.count("■") == 1
-    assert "✓ PlanShards" not in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert printed.count(symbol) == 1
+    assert printed.count("not finished") + printed.count("■") == 1
+    assert "✓ PlanShards" not in printed

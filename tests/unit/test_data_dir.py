@@ -1,4 +1,4 @@
-"""The data directory: what `fresh` sets aside comes back, unless it was forgotten."""
+"""The data directory: what `fresh` sets aside comes back, unless it is deleted."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ def used(tmp_path):
     return tmp_path / "data"
 
 
-def kept(directory):
+def stored(directory):
     with DataDirectory(directory) as data:
         return [path.read_text() for path in (data.cloud / "s3").iterdir()]
 
@@ -27,15 +27,15 @@ def test_fresh_begins_with_nothing_and_what_was_there_comes_back(used):
     with DataDirectory(used, fresh=True) as data:
         assert list((data.cloud / "s3").iterdir()) == []
         (data.cloud / "s3" / "new").write_text("never accepted")
-    assert kept(used) == ["earlier"]
+    assert stored(used) == ["earlier"]
 
 
-def test_fresh_forgets_what_was_there_once_it_is_told_to(used):
+def test_fresh_deletes_the_earlier_data_only_on_request(used):
     with DataDirectory(used, fresh=True) as data:
         (data.cloud / "s3" / "new").write_text("accepted")
         data.delete_set_aside()
         data.delete_set_aside()
-    assert kept(used) == ["accepted"]
+    assert stored(used) == ["accepted"]
     assert sorted(path.name for path in used.iterdir()) == ["cloud", "kalmap.json", "lock"]
 
 
@@ -66,7 +66,7 @@ def test_a_kill_between_any_two_steps_of_fresh_leaves_the_earlier_or_the_new(
         accepted = True
         data.delete_set_aside()
     data._release()
-    assert kept(used) in ([["earlier"], ["accepted"]] if accepted else [["earlier"]])
+    assert stored(used) in ([["earlier"], ["accepted"]] if accepted else [["earlier"]])
 
 
 def test_a_directory_that_was_replaced_is_noticed_and_not_touched(used, tmp_path):
@@ -82,20 +82,20 @@ def test_a_directory_that_was_replaced_is_noticed_and_not_touched(used, tmp_path
     assert (used / "cloud" / "tmp").exists()
 
 
-@pytest.mark.parametrize("mark", ["", "garbage", "[]", "{}", '{"kalmap_data_directory": "x"}'])
-def test_a_damaged_mark_is_refused_and_left(used, mark):
-    (used / "kalmap.json").write_text(mark)
+@pytest.mark.parametrize("content", ["", "garbage", "[]", "{}", '{"kalmap_data_directory": "x"}'])
+def test_a_damaged_format_file_is_refused_and_left(used, content):
+    (used / "kalmap.json").write_text(content)
     with pytest.raises(Damaged, match="kalmap"):
         DataDirectory(used).__enter__()
-    assert (used / "kalmap.json").read_text() == mark
+    assert (used / "kalmap.json").read_text() == content
 
 
-def test_a_kill_before_the_mark_was_written_leaves_a_directory_that_can_be_used(tmp_path):
+def test_a_kill_before_the_format_file_was_written_leaves_a_directory_that_can_be_used(tmp_path):
     (tmp_path / "lock").touch()
-    assert kept(tmp_path) == []
+    assert stored(tmp_path) == []
     (tmp_path / "kalmap.json").unlink()
     with pytest.raises(WrongUsage, match="holds other files"):
-        kept(tmp_path)
+        stored(tmp_path)
 
 
 def test_a_directory_into_which_others_may_write_is_closed_to_them(tmp_path):
@@ -141,4 +141,4 @@ def test_what_another_user_has_put_into_an_open_directory_is_refused(used, tmp_p
     assert ours.read_text() == "precious"
     (used / name).unlink()
     (tmp_path / name).rename(used / name)
-    assert kept(used) == ["earlier"]
+    assert stored(used) == ["earlier"]

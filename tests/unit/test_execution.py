@@ -1,4 +1,4 @@
-"""How often a batch is looked at, and how one that the stack ended is told."""
+"""How often a batch's progress is requested, and the reason of a batch that timed out."""
 
 import itertools
 from datetime import UTC, datetime
@@ -41,12 +41,12 @@ def pauses(monkeypatch):
     return made
 
 
-def test_a_batch_in_which_nothing_changes_is_looked_at_less_and_less(pauses):
+def test_requests_for_progress_become_rarer_while_nothing_changes(pauses):
     steps = Steps(1, 40, 42)
-    told = list(
+    shown = list(
         execution.watch_execution(lambda _: steps, "arn", execution.PollIntervals(1.0, 10.0))
     )
-    assert [progress.state for progress in told] == ["State1", "State2", "State3"]
+    assert [progress.state for progress in shown] == ["State1", "State2", "State3"]
     quiet, after = pauses[:39], pauses[39:]
     assert quiet[0] == after[0] == 1.0
     assert all(a <= b for a, b in itertools.pairwise(quiet))
@@ -55,7 +55,7 @@ def test_a_batch_in_which_nothing_changes_is_looked_at_less_and_less(pauses):
     assert sum(quiet) > 300
 
 
-def test_a_batch_that_took_too_long_is_told_by_what_to_do():
-    told = execution._failure_reason({"status": "TIMED_OUT"})
-    assert "longer than a day" in told
-    assert "Start the same batch again" in told
+def test_the_reason_of_a_timed_out_batch_says_what_to_do():
+    shown = execution._failure_reason({"status": "TIMED_OUT"})
+    assert "longer than a day" in shown
+    assert "Start the same batch again" in shown

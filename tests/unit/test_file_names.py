@@ -39,8 +39,8 @@ def test_lines_and_sentences_name_the_files_as_they_were_given(s3, tmp_path):
         str(files[0]),
         "other.csv",
     ]
-    told = names.replace_keys(f"s3://work/{first} is cut off, {second} is not.")
-    assert told == f"{files[0]} is cut off, {files[1]} is not."
+    sentence = names.replace_keys(f"s3://work/{first} is cut off, {second} is not.")
+    assert sentence == f"{files[0]} is cut off, {files[1]} is not."
     summary = {"hints": [f"{second} is long."], "readings": {"received": 3}, "reason": None}
     assert names.decode_summary(json.dumps(summary).encode()) == summary | {
         "hints": [f"{files[1]} is long."]

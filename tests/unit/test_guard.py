@@ -50,7 +50,7 @@ def signed(method="GET", url=API, body=b"", headers=(), key=KEY, service=None, s
 
 
 def ask(method, target, headers, body=b"", kind="http", parts=1) -> Any:
-    """Send a request to a guarded application that tells what it got."""
+    """Send a request to a guarded application that returns what it received."""
     path, _, query = target.partition("?")
     scope = {
         "type": kind,
@@ -62,14 +62,14 @@ def ask(method, target, headers, body=b"", kind="http", parts=1) -> Any:
     }
     size = -(-len(body) // parts) or 1
     waiting = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
-    said: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
     async def receive():
         part = waiting.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(waiting)}
 
     async def send(message):
-        said.append(message)
+        messages.append(message)
 
     async def app(scope, receive, send):
         got, more = b"", True
@@ -84,21 +84,21 @@ def ask(method, target, headers, body=b"", kind="http", parts=1) -> Any:
 
     guard = Guard(app, PORT, {KEY.access_key: KEY.secret_key}.get)
     asyncio.run(guard(scope, receive, send))
-    return said
+    return messages
 
 
 def status(request, **more):
-    said = ask(*request, **more)
+    messages = ask(*request, **more)
     assert not [
-        name for name, _ in said[0]["headers"] if name.lower().startswith(b"access-control")
+        name for name, _ in messages[0]["headers"] if name.lower().startswith(b"access-control")
     ]
-    return said[0]["status"]
+    return messages[0]["status"]
 
 
 def link(expires=3600, url=S3, key=KEY, method="GET"):
     class Query(S3SigV4QueryAuth):
-        def __init__(self, *given):
-            super().__init__(*given, expires=expires)
+        def __init__(self, *authorization):
+            super().__init__(*authorization, expires=expires)
 
     return signed(method, url, key=key, service="s3", signer=Query)
 
@@ -121,10 +121,10 @@ def requests(key=KEY):
 @pytest.mark.parametrize("name", requests())
 def test_what_botocore_signs_is_answered_with_its_whole_body(name):
     request_ = requests()[name]
-    said = ask(*request_, parts=3)
-    assert said[0]["status"] == 200
-    assert b"".join(message["body"] for message in said[1:]) == request_[3]
-    assert (b"a", b"b") in said[0]["headers"]
+    messages = ask(*request_, parts=3)
+    assert messages[0]["status"] == 200
+    assert b"".join(message["body"] for message in messages[1:]) == request_[3]
+    assert (b"a", b"b") in messages[0]["headers"]
 
 
 def test_links_of_clients_that_use_the_written_configuration_are_answered(tmp_path, monkeypatch):
@@ -162,13 +162,18 @@ def tampered():
             yield f"{name}: body", (method, target, headers, body + b" ")
             yield f"{name}: no signature", (method, target, without(headers, "authorization"), body)
     api, put, table = sound["an API's"], sound["an object's"], sound["a table's"]
-    given = dict(api[2])["Authorization"]
+    authorization = dict(api[2])["Authorization"]
     yield "date", header(api, "X-Amz-Date", "20260101T000000Z")
-    yield "region", header(api, "Authorization", given.replace("us-east-1", "us-east-2"))
-    yield "service", header(api, "Authorization", given.replace("execute-api", "s3"))
-    yield "signature", header(api, "Authorization", given[:-1] + ("0" if given[-1] != "0" else "1"))
-    yield "no headers", header(api, "Authorization", given.replace("host;x-amz-date", ""))
-    yield "other algorithm", header(api, "Authorization", given.replace("SHA256", "SHA1"))
+    yield "region", header(api, "Authorization", authorization.replace("us-east-1", "us-east-2"))
+    yield "service", header(api, "Authorization", authorization.replace("execute-api", "s3"))
+    yield (
+        "signature",
+        header(
+            api, "Authorization", authorization[:-1] + ("0" if authorization[-1] != "0" else "1")
+        ),
+    )
+    yield "no headers", header(api, "Authorization", authorization.replace("host;x-amz-date", ""))
+    yield "other algorithm", header(api, "Authorization", authorization.replace("SHA256", "SHA1"))
     yield "basic", header(api, "Authorization", "Basic bG9jYWw6bG9jYWw=")
     yield "declared body", header(put, "X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD")
     yield "signed chunks", header(put, "X-Amz-Content-SHA256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
@@ -262,7 +267,7 @@ def test_a_link_works_until_it_expires_and_no_longer_than_a_week():
     assert status(link(-1)) == 403
 
 
-def test_a_body_that_nothing_was_said_about_is_read_up_to_a_limit():
+def test_a_body_without_a_declared_digest_is_read_up_to_a_limit():
     body = bytes(MAX_UNDECLARED_BODY)
     assert status(signed("POST", body=body)) == 200
     assert status(signed("POST", body=body + b"."), parts=9) == 403
@@ -270,8 +275,8 @@ def test_a_body_that_nothing_was_said_about_is_read_up_to_a_limit():
 
 
 def test_a_websocket_is_closed_before_it_is_open():
-    said = ask(*requests()["an API's"], kind="websocket")
-    assert said == [{"type": "websocket.close", "code": 1008}]
+    messages = ask(*requests()["an API's"], kind="websocket")
+    assert messages == [{"type": "websocket.close", "code": 1008}]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +293,7 @@ def test_a_refusal_has_the_form_that_a_services_clients_read(service, code):
         assert json.loads(body["body"])["__type"] == "SignatureDoesNotMatch"
 
 
-def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out():
+def test_a_client_that_fills_the_memory_with_unsigned_bodies_does_not_block_others():
     share = MAX_UNDECLARED_BODY // 2
     flood = 2 * MAX_UNDECLARED_TOTAL // share
 
@@ -309,7 +314,7 @@ def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out
                 "query_string": b"",
                 "headers": [(name.encode(), value.encode()) for name, value in headers],
             }
-            said = []
+            messages = []
 
             async def come():
                 for size in sizes:
@@ -319,10 +324,10 @@ def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out
                 yield {"type": "http.disconnect"}
 
             async def send(message):
-                said.append(message)
+                messages.append(message)
 
             await guard(scope, come().__anext__, send)
-            return b"".join(message.get("body", b"") for message in said)
+            return b"".join(message.get("body", b"") for message in messages)
 
         stalled = signed("POST", key=OTHER)
         others = [asyncio.create_task(ask(stalled, share, 1)) for _ in range(flood)]
@@ -334,5 +339,5 @@ def test_who_fills_the_memory_before_a_signature_can_be_checked_shuts_nobody_out
     ours, others = asyncio.run(ask_all())
     assert ours == bytes(share)
     dropped = [answer for answer in others if b"SlowDown" in answer]
-    # Ours had to have room, too.
+    # Our request needed memory, too.
     assert len(dropped) == flood - MAX_UNDECLARED_TOTAL // share + 1

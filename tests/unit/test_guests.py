@@ -1,4 +1,4 @@
-"""Who may use a local cloud that another command has started, and when it may end."""
+"""Guests of a local cloud that another command has started, and when it may end."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ def listening():
 
 @contextmanager
 def locked(directory):
-    """A data directory that somebody has."""
+    """A data directory that a command uses."""
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     yield
@@ -42,7 +42,7 @@ def open_to_guests(tmp_path):
         yield tmp_path, endpoint
 
 
-def test_a_guest_is_told_the_address_and_the_secret_that_only_its_user_can_read(open_to_guests):
+def test_a_guest_gets_the_address_and_the_secret_that_only_its_user_can_read(open_to_guests):
     directory, endpoint = open_to_guests
     with join_cloud(directory) as guest:
         assert guest.endpoint == endpoint
@@ -51,7 +51,7 @@ def test_a_guest_is_told_the_address_and_the_secret_that_only_its_user_can_read(
     assert (directory / "cloud-url").stat().st_mode & 0o777 == 0o600
 
 
-def test_nobody_joins_what_was_not_opened_or_has_ended(tmp_path):
+def test_no_guest_joins_a_cloud_that_does_not_allow_guests_or_has_ended(tmp_path):
     assert join_cloud(tmp_path) is None
     with listening() as endpoint:
         create_secret(tmp_path)
@@ -61,7 +61,7 @@ def test_nobody_joins_what_was_not_opened_or_has_ended(tmp_path):
         # Killed: its files are still there, and another program listens where it did.
         assert join_cloud(tmp_path) is None
     with locked(tmp_path):
-        # Killed, but not who started it.
+        # Killed, while the command that started it still runs.
         assert join_cloud(tmp_path) is None
     remove_access_files(tmp_path)
     assert list(tmp_path.glob("cloud-url")) == []
@@ -78,7 +78,7 @@ def test_a_cloud_may_not_end_under_guests_and_takes_none_while_it_ends(open_to_g
         assert has_guests
 
 
-def test_where_nobody_was_invited_nothing_is_written_and_nobody_waited_for(tmp_path):
+def test_without_allowed_guests_nothing_is_written_and_no_guest_waited_for(tmp_path):
     with check_for_guests(tmp_path) as has_guests:
         assert not has_guests
     wait_for_guests(tmp_path)
@@ -86,7 +86,7 @@ def test_where_nobody_was_invited_nothing_is_written_and_nobody_waited_for(tmp_p
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
-def test_another_user_is_told_whose_it_is():
+def test_another_user_is_refused_and_reads_that_the_directory_is_not_theirs():
     with tempfile.TemporaryDirectory() as name, listening() as endpoint:
         directory = Path(name)
         directory.chmod(0o755)
@@ -105,13 +105,13 @@ def test_another_user_is_told_whose_it_is():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
-def test_no_reading_is_sent_where_another_user_says(open_to_guests):
+def test_no_reading_is_sent_to_an_address_of_another_user(open_to_guests):
     directory, _ = open_to_guests
     os.chown(directory, 65534, 65534)
     with pytest.raises(WrongUsage, match="belongs to another user"):
         join_cloud(directory)
     os.chown(directory, 0, 0)
-    # Ours, and whoever may write into it may have put the address there.
+    # The directory is ours, but other users may write into it, so the address may be theirs.
     directory.chmod(0o777)
     assert join_cloud(directory) is None
     directory.chmod(0o755)

@@ -49,19 +49,21 @@ def test_figures_are_no_better_than_those_that_were_measured() -> None:
     text = " ".join(TEXT.split())
     measured = (ROOT / "docs" / "benchmarks.md").read_text()
 
-    def found(pattern: str) -> float:
+    def measured_figure(pattern: str) -> float:
         return float(re.findall(pattern, measured, re.MULTILINE)[0])
 
     # The first of these lines are those of 100,000 users.
     for peer, times in (("simdkalman primitives", 3), ("filterpy", 150)):
         assert f"{times} times as fast as" in text
-        assert found(rf"^  {peer} .*the fold is +([\d.]+) x as fast") >= times
+        assert measured_figure(rf"^  {peer} .*the fold is +([\d.]+) x as fast") >= times
     assert "a million readings of 35,000 users take half a minute" in text
-    assert found(r"^\| 1,\d{3},\d{3} \| 3[45],\d{3} \| ([\d.]+) ") < 31
+    assert measured_figure(r"^\| 1,\d{3},\d{3} \| 3[45],\d{3} \| ([\d.]+) ") < 31
     assert "less than half" in text
-    assert found(r"^with faults: RMSE below the exponential average's by +([\d.]+)") > 0.5
+    assert measured_figure(r"^with faults: RMSE below the exponential average's by +([\d.]+)") > 0.5
     assert "95 % intervals hold 95 %" in text
-    assert round(found(r"^with faults: coverage of the 95 % interval +([\d.]+)"), 2) == 0.95
+    assert (
+        round(measured_figure(r"^with faults: coverage of the 95 % interval +([\d.]+)"), 2) == 0.95
+    )
 
 
 def test_make_knows_every_target_shown() -> None:
@@ -104,9 +106,11 @@ def test_the_result_shown_has_every_field_in_its_order() -> None:
 
 def test_the_execution_input_shown_is_accepted() -> None:
     shown = next(block for block in blocks("json") if "write_mode" in block)
-    given = json.loads(shown)
-    assert msgspec.to_builtins(read_input(given).source) == given["source"]
-    assert read_input({"source": given["source"]}) == read_input(given), "shown are the defaults"
+    execution_input = json.loads(shown)
+    assert msgspec.to_builtins(read_input(execution_input).source) == execution_input["source"]
+    assert read_input({"source": execution_input["source"]}) == read_input(execution_input), (
+        "shown are the defaults"
+    )
 
 
 def test_statuses_and_reasons_named_are_those_that_exist() -> None:
@@ -162,6 +166,6 @@ def test_the_parameter_and_the_runtime_named_are_the_templates() -> None:
     ],
 )
 def test_limits_named_are_the_codes(sentence: str, limit: float) -> None:
-    found = re.search(sentence, " ".join(TEXT.split()))
-    assert found
-    assert float(found.group(1).replace(",", "")) == limit
+    match = re.search(sentence, " ".join(TEXT.split()))
+    assert match
+    assert float(match.group(1).replace(",", "")) == limit

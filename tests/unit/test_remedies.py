@@ -189,8 +189,8 @@ def test_what_a_hint_says_to_change_is_in_the_template_or_the_definition() -> No
     deployed = (ROOT / "template.yaml").read_text()
     deployed += (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
     names = re.compile(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b")
-    told = [text for place, text in CLOUD if place.startswith("functions/kalmap/results/summary")]
-    found = {name for text in told for name in names.findall(text)}
+    texts = [text for place, text in CLOUD if place.startswith("functions/kalmap/results/summary")]
+    found = {name for text in texts for name in names.findall(text)}
     assert {"MemorySize", "ReadingsPerShard"} <= found
     for name in found:
         assert name in deployed

@@ -20,13 +20,13 @@ def objects(tmp_path, monkeypatch):
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1")
         s3.create_bucket(Bucket="work")
-        found = Objects(s3, "work")
+        bucket = Objects(s3, "work")
         for batch in (FIRST, SECOND):
             line = b'{"index":0,"batch":"%s"}\n' % batch.encode()
-            found.put(f"{batch}/summary.json", json.dumps({"batch_id": batch}).encode())
-            found.put(f"{batch}/round-0/results/000000.jsonl", line)
-        found.put(f"{FIRST}/failed/0-000000.jsonl", b"{}\n")
-        yield found
+            bucket.put(f"{batch}/summary.json", json.dumps({"batch_id": batch}).encode())
+            bucket.put(f"{batch}/round-0/results/000000.jsonl", line)
+        bucket.put(f"{FIRST}/failed/0-000000.jsonl", b"{}\n")
+        yield bucket
 
 
 def names(folder):

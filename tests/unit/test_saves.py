@@ -127,9 +127,9 @@ def test_a_disk_that_fills_up_at_any_write_of_a_save_leaves_the_one_before(cloud
                 saves.write(cloud, third, log.number)
             if filling.calls < fails:
                 break
-        found = saves.newest(cloud)
+        newest = saves.newest(cloud)
         # Only making the name of a whole save durable comes after its rename.
-        assert files_of(found.folder) in (before, dict(third))
+        assert files_of(newest.folder) in (before, dict(third))
         assert not list((cloud / "saves").glob("*.part"))
     assert fails > 10
     assert files_of(saves.newest(cloud).folder) == dict(third)
@@ -207,13 +207,13 @@ def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
         change_log.log_path(cloud, number) for number in change_log.log_numbers(cloud)
     )
     whole = path.read_bytes()
-    for content, said in (
+    for content, sentence in (
         (other.read_bytes(), "its first line is not what was written"),
         (b"".join(whole.splitlines(keepends=True)[1:]), "its first line is not what was written"),
         (whole * 2, "has two first lines"),
     ):
         path.write_bytes(content)
-        with pytest.raises(Damaged, match=said):
+        with pytest.raises(Damaged, match=sentence):
             saves.newest(cloud)
 
 

@@ -101,14 +101,14 @@ def test_labelled_faults_are_faults_and_come_as_often_as_asked(simulated):
 
 def test_a_duplicate_repeats_its_original_in_every_field_but_its_arrival(simulated):
     rows = {}
-    for place in np.argsort(simulated.fault == Fault.DUPLICATE, kind="stable"):
+    for position in np.argsort(simulated.fault == Fault.DUPLICATE, kind="stable"):
         row = tuple(
-            column[place]
+            column[position]
             for name, column in zip(SimulatedReadings._fields, simulated, strict=True)
             if name not in ("arrival", "fault")
         )
-        key = (simulated.user[place], simulated.number[place])
-        if simulated.fault[place] == Fault.DUPLICATE:
+        key = (simulated.user[position], simulated.number[position])
+        if simulated.fault[position] == Fault.DUPLICATE:
             assert rows[key] == row
         rows[key] = row
 
@@ -136,14 +136,14 @@ def test_the_truth_file_tells_of_each_line_of_the_readings_its_level_and_fault(t
     out, truth = tmp_path / "r.jsonl", tmp_path / "t.jsonl"
     simulate_to_files(200, 60, 4, out, truth)
     readings = [json.loads(line) for line in out.read_text().splitlines()]
-    told = [json.loads(line) for line in truth.read_text().splitlines()]
-    assert [line["index"] for line in told] == list(range(len(readings)))
-    for reading, line in zip(readings, told, strict=True):
+    truths = [json.loads(line) for line in truth.read_text().splitlines()]
+    assert [line["index"] for line in truths] == list(range(len(readings)))
+    for reading, line in zip(readings, truths, strict=True):
         assert (reading["user_id"], reading["timestamp"]) == (line["user_id"], line["timestamp"])
         if line["fault"] is None:
             factor = 0.45359237 if reading["unit"] == "lb" else 1.0
             assert abs(reading["value"] * factor - line["level"]) < 6 * 0.95
-    assert {line["fault"] for line in told} >= {None, "outlier", "duplicate"}
+    assert {line["fault"] for line in truths} >= {None, "outlier", "duplicate"}
 
 
 @pytest.mark.parametrize(

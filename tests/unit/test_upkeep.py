@@ -1,4 +1,4 @@
-"""What the local cloud forgets, and what it keeps."""
+"""What the local cloud deletes while it runs, and what stays."""
 
 from kalmap_cli.local.upkeep import (
     MAX_EXECUTIONS,
@@ -11,7 +11,7 @@ from kalmap_cli.local.upkeep import (
 ARN = "arn:aws:states:us-east-1:000000000000:execution:m:{}"
 
 
-def test_the_newest_logs_are_kept_of_each_function():
+def test_the_newest_logs_of_each_function_stay():
     groups = {
         ("000000000000", "us-east-1", name): {"streams": {f"{name}-{n}": {} for n in range(count)}}
         for name, count in (("few", 3), ("many", MAX_INVOCATIONS + 5))
@@ -27,7 +27,7 @@ def execution(name, stopped, **more):
     return {"executionArn": ARN.format(name), "stopDate": stopped, "events": events} | more
 
 
-def test_of_old_executions_the_maps_children_and_the_steps_are_forgotten():
+def test_map_children_and_histories_of_old_executions_are_deleted():
     executions, runs = {}, {}
     # The first to be started is the last to end.
     stops = [f"2026-01-01T00:{59 - n:02}:00Z" for n in range(MAX_EXECUTIONS + 2)]
@@ -40,11 +40,11 @@ def test_of_old_executions_the_maps_children_and_the_steps_are_forgotten():
     assert {n for n in range(MAX_EXECUTIONS + 3) if f"child of {n}" not in executions} == old
     assert {n for n in range(MAX_EXECUTIONS + 3) if n not in runs} == old
     for n in range(MAX_EXECUTIONS + 3):
-        kept = [event["id"] for event in executions[n]["events"]]
-        assert kept == ([1, 8] if n in old else list(range(1, 9)))
+        event_ids = [event["id"] for event in executions[n]["events"]]
+        assert event_ids == ([1, 8] if n in old else list(range(1, 9)))
 
 
-def test_of_a_list_in_order_of_time_the_newest_are_kept():
+def test_the_newest_entries_of_a_list_stay():
     lists = [[], [1, 2], [1, 2, 3, 4, 5]]
     keep_newest(3, lists)
     assert lists == [[], [1, 2], [3, 4, 5]]

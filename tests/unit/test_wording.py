@@ -12,7 +12,7 @@ def test_one_thing_has_no_s_and_thousands_are_grouped():
     assert [counted(n, "user") for n in (0, 1, 2000)] == ["0 users", "1 user", "2,000 users"]
 
 
-def test_a_batch_of_one_user_who_failed_says_so():
+def test_the_reason_of_a_batch_with_one_failed_user_reads_well():
     readings = Tally.from_texts({"failed/corrupt_state": 1})
     totals = Totals(users=1, failed_users=1, records=1, readings=readings)
     assert closed_gate(totals, Limits()).startswith("The only user failed (corrupt_state)")
