@@ -132,7 +132,7 @@ def test_a_state_no_fold_could_have_written_is_corrupt(checkpoint, entries):
     _only_user_17_fails(folded, readings, Reason.CORRUPT_STATE)
 
 
-def test_the_sound_state_goes_through_the_same_alteration_unharmed():
+def test_a_sound_state_with_nothing_altered_stays_the_same():
     assert _altered() == SOUND
 
 
@@ -192,7 +192,7 @@ def test_an_estimate_that_overflows_fails_its_user_alone(monkeypatch):
         min_size=1, max_size=5,
     ),
 )  # fmt: skip
-def test_values_that_are_no_weights_are_out_of_range_without_a_warning(history, values):
+def test_impossible_values_are_out_of_range_without_a_warning(history, values):
     odd = [Reading(START + 13 * i, 1, 77 + i, v, 0) for i, v in enumerate(values)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -200,11 +200,11 @@ def test_values_that_are_no_weights_are_out_of_range_without_a_warning(history, 
     assert (folded.outcomes.reason[len(history) :] == Reason.OUT_OF_RANGE).all()
 
 
-def test_a_user_outside_the_given_states_is_a_programming_error():
+def test_a_reading_of_a_user_without_a_body_raises_value_error():
     with pytest.raises(ValueError, match="outside"):
         fold_users(PROFILE, [None], columns([(1, HISTORY[0])]), NOW)
 
 
-def test_describing_a_broken_state_says_so_in_a_sentence():
+def test_describing_a_broken_state_raises_invalid_input():
     with pytest.raises(InvalidInput, match="not sound"):
         describe(SOUND[:-1], PROFILE)

@@ -76,7 +76,7 @@ def test_single_wild_readings_between_good_ones_never_restart_the_filter(level, 
 
 @settings(max_examples=40, deadline=None)
 @given(levels, noise, st.integers(RULE, 20))
-def test_a_scale_left_in_pounds_is_named_and_never_believed(level, noise, before):
+def test_readings_of_a_scale_left_in_pounds_are_unit_suspect_and_rejected(level, noise, before):
     pounds = 1.0 / 0.45359237
     assume(level * pounds < 340.0)
     values = [
@@ -105,7 +105,7 @@ def test_two_people_who_take_turns_on_one_scale_leave_the_first_ones_level_alone
     assert rejected == [60.0, 60.2, 60.1, 60.0]
 
 
-def test_a_change_of_person_is_never_silent():
+def test_a_change_of_person_is_reported_as_a_restart():
     values = ([80.0] * 4 + [60.0] * 4) * 3
     result = folded(values)
     levels = np.round(result.outcomes.level / 20.0) * 20.0
@@ -115,7 +115,7 @@ def test_a_change_of_person_is_never_silent():
 
 
 @pytest.mark.parametrize("wild", [30.0, 120.0, 176.0])
-def test_a_wild_reading_amid_a_recovery_only_delays_it(wild):
+def test_a_wild_reading_during_a_recovery_only_delays_it(wild):
     result = folded([80.0] * 6 + [90.0, wild, 90.2, 89.9, 90.1, 90.0])
     assert result.outcomes.restarted.sum() == 1
     assert result.outcomes.reason[-1] == Reason.NONE

@@ -42,7 +42,7 @@ def test_decoding_and_encoding_gives_the_same_bytes(size):
     assert codec.encode(state.checkpoints, state.counts, state.entries, digest(PROFILE)) == bodies
 
 
-def test_a_new_user_has_nothing():
+def test_a_new_user_decodes_to_an_empty_state():
     state = codec.decode([None, None], digest(PROFILE))
     assert state.counts.tolist() == [0, 0]
     assert not state.checkpoints.exists.any()

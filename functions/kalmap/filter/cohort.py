@@ -131,7 +131,7 @@ def fold_cohort(context: Context, cohort: Cohort) -> FoldedUsers:
     profile, readings = parameters.profile, cohort.readings
     states = codec.decode(cohort.bodies, context.profile_digest, adopt=context.adopt_profile)
     merged = window.merge(profile, states, readings, cohort.arrivals, context.now)
-    users, revisions = _unchanged_users(states.failure), concat_revisions([])
+    users, revisions = _allocate_users(states.failure), concat_revisions([])
     active = np.flatnonzero(merged.counts)
     if active.size:
         start, counts, entries = states.checkpoints, merged.counts[active], merged.entries
@@ -169,12 +169,12 @@ def fail_user(cohort: Cohort, error: Exception) -> FoldedUsers:
     cohort.outcomes.reason[:] = Reason.USER_FAILED
     cohort.outcomes.clear(slice(None))
     cohort.new_bodies.rows[:] = 0
-    users = _unchanged_users(np.full(1, Reason.USER_FAILED, np.uint8))
+    users = _allocate_users(np.full(1, Reason.USER_FAILED, np.uint8))
     return FoldedUsers(users, concat_revisions([]), {0: f"{type(error).__name__}: {error}"})
 
 
-def _unchanged_users(failure: U8) -> UserOutcomes:
-    """Outcomes of users whose state does not change."""
+def _allocate_users(failure: U8) -> UserOutcomes:
+    """Outcomes of users without a new state, to be filled in for those who get one."""
     size = failure.size
     changed, new = np.zeros((2, size), np.bool_)
     level, slope = np.full((2, size), np.nan)
@@ -192,7 +192,7 @@ def concat_revisions(parts: Sequence[Revisions]) -> Revisions:
 def concat_users(parts: Sequence[FoldedUsers]) -> FoldedUsers:
     """The users of several cohorts, one after the other, as one."""
     first, revisions, errors = 0, [], {}
-    users = [_unchanged_users(np.zeros(0, np.uint8))]
+    users = [_allocate_users(np.zeros(0, np.uint8))]
     for part in parts:
         if part.revisions.user.size:
             shifted = part.revisions.user + np.int32(first)
@@ -246,7 +246,7 @@ def _report(
 ) -> None:
     """Write estimates and decisions of the new readings, in their order."""
     reason, origin, path = merged.reason, merged.origin, folding.path
-    if merged.plain:
+    if merged.only_new:
         position, flags = path.position, folding.flags
     else:
         arrived = np.flatnonzero(origin >= 0)
@@ -269,7 +269,7 @@ def _report(
     quality(parameters.profile, outcomes.nis, outcomes.rate, readings.source, outcomes.quality)
     np.bitwise_or(reason, flags & _REASON, out=outcomes.reason)
     np.greater(flags & np.uint8(RESTARTED), 0, out=outcomes.restarted)
-    if not merged.plain:
+    if not merged.only_new:
         outcomes.clear(np.flatnonzero(reason))
 
 

@@ -74,7 +74,7 @@ def fold_users(
     """
     total, users = readings.time.size, len(bodies)
     if total and not (int(readings.user.min()) >= 0 and int(readings.user.max()) < users):
-        raise ValueError(f"Readings name users outside the {users} whose states were given.")
+        raise ValueError(f"A reading's user is outside the {users} users that have a body.")
     order = _grouping(readings.user, users)
     if order is not None:
         readings = Readings._make(column[order] for column in readings)

@@ -40,7 +40,7 @@ class Scratch:
 def filter_histories(
     parameters: Parameters, histories: Histories, start: Start, scratch: Scratch | None = None
 ) -> Path:
-    """Filter every user's readings, in the order given.
+    """Filter every user's readings, in their order.
 
     Args:
         parameters: The profile's numbers.

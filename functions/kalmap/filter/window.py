@@ -29,7 +29,7 @@ class Merged(NamedTuple):
     """Those readings, user after user in key order; flags are the stored ones, 0 for new."""
     origin: I64
     """(entries,) Position among the new readings; -1 for a stored one."""
-    plain: bool
+    only_new: bool
     """The entries are exactly the new readings, in their order: the usual backfill."""
 
 
