@@ -19,8 +19,8 @@ SAM := $(VENV)/sam-cli
 FUZZ := $(VENV)/fuzz
 ASL := tests/contract/asl
 # Two cores are enough for all. A file stays on one, since many share what is slow to start, and the
-# slowest files begin first: tests/conftest.py groups and orders them.
-PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# slowest folders begin first: tests/conftest.py orders them.
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FAST_TESTS := tests/unit tests/contract tests/golden tests/property tests/fuzz
 
 # A moved checkout or another Python makes the installed scripts point nowhere: hence both are part

@@ -1,7 +1,5 @@
 """All tests use a local account, with a secret of their own; and the order in which they run."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
@@ -9,8 +7,6 @@ import tests.support.environment  # noqa: F401
 
 #: Folders whose tests take longest. They begin first, so that no processor is idle at the end.
 SLOW = ("faults", "e2e", "statemachine", "property")
-#: What starts so slowly that all tests that use it are run by one process.
-SHARED_BY_ALL = "running"
 #: How many examples of each law `--fewer-examples` leaves: one in so many.
 FEWER = 10
 
@@ -24,9 +20,6 @@ def pytest_collection_modifyitems(config, items):
     folders = [*SLOW, ""]
     items.sort(key=lambda item: min(folders.index(f) for f in {*item.path.parts, ""} & {*folders}))
     for item in items:
-        shared = SHARED_BY_ALL in item.fixturenames
-        group = SHARED_BY_ALL if shared else str(Path(item.path).relative_to(config.rootpath))
-        item.add_marker(pytest.mark.xdist_group(group))
         if config.getoption("fewer_examples"):
             leave_fewer_examples(getattr(item, "function", None))
 

@@ -158,7 +158,7 @@ def lose_their_input(engine):
             ended = engine.run(batch({"bucket": bucket, "prefix": key}))
             engine.fault = None
             assert ended["status"] == "FAILED"
-            assert "It was there when the batch began" in ended["cause"]
+            assert "It existed when the batch began" in ended["cause"]
 
 
 def test_every_function_may_do_what_it_did(used):
