@@ -80,7 +80,7 @@ def test_open_it_answers_at_once_with_the_time_after_which_to_come_again(breaker
     trouble(breaker, 3)
     clock.now = 0.5
     asked = []
-    with pytest.raises(CircuitOpen, match=r"try again in 1\.5 seconds\.") as refused:
+    with pytest.raises(CircuitOpen, match=r"Try again in 1\.5 seconds\.") as refused:
         breaker.run(lambda: asked.append(1) or GOOD)
     assert refused.value.retry_after == 1.5
     assert not asked
