@@ -21,24 +21,24 @@ from kalmap.errors import InvalidInput
 from kalmap.profile import builtin_profile
 from kalmap.store.objects import Objects
 
-GIVEN = {"source": {"bucket": "b", "key": "k"}}
+OPTIONS = {"source": {"bucket": "b", "key": "k"}}
 OBJECT = InputObject("b", "k", 10, "etag", "v1")
 
 
 def test_only_the_source_is_required():
-    given = read_input(GIVEN)
-    assert (given.profile, given.write_mode) == ("body-weight", "conditional")
-    assert given.limits == Limits(failed_shards=0.0, unusable=0.2)
-    assert given.adopt_profile is False
-    assert given.now is None
+    read = read_input(OPTIONS)
+    assert (read.profile, read.write_mode) == ("body-weight", "conditional")
+    assert read.limits == Limits(failed_shards=0.0, unusable=0.2)
+    assert read.adopt_profile is False
+    assert read.now is None
 
 
 def test_a_custom_event_and_start_execution_are_the_same_batch():
-    event = {"source": "my.app", "detail-type": "kalmap", "detail": GIVEN}
-    assert read_input(event) == read_input(GIVEN)
+    event = {"source": "my.app", "detail-type": "kalmap", "detail": OPTIONS}
+    assert read_input(event) == read_input(OPTIONS)
 
 
-def test_an_s3_event_names_the_very_version_that_was_dropped():
+def test_an_s3_event_names_the_version_that_was_put():
     event = {
         "source": "aws.s3",
         "detail-type": "Object Created",
@@ -48,28 +48,28 @@ def test_an_s3_event_names_the_very_version_that_was_dropped():
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("options", "word"),
     [
         ({}, "no source"),
         ({"source": {"bucket": "b"}}, "exactly one"),
         ({"source": {"bucket": "b", "key": "k", "prefix": "p"}}, "key and prefix"),
         ({"source": {"key": "k"}}, "no bucket"),
-        (GIVEN | {"profil": "x"}, "profil"),
-        (GIVEN | {"write_mode": "fast"}, "write_mode"),
-        (GIVEN | {"now": "2026-03-01T07:12:00"}, "offset"),
-        (GIVEN | {"now": "9999-12-31T23:59:59-23:59"}, "years 1 to 9999"),
-        (GIVEN | {"limits": {"failed_shards": -0.1}}, "failed_shards"),
+        (OPTIONS | {"profil": "x"}, "profil"),
+        (OPTIONS | {"write_mode": "fast"}, "write_mode"),
+        (OPTIONS | {"now": "2026-03-01T07:12:00"}, "offset"),
+        (OPTIONS | {"now": "9999-12-31T23:59:59-23:59"}, "years 1 to 9999"),
+        (OPTIONS | {"limits": {"failed_shards": -0.1}}, "failed_shards"),
         ({"source": "aws.s3", "detail": {}}, "bucket name"),
     ],
 )
-def test_a_wrong_input_is_refused_in_a_sentence_that_names_the_field(given, word):
+def test_a_wrong_input_is_refused_in_a_sentence_that_names_the_field(options, word):
     with pytest.raises(InvalidInput, match=word):
-        read_input(given)
+        read_input(options)
 
 
 def identified(objects=(OBJECT,), digest=b"12345678", **options):
-    given = msgspec.structs.replace(BatchInput(source=Source()), **options)
-    return identity(list(objects), digest, given)
+    batch_input = msgspec.structs.replace(BatchInput(source=Source()), **options)
+    return identity(list(objects), digest, batch_input)
 
 
 def replaced(**fields):
@@ -102,22 +102,22 @@ def test_anything_else_is_another_batch(other):
     assert other != identified()
 
 
-def test_without_versions_the_etag_tells_contents_apart():
+def test_without_versions_the_etag_distinguishes_contents():
     assert identified(replaced(version_id=None)) != identified(
         replaced(version_id=None, etag="other")
     )
 
 
 @mock_aws
-def test_a_batch_from_before_its_inputs_had_a_file_of_their_own_can_be_run_again():
+def test_a_batch_of_an_earlier_version_without_inputs_json_can_be_run_again():
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket="work")
     folder = Folder(Objects(client, "work"), "batches/1/first")
     batch = Batch(
         "1", "first", builtin_profile("body-weight"), "conditional", Limits(), False, 0, ""
     )
-    kept = msgspec.to_builtins(batch) | {"objects": msgspec.to_builtins([OBJECT])}
-    folder.objects.put(folder.key("batch.json"), msgspec.json.encode(kept))
+    earlier = msgspec.to_builtins(batch) | {"objects": msgspec.to_builtins([OBJECT])}
+    folder.objects.put(folder.key("batch.json"), msgspec.json.encode(earlier))
     assert folder.batch() == batch
     assert folder.inputs() == [OBJECT]
     later = InputObject("b", "later", 10, "etag")

@@ -34,9 +34,9 @@ def pieces(data, chunk_bytes, body_start=0):
 def test_the_chunks_lines_together_are_the_object_and_none_is_cut(lines, chunk_bytes, ends):
     lines = [line.replace(b"\n", b"") for line in lines]
     data = b"\n".join(lines) + b"\n" * ends
-    found = pieces(data, chunk_bytes)
-    assert b"".join(found) == data
-    assert all(piece.endswith(b"\n") for piece in [p for p in found if p][:-1])
+    read = pieces(data, chunk_bytes)
+    assert b"".join(read) == data
+    assert all(piece.endswith(b"\n") for piece in [p for p in read if p][:-1])
 
 
 @given(st.lists(st.binary(max_size=12)), st.integers(1, 40))
@@ -48,8 +48,8 @@ def test_a_header_belongs_to_no_chunk(lines, chunk_bytes):
 @pytest.mark.parametrize("length", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, 5 * MAX_LINE_BYTES])
 def test_a_very_long_line_is_one_line_of_one_chunk(length):
     data = b"a\n" + b"x" * length + b"\nb\n"
-    found = pieces(data, 1000)
-    lines = [line for piece in found for line in piece.splitlines()]
+    read = pieces(data, 1000)
+    lines = [line for piece in read for line in piece.splitlines()]
     assert [line[:1] for line in lines] == [b"a", b"x", b"b"]
     assert len(lines[1]) == length if length <= MAX_LINE_BYTES else len(lines[1]) > MAX_LINE_BYTES
 
@@ -63,9 +63,9 @@ def test_a_gzipped_object_is_one_chunk():
 def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
     chunks = cut([source(size) for size in sizes], chunk_bytes)
     assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
-    found = [piece for chunk in chunks for piece in chunk.pieces]
-    assert [p.object for p in found if p.start == 0] == [source(size) for size in sizes]
-    assert sum(piece.end - piece.start for piece in found) == sum(sizes)
+    read = [piece for chunk in chunks for piece in chunk.pieces]
+    assert [p.object for p in read if p.start == 0] == [source(size) for size in sizes]
+    assert sum(piece.end - piece.start for piece in read) == sum(sizes)
     assert len(chunks) <= sum(math.ceil(size / chunk_bytes) for size in sizes)
 
 
@@ -73,11 +73,11 @@ def test_small_objects_share_a_chunk_in_their_order_and_large_ones_have_their_ow
     sizes = [1000] * 5 + [PACKED_BYTES + 1] + [1000] * 3 + [PACKED_BYTES // 2] * 3
     chunks = cut([source(size) for size in sizes], 4 * PACKED_BYTES)
     assert [len(chunk.pieces) for chunk in chunks] == [5, 1, 3 + 1, 2]
-    found = [(p.start, p.end) for chunk in chunks for p in chunk.pieces]
-    assert found == [(0, size) for size in sizes]
+    read = [(p.start, p.end) for chunk in chunks for p in chunk.pieces]
+    assert read == [(0, size) for size in sizes]
 
 
-def test_gzipped_objects_share_a_chunk_only_where_they_are_small_inflated_too():
+def test_gzipped_objects_share_a_chunk_only_if_they_are_small_when_inflated():
     small, large = source(1000, gzipped=True), source(PACKED_BYTES // 2, gzipped=True)
     chunks = cut([small, small, large, large], 4 * PACKED_BYTES)
     assert [len(chunk.pieces) for chunk in chunks] == [2, 1, 1]

@@ -1,4 +1,4 @@
-"""Gzipped objects are read as gunzip reads them, and never swell beyond bounds."""
+"""Gzipped objects are read as gunzip reads them, and never inflate beyond the limits."""
 
 import gzip
 import random
@@ -34,7 +34,7 @@ def test_members_and_zeros_between_them_inflate_to_their_contents(contents, size
 
 @given(st.binary(min_size=1, max_size=60), st.integers(1, 50), st.integers(0, 3))
 @example(garbage=b"\x1f", size=1, zeros=0)
-def test_what_follows_is_ignored_and_told(garbage, size, zeros):
+def test_bytes_after_the_content_are_ignored_and_noted(garbage, size, zeros):
     garbage = b"\0" * zeros + garbage.lstrip(b"\0")
     if garbage.lstrip(b"\0").startswith(b"\x1f\x8b") or not garbage.strip(b"\0"):
         return
@@ -49,7 +49,7 @@ def test_what_follows_is_ignored_and_told(garbage, size, zeros):
     ("damage", "word"),
     [(lambda data: data[:-5], "truncated"), (lambda data: data[:15] + b"?" + data[16:], "corrupt")],
 )
-def test_damaged_gzip_is_named(damage, word):
+def test_damaged_gzip_is_refused_with_the_reason(damage, word):
     data = damage(gzip.compress(bytes(range(256)) * 10))
     with pytest.raises(InvalidInput, match=word):
         list(inflate(iter([data]), "k"))
@@ -66,13 +66,13 @@ def bomb(unit, megabytes):
 
 
 @pytest.mark.parametrize("unit", [b"\0", b"\n", b" \n", LINE])
-def test_a_gzip_bomb_is_refused_before_it_has_swollen(unit):
+def test_a_gzip_bomb_is_refused_before_it_is_inflated(unit):
     data = bomb(unit, 24)
     assert len(data) < 2**17
-    given = []
+    sizes = []
     with pytest.raises(InvalidInput, match=r"250 times its size|6,000,000 lines"):
-        given.extend(map(len, inflate(parts_of(data), "a.gz")))
-    assert sum(given) <= 16 * 2**20
+        sizes.extend(map(len, inflate(parts_of(data), "a.gz")))
+    assert sum(sizes) <= 16 * 2**20
 
 
 def test_blank_lines_cost_next_to_nothing():

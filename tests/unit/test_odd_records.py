@@ -52,7 +52,7 @@ def test_an_object_over_two_lines_is_two_malformed_records():
     assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED] * 2
 
 
-def test_what_is_not_utf_8_is_malformed_in_a_field_that_nobody_reads():
+def test_what_is_not_utf_8_is_malformed_even_in_a_field_that_is_not_read():
     parsed = read(SOUND.replace(b'"value"', b'"x\xae": 1, "value"'))
     assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
 
@@ -62,16 +62,18 @@ def test_a_line_that_csv_cannot_read_is_no_header():
 
 
 @pytest.mark.parametrize("columns", [[], ["user_id", "measurement_id", "timestamp", "value"]])
-@pytest.mark.parametrize("place", ["measurement_of", "_hash64"])
-def test_a_record_of_which_anything_raises_fails_alone(monkeypatch, place, columns):
-    real = getattr(records, place)
+@pytest.mark.parametrize("function", ["measurement_of", "_hash64"])
+def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, function, columns):
+    real = getattr(records, function)
 
-    def cannot_bear_m_7(given):
-        if given == "m-7" or (isinstance(given, dict) and given["measurement_id"] == "m-7"):
+    def failing_for_m_7(argument):
+        if argument == "m-7" or (
+            isinstance(argument, dict) and argument["measurement_id"] == "m-7"
+        ):
             raise ZeroDivisionError
-        return real(given)
+        return real(argument)
 
-    monkeypatch.setattr(records, place, cannot_bear_m_7)
+    monkeypatch.setattr(records, function, failing_for_m_7)
     line = {"timestamp": "2026-03-01T00:00:00Z", "value": 80}
     # The first line has the block read line by line.
     lines = [json.dumps(line | {"user_id": "u", "measurement_id": f"m-{n}"}) for n in range(20)]
@@ -84,12 +86,12 @@ def test_a_record_of_which_anything_raises_fails_alone(monkeypatch, place, colum
     assert parsed.ordinal.tolist() == [n + 1 for n in range(20) if n != 7]
 
 
-def test_a_worker_that_lacks_memory_blames_no_record(monkeypatch):
+def test_a_lack_of_memory_is_not_blamed_on_a_record(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
-    for place in ("_microseconds", "measurement_of"):
+    for function in ("_microseconds", "measurement_of"):
         with monkeypatch.context() as patched:
-            patched.setattr(records, place, no_memory)
+            patched.setattr(records, function, no_memory)
             with pytest.raises(MemoryError):
                 read(b"?", SOUND, b"")

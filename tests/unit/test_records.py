@@ -1,4 +1,4 @@
-"""Parsing: every record ends among the columns or among the unreadable, with its place."""
+"""Parsing: every record ends among the columns or among the unreadable ones, with its position."""
 
 import gzip
 import io
@@ -80,13 +80,13 @@ def test_an_unreadable_record_is_named_with_its_line_and_the_rest_is_read(record
     assert (parsed.records, parsed.lines) == (3, 4)
 
 
-def test_units_become_the_profiles_and_equal_values_get_equal_keys():
+def test_values_are_converted_to_the_profiles_unit_and_equal_values_get_equal_keys():
     parsed = jsonl(GOOD, GOOD | {"value": 180.0, "unit": "lb"}, GOOD | {"unit": "kg"})
     assert parsed.value[1] == pytest.approx(81.6466266)
     assert parsed.hash[0] == parsed.hash[2] != parsed.hash[1]
 
 
-def test_a_key_is_of_the_measurement_id_where_there_is_one():
+def test_a_key_is_made_from_the_measurement_id_if_there_is_one():
     parsed = jsonl(
         GOOD | {"measurement_id": "m"}, GOOD | {"measurement_id": "m", "value": 70}, GOOD
     )
@@ -95,7 +95,7 @@ def test_a_key_is_of_the_measurement_id_where_there_is_one():
     assert parsed.ids == ["m", "m", None]
 
 
-def test_a_key_tells_sources_apart_even_ones_the_profile_does_not_know():
+def test_readings_of_different_sources_have_different_keys_even_if_the_profile_lacks_them():
     parsed = jsonl(GOOD | {"source": "a"}, GOOD | {"source": "b"}, GOOD)
     assert len(set(parsed.hash.tolist())) == 3
 
@@ -208,10 +208,10 @@ def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, s
     form = Csv(columns=["user_id", "timestamp", "value"]) if as_csv else Jsonl()
     parts = [data[at : at + size] for at in range(0, len(data), size)]
     parsed = parse(parts, form, PROFILE)
-    found = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unread])
+    ordinals = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unread])
     lines = [line.removeprefix(b"\xef\xbb\xbf") for line in data.split(b"\n")]
     whole = [line for line in lines if line.strip()]
-    assert found == list(range(parsed.records)) == list(range(len(whole)))
+    assert ordinals == list(range(parsed.records)) == list(range(len(whole)))
     assert np.isfinite(parsed.value).all()
     line_numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
     for record in parsed.unread:

@@ -1,4 +1,4 @@
-"""Shards: a user is in one, and every reading finds its way back to its place in the input."""
+"""Shards: a user is in one, and every reading gets its position in the input back."""
 
 import json
 import tracemalloc
@@ -57,20 +57,20 @@ def sharded(chunks, shards):
     starts = np.frombuffer(
         chunk_starts([report.records for report in reports], [0] * len(chunks)), CHUNK_START
     )
-    places, ends = slice_locations(np.array([report.lengths for report in reports], np.uint32))
-    found = []
+    locations, ends = slice_locations(np.array([report.lengths for report in reports], np.uint32))
+    assembled = []
     for start, end in zip([0, *ends], ends, strict=False):
         slices = [
             (chunk, *starts[chunk].tolist(), routed[chunk][0][at : at + length])
-            for chunk, at, length in np.frombuffer(places[start:end], SLICE_LOCATION).tolist()
+            for chunk, at, length in np.frombuffer(locations[start:end], SLICE_LOCATION).tolist()
         ]
         if slices:
-            found.append(assemble(slices, PROFILE))
-    return found
+            assembled.append(assemble(slices, PROFILE))
+    return assembled
 
 
 @given(_CHUNKS, st.integers(1, 9))
-def test_every_record_comes_back_once_with_its_index_whatever_the_shards(chunks, shards):
+def test_every_record_comes_back_once_with_its_index_for_any_number_of_shards(chunks, shards):
     records = [record for chunk in chunks for record in chunk]
     indexes = Counter()
     users = Counter()
@@ -91,19 +91,19 @@ def test_every_record_comes_back_once_with_its_index_whatever_the_shards(chunks,
     assert set(users.values()) <= {1}
 
 
-def test_where_slices_lie_takes_little_memory_however_many_they_are():
+def test_the_locations_of_many_slices_take_little_memory():
     lengths = np.random.default_rng(1).integers(1, 4000, (2000, 500), dtype=np.uint32)
     tracemalloc.start()
-    places, ends = slice_locations(lengths)
+    locations, ends = slice_locations(lengths)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert ends[-1] == len(places) == lengths.size * SLICE_LOCATION.itemsize
+    assert ends[-1] == len(locations) == lengths.size * SLICE_LOCATION.itemsize
     # PlanShards holds twenty million of them, and its Lambda 1,024 MB.
     assert peak < 24 * lengths.size
 
 
 @given(st.text(min_size=1), st.integers(1, 10_000))
-def test_a_users_shard_depends_on_nothing_but_the_id(user, shards):
+def test_a_users_shard_depends_only_on_the_id(user, shards):
     assert 0 <= shard_of(user, shards) < shards
     assert shard_of(user, shards) == shard_of(user, shards)
 
@@ -114,7 +114,7 @@ def test_users_spread_evenly():
     assert shard_of("user-1", 16) == 2  # for ever: stored plans depend on it
 
 
-def test_only_users_keeps_the_others_out():
+def test_only_the_selected_users_are_assembled():
     chunk = [
         {"user_id": user, "timestamp": "2026-03-01T07:00:00Z", "value": 80} for user in "abcab"
     ]
@@ -125,7 +125,7 @@ def test_only_users_keeps_the_others_out():
 
 
 class Bucket:
-    """The part of the S3 adapter that merging needs, over a dict."""
+    """The methods of the S3 adapter that merging needs, over a dict."""
 
     def __init__(self, objects):
         self.objects = objects

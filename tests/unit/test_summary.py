@@ -1,4 +1,4 @@
-"""The summary: reports summed, the gate judged, times and hints told."""
+"""The summary: sums of reports, the commit gate, times and hints."""
 
 import re
 from datetime import UTC, datetime
@@ -135,7 +135,7 @@ def test_failed_shards_are_counted_against_the_limit():
     assert failed_commit(total(late), Limits(failed_shards=0.25)) is None
 
 
-def test_the_gate_closes_where_every_user_failed_and_not_where_one_did_not():
+def test_the_gate_closes_if_every_user_failed_and_stays_open_if_one_did_not():
     readings = {"failed/corrupt_state": 3}
     assert "All 2 users failed (corrupt_state)" in (
         closed_gate(total([filtered(users=2, failed_users=2, readings=readings)]), Limits()) or ""
@@ -144,7 +144,7 @@ def test_the_gate_closes_where_every_user_failed_and_not_where_one_did_not():
     assert closed_gate(total([filtered(users=0)]), Limits()) is None
 
 
-def test_a_failed_chunk_closes_the_gate_whatever_the_limits():
+def test_a_failed_chunk_closes_the_gate_with_any_limits():
     reports = [Report(step="partition", error="It broke."), filtered()]
     assert "It broke." in (closed_gate(total(reports), Limits(1.0, 1.0)) or "")
 
@@ -167,8 +167,8 @@ def test_what_a_later_round_supersedes_counts_once():
         started=datetime(2026, 3, 1, tzinfo=UTC),
         finished=datetime(2026, 3, 1, 0, 1, tzinfo=UTC),
     )
-    told = summary["readings"]
-    assert (told["received"], told["accepted"], told["duplicate"]) == (10, 6, 4)
+    readings = summary["readings"]
+    assert (readings["received"], readings["accepted"], readings["duplicate"]) == (10, 6, 4)
     assert summary["users"]["total"] == 2
     assert summary["database"]["conflicts"] == 1
     assert (summary["started_at"], summary["finished_at"]) == (
@@ -212,11 +212,11 @@ def test_hints_say_what_to_look_at():
             ),
         ]
     )
-    told = " ".join(hints(totals))
+    text = " ".join(hints(totals))
     for word in ("unit ratio", "outliers", "too late", "run before", "3 times", "900 of 1024 MB"):
-        assert word in told
-    # What a hint tells to change is there to be changed.
-    named = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", told))
+        assert word in text
+    # A setting that a hint names exists.
+    named = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", text))
     assert named > {"LoadConcurrency", "WriteConcurrency", "WarmReads", "WarmWrites"}
     assert named - {"MemorySize"} <= set(read_template(TEMPLATE)["Parameters"])
     assert hints(total([received(100), filtered(readings={"accepted/": 100})])) == []

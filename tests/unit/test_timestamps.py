@@ -78,7 +78,7 @@ def test_fractions_of_any_length_are_rounded_alike_in_all_spellings(moment, minu
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("timestamp", "word"),
     [
         ("2026-03-01T07:12:00", "no offset from UTC; write for example"),
         ("2026-03-01 07:12", "no offset"),
@@ -104,8 +104,8 @@ def test_fractions_of_any_length_are_rounded_alike_in_all_spellings(moment, minu
         ([], "not text in ISO 8601"),
     ],
 )
-def test_what_is_refused_says_what_was_found(given, word):
-    line = json.dumps({"user_id": "u", "timestamp": given, "value": 80}).encode()
+def test_a_refusal_says_what_the_timestamp_is(timestamp, word):
+    line = json.dumps({"user_id": "u", "timestamp": timestamp, "value": 80}).encode()
     [unread] = parse([line], Jsonl(), PROFILE).unread
     assert unread.reason == Reason.BAD_TIMESTAMP
     assert word in unread.detail
