@@ -47,20 +47,20 @@ def weighed(profile: Profile, users: int, days: int, seed: int, rates: Rates) ->
     all_ = SimulatedReadings._make(np.concatenate(column) for column in zip(*blocks, strict=True))
     order = np.lexsort((all_.time, all_.user))
     order = order[all_.fault[order] != Fault.DUPLICATE]
-    some = SimulatedReadings._make(column[order] for column in all_)
+    selected = SimulatedReadings._make(column[order] for column in all_)
     code = np.array([profile.source_code(source.name) for source in SOURCES], np.uint8)
     noise = np.array([source.noise for source in SOURCES])
-    number = np.arange(order.size) - np.searchsorted(some.user, some.user)
+    number = np.arange(order.size) - np.searchsorted(selected.user, selected.user)
     readings = Readings(
-        some.user,
-        some.time,
-        np.where(some.pounds, some.value * ratio("lb", "kg"), some.value),
-        code[some.source],
+        selected.user,
+        selected.time,
+        np.where(selected.pounds, selected.value * ratio("lb", "kg"), selected.value),
+        code[selected.source],
         np.zeros(order.size, np.uint8),
         np.arange(order.size, dtype=np.uint64),
         np.arange(order.size),
     )
-    return Weighed(readings, some.level, some.fault, noise[some.source], number, users)
+    return Weighed(readings, selected.level, selected.fault, noise[selected.source], number, users)
 
 
 def folded(profile: Profile, data: Weighed) -> Folded:
@@ -95,8 +95,8 @@ def median_of_seven(data: Weighed, most: int = 7) -> np.ndarray:
     return level
 
 
-def rmse(level: np.ndarray, data: Weighed, some: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((level[some] - data.level[some]) ** 2)))
+def rmse(level: np.ndarray, data: Weighed, selected: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((level[selected] - data.level[selected]) ** 2)))
 
 
 def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
@@ -182,21 +182,21 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
     for label, data in (("with faults", faulty), ("clean", clean)):
         result = folded(profile, data)
         # The same readings for all: those whose level the fold estimates.
-        some = ~np.isnan(result.outcomes.level)
+        selected = ~np.isnan(result.outcomes.level)
         errors = {
-            "kalmap": rmse(result.outcomes.level, data, some),
-            "exponential average": rmse(exponential_average(data), data, some),
+            "kalmap": rmse(result.outcomes.level, data, selected),
+            "exponential average": rmse(exponential_average(data), data, selected),
             "filter without gate": rmse(
-                folded(without_gate(profile), data).outcomes.level, data, some
+                folded(without_gate(profile), data).outcomes.level, data, selected
             ),
-            "median of seven": rmse(median_of_seven(data), data, some),
+            "median of seven": rmse(median_of_seven(data), data, selected),
         }
         for name, error in errors.items():
             found[f"{label}: RMSE {name}, kg"] = error
         below = 1.0 - errors["kalmap"] / errors["exponential average"]
         found[f"{label}: RMSE below the exponential average's by"] = below
         # A wild first reading is all a filter knows, until three others agree against it.
-        later = some & (data.number >= 3)
+        later = selected & (data.number >= 3)
         found[f"{label}: RMSE kalmap from the fourth reading on, kg"] = rmse(
             result.outcomes.level, data, later
         )
@@ -204,7 +204,7 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
             median_of_seven(data), data, later
         )
         inside = np.abs(result.outcomes.level - data.level) <= 1.96 * result.outcomes.level_sd
-        found[f"{label}: coverage of the 95 % interval"] = float(inside[some].mean())
+        found[f"{label}: coverage of the 95 % interval"] = float(inside[selected].mean())
     found["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).outcomes.nis))
     found["clean: rejected"] = float((folded(profile, clean).outcomes.reason > 0).mean())
     found |= faults_found(folded(profile, faulty), faulty)

@@ -94,18 +94,18 @@ def body(load: Load) -> dict[str, object]:
 def ask(api: Client, load: Load) -> Outcome:
     sent = body(load)
     began = time.perf_counter()
-    told = api.post("/measurements", sent, Accept_Encoding="gzip", Accept="*/*")
+    response = api.post("/measurements", sent, Accept_Encoding="gzip", Accept="*/*")
     trip = 1000 * (time.perf_counter() - began)
-    if told.status != 200:
-        return Outcome(told.status, np.nan, trip, 0, 0, 0)
-    database = told.body["summary"]["database"]
+    if response.status != 200:
+        return Outcome(response.status, np.nan, trip, 0, 0, 0)
+    database = response.body["summary"]["database"]
     return Outcome(
-        told.status,
-        float(told.headers["Server-Timing"].split("dur=")[1]),
+        response.status,
+        float(response.headers["Server-Timing"].split("dur=")[1]),
         trip,
         database["requests"],
         database["conflicts"],
-        sum(told.body["summary"]["readings"]["failed"].values()),
+        sum(response.body["summary"]["readings"]["failed"].values()),
     )
 
 
@@ -154,16 +154,16 @@ def row(load: Load, outcomes: list[Outcome]) -> tuple[str, bool]:
     asked = 100 * max(calm) / load.readings if calm else None
     median, p99 = np.nanmedian(own), np.nanpercentile(own, 99)
     bound = np.inf if load is CONTENTION else 2 * load.median_ms
-    kept = median < load.median_ms and p99 < bound and not errors and not unfinished
+    within_budgets = median < load.median_ms and p99 < bound and not errors and not unfinished
     if load.readings >= 100 and asked is not None:
-        kept = kept and asked < 10
+        within_budgets = within_budgets and asked < 10
     cells = (
         load.readings, f"{load.users} of {load.pool}", load.clients,
         f"{median:.0f} / {load.median_ms:.0f}", f"{p99:.0f} / {bound:.0f}",
         f"{load.specified_ms:.0f}", f"{np.median(trip):.0f}", f"{np.percentile(trip, 99):.0f}",
         errors, unfinished, conflicts, "all met conflicts" if asked is None else f"{asked:.0f}",
     )  # fmt: skip
-    return "| " + " | ".join(map(str, cells)) + " |", bool(kept)
+    return "| " + " | ".join(map(str, cells)) + " |", bool(within_budgets)
 
 
 def main() -> int:
@@ -172,7 +172,7 @@ def main() -> int:
         "| specified, ms | trip median, ms | trip p99, ms | errors | unfinished | conflicts "
         "| most database requests per 100 readings |\n" + "|---" * 12 + "|"
     )
-    kept = True
+    within_budgets = True
     with (
         tempfile.TemporaryDirectory() as folder,
         DataDirectory(Path(folder)) as data,
@@ -182,14 +182,14 @@ def main() -> int:
         api = Client(cloud)
         for load in (*LOADS, CONTENTION):
             line, good = row(load, run(api, load))
-            kept = kept and good
+            within_budgets = within_budgets and good
             print(line, flush=True)
         peak = peak_mb(cloud)
     print(
         f"\n{REQUESTS} requests each. Highest memory of a worker: {peak:.0f} MB (budget 256, "
-        f"specified 512). Budgets {'kept' if kept and peak < 256 else 'NOT KEPT'}."
+        f"specified 512). Budgets {'kept' if within_budgets and peak < 256 else 'NOT KEPT'}."
     )
-    return 0 if kept and peak < 256 else 1
+    return 0 if within_budgets and peak < 256 else 1
 
 
 if __name__ == "__main__":

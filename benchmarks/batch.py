@@ -66,11 +66,11 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             done = run(users, days, Path(folder))
-        told = done.summary
+        summary = done.summary
         print(
-            f"| {done.lines:,} | {told['users']['total']:,} | {done.seconds:.1f} "
-            f"| {told['time']['total_seconds']:.1f} | {max(told['memory_mb'].values()):.0f} "
-            f"| {told['cost_usd']:.4f} |",
+            f"| {done.lines:,} | {summary['users']['total']:,} | {done.seconds:.1f} "
+            f"| {summary['time']['total_seconds']:.1f} | {max(summary['memory_mb'].values()):.0f} "
+            f"| {summary['cost_usd']:.4f} |",
             flush=True,
         )
 
