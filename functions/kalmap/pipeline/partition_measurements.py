@@ -42,6 +42,8 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
         # What made the chunk fail may end the counting too. The sentence says so.
         with suppress(KalmapError):
             for block in file.format.blocks(file.parts):
+                if len(unread) == MAX_UNREAD:
+                    break
                 for line, _ in islice(block.records(), MAX_UNREAD - len(unread)):
                     unread.append(
                         Unread(
