@@ -4,10 +4,16 @@ import numpy as np
 
 from benchmarks.trials.estimates import Estimates
 from benchmarks.trials.series import Series
-from kalmap.filter.fold import Folded, fold_users, predict
+from kalmap.filter.estimates import predict
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.profile import Profile
 from kalmap.readings import Readings
-from kalmap_cli.likelihood import Histories, fit, start_from, surprise
+from kalmap_cli.likelihood import (
+    Histories,
+    fit_noises,
+    negative_log_likelihood,
+    scale_noises,
+)
 
 _DAY = 86_400_000_000
 #: The day, since 1970, of day 0; all sets then lie between 1970 and _NOW.
@@ -26,10 +32,10 @@ def tuned(base: Profile, train: Series, source: str | None = None) -> Profile:
         train.value[inside],
         np.full(int(inside.sum()), base.source_code(source), np.uint8),
     )
-    begun = start_from(base, histories)
-    if surprise(base, histories) < surprise(begun, histories):
+    begun = scale_noises(base, histories)
+    if negative_log_likelihood(base, histories) < negative_log_likelihood(begun, histories):
         begun = base
-    return fit(begun, histories, lambda _sweep, _cost: None)
+    return fit_noises(begun, histories, lambda _sweep, _cost: None)
 
 
 def general_profile(train: Series) -> Profile:
@@ -55,7 +61,7 @@ def run(
 ) -> Estimates:
     """Fold all readings as one batch of new users; forecast at the `origins` only."""
     known = ~np.isnan(series.value)
-    folded = _folded(profile, series, source)
+    outcomes = _folded(profile, series, source).outcomes
 
     def rectangle(values: np.ndarray) -> np.ndarray:
         full = np.full(known.shape, np.nan)
@@ -63,7 +69,7 @@ def run(
         return full
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sqrt(folded.innovation**2 / folded.nis)
+        spread = np.sqrt(outcomes.innovation**2 / outcomes.nis)
     later = {days: (np.full(known.shape, np.nan), np.full(known.shape, np.nan)) for days in ahead}
     for origin in origins:
         past = Series(series.days[:, : origin + 1], series.value[:, : origin + 1])
@@ -74,8 +80,8 @@ def run(
                 at = round((_BEGIN + series.days[user, origin] + days) * _DAY)
                 mean[user, origin], sd[user, origin], _ = predict(profile, body, at)
     return Estimates(
-        rectangle(folded.predicted), rectangle(spread), rectangle(folded.level),
-        rectangle(folded.level_sd), rectangle((folded.reason > 0).astype(float)), later,
+        rectangle(outcomes.predicted), rectangle(spread), rectangle(outcomes.level),
+        rectangle(outcomes.level_sd), rectangle((outcomes.reason > 0).astype(float)), later,
     )  # fmt: skip
 
 
