@@ -25,11 +25,25 @@ SHAPES = {
 }
 
 
-def successors(state: State) -> list[str]:
-    """The states that can follow when nothing fails."""
-    names = [rule["Next"] for rule in state.get("Choices", [])]
-    names += [state[field] for field in ("Default", "Next") if field in state]
-    return list(dict.fromkeys(names))
+#: How a Choice compares its variable.
+COMPARISONS = {"BooleanEquals": "=", "StringEquals": "=", "NumericGreaterThan": "greater than"}
+
+
+def condition(rule: State) -> str:
+    """What a Choice asks, such as `open = false`."""
+    variable = rule["Variable"].rpartition(".")[2]
+    comparison, sign = next(pair for pair in COMPARISONS.items() if pair[0] in rule)
+    return f"{variable} {sign} {str(rule[comparison]).lower()}"
+
+
+def successors(state: State) -> dict[str, str]:
+    """The states that can follow when nothing fails, each with its condition or an empty text."""
+    states = {rule["Next"]: condition(rule) for rule in state.get("Choices", [])}
+    if "Default" in state:
+        states[state["Default"]] = "otherwise"
+    if "Next" in state:
+        states[state["Next"]] = ""
+    return states
 
 
 def catchers(state: State) -> list[str]:
@@ -46,9 +60,11 @@ def drawing(states: dict[str, State]) -> str:
         opening, closing = SHAPES[state["Type"]]
         lines.append(f"    {name}{opening}{name}{closing}")
     for name, state in states.items():
-        lines += [f"    {name} --> {successor}" for successor in successors(state)]
+        for successor, when in successors(state).items():
+            arrow = f"-->|{when}|" if when else "-->"
+            lines.append(f"    {name} {arrow} {successor}")
     # Nearly every step has this Catch. One arrow stands for all of them.
-    lines.append('    AnyStep["any step that fails"] -.-> RecordFailure')
+    lines.append("    AnyStep>any step that fails] -.-> RecordFailure")
     for name, state in states.items():
         lines += [f"    {name} -.-> {catcher}" for catcher in catchers(state)]
     return "\n".join(lines) + "\n"

@@ -49,7 +49,7 @@ def definition() -> State:
 
 def identify_states() -> dict[str, State]:
     """Give every start of the same batch one identity, and let it run once."""
-    permanent = ("InvalidInput", "InvalidProfile", "InputNotFound")
+    permanent = ("InvalidInput", "InvalidProfile", "InputNotFound", "BrokenRecord")
     concurrency = {f"{label}.$": number(f"{label}Concurrency") for label in MAPS}
     taken = "DynamoDB.ConditionalCheckFailedException"
     return {
@@ -69,13 +69,12 @@ def identify_states() -> dict[str, State]:
             next_state="ClaimBatch",
             seconds=90,
             comment=(
-                "One form for every input; object versions, profile and now are pinned. The sums "
-                "make numbers of the parameters: outside of strings a definition could have no "
-                "substitution."
+                "Gives every input one form, and pins object versions, profile and now. The sums "
+                "turn the parameters into numbers, since only strings can have substitutions."
             ),
         ),
         "NotIdentified": {
-            "Comment": "The input itself, which may be large, goes no further.",
+            "Comment": "Drops the input, which may be large, and passes on the error.",
             "Type": "Pass",
             "Parameters": {"error.$": "$"},
             "Next": "RecordFailure",
@@ -108,7 +107,7 @@ def identify_states() -> dict[str, State]:
             permanent=(taken,),
             catch=[catch("FindClaim", taken), catch("RecordFailure")],
             next_state="PlanBatch",
-            comment="A batch runs once: a second start finds the first one's claim.",
+            comment="A batch runs once. A second start finds the claim of the first.",
         ),
         "FindClaim": service(
             "dynamodb:getItem",
@@ -126,14 +125,14 @@ def identify_states() -> dict[str, State]:
             },
             catch=[catch("BatchAlreadyClaimed")],
             next_state="BatchAlreadyClaimed",
-            comment="Where the first start of this batch is to be found.",
+            comment="Finds the execution that started this batch first.",
         ),
         "BatchAlreadyClaimed": {"Type": "Succeed"},
     }
 
 
 def filter_states() -> dict[str, State]:
-    """From the input to each shard's results and changed states, in S3."""
+    """Filter the input, and store each shard's results and changed states in S3."""
     return {
         "PlanBatch": batch_step(
             "PlanFunction",
@@ -150,7 +149,7 @@ def filter_states() -> dict[str, State]:
         ),
         "PlanShards": batch_step(
             "PlanShardsFunction",
-            "Sums the chunks' counts into index offsets; lists the shards.",
+            "Sums the chunks' counts into index offsets, and lists the shards.",
             permanent=("ChunkFailed", "InputNotFound"),
             next_state="LoadStates",
         ),
@@ -169,7 +168,7 @@ def filter_states() -> dict[str, State]:
         ),
         "AggregateResults": batch_step(
             "AggregateFunction",
-            "Sums the reports; in round 0, judges the commit gate.",
+            "Sums the reports. In round 0 it judges the commit gate.",
             in_a_round=True,
             result_path="$.judged",
             next_state="CommitAllowed",
@@ -178,7 +177,7 @@ def filter_states() -> dict[str, State]:
 
 
 def write_states() -> dict[str, State]:
-    """Commit the states; users in conflict with another batch go round again."""
+    """Commit the states. Users in conflict with another batch are loaded again."""
     return {
         "CommitAllowed": choose(
             ("$.judged.answer.open", "BooleanEquals", False, "RefuseCommit"),
@@ -188,7 +187,7 @@ def write_states() -> dict[str, State]:
         "RefuseCommit": give_up(
             "CommitRefused",
             "$.judged.answer.reason",
-            "The gate is closed: no state was touched.",
+            "The gate is closed: no state was changed.",
         ),
         "WriteStates": each_item(
             "Write",
@@ -200,7 +199,7 @@ def write_states() -> dict[str, State]:
         ),
         "CollectWrites": batch_step(
             "CollectFunction",
-            "Users whose state another batch changed meanwhile become the next round's shards.",
+            "Makes the next round's shards, of users whose state another batch has changed.",
             in_a_round=True,
             result_path="$.collected",
             next_state="AnyConflicts",
@@ -213,7 +212,7 @@ def write_states() -> dict[str, State]:
         "CommitFailed": give_up(
             "ShardFailed",
             "$.collected.answer.reason",
-            "More shards could not be committed than the batch's limits allow.",
+            "More shards failed to commit than the batch's limits allow.",
         ),
         "WaitForOthers": {
             "Type": "Wait",
@@ -230,11 +229,11 @@ def write_states() -> dict[str, State]:
 
 
 def complete_states() -> dict[str, State]:
-    """Write the summary, mark the batch as succeeded, tell the event bus."""
+    """Write the summary, mark the batch as succeeded, and publish the event."""
     return {
         "CompleteBatch": batch_step(
             "CompleteFunction",
-            "The final summary; the batch is marked as succeeded.",
+            "Writes the final summary and marks the batch as succeeded.",
             in_a_round=True,
             result_path="$.completed",
             next_state="PublishCompletion",
@@ -255,7 +254,7 @@ def complete_states() -> dict[str, State]:
 
 
 def failure_states() -> dict[str, State]:
-    """Where every Catch of a batch's step leads."""
+    """Record the failure that a Catch of a batch's step has caught."""
     return {
         "RecordFailure": step(
             "RecordFailureFunction",
@@ -263,12 +262,12 @@ def failure_states() -> dict[str, State]:
             result=answer("$.failure"),
             catch=catch("UnrecordedFailure", result_path="$.failure"),
             next_state="PublishFailure",
-            comment="Every Catch ends here: the batch is marked failed, with the reason.",
+            comment="Every Catch leads here. It marks the batch as failed, with the reason.",
         ),
         "UnrecordedFailure": fail(
             "BatchFailed",
             "States.JsonToString($.error)",
-            "Not even the failure could be recorded; the first error is kept.",
+            "The failure itself could not be recorded. The execution ends with the first error.",
         ),
         "PublishFailure": publish(
             "Batch Failed",

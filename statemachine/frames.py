@@ -22,7 +22,7 @@ def retry(*errors: str, attempts: int, most_seconds: int | None = None) -> State
     }
 
 
-# A task that waits for others is tried for longer than one that has failed.
+# A task that waits for others is retried for longer than one that has failed.
 _LAMBDA_IS_BUSY = retry("Lambda.TooManyRequestsException", attempts=30, most_seconds=60)
 _TABLE_IS_BUSY = retry("StoreUnavailable", attempts=20, most_seconds=30)
 _LAMBDA_FAILED = retry(
@@ -35,12 +35,12 @@ _LAMBDA_FAILED = retry(
 )
 _STEP_FAILED = retry("States.TaskFailed", "States.Timeout", attempts=2)
 _SERVICE_FAILED = retry("States.TaskFailed", "States.Timeout", attempts=4, most_seconds=20)
-# Before an item was read no child has run, so that the whole Map can be tried again.
+# No child has run before the items were read, so the whole Map can be tried again.
 _ITEMS_NOT_READ = retry("States.ItemReaderFailed", attempts=4)
 
 
 def never(*errors: str) -> list[State]:
-    """A Retry rule for errors that another attempt would meet again; none where there are none."""
+    """A Retry rule for errors that another attempt would meet again; empty without errors."""
     return [{"ErrorEquals": list(errors), "MaxAttempts": 0}] if errors else []
 
 
@@ -83,7 +83,7 @@ def step(
 
 
 def answer(result_path: str) -> State:
-    """Keep a function's answer in the state."""
+    """Put a function's answer into the state."""
     return {"ResultSelector": {"answer.$": "$.Payload"}, "ResultPath": result_path}
 
 
@@ -159,9 +159,9 @@ def each_item(
 ) -> State:
     """A Distributed Map that runs one function on each chunk or shard.
 
-    A child that gives up records its failure and ends red; the Map tolerates that, and a later step
-    judges the reports. The Map's own results are not read: a Map that ran a second time because
-    they could not be written would leave recorded failures beside new results.
+    A child that gives up records its failure and fails. The Map tolerates that, and a later step
+    judges the reports. The Map's own results are not read. If the Map ran a second time because
+    they could not be written, recorded failures would stand beside new results.
     """
     name = label + item.capitalize()
     record, failed = f"Record{name}Failure", f"{name}Failed"
@@ -203,7 +203,7 @@ def each_item(
                     asks_the_table=failure_asks_the_table,
                     catch=catch(failed, result_path="$.lost"),
                     next_state=failed,
-                    comment="Why it was given up, as its report; its readings come back as failed.",
+                    comment="Reports why it was given up. Its readings come back as failed.",
                 ),
                 failed: fail(f"{item.capitalize()}Failed", "States.JsonToString($.error)"),
             },
@@ -226,7 +226,7 @@ def each_item(
 
 
 def fail(error: str, cause_path: str, comment: str = "") -> State:
-    """A red end. Its cause is there even where AWS gives an error none, as for States.Timeout."""
+    """A failed end. It has a cause even if AWS gives the error none, as for States.Timeout."""
     return {
         **({"Comment": comment} if comment else {}),
         "Type": "Fail",

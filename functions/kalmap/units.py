@@ -1,9 +1,10 @@
 """Units of measurement and the ratios between them.
 
 Only units that differ by a factor are here, so that the filter can recognise a value in the wrong
-unit by its ratio (see `gate`). A profile may have a unit of its own, in braces, as UCUM writes
-units that it does not define. Factors are exact by definition (international pound and inch, the
-standard atmosphere's mmHg, glucose by its molar mass of 180.156 g/mol).
+unit by its ratio (see `filter.algebra.fits_in_another_unit`). A profile may have a unit of its own,
+in braces, as UCUM writes units that it does not define. Factors are exact by definition
+(international pound and inch, the standard atmosphere's mmHg, glucose by its molar mass of 180.156
+g/mol).
 """
 
 _MASS = {"kg": 1000.0, "g": 1.0, "mg": 0.001, "lb": 453.59237, "oz": 28.349523125, "st": 6350.29318}

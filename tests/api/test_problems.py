@@ -112,3 +112,13 @@ def test_an_error_nobody_thought_of_tells_nothing_of_what_was_sent(api, monkeypa
     assert "ZeroDivisionError" in logged
     assert "u-123" not in logged
     assert "77.77" not in logged
+
+
+def test_a_record_without_its_fields_is_a_problem_and_is_logged(api, log):
+    batch_id = "c" * 32
+    item = {"batch_id": {"S": batch_id}}
+    api.dynamodb.put_item(TableName=api.tables["BatchesTable"], Item=item)
+    response = api.call("GET", "/batches/{batch_id}", path={"batch_id": batch_id})
+    assert_problem(response, 500, "internal")
+    assert batch_id in response.body["message"]
+    assert '"error":"BrokenRecord"' in log.getvalue()

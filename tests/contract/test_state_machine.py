@@ -191,7 +191,7 @@ def test_no_error_is_tried_again_that_another_attempt_would_meet_again():
         for name, state in of_kind("Task")
     }
     assert {name: errors for name, errors in permanent.items() if errors} == {
-        "IdentifyBatch": {"InvalidInput", "InvalidProfile", "InputNotFound"},
+        "IdentifyBatch": {"InvalidInput", "InvalidProfile", "InputNotFound", "BrokenRecord"},
         "ClaimBatch": {"DynamoDB.ConditionalCheckFailedException"},
         "PlanBatch": {"UnknownFormat", "InvalidInput", "InputChanged", "InputNotFound"},
         "PartitionChunk": {"InputChanged", "InvalidInput"},

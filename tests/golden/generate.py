@@ -1,8 +1,8 @@
 """Compute the reference paths in references.json with three other Kalman filters.
 
-    python -m venv /tmp/references && /tmp/references/bin/pip install \
-        numpy filterpy pykalman statsmodels mpmath
-    /tmp/references/bin/python tests/golden/generate.py
+    python -m venv .venv-references
+    .venv-references/bin/pip install numpy filterpy pykalman statsmodels mpmath
+    .venv-references/bin/python tests/golden/generate.py
 
 Nothing of kalmap is used here: the transition comes from its formula in 50-digit arithmetic,
 the filtering from filterpy, pykalman and statsmodels. Each leaves the rejected readings out.

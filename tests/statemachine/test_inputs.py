@@ -117,5 +117,5 @@ def test_of_a_prefix_only_the_days_before_now_are_read_and_always_the_same(engin
 
 @pytest.mark.parametrize("source", [{"key": "in/a.jsonl", "days": 2}, {"prefix": "in/", "days": 0}])
 def test_days_go_with_a_prefix(source):
-    with pytest.raises(InvalidInput, match=r"source\.days goes with a prefix"):
+    with pytest.raises(InvalidInput, match=r"source\.days needs a source\.prefix"):
         read_input({"source": {"bucket": "b"} | source})

@@ -241,9 +241,10 @@ def test_a_format_is_stored_by_its_name_and_read_back(format_):
     assert msgspec.json.decode(stored, type=AnyFormat) == format_
 
 
-def test_a_header_with_a_line_end_that_csv_does_not_have_is_refused():
-    with pytest.raises(UnknownFormat, match="neither"):
-        detect_format("a", b"user_id,timestamp,value\ru,2026-03-01T07:12:00Z,1\n")
+@pytest.mark.parametrize("end", [b"\n", b"\r", b""])
+def test_lines_that_end_in_carriage_returns_alone_are_refused_in_a_sentence(end):
+    with pytest.raises(UnknownFormat, match="a: its lines end in carriage returns alone"):
+        detect_format("a", b"user_id,timestamp,value\ru,2026-03-01T07:12:00Z,1" + end)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def problem_response(call: Call, error: Exception) -> Response[Any]:
         if isinstance(error, kind):
             field = getattr(error, "field", None) or refusal.field or field_of(str(error))
             seconds = getattr(error, "retry_after", refusal.retry_after)
+            if refusal is _INTERNAL:
+                _log(error)
             return _respond(call, refusal._replace(field=field, retry_after=seconds), str(error))
     if isinstance(error, NotFoundError):
         return _respond(call, _NOT_FOUND, "There is no such path.")
@@ -93,13 +95,17 @@ def _unreadable_source(code: str) -> str:
     return f"The request's source cannot be read ({code})."
 
 
-def _unexpected(call: Call, error: Exception) -> Response[Any]:
+def _log(error: Exception) -> None:
     # Messages may quote the request, so the log has only the error's kind and its lines of code.
     lines = [
         f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
     ]
     cause = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     logger.error("request failed", error=type(error).__name__, cause=cause, places=lines[-6:])
+
+
+def _unexpected(call: Call, error: Exception) -> Response[Any]:
+    _log(error)
     return _respond(
         call,
         _BUSY_AWS if isinstance(error, BotoCoreError) else _INTERNAL,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from handlers.clients import batch_store, bucket
 from handlers.steps.step import Event, encode
 from handlers.telemetry import logger, now
+from kalmap.pipeline.caught_error import describe_error
 from kalmap.pipeline.record_failure import record_failure
 
 if TYPE_CHECKING:
@@ -14,6 +15,6 @@ if TYPE_CHECKING:
 @logger.inject_lambda_context
 def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Write the summary and mark the batch failed, with the reason in a sentence."""
-    failed = record_failure(event["state"], bucket, batch_store(), now())
-    logger.warning("batch failed", error=failed.error)
-    return encode(failed)
+    # Logged first: the error is in the log, too, if the failure cannot be recorded.
+    logger.warning("batch failed", error=describe_error(event["state"]["error"])[0])
+    return encode(record_failure(event["state"], bucket, batch_store(), now()))

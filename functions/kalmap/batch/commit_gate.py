@@ -30,8 +30,8 @@ def closed_gate(totals: Totals, limits: Limits, examples: Sequence[Unreadable] =
     chunks = [failure for failure in totals.failures if failure.step == "partition"]
     if chunks:
         return (
-            f"{counted(len(chunks), 'chunk')} of the input, whose readings may be older than "
-            f"others' of the same users, could not be read. {chunks[0].error}"
+            f"{counted(len(chunks), 'chunk')} of the input could not be read, and its readings may "
+            f"be older than others of the same users. {chunks[0].error}"
         )
     shards = [failure for failure in totals.failures if failure.step == "filter"]
     if len(shards) > limits.failed_shards * totals.shards:

@@ -186,7 +186,8 @@ def _check(batch_input: BatchInput) -> None:
         raise InvalidInput("source.key must have 1 to 1,024 bytes.", "source.key")
     if source.days is not None and (source.prefix is None or not 1 <= source.days <= 3650):
         raise InvalidInput(
-            "source.days goes with a prefix, and must be from 1 to 3650.", "source.days"
+            "source.days needs a source.prefix beside it, and must be from 1 to 3650.",
+            "source.days",
         )
     if source.version_id == "":
         raise InvalidInput("source.version_id is empty; leave it out.", "source.version_id")

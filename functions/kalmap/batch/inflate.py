@@ -93,7 +93,7 @@ def _check(name: str, read_bytes: int, inflated_bytes: int, lines: int, line_byt
     if line_bytes > _FREE_BYTES:
         raise InvalidInput(
             f"{name} has a line of more than {_FREE_BYTES:,} bytes: it is not JSONL or CSV, where "
-            "each record stands on a line of its own."
+            "each record is a line of its own."
         )
 
 

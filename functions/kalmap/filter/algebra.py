@@ -4,8 +4,9 @@ The state is a level x and a slope v with the covariance P; a reading z measures
 the noise variance R. Each function takes floats, or arrays of one shape that hold a number for
 each user, and gives the same bits for both: it uses +, -, *, / and comparisons only.
 
-`vector` and `recovery` call these functions. `scalar` has the same expressions written out, because
-it is too slow otherwise. tests/property/test_algebra.py holds them together to the bit.
+`vector`, `recovery` and `estimates` call these functions, and so does `scalar` for rejected
+readings. For others `scalar` has the same expressions written out, since calls are slow there.
+tests/property/test_algebra.py holds them together to the bit.
 """
 
 from typing import Generic, NamedTuple, TypeVar, overload

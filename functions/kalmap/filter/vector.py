@@ -1,7 +1,7 @@
 """The vector pass: one reading of every lane in each step, as expressions over arrays.
 
 A user's numbers are the same bits however many users are beside it, because only +, -, *, / and
-comparisons compute them. `scalar` takes the same steps for one user, with the same functions.
+comparisons compute them. `scalar` has the same expressions written out, for one user.
 """
 
 from itertools import pairwise

@@ -123,7 +123,7 @@ def _check_locations(batch_input: BatchInput, work: Objects) -> None:
         prefix = source.prefix
         if prefix is not None and (own := _below(prefix)):
             raise InvalidInput(
-                f"source.prefix takes in {own}, which kalmap keeps for itself. Name a prefix of "
+                f"source.prefix includes {own}, a folder that only kalmap uses. Name a prefix of "
                 "your own, for example uploads/.",
                 "source.prefix",
             )

@@ -58,8 +58,8 @@ def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
         if chunk_bytes > MAX_CHUNK_BYTES:
             size = sum(source.size for source in objects)
             raise InvalidInput(
-                f"The input has {size:,} bytes in {len(objects):,} objects: {len(chunks):,} parts "
-                f"for one worker each, of which a batch may have {MAX_CHUNKS:,}. Run it as several "
+                f"The input has {size:,} bytes in {len(objects):,} objects and needs "
+                f"{len(chunks):,} chunks. A batch may have {MAX_CHUNKS:,}. Run it as several "
                 "batches, older readings first."
             )
     return chunks

@@ -28,14 +28,20 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
         """Return the format if a content's first line that is not blank is a header.
 
         Raises:
-            UnknownFormat: The header lacks some of the required columns.
+            UnknownFormat: The header lacks some of the required columns, or lines end in a
+                carriage return alone.
         """
         start = len(head) - len(head.removeprefix(BOM).lstrip())
         body_start = head.find(b"\n", start) + 1 or len(head)
-        columns = column_names(head[start:body_start])
+        header, carriage_return, _ = head[start:body_start].rstrip(b"\r\n").partition(b"\r")
+        columns = column_names(header)
         missing = [field for field in REQUIRED_FIELDS if field not in columns]
         if len(missing) == len(REQUIRED_FIELDS):
             return None
+        if carriage_return:
+            raise UnknownFormat(
+                f"{name}: its lines end in carriage returns alone. End them with line feeds."
+            )
         if missing:
             raise UnknownFormat(
                 f"{name}: the CSV header lacks the column {' and '.join(missing)}. It needs "
