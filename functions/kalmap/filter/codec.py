@@ -1,21 +1,8 @@
 """The exact state of a user as bytes: a checkpoint and a window, little-endian.
 
-    byte  0  format number (1)
-          1  window readings
-          2  flags: bit 0 a checkpoint exists, bit 1 tag of the last key absorbed
-          3  low half: accepted readings since the filter (re)started, at most 15;
-             high half: readings that agree on the recovery candidate
-          4  checksum, u32
-          8  digest of the profile
-         16  time of the last reading absorbed, i64 microseconds since 1970 UTC; the
-             checkpoint's as-of time and the first part of the last key
-         24  hash of the last key, u64
-         32  level, slope and their covariance p00, p01, p11, f64
-         72  the same five of the recovery candidate
-        112  time of the newest window reading, i64
-        120  window readings in key order, 24 bytes each: u48 microseconds before the newest,
-             u8 source, u8 tag (bit 7), restarted (bit 2) and reason (bits 0-1), f64 value,
-             u64 hash
+A body is the header `_HEADER` and, from byte 120 on, the window readings in key order, 24 bytes
+each: u48 microseconds before the newest, u8 source, u8 tag (bit 7), restarted (bit 2) and reason
+(bits 0-1), f64 value, u64 hash.
 
 A part that does not exist is zero, so equal states are equal bytes. All lengths are multiples
 of three 8-byte words, so that many bodies are decoded as one array of such rows.
@@ -55,8 +42,35 @@ FORMAT = 1
 #: Users encoded at once: the intermediate arrays stay in a level-2 cache.
 _BLOCK = 4096
 
+#: The fields of a header, at their bytes.
+_HEADER = np.dtype(
+    [
+        ("format", "u1"),
+        # Window readings.
+        ("readings", "u1"),
+        # Bit 0: a checkpoint exists. Bit 1: the tag of the last key absorbed.
+        ("flags", "u1"),
+        # Low half: accepted readings since the filter (re)started, at most 15. High half: readings
+        # that agree on the recovery candidate.
+        ("counters", "u1"),
+        ("checksum", "<u4"),
+        ("profile_digest", "<u8"),
+        # Of the last reading absorbed, in microseconds since 1970 UTC: the checkpoint's as-of time,
+        # and the first part of the last key.
+        ("time", "<i8"),
+        # Of the last key.
+        ("hash", "<u8"),
+        # Level, slope and their covariance p00, p01, p11.
+        ("estimate", "<f8", 5),
+        # The same five of the recovery candidate.
+        ("candidate", "<f8", 5),
+        # Time of the newest window reading.
+        ("newest", "<i8"),
+    ]
+)
 _HEADER_WORDS = HEADER_BYTES // 8
-_HEADER = np.dtype((np.void, HEADER_BYTES))
+#: A header that is copied whole.
+_OPAQUE_HEADER = np.dtype((np.void, HEADER_BYTES))
 _LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_WINDOW_READINGS + 1)
 _OFFSET_BITS = np.uint64(48)
 _OFFSET = np.uint64((1 << 48) - 1)
@@ -119,46 +133,44 @@ def decode(
     words = np.frombuffer(data, "<u8")
     lengths = lengths[row_of] // ENTRY_BYTES
     starts = np.cumsum(lengths) - lengths
-    header = _headers(words)[starts].view("<u8").reshape(-1, _HEADER_WORDS)
-    small = header[:, :1].copy().view(np.uint8)
-    checksum = header[:, 0] >> np.uint64(32)
-    header[:, 0] &= np.uint64(0xFFFFFFFF)
+    header = _headers(words)[starts].view(_HEADER)
+    checksum = header["checksum"].copy()
+    header["checksum"] = 0
     window = lengths - HEADER_ROWS
     position = 3 * ranges(starts + HEADER_ROWS, window)
     packed, values, hashes = (words[position + number] for number in range(3))
     owner = np.repeat(np.arange(row_of.size), window)
 
-    newest = header[:, 14].view(np.int64)
     last_byte = (packed >> np.uint64(56)).astype(np.uint8)
     entries = Entries(
-        newest[owner] - (packed & _OFFSET).view(np.int64),
+        header["newest"][owner] - (packed & _OFFSET).view(np.int64),
         values.view(np.float64),
         (packed >> _OFFSET_BITS).astype(np.uint8),
         last_byte >> np.uint8(7),
         hashes,
         last_byte & np.uint8(REASON_BITS | RESTARTED),
     )
-    floats = np.ascontiguousarray(header[:, 4:14].T).view(np.float64)
+    flags, counters = header["flags"], header["counters"]
     stored = Checkpoints(
-        (small[:, 2] & 1).astype(np.bool_),
-        header[:, 2].view(np.int64),
-        (small[:, 2] >> 1) & np.uint8(1),
-        header[:, 3].copy(),
-        floats[:5],
-        floats[5:],
-        small[:, 3] >> np.uint8(4),
-        small[:, 3] & np.uint8(15),
+        exists=(flags & 1).astype(np.bool_),
+        time=header["time"],
+        tag=(flags >> 1) & np.uint8(1),
+        hash=header["hash"],
+        estimate=np.ascontiguousarray(header["estimate"].T),
+        candidate=np.ascontiguousarray(header["candidate"].T),
+        agreeing=counters >> np.uint8(4),
+        support=counters & np.uint8(15),
     )
     first = np.cumsum(window) - window
     sound = (
-        (small[:, 0] == FORMAT)
-        & (small[:, 1] == window)
-        & (small[:, 2] < 4)
+        (header["format"] == FORMAT)
+        & (header["readings"] == window)
+        & (flags < 4)
         & (checksum == _checksums(header, (packed, values, hashes), first))
         & _sound_checkpoints(stored)
         & _sound_windows(stored, entries, window, owner, last_byte)
     )
-    other = header[:, 1] != np.frombuffer(profile_digest, "<u8")[0]
+    other = header["profile_digest"] != np.frombuffer(profile_digest, "<u8")[0]
     failure[row_of[other & (not adopt)]] = Reason.PROFILE_CHANGED
     failure[row_of[~sound]] = Reason.CORRUPT_STATE
     foreign[row_of] = other
@@ -220,14 +232,14 @@ def _sound_windows(
     return ~np.logical_or.reduceat(bad, first)
 
 
-def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
+def _checksums(header: NDArray[np.void], words: tuple[U64, U64, U64], first: I64) -> U64:
     """Checksum of each body, u32 in u64.
 
     The sum of the rows' hashes. A row's hash is linear in its words and then mixed, so that the
     sum changes when rows exchange words. Any change of one word changes its row's hash.
 
     Args:
-        header: (users, 15) with the checksum's own bytes zero.
+        header: (users,) Of type `_HEADER`, contiguous, with a checksum of zero.
         words: The entries' three words, each (entries,).
         first: (users,) Position of each user's first entry.
     """
@@ -236,7 +248,8 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
         mixed += np.multiply(word, multiplier, out=product)
     _mix(mixed)
     sums: U64 = np.add.reduceat(mixed, first)
-    of_header: U64 = header @ _MULTIPLIERS[:_HEADER_WORDS]
+    header_words = header.view("<u8").reshape(-1, _HEADER_WORDS)
+    of_header: U64 = header_words @ _MULTIPLIERS[:_HEADER_WORDS]
     _mix(of_header)
     sums += of_header
     _mix(sums)
@@ -246,7 +259,7 @@ def _checksums(header: U64, words: tuple[U64, U64, U64], first: I64) -> U64:
 def _headers(words: U64) -> NDArray[np.void]:
     """The header that begins at each row of a buffer: overlapping views, without a copy."""
     rows = words.size // 3 - HEADER_ROWS + 1
-    return np.ndarray((rows,), _HEADER, words, strides=(ENTRY_BYTES,))
+    return np.ndarray((rows,), _OPAQUE_HEADER, words, strides=(ENTRY_BYTES,))
 
 
 def _mix(words: U64) -> None:
@@ -304,23 +317,21 @@ def _write(
 ) -> None:
     """Write bodies into a buffer, each from its row of `starts` on."""
     counts, _, entries = windows
-    users = counts.size
     ends = np.cumsum(counts)
     newest = entries.time[ends - 1]
 
-    small = np.zeros((users, 8), np.uint8)
-    small[:, 0] = FORMAT
-    small[:, 1] = counts
-    small[:, 2] = checkpoints.exists | (checkpoints.tag << np.uint8(1))
-    small[:, 3] = checkpoints.support | (checkpoints.agreeing << np.uint8(4))
-    header = np.empty((users, _HEADER_WORDS), "<u8")
-    header[:, 0] = small.view("<u8")[:, 0]
-    header[:, 1] = np.frombuffer(profile_digest, "<u8")[0]
-    header[:, 2] = checkpoints.time.view(np.uint64)
-    header[:, 3] = checkpoints.hash
-    header[:, 4:9] = checkpoints.estimate.view(np.uint64).T
-    header[:, 9:14] = checkpoints.candidate.view(np.uint64).T
-    header[:, 14] = newest.view(np.uint64)
+    header = np.empty(counts.size, _HEADER)
+    header["format"] = FORMAT
+    header["readings"] = counts
+    header["flags"] = checkpoints.exists | (checkpoints.tag << np.uint8(1))
+    header["counters"] = checkpoints.support | (checkpoints.agreeing << np.uint8(4))
+    header["checksum"] = 0
+    header["profile_digest"] = np.frombuffer(profile_digest, "<u8")[0]
+    header["time"] = checkpoints.time
+    header["hash"] = checkpoints.hash
+    header["estimate"] = checkpoints.estimate.T
+    header["candidate"] = checkpoints.candidate.T
+    header["newest"] = newest
 
     packed = np.repeat(newest, counts)
     packed -= entries.time
@@ -332,8 +343,8 @@ def _write(
     top <<= _OFFSET_BITS
     top |= packed.view(np.uint64)
     words = (top, entries.value.view(np.uint64), entries.hash)
-    header[:, 0] |= _checksums(header, words, ends - counts) << np.uint64(32)
-    _headers(out)[starts] = header.view(_HEADER)[:, 0]
+    header["checksum"] = _checksums(header, words, ends - counts)
+    _headers(out)[starts] = header.view(_OPAQUE_HEADER)
     position = ranges(starts + HEADER_ROWS, counts)
     position *= 3
     for number, word in enumerate(words):
@@ -342,4 +353,4 @@ def _write(
 
 def profile_digest_of(body: bytes) -> bytes:
     """Digest of the profile a state was folded under."""
-    return body[8:16]
+    return np.frombuffer(body, _HEADER, count=1)["profile_digest"].tobytes()
