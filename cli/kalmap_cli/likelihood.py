@@ -8,6 +8,7 @@ fixed amount and does not raise the noises.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from kalmap.filter.columns import REASON_BITS, RESTARTED, empty_recovery
 from kalmap.filter.forward import filter_histories
 from kalmap.filter.packed import Histories, Start
 from kalmap.filter.parameters import parameters_of
-from kalmap.profile import Profile
+from kalmap.profile import MULTIPLIERS, Profile
 from kalmap.readings import UNKNOWN_SOURCE
 
 #: Weight of the constant density in the mixture.
@@ -29,6 +30,8 @@ _PRECISION = 0.02
 _SWEEPS = 60
 #: A level noise below this share of the measurement noise becomes 0.
 _NO_NOISE = 1e-3
+#: The search keeps each noise, in the profile's units, within these.
+_NOISE_BOUNDS = (1e-9, 1e4)
 _NOISES = ("measurement_noise", "level_noise", "slope_noise", "slope_damping", "slope_prior")
 
 
@@ -110,29 +113,36 @@ def fit_noises(
     return _standardise(best, histories)
 
 
-def _parameters(profile: Profile, histories: Histories) -> Iterator[str]:
+class _Parameter(NamedTuple):
+    """A number of a profile that the search changes."""
+
+    field: str
+    source: str | None = None
+    """Which of the profile's sources, if the field is `sources`."""
+
+
+def _parameters(profile: Profile, histories: Histories) -> Iterator[_Parameter]:
     for name in _NOISES:
         if getattr(profile, name) > 0.0:
-            yield name
+            yield _Parameter(name)
     readings = np.bincount(histories.source, minlength=256)
     common = int(readings.argmax())
     # Only products of multiplier and noise matter, so the commonest source's multiplier is fixed.
     for code, name in enumerate(profile.source_names):
         if readings[code] >= _LEAST_READINGS and code != common:
-            yield f"source {name}"
+            yield _Parameter("sources", name)
     if readings[UNKNOWN_SOURCE] >= _LEAST_READINGS and common != UNKNOWN_SOURCE:
-        yield "unknown_source"
+        yield _Parameter("unknown_source")
 
 
-def _scale(profile: Profile, parameter: str, factor: float) -> Profile:
-    """Multiply one parameter of the profile, within the bounds of a profile."""
-    if parameter.startswith("source "):
-        name = parameter.removeprefix("source ")
-        changed = min(max(profile.sources[name] * factor, 1e-3), 1e3)
-        return msgspec.structs.replace(profile, sources=profile.sources | {name: changed})
-    value = getattr(profile, parameter) * factor
-    low, high = (1e-3, 1e3) if parameter == "unknown_source" else (1e-9, 1e4)
-    return msgspec.structs.replace(profile, **{parameter: min(max(value, low), high)})
+def _scale(profile: Profile, parameter: _Parameter, factor: float) -> Profile:
+    """Multiply one parameter of the profile, within the bounds of the search."""
+    field, source = parameter
+    before = getattr(profile, field) if source is None else profile.sources[source]
+    low, high = _NOISE_BOUNDS if field in _NOISES else MULTIPLIERS
+    scaled = min(max(before * factor, low), high)
+    changed = scaled if source is None else profile.sources | {source: scaled}
+    return msgspec.structs.replace(profile, **{field: changed})
 
 
 def _standardise(profile: Profile, histories: Histories) -> Profile:

@@ -98,13 +98,15 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 # The bounds keep every intermediate of the filter far inside float64: squares of the largest
 # value over the smallest noise, and 24 orders of magnitude of time, stay below 1e200.
 _VALUE = 1e12
+#: Least and largest multiplier of a source's noise.
+MULTIPLIERS = (1e-3, 1e3)
 _NUMBERS: dict[str, tuple[float, float]] = {
     "level_noise": (0.0, 1e9),
     "slope_noise": (0.0, 1e9),
     "slope_damping": (0.0, 1e4),
     "slope_prior": (0.0, 1e9),
     "measurement_noise": (1e-9, 1e9),
-    "unknown_source": (1e-3, 1e3),
+    "unknown_source": MULTIPLIERS,
     "gate": (1.0, 1e6),
     "rate_limit": (1e-12, _VALUE),
     "recovery": (2, 15),
@@ -287,5 +289,5 @@ def _sources(value: object) -> dict[str, float]:
                 f"Profile field 'sources' has the name {_shown(source)}; names are texts of 1 to "
                 f"{MAX_SOURCE_NAME} characters."
             )
-        multipliers[source] = float(_number(f"sources.{source}", multiplier, (1e-3, 1e3)))
+        multipliers[source] = float(_number(f"sources.{source}", multiplier, MULTIPLIERS))
     return multipliers

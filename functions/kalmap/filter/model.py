@@ -32,7 +32,7 @@ from math import factorial
 
 import numpy as np
 
-from kalmap.filter.algebra import Transition
+from kalmap.filter.algebra import Estimate, Transition, predict
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
 
@@ -138,13 +138,12 @@ def _double(t: Transition[F64], times: I64) -> None:
     todo = np.flatnonzero(times)
     done = 0
     while todo.size:
-        g, e, q00, q01, q11 = (part[todo] for part in t)
-        moved = q01 + g * q11
-        t.q00[todo] = q00 + (q00 + g * (q01 + moved))
-        t.q01[todo] = q01 + e * moved
-        t.q11[todo] = q11 + e * (e * q11)
-        t.gain[todo] = g + e * g
-        t.decay[todo] = e * e
+        step = Transition(*(part[todo] for part in t))
+        zero = np.zeros(todo.size)
+        moved = predict(Estimate(zero, zero, step.q00, step.q01, step.q11), step)
+        t.q00[todo], t.q01[todo], t.q11[todo] = moved.p00, moved.p01, moved.p11
+        t.gain[todo] = step.gain + step.decay * step.gain
+        t.decay[todo] = step.decay * step.decay
         done += 1
         todo = todo[times[todo] > done]
 
