@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kalmap.batch.folder import Folder
 from kalmap.results.merge import is_read_here, lines_of_kind, merge, result_keys, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import RunFailed, WrongUsage
@@ -97,7 +98,7 @@ def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedRes
     Raises:
         RunFailed: The folder cannot be written to, or has the results of another batch.
     """
-    summary = objects.find(f"{prefix}/{_SUMMARY}")
+    summary = Folder(objects, prefix).summary()
     if summary is None:
         return None
     content = FileNames(objects).decode_summary(summary)

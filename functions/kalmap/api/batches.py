@@ -93,7 +93,7 @@ def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink
     view, folder = batch_view(record), Folder(work, record.prefix)
     if view.status == "RUNNING":
         return msgspec.structs.replace(view, progress=progress(folder))
-    summary = work.find(folder.key("summary.json"))
+    summary = folder.summary()
     return msgspec.structs.replace(
         view,
         summary=msgspec.json.decode(summary, type=dict[str, Any]) if summary else None,
@@ -114,7 +114,7 @@ def ended_batch_folder(batch_id: str, records: BatchStore, work: Objects) -> Fol
             "The batch has not ended yet. Its results can be read after it has ended."
         )
     folder = Folder(work, record.prefix)
-    if work.find(folder.key("plan.json")) is None:
+    if not folder.has_plan():
         raise InputNotFound("The batch failed before it had results. GET /batches/{id} says why.")
     return folder
 

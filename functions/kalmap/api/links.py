@@ -1,10 +1,11 @@
 """Links to a batch's files in the work bucket, which work without credentials for a while."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 
 from kalmap.api.wire import Links
 from kalmap.batch.folder import Folder
+from kalmap.keys import EARLIER_UNREADABLE
 
 LINK_SECONDS = 3600
 _MAX_LINKS = 100
@@ -19,18 +20,15 @@ def batch_links(folder: Folder, sign: SignLink, *, has_summary: bool) -> Links:
     def sign_all(keys: Iterable[str]) -> list[str]:
         return [sign(key, LINK_SECONDS) for key in islice(keys, _MAX_LINKS)]
 
-    def lines_below(name: str) -> Iterator[str]:
-        keys = folder.objects.keys(folder.key(name))
-        return (key for key in keys if key.endswith(".jsonl"))
-
-    results = (lines_below(f"round-{round_}/results/") for round_ in range(folder.rounds()))
-    # Earlier batches have their unreadable records under rejected/.
-    unreadable = sign_all(lines_below("unreadable/")) or sign_all(lines_below("rejected/"))
+    results = map(folder.results_keys, range(folder.rounds()))
+    unreadable = sign_all(folder.lines_keys("unreadable")) or sign_all(
+        folder.lines_keys(EARLIER_UNREADABLE)
+    )
     return Links(
         expires_in=LINK_SECONDS,
-        summary=sign(folder.key("summary.json"), LINK_SECONDS) if has_summary else None,
+        summary=sign(folder.summary_key(), LINK_SECONDS) if has_summary else None,
         results=sign_all(chain.from_iterable(results)),
         unreadable=unreadable,
         rejected=unreadable,
-        revisions=sign_all(lines_below("revisions/")),
+        revisions=sign_all(folder.lines_keys("revisions")),
     )

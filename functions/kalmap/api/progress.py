@@ -9,28 +9,18 @@ def progress(folder: Folder) -> Progress:
 
     The batch continues while the folder is read, so the counts may be a little too low.
     """
-    if folder.objects.find(folder.key("plan.json")) is None:
+    if not folder.has_plan():
         return Progress("planning", 0, 0, 0)
     round_ = folder.rounds() - 1
-    if round_ < 0 or folder.objects.find(folder.key(f"round-{round_}/shards.json")) is None:
+    if round_ < 0 or not folder.has_shards(round_):
         chunks = folder.cut().chunks
-        # Each chunk has two files there: its slices and their report.
-        names = [name for name in _names(folder, "partitions/") if name.endswith(".report")]
-        return Progress("partitioning", 0, min(len(names), chunks), chunks)
+        return Progress("partitioning", 0, min(folder.partition_reports(), chunks), chunks)
     total = len(folder.shards(round_))
-    for phase, prefix in (
-        ("writing", "writes/write-"),
-        ("filtering", "reports/filter-"),
-        ("loading", "reports/load-"),
-    ):
-        names = _names(folder, f"round-{round_}/{prefix}")
+    for phase, step in (("writing", "write"), ("filtering", "filter"), ("loading", "load")):
+        finished = folder.finished(step, round_)
         # A phase begins after all shards have finished the phase before it.
-        if names or phase == "loading":
-            if phase == "writing" and len(names) >= total:
+        if finished or phase == "loading":
+            if phase == "writing" and finished >= total:
                 return Progress("completing", round_, total, total)
-            return Progress(phase, round_, len(names), total)
+            return Progress(phase, round_, finished, total)
     raise AssertionError("unreachable")
-
-
-def _names(folder: Folder, prefix: str) -> list[str]:
-    return list(folder.objects.keys(folder.key(prefix)))

@@ -1,12 +1,13 @@
-"""The batch's folder in the work bucket: the name of every key, and the content of each object."""
+"""The batch's folder in the work bucket: the content of each object. `keys` has their names."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from kalmap import keys
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.identity import Batch, InputObject, Pointer
 from kalmap.errors import InputNotFound
@@ -99,16 +100,20 @@ class Folder:
 
     def plan(self) -> Plan:
         """How the input is cut."""
-        return self._read("plan.json", Plan)
+        return self._read(keys.PLAN, Plan)
+
+    def has_plan(self) -> bool:
+        """Whether the plan is stored."""
+        return self.objects.find(self.key(keys.PLAN)) is not None
 
     def cut(self) -> Cut:
         """Into how many parts the input is cut."""
-        return self._read("plan.json", Cut)
+        return self._read(keys.PLAN, Cut)
 
     def save_plan(self, plan: Plan, chunks: Sequence[Chunk]) -> str:
         """Store the plan and the chunks; returns the key of the Map's items."""
         self._write("chunks.json", chunks)
-        self._write("plan.json", plan)
+        self._write(keys.PLAN, plan)
         return self.key("chunks.json")
 
     def chunks(self) -> list[Chunk]:
@@ -121,13 +126,19 @@ class Folder:
         """Store a chunk's slices and the report with their lengths."""
         self.objects.put(self._partition(report.chunk), data)
         self.objects.put(
-            self.key(f"partitions/{report.chunk:06d}.report"), msgspec.msgpack.encode(report)
+            self.key(keys.partition_report(report.chunk)), msgspec.msgpack.encode(report)
         )
 
     def partition_report(self, chunk: int) -> PartitionReport | None:
         """A chunk's report; None if the chunk failed and its failure could not be recorded."""
-        data = self.objects.find(self.key(f"partitions/{chunk:06d}.report"))
+        data = self.objects.find(self.key(keys.partition_report(chunk)))
         return None if data is None else msgspec.msgpack.decode(data, type=PartitionReport)
+
+    def partition_reports(self) -> int:
+        """The number of chunks that have a report."""
+        stored = self.objects.keys(self.key(keys.PARTITIONS))
+        # Each chunk has two files there: its slices and their report.
+        return sum(key.endswith(".report") for key in stored)
 
     def has_partition(self, chunk: int) -> bool:
         """Whether all slices of a chunk are stored."""
@@ -179,28 +190,35 @@ class Folder:
         )
 
     def _partition(self, chunk: int) -> str:
-        return self.key(f"partitions/{chunk:06d}.bin")
+        return self.key(keys.partition(chunk))
 
     # Rounds.
 
     def save_shards(self, round_: int, shards: Sequence[Shard]) -> str:
         """Store a round's Map items; returns their key."""
-        self._write(f"round-{round_}/shards.json", shards)
-        return self.key(f"round-{round_}/shards.json")
+        self._write(keys.shards(round_), shards)
+        return self.key(keys.shards(round_))
+
+    def has_shards(self, round_: int) -> bool:
+        """Whether a round's Map items are stored."""
+        return self.objects.find(self.key(keys.shards(round_))) is not None
 
     def shards(self, round_: int) -> list[Shard]:
         """A round's Map items."""
-        return self._read(f"round-{round_}/shards.json", list[Shard])
+        return self._read(keys.shards(round_), list[Shard])
 
     def save_users(self, round_: int, shard: int, users: Iterable[str]) -> None:
         """Store which of a shard's users are in the next round."""
-        self._write(f"round-{round_}/users/{shard:06d}.json", sorted(users))
+        self._write(self._users(round_, shard), sorted(users))
 
     def users(self, round_: int, shard: int) -> set[str] | None:
         """The users of a shard that are in this round; None for all, as in round 0."""
         if round_ == 0:
             return None
-        return set(self._read(f"round-{round_}/users/{shard:06d}.json", list[str]))
+        return set(self._read(self._users(round_, shard), list[str]))
+
+    def _users(self, round_: int, shard: int) -> str:
+        return keys.in_round(round_, f"users/{shard:06d}.json")
 
     def save_snapshot(self, round_: int, shard: int, states: dict[str, StoredState]) -> None:
         """Store the states that a shard was loaded with."""
@@ -221,7 +239,7 @@ class Folder:
         return None if data is None else msgspec.msgpack.decode(data, type=kind)
 
     def _progress(self, round_: int, step: str, shard: int) -> str:
-        return self.key(f"round-{round_}/progress/{step}-{shard:06d}")
+        return self.key(keys.in_round(round_, f"progress/{step}-{shard:06d}"))
 
     def save_changes(self, round_: int, shard: int, changes: Sequence[Change]) -> None:
         """Store the new states of a shard's changed users."""
@@ -233,23 +251,43 @@ class Folder:
         return msgspec.msgpack.decode(data, type=list[Change])
 
     def _state(self, round_: int, shard: int, kind: str) -> str:
-        return self.key(f"round-{round_}/states/{shard:06d}.{kind}")
+        return self.key(keys.in_round(round_, f"states/{shard:06d}.{kind}"))
 
     def results_key(self, round_: int, shard: int, *, failed: bool = False) -> str:
         """The key of a shard's result lines, or of the `failed` ones that replace some of them."""
-        suffix = ".failed" if failed else ""
-        return self.key(f"round-{round_}/results/{shard:06d}{suffix}.jsonl")
+        return self.key(keys.results(round_, shard, failed=failed))
+
+    def results_keys(self, round_: int) -> Iterator[str]:
+        """The keys of a round's result lines."""
+        return self._lines_below(keys.results_folder(round_))
 
     def save_lines(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
         """Store lines of `unreadable`, `failed` or `revisions`, if there are any."""
         if lines:
-            self.objects.put(self.key(f"{kind}/{round_}-{shard:06d}.jsonl"), lines)
+            self.objects.put(self.key(keys.lines(kind, round_, shard)), lines)
+
+    def lines(self, kind: str, round_: int, shard: int) -> bytes:
+        """A shard's stored lines of a kind; none if nothing is stored."""
+        return self.objects.find(self.key(keys.lines(kind, round_, shard))) or b""
+
+    def lines_keys(self, kind: str) -> Iterator[str]:
+        """The keys of the lines of a kind."""
+        return self._lines_below(keys.lines_folder(kind))
+
+    def failed_objects(self) -> Iterator[dict[str, Any]]:
+        """List the objects of the measurements that failed, as S3 lists them."""
+        return self.objects.listing(self.key(keys.lines_folder("failed")))
+
+    def _lines_below(self, name: str) -> Iterator[str]:
+        return (key for key in self.objects.keys(self.key(name)) if key.endswith(".jsonl"))
 
     def unreadable_examples(self, round_: int, most: int = 3) -> list[Unreadable]:
         """Return early unreadable records of a round, each with another fault."""
         decode = msgspec.json.Decoder(Unreadable).decode
         records: list[Unreadable] = []
-        for key in islice(self.objects.keys(self.key(f"unreadable/{round_}-")), most):
+        for key in islice(
+            self.objects.keys(self.key(keys.lines_of_round("unreadable", round_))), most
+        ):
             whole, _, _ = self.objects.get(key, 0, _EXAMPLE_BYTES).rpartition(b"\n")
             records += map(decode, whole.splitlines())
         records.sort(key=lambda record: record.index, reverse=True)
@@ -260,46 +298,54 @@ class Folder:
 
     def save_report(self, report: Report) -> None:
         """Store a step's report. Running the step again replaces it."""
-        self._write(self._report(report.round, report.step, report.number), report)
+        self._write(keys.report(report.round, report.step, report.number), report)
 
     def report(self, round_: int, step: str, number: int = 0) -> Report | None:
         """A step's report; None if it has not stored one."""
-        data = self.objects.find(self.key(self._report(round_, step, number)))
+        data = self.objects.find(self.key(keys.report(round_, step, number)))
         return None if data is None else from_json(data, Report)
 
     def reports(self, round_: int, step: str = "") -> list[Report]:
         """A round's reports, of one step or of all."""
-        keys = [
+        stored = [
             key
-            for kind in ("reports", "writes")
-            for key in self.objects.keys(self.key(f"round-{round_}/{kind}/{step}"))
+            for name in keys.reports_folders(round_)
+            for key in self.objects.keys(self.key(f"{name}{step}"))
         ]
-        return [from_json(data, Report) for data in at_once(self.objects.get, keys)]
+        return [from_json(data, Report) for data in at_once(self.objects.get, stored)]
+
+    def finished(self, step: str, round_: int) -> int:
+        """The number of shards for which a step has stored its report."""
+        return sum(1 for _ in self.objects.keys(self.key(keys.reports_of_step(round_, step))))
 
     def save_totals(self, round_: int, totals: Totals) -> None:
         """Store the sum of a round's reports."""
-        self._write(f"round-{round_}/totals.json", totals)
+        self._write(keys.in_round(round_, "totals.json"), totals)
 
     def totals(self, round_: int) -> Totals:
         """The sum of a round's reports."""
-        return self._read(f"round-{round_}/totals.json", Totals)
+        return self._read(keys.in_round(round_, "totals.json"), Totals)
 
     def rounds(self) -> int:
         """The number of rounds that have begun."""
         rounds = 0
-        while any(True for _ in self.objects.keys(self.key(f"round-{rounds}/"))):
+        while any(True for _ in self.objects.keys(self.key(keys.in_round(rounds)))):
             rounds += 1
         return rounds
 
     def save_summary(self, summary: Mapping[str, object]) -> str:
         """Store the summary; returns its key."""
         body = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-        self.objects.put(self.key("summary.json"), body)
-        return self.key("summary.json")
+        self.objects.put(self.summary_key(), body)
+        return self.summary_key()
 
-    def _report(self, round_: int, step: str, number: int) -> str:
-        kind = "writes" if step == "write" else "reports"
-        return f"round-{round_}/{kind}/{step}-{number:06d}.json"
+    def summary(self) -> bytes | None:
+        """The stored summary; None if there is none."""
+        return self.objects.find(self.summary_key())
+
+    def summary_key(self) -> str:
+        """The summary's key."""
+        return self.key(keys.SUMMARY)
 
     def _size(self, key: str) -> int:
         """The size of an object in bytes; -1 if there is none."""

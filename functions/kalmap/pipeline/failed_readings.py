@@ -152,7 +152,7 @@ def fail_users(
     )
     rows = np.arange(len(inputs.ids))
     name = report.number
-    previous = _existing(folder, f"failed/{report.round}-{name:06d}.jsonl", set(reasons))
+    previous = _existing(folder, report, set(reasons))
     folder.save_lines(
         "failed",
         report.round,
@@ -184,12 +184,9 @@ def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Outcomes:
     return outcomes._replace(reason=reason_of_user[inputs.readings.user])
 
 
-def _existing(folder: Folder, name: str, users: set[str]) -> bytes:
+def _existing(folder: Folder, report: Report, users: set[str]) -> bytes:
     """Read the lines that the filter step has stored for users other than these."""
-    try:
-        lines = folder.objects.get(folder.key(name)).splitlines(keepends=True)
-    except InputNotFound:
-        return b""
+    lines = folder.lines("failed", report.round, report.number).splitlines(keepends=True)
     decode = msgspec.json.Decoder(dict[str, object]).decode
     return b"".join(line for line in lines if decode(line)["user_id"] not in users)
 

@@ -200,7 +200,7 @@ def _find_retried_batch(
         return before, folder.inputs()
     failed = [
         InputObject(work.bucket, item["Key"], item["Size"], item["ETag"])
-        for item in work.listing(folder.key("failed/"))
+        for item in folder.failed_objects()
     ]
     if not failed:
         raise InputNotFound(f"Batch {batch_id} succeeded with no failed reading to run again.")

@@ -1,12 +1,11 @@
 """Merging: the lines of the shards' files in the order of the input."""
 
 import heapq
-import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-_RESULTS_KEY = re.compile(r"/round-(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
-_OTHER_KEY = re.compile(r"/(unreadable|rejected|failed|revisions)/[^/]*\.jsonl$")
+from kalmap.keys import EARLIER_UNREADABLE, LINES_KEY, RESULTS_KEY, ROUNDS, lines_folder
+
 #: How every line begins.
 _INDEX = b'{"index":'
 
@@ -23,7 +22,7 @@ class Bucket(Protocol):
 
 def is_read_here(key: str) -> bool:
     """Whether an object of a batch holds lines that this module reads."""
-    return bool(_RESULTS_KEY.search(key) or _OTHER_KEY.search(key))
+    return bool(RESULTS_KEY.search(key) or LINES_KEY.search(key))
 
 
 def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
@@ -38,7 +37,7 @@ def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
     """
     streams = []
     for key in keys:
-        if match := _RESULTS_KEY.search(key):
+        if match := RESULTS_KEY.search(key):
             rank = -(2 * int(match[1]) + bool(match[2]))
             streams.append(_ranked(objects.lines(key), rank))
     last = -1
@@ -50,7 +49,7 @@ def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
 
 def result_keys(objects: Bucket, prefix: str) -> Iterator[str]:
     """List the keys that may hold results, below a prefix `batches/{batch_id}/{attempt}`."""
-    return objects.keys(f"{prefix}/round-")
+    return objects.keys(f"{prefix}/{ROUNDS}")
 
 
 def _ranked(lines: Iterable[bytes], rank: int) -> Iterator[tuple[int, int, bytes]]:
@@ -73,9 +72,8 @@ def unreadable(objects: Bucket, prefix: str) -> Iterator[bytes]:
     """
     streams = [
         _ranked(objects.lines(key), 0)
-        # Earlier versions stored them below `rejected/`.
-        for folder in ("unreadable", "rejected")
-        for key in objects.keys(f"{prefix}/{folder}/")
+        for kind in ("unreadable", EARLIER_UNREADABLE)
+        for key in objects.keys(f"{prefix}/{lines_folder(kind)}")
     ]
     for _, _, line in heapq.merge(*streams):
         yield line
@@ -89,5 +87,5 @@ def lines_of_kind(objects: Bucket, prefix: str, kind: str) -> Iterator[bytes]:
         prefix: The batch's prefix, `batches/{batch_id}/{attempt}`.
         kind: `failed` for the measurements that failed, or `revisions`.
     """
-    for key in objects.keys(f"{prefix}/{kind}/"):
+    for key in objects.keys(f"{prefix}/{lines_folder(kind)}"):
         yield from objects.lines(key)

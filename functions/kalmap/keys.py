@@ -1,0 +1,81 @@
+"""Names of the files in the folder of a batch's attempt, in the work bucket.
+
+`kalmap.batch.folder` describes what the files of a batch hold. A name ends with a slash if it is a
+folder's. A batch's names begin after its prefix, `batches/{batch_id}/{attempt}/`.
+"""
+
+import re
+
+PLAN = "plan.json"
+SUMMARY = "summary.json"
+PARTITIONS = "partitions/"
+#: How the folder of each round begins.
+ROUNDS = "round-"
+#: Where earlier versions stored lines about unreadable records.
+EARLIER_UNREADABLE = "rejected"
+
+#: A file of result lines. Its groups: the round, and `.failed` if it replaces other lines.
+RESULTS_KEY = re.compile(rf"/{ROUNDS}(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
+#: A file of other lines.
+LINES_KEY = re.compile(rf"/(unreadable|{EARLIER_UNREADABLE}|failed|revisions)/[^/]*\.jsonl$")
+
+
+def in_round(round_: int, name: str = "") -> str:
+    """The name of a round's file or folder."""
+    return f"{ROUNDS}{round_}/{name}"
+
+
+def shards(round_: int) -> str:
+    """The name of a round's Map items."""
+    return in_round(round_, "shards.json")
+
+
+def results_folder(round_: int) -> str:
+    """The name of the folder of a round's result lines."""
+    return in_round(round_, "results/")
+
+
+def results(round_: int, shard: int, *, failed: bool) -> str:
+    """The name of a shard's result lines, or of the failed ones that replace some of them."""
+    return f"{results_folder(round_)}{shard:06d}{'.failed' if failed else ''}.jsonl"
+
+
+def lines_folder(kind: str) -> str:
+    """The name of the folder of lines of a kind: `unreadable`, `failed` or `revisions`."""
+    return f"{kind}/"
+
+
+def lines_of_round(kind: str, round_: int) -> str:
+    """How the names of a round's lines of a kind begin."""
+    return f"{lines_folder(kind)}{round_}-"
+
+
+def lines(kind: str, round_: int, shard: int) -> str:
+    """The name of a shard's lines of a kind."""
+    return f"{lines_of_round(kind, round_)}{shard:06d}.jsonl"
+
+
+def partition(chunk: int) -> str:
+    """The name of a chunk's slices."""
+    return f"{PARTITIONS}{chunk:06d}.bin"
+
+
+def partition_report(chunk: int) -> str:
+    """The name of the report with the lengths of a chunk's slices."""
+    return f"{PARTITIONS}{chunk:06d}.report"
+
+
+def reports_folders(round_: int) -> tuple[str, str]:
+    """The names of the folders of a round's reports: those of the write step have their own."""
+    return in_round(round_, "reports/"), in_round(round_, "writes/")
+
+
+def reports_of_step(round_: int, step: str) -> str:
+    """How the names of a step's reports begin."""
+    reports, writes = reports_folders(round_)
+    return f"{writes if step == 'write' else reports}{step}-"
+
+
+def report(round_: int, step: str, number: int) -> str:
+    """The name of a step's report."""
+    return f"{reports_of_step(round_, step)}{number:06d}.json"
