@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 from botocore.exceptions import ClientError
 
+from kalmap.keys import UPLOADS
 from kalmap.store.objects import Objects
 
 #: The prefix of an upload.
-_UPLOAD = re.compile(r"uploads/[0-9a-f]{32}/")
+_UPLOAD = re.compile(rf"{UPLOADS}[0-9a-f]{{32}}/")
 
 
 def printable(name: object) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
+from kalmap.keys import UPLOADS
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.file_names import printable, store_file_names
@@ -58,7 +59,7 @@ def upload_files(clients: Clients, stack: Stack, files: Sequence[Path]) -> str:
     Returns:
         The prefix.
     """
-    prefix = f"uploads/{uuid.uuid4().hex}/"
+    prefix = f"{UPLOADS}{uuid.uuid4().hex}/"
     s3 = clients("s3")
     keys = {f"{prefix}{n:03d}-{printable(file.name)}": file for n, file in enumerate(files)}
     for key, file in keys.items():

@@ -1,4 +1,4 @@
-"""Names of the files in the folder of a batch's attempt, in the work bucket.
+"""Names in the work bucket: its top folders, and the files in the folder of a batch's attempt.
 
 `kalmap.batch.folder` describes what the files of a batch hold. A name ends with a slash if it is a
 folder's. A batch's names begin after its prefix, `batches/{batch_id}/{attempt}/`.
@@ -6,6 +6,21 @@ folder's. A batch's names begin after its prefix, `batches/{batch_id}/{attempt}/
 
 import re
 
+# The top folders.
+ANSWERS = "answers/"
+BATCHES = "batches/"
+CACHE = "cache/"
+INCOMING = "incoming/"
+INLINE = "inline/"
+MAP_RUNS = "map-runs/"
+PROFILES = "profiles/"
+UPLOADS = "uploads/"
+
+#: No input may be read from these: they hold what kalmap stores. A batch of inline records reads
+#: its input from `inline/`.
+OWN_FOLDERS = (BATCHES, MAP_RUNS, ANSWERS, CACHE, PROFILES)
+
+# The files of a batch.
 PLAN = "plan.json"
 SUMMARY = "summary.json"
 PARTITIONS = "partitions/"

@@ -7,6 +7,7 @@ import re
 
 import filter_batch
 from kalmap import errors
+from kalmap.keys import BATCHES, MAP_RUNS
 from kalmap_cli.local.deploy import read_template
 from tests.support.policies import grants
 from tests.support.template import DEFINITION_TEXT, ROOT, TEMPLATE, definition
@@ -341,9 +342,9 @@ def test_the_role_starts_and_follows_only_its_own_executions():
 def test_the_role_writes_where_the_maps_write_and_reads_where_their_items_lie():
     for _, state in of_kind("Map"):
         prefix = state["ResultWriter"]["Parameters"]["Prefix.$"]
-        assert prefix.startswith("States.Format('map-runs/")
-    assert statements()["WriteMapResults"]["Resource"]["Fn::Sub"].endswith("/map-runs/*")
-    assert statements()["ReadMapItems"]["Resource"]["Fn::Sub"].endswith("/batches/*")
+        assert prefix.startswith(f"States.Format('{MAP_RUNS}")
+    assert statements()["WriteMapResults"]["Resource"]["Fn::Sub"].endswith(f"/{MAP_RUNS}*")
+    assert statements()["ReadMapItems"]["Resource"]["Fn::Sub"].endswith(f"/{BATCHES}*")
 
 
 def test_a_function_outlives_no_task_that_waits_for_it():

@@ -2,6 +2,7 @@
 
 import re
 
+from kalmap import keys
 from kalmap_cli.local.deploy import read_template
 from tests.support import transformed_template as transformed
 from tests.support.policies import grants, place
@@ -11,6 +12,10 @@ STACK = read_template(TEMPLATE)
 RESOURCES = STACK["Resources"]
 #: States stay for good, and so does what they were folded under.
 KEPT = {"profiles"}
+FOLDERS = {
+    keys.ANSWERS, keys.BATCHES, keys.CACHE, keys.INCOMING, keys.INLINE, keys.MAP_RUNS,
+    keys.PROFILES, keys.UPLOADS,
+}  # fmt: skip
 #: What is forgotten in hours by itself needs neither.
 FORGETFUL = {"IdempotencyTable"}
 
@@ -54,8 +59,8 @@ def allows(parameter, value):
 def test_the_schedules_folder_is_none_that_has_a_lifecycle_or_a_meaning_of_its_own():
     rules = RESOURCES["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     taken = {rule.get("Prefix") for rule in rules if isinstance(rule.get("Prefix"), str)}
-    assert len(taken) == 7
-    for prefix in taken | {"profiles/", "incoming/nightly/", "", "/", "nightly", "a//"}:
+    assert taken == FOLDERS - {keys.PROFILES}
+    for prefix in FOLDERS | {"incoming/nightly/", "", "/", "nightly", "a//"}:
         assert not allows("SchedulePrefix", prefix), prefix
     for prefix in ("scheduled/", "nightly/", "exports/weights/", "incoming-files/"):
         assert allows("SchedulePrefix", prefix), prefix

@@ -25,6 +25,7 @@ from kalmap.api.links import LINK_SECONDS
 from kalmap.api.measurements import encode_answer, read_request
 from kalmap.api.online import Answer, answer_request
 from kalmap.api.wire import Measurements
+from kalmap.keys import ANSWERS
 from kalmap.moments import microseconds
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
@@ -56,7 +57,7 @@ def _compute(call: Call) -> ComputedAnswer:
     publish_frequent_users()
 
     def link_results(results: bytes) -> str:
-        key = f"answers/{name}.jsonl"
+        key = f"{ANSWERS}{name}.jsonl"
         work_bucket().put(key, results)
         return sign_get(key, LINK_SECONDS)
 

@@ -14,6 +14,7 @@ from kalmap.batch.folder import Folder
 from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import store_records
 from kalmap.errors import Contradiction, InputNotFound
+from kalmap.keys import BATCHES, INCOMING
 from kalmap.moments import iso
 from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.store.objects import Objects, OpenBucket
@@ -77,7 +78,7 @@ def prepare_upload(request: UploadRequest, upload_id: str, sign_upload: SignLink
         upload_id: Names the upload. No two uploads have the same id.
         sign_upload: Signs an address that takes one PUT.
     """
-    key = f"incoming/{upload_id}/{request.name}"
+    key = f"{INCOMING}{upload_id}/{request.name}"
     return Upload(sign_upload(key, LINK_SECONDS), key, LINK_SECONDS, "/batches")
 
 
@@ -127,7 +128,7 @@ def find_batch(batch_id: str, records: BatchStore, work: Objects) -> BatchRecord
     """
     if BATCH_ID.fullmatch(batch_id):
         record = records.get(batch_id)
-        if record is not None or any(True for _ in work.keys(f"batches/{batch_id}/")):
+        if record is not None or any(True for _ in work.keys(f"{BATCHES}{batch_id}/")):
             return record
     raise InputNotFound("There is no batch with this id. GET /batches lists all batches.")
 

@@ -4,9 +4,10 @@ import msgspec
 
 from kalmap.api.cache import Key, RecentStates
 from kalmap.api.cached_states import CachedStates
+from kalmap.keys import CACHE
 from kalmap.store.objects import Objects
 
-FREQUENT_KEY = "cache/frequent.json"
+FREQUENT_KEY = f"{CACHE}frequent.json"
 
 
 def publish_frequent(recent: RecentStates, objects: Objects, count: int) -> None:

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from kalmap.errors import InputNotFound
+from kalmap.keys import INLINE
 from kalmap.store.objects import Objects
 
-_KEY = re.compile(r"inline/[0-9a-f]{64}\.jsonl")
+_KEY = re.compile(rf"{INLINE}[0-9a-f]{{64}}\.jsonl")
 #: An older object is put again, so that it does not expire before the batch's results do.
 _FRESH = timedelta(days=1)
 
@@ -29,7 +30,7 @@ def store_records(records: Iterable[object], work: Objects, now: datetime) -> st
         now: The time.
     """
     body = b"".join(_line(record) for record in records)
-    key = f"inline/{hashlib.sha256(body).hexdigest()}.jsonl"
+    key = f"{INLINE}{hashlib.sha256(body).hexdigest()}.jsonl"
     try:
         if now - work.head(key)["LastModified"] < _FRESH:
             return key

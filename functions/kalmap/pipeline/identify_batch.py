@@ -21,6 +21,7 @@ from kalmap.batch.identity import (
 )
 from kalmap.batch.inline import is_named_by_its_content, store_records
 from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
+from kalmap.keys import BATCHES, OWN_FOLDERS
 from kalmap.moments import iso, microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.objects import Objects, OpenBucket
@@ -28,8 +29,6 @@ from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
 from kalmap.wording import START_AGAIN
 
-#: Folders of the work bucket that no input may be read from: they hold what kalmap stores.
-_OWN_FOLDERS = ("batches/", "map-runs/", "answers/", "cache/", "profiles/")
 _MOST_PROFILE_BYTES = 1_000_000
 #: Looks up by an execution's ARN whether it is still running.
 IsRunning = Callable[[str], bool]
@@ -99,7 +98,7 @@ def identify_batch(
         batch_id=batch_id,
         attempt=execution,
         bucket=work.bucket,
-        prefix=f"batches/{batch_id}/{execution}",
+        prefix=f"{BATCHES}{batch_id}/{execution}",
         profile=profile.name,
         write_mode=batch_input.write_mode,
         started_at=started_at,
@@ -114,7 +113,7 @@ def _check_locations(batch_input: BatchInput, work: Objects) -> None:
     """Refuse input from kalmap's own folders of the work bucket, such as other batches' results."""
     source = batch_input.source
     if source is not None and source.bucket == work.bucket:
-        if source.key is not None and source.key.startswith(_OWN_FOLDERS):
+        if source.key is not None and source.key.startswith(OWN_FOLDERS):
             raise InvalidInput(
                 f"source.key lies below {_below(source.key)}, which kalmap keeps for itself. "
                 "Put the file elsewhere, for example below uploads/.",
@@ -131,7 +130,7 @@ def _check_locations(batch_input: BatchInput, work: Objects) -> None:
     if (
         isinstance(profile, dict)
         and profile.get("bucket") == work.bucket
-        and str(profile.get("key")).startswith(_OWN_FOLDERS)
+        and str(profile.get("key")).startswith(OWN_FOLDERS)
     ):
         raise InvalidInput(
             "profile.key lies below what kalmap keeps for itself. Put the profile elsewhere, for "
@@ -142,7 +141,7 @@ def _check_locations(batch_input: BatchInput, work: Objects) -> None:
 
 def _below(prefix: str) -> str | None:
     """Find the own folder that a key or prefix is in, or contains; None if there is none."""
-    for own in _OWN_FOLDERS:
+    for own in OWN_FOLDERS:
         if prefix.startswith(own) or own.startswith(prefix):
             return own
     return None

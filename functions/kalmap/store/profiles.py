@@ -3,6 +3,7 @@
 import msgspec
 
 from kalmap.errors import InvalidProfile
+from kalmap.keys import PROFILES
 from kalmap.profile import Profile, builtin_profile, digest
 from kalmap.store.objects import Objects
 
@@ -37,4 +38,4 @@ def _built_in(name: str, profile_digest: bytes) -> Profile | None:
 
 
 def _key(profile_digest: bytes) -> str:
-    return f"profiles/{profile_digest.hex()}.json"
+    return f"{PROFILES}{profile_digest.hex()}.json"
