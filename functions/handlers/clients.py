@@ -58,15 +58,14 @@ def _s3() -> Any:
 
 def is_running(execution: str) -> bool:
     """Whether the execution with an ARN is running."""
-    step_functions = _step_functions()
+    client = step_functions()
     try:
-        return bool(
-            step_functions.describe_execution(executionArn=execution)["status"] == "RUNNING"
-        )
-    except step_functions.exceptions.ExecutionDoesNotExist:
+        return bool(client.describe_execution(executionArn=execution)["status"] == "RUNNING")
+    except client.exceptions.ExecutionDoesNotExist:
         return False
 
 
 @cache
-def _step_functions() -> Any:
+def step_functions() -> Any:
+    """The client of Step Functions."""
     return boto3.client("stepfunctions", config=_CONFIG)

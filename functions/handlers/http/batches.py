@@ -2,15 +2,13 @@
 
 import os
 import uuid
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from handlers.clients import batch_store, bucket, work_bucket
+from handlers.clients import batch_store, bucket, step_functions, work_bucket
 from handlers.http.gateway import Call, json_response
 from handlers.http.signing import sign_get, sign_put
 from handlers.telemetry import now
@@ -72,13 +70,8 @@ def get_results(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's 
     return json_response(result_page(folder, limit=limit, status=status, user=user, cursor=cursor))
 
 
-@cache
-def _step_functions() -> Any:
-    return boto3.client("stepfunctions")
-
-
 def _start_execution(name: str, batch_input: str) -> str:
-    execution = _step_functions().start_execution(
+    execution = step_functions().start_execution(
         stateMachineArn=os.environ["STATE_MACHINE"], name=name, input=batch_input
     )
     return str(execution["executionArn"])
