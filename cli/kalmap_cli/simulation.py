@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kalmap.moments import DAY, SECOND
 from kalmap.readings import F64, I32, I64, U8, Bool
 
 #: The end of every simulated period, 2026-01-01 in local time, µs since 1970. It is in the past and
 #: constant, so the same seed gives the same readings on any day.
 PERIOD_END = 1_767_225_600_000_000
 
-_DAY = 86_400_000_000
 _KG_PER_LB = 0.45359237
 _USERS_PER_BLOCK = 1_000
 #: Length of one straight piece of a user's trend, days.
@@ -115,7 +115,7 @@ class SimulatedReadings(NamedTuple):
     @property
     def late(self) -> Bool:
         """Readings that arrived more than six hours after their time, shape (readings,)."""
-        return self.arrival - self.time > _DAY // 4
+        return self.arrival - self.time > DAY // 4
 
 
 def simulate(
@@ -178,16 +178,16 @@ def _simulate_block(
     pounds &= ~mistaken
 
     offset = random.choice((-480, -300, 0, 60, 120, 330), n)[user]
-    local = PERIOD_END - days * _DAY + (time * _DAY).astype(np.int64) // 1_000_000 * 1_000_000
-    taken = local - offset * 60_000_000
+    local = PERIOD_END - days * DAY + (time * DAY).astype(np.int64) // SECOND * SECOND
+    taken = local - offset * (60 * SECOND)
     delay = np.where(
         random.random(count) < rates.late,
         random.exponential(1.5, count) + 0.25,
         random.exponential(0.002, count),
     )
-    arrival = taken + (delay * _DAY).astype(np.int64)
+    arrival = taken + (delay * DAY).astype(np.int64)
     repeated = np.flatnonzero(random.random(count) < rates.duplicates)
-    delay_again = (random.exponential(0.5, len(repeated)) * _DAY).astype(np.int64)
+    delay_again = (random.exponential(0.5, len(repeated)) * DAY).astype(np.int64)
     original = np.concatenate([np.arange(count), repeated])
     fault = np.concatenate([fault, np.full(len(repeated), Fault.DUPLICATE)])
     arrival = np.concatenate([arrival, arrival[repeated] + delay_again])
@@ -285,7 +285,7 @@ def truth_lines(simulated: SimulatedReadings, index: int) -> Iterator[str]:
 
 
 def _fields(simulated: SimulatedReadings) -> Iterator[tuple[str, str, float, str, str, str]]:
-    local = simulated.time // 1_000_000 + simulated.offset.astype(np.int64) * 60
+    local = simulated.time // SECOND + simulated.offset.astype(np.int64) * 60
     for user, clock, offset, value, pounds, source, number in zip(
         simulated.user.tolist(),
         np.datetime_as_string(local.astype("datetime64[s]")).tolist(),

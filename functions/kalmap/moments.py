@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A second and a day in microseconds.
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
 
 
 def microseconds(moment: datetime) -> int:

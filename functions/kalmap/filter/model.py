@@ -33,10 +33,12 @@ from math import factorial
 import numpy as np
 
 from kalmap.filter.algebra import Estimate, Transition, predict
+from kalmap.moments import DAY
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
 
-MICROSECONDS_PER_DAY = 86_400_000_000.0
+#: A float: Python divides a long gap by an integer with another last bit.
+MICROSECONDS_PER_DAY = float(DAY)
 
 #: Gaps computed at once: their few arrays stay in a level-1 or level-2 cache.
 _BLOCK = 16_384

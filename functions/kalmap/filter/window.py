@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.filter.columns import Decoded, Entries, key_above, ranges
+from kalmap.moments import DAY, SECOND
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import I64, U8, Bool, Readings
-
-_MICROSECONDS = 1_000_000
-_DAY = 86_400 * _MICROSECONDS
 
 
 class Merged(NamedTuple):
@@ -60,7 +58,7 @@ def merge(profile: Profile, state: Decoded, new: Readings, arrivals: I64, now: i
         The readings to store, in key order, and the reasons for the others.
     """
     users = state.counts.size
-    tolerance = round(profile.future_tolerance * _MICROSECONDS)
+    tolerance = round(profile.future_tolerance * SECOND)
     reason = np.zeros(new.time.size, np.uint8)
     if state.failure.any():
         reason[state.failure[new.user] > 0] = Reason.USER_FAILED
@@ -215,7 +213,7 @@ def count_expired(profile: Profile, counts: I64, time: I64) -> I64:
         (users,) Less than `counts`.
     """
     ends = np.cumsum(counts)
-    span = round(profile.window.days * _DAY)
+    span = round(profile.window.days * DAY)
     first = ends - counts
     too_many: I64 = np.maximum(counts - profile.window.readings, 0)
     newest = time[ends - 1]

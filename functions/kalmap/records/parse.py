@@ -10,7 +10,7 @@ import numpy as np
 
 from kalmap import units
 from kalmap.errors import InvalidInput
-from kalmap.moments import EARLIEST, LATEST, microseconds
+from kalmap.moments import EARLIEST, LATEST, SECOND, microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
@@ -319,7 +319,7 @@ def _check_finite(finite: object) -> None:
 def _microseconds(times: list[datetime]) -> I64:
     """Convert to whole microseconds since 1970, exactly at any date."""
     seconds = np.fromiter([time.timestamp() for time in times], np.float64, len(times))
-    rounded = np.rint(seconds * 1e6).astype(np.int64)
+    rounded = np.rint(seconds * SECOND).astype(np.int64)
     for row in np.flatnonzero(np.abs(seconds) > _EXACT_SECONDS):
         rounded[row] = microseconds(times[row])
     return rounded

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kalmap.filter.cohort import Revisions
 from kalmap.filter.outcomes import Outcomes
+from kalmap.moments import DAY, SECOND
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I64, Bool
@@ -137,8 +138,8 @@ def iso_timestamps(time: I64) -> list[str]:
     Args:
         time: Microseconds since 1970 UTC, shape (n,).
     """
-    seconds, microseconds = np.divmod(time, 1_000_000)
-    days, second = np.divmod(seconds, 86_400)
+    seconds, microseconds = np.divmod(time, SECOND)
+    days, second = np.divmod(seconds, DAY // SECOND)
     # A batch has few days. Each is formatted once, which is several times faster.
     distinct, day = np.unique(days, return_inverse=True)
     dates: list[str] = np.datetime_as_string(distinct.astype("datetime64[D]")).tolist()
