@@ -10,11 +10,10 @@ import msgspec
 from kalmap.batch.inflate import check_gzip_size, inflate
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
-from kalmap.records.formats import detect_format
+from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import inflate_head, is_gzipped
 from kalmap_cli.errors import WrongUsage
 
-_HEAD_BYTES = 65_536
 _PART_BYTES = 1 << 20
 
 
@@ -34,7 +33,7 @@ def check_input(file: Path) -> None:
         raise WrongUsage(f"{file} is not a regular file. Write its content to one first.")
     try:
         with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES)
+            head = opened.read(HEAD_BYTES)
         if not head.strip():
             raise WrongUsage(
                 f"The file {file} is empty. Give a file with at least one measurement."

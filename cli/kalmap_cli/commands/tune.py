@@ -15,7 +15,7 @@ from kalmap.errors import InvalidProfile
 from kalmap.filter.model import MICROSECONDS_PER_DAY
 from kalmap.filter.packed import Histories
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
-from kalmap.records.formats import detect_format
+from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import Parsed, parse
 from kalmap.wording import counted
@@ -182,5 +182,5 @@ def _parsed(profile: Profile, file: Path) -> Parsed:
     data = file.read_bytes()
     if is_gzipped(data):
         data = b"".join(inflate_file(file))
-    format_ = detect_format(str(file), data[:65536])
+    format_ = detect_format(str(file), data[:HEAD_BYTES])
     return parse([data[format_.body_start :]], format_, profile)

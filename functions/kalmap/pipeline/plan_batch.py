@@ -8,9 +8,8 @@ from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.batch.inflate import check_gzip_size
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.records.formats import detect_format
+from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import inflate_head, is_gzipped
-from kalmap.records.measurement import MAX_LINE_BYTES
 from kalmap.store.objects import OpenBucket, at_once
 
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -68,7 +67,7 @@ def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
 def _inspect(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
     """Read an object's first bytes; returns its description, and about how many readings it has."""
     head = bucket(item.bucket).get_pinned(
-        item.key, item.etag, item.version_id, 0, min(item.size, MAX_LINE_BYTES)
+        item.key, item.etag, item.version_id, 0, min(item.size, HEAD_BYTES)
     )
     text = inflate_head(item.key, head)
     source = SourceObject(

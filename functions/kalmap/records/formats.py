@@ -11,9 +11,11 @@ from kalmap.errors import UnknownFormat
 from kalmap.records.format_csv import Csv
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.line_format import BOM
-from kalmap.records.measurement import Measurement
+from kalmap.records.measurement import MAX_LINE_BYTES, Measurement
 from kalmap.records.other_formats import recognise_other
 
+#: How many of a content's first bytes its format is detected by.
+HEAD_BYTES = MAX_LINE_BYTES
 #: The table of formats, tried in this order. A stored format is read back by its name, its tag.
 AnyFormat = Jsonl | Csv
 
