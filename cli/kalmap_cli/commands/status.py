@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
-from kalmap.store.ports import BatchRecord
+from kalmap.store.ports import BatchRecord, BatchStatus
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, WrongUsage
@@ -91,8 +91,9 @@ def _with_current_status(deployment: Deployment, record: BatchRecord) -> BatchRe
 def _stopped(deployment: Deployment, record: BatchRecord, event: str) -> BatchRecord:
     short_id = record.batch_id[:SHORT_ID]
     again = f"`kalmap retry {short_id}{deployment.options}` runs the batch again."
+    status: BatchStatus = "STOPPED"
     return msgspec.structs.replace(
-        record, status="STOPPED", reason=record.reason or f"Its execution {event}; {again}"
+        record, status=status, reason=record.reason or f"Its execution {event}; {again}"
     )
 
 

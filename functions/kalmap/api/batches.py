@@ -18,10 +18,12 @@ from kalmap.keys import BATCHES, INCOMING
 from kalmap.moments import iso
 from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.store.objects import Objects, OpenBucket
-from kalmap.store.ports import BatchRecord, BatchStore
+from kalmap.store.ports import BatchRecord, BatchStatus, BatchStore
 
 #: Starts an execution of the state machine by its name and input; returns its ARN.
 StartExecution = Callable[[str, str], str]
+
+_STARTING: BatchStatus = "STARTING"
 
 
 def start_batch(
@@ -67,7 +69,7 @@ def start_batch(
         # If the object is replaced at this moment, the batch still reads this version.
         source["version_id"] = first.version_id
     arn = start(execution, msgspec.json.encode(options).decode())
-    return BatchStarted(pointer.batch_id, "STARTING", arn, status_url)
+    return BatchStarted(pointer.batch_id, _STARTING, arn, status_url)
 
 
 def prepare_upload(request: UploadRequest, upload_id: str, sign_upload: SignLink) -> Upload:
@@ -90,9 +92,9 @@ def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink
     """
     record = find_batch(batch_id, records, work)
     if record is None:
-        return BatchView(batch_id, "STARTING")
+        return BatchView(batch_id, _STARTING)
     view, folder = batch_view(record), Folder(work, record.prefix)
-    if view.status == "RUNNING":
+    if record.status == "RUNNING":
         return msgspec.structs.replace(view, progress=progress(folder))
     summary = folder.summary()
     return msgspec.structs.replace(

@@ -7,7 +7,7 @@ from kalmap.batch.identity import Batch
 from kalmap.moments import parse_moment
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals
-from kalmap.store.ports import BatchEnd
+from kalmap.store.ports import BatchEnd, EndStatus
 
 
 def summarise_batch(
@@ -40,7 +40,11 @@ def summarise_batch(
 
 
 def batch_end(
-    status: str, reason: str | None, summary_key: str, summary: dict[str, Any], finished: datetime
+    status: EndStatus,
+    reason: str | None,
+    summary_key: str,
+    summary: dict[str, Any],
+    finished: datetime,
 ) -> BatchEnd:
     """How a batch ended, with the summary's counts, for its record."""
     readings, users = summary["readings"], summary["users"]

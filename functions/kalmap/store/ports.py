@@ -9,11 +9,17 @@ policy, which is the monotonic clock.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from kalmap.errors import StoreUnavailable
+
+#: How a batch ended.
+EndStatus = Literal["SUCCEEDED", "FAILED"]
+#: The state of a batch. Before its record is stored it is STARTING. The command line shows STOPPED
+#: if a record is RUNNING and its execution is not. A record has only the others.
+BatchStatus = EndStatus | Literal["STARTING", "RUNNING", "STOPPED"]
 
 
 class StoredState(NamedTuple):
@@ -207,8 +213,7 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A batch's record in the table of batches."""
 
     batch_id: str
-    status: str
-    """RUNNING, SUCCEEDED or FAILED."""
+    status: BatchStatus
     execution: str
     """Name of the execution that holds the batch, which is its attempt."""
     prefix: str
@@ -231,8 +236,7 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
 class BatchEnd(NamedTuple):
     """How a batch ended: the fields that the end adds to its record."""
 
-    status: str
-    """SUCCEEDED or FAILED."""
+    status: EndStatus
     reason: str | None
     """Why it failed, in a sentence."""
     summary: str

@@ -12,7 +12,7 @@ import msgspec
 
 from kalmap.errors import BrokenRecord
 from kalmap.moments import iso
-from kalmap.store.ports import BatchEnd, BatchPosition, BatchRecord
+from kalmap.store.ports import BatchEnd, BatchPosition, BatchRecord, BatchStatus, EndStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -107,8 +107,9 @@ class DynamoDBBatchStore:
 
     def give_up(self, batch_id: str, attempt: str, reason: str, finished: datetime) -> bool:
         """Record a batch as failed, if this attempt holds it and has not ended it."""
+        failed: EndStatus = "FAILED"
         fields = {
-            "status": {"S": "FAILED"},
+            "status": {"S": failed},
             "reason": {"S": reason},
             "finished_at": {"S": iso(finished)},
         }
@@ -119,7 +120,7 @@ class DynamoDBBatchStore:
         batch_id: str,
         attempt: str,
         fields: Mapping[str, Any],
-        required_status: str | None = None,
+        required_status: BatchStatus | None = None,
     ) -> bool:
         """Set fields of a record, if the attempt holds it and it has the required status.
 
