@@ -248,3 +248,13 @@ def test_hints_say_what_to_look_at():
 )
 def test_an_error_of_ours_is_described_by_its_own_sentence(error, expected):
     assert describe_error(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("mislaid/outlier", "mislaid"), ("rejected/mood", "mood"), ("accepted", "accepted")],
+)
+def test_a_tally_with_an_unknown_label_is_not_valid_and_the_sentence_names_the_label(text, label):
+    data = to_json(Totals()).replace(b'"readings":{}', b'"readings":{"%b":1}' % text.encode())
+    with pytest.raises(msgspec.ValidationError, match=f"There is no .* {label!r}"):
+        from_json(data, Totals)

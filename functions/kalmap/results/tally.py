@@ -24,8 +24,18 @@ class Tally(Counter[Decision]):
 
     @classmethod
     def from_texts(cls, numbers: Mapping[str, int]) -> "Tally":
-        """Decode a tally from its JSON object, such as {"rejected/outlier": 2}."""
-        return cls({decision(*text.split("/")): number for text, number in numbers.items()})
+        """Decode a tally from its JSON object, such as {"rejected/outlier": 2}.
+
+        Raises:
+            ValueError: A text names no decision.
+        """
+        tally = cls()
+        for text, number in numbers.items():
+            status, slash, reason = text.partition("/")
+            if not slash:
+                raise ValueError(f"There is no slash after the status in {text!r}.")
+            tally[decision(status, reason)] = number
+        return tally
 
     def of_status(self, status: Status) -> dict[Reason, int]:
         """The numbers of one status by reason, without zeros."""
@@ -35,7 +45,15 @@ class Tally(Counter[Decision]):
 
 
 def decision(status: str, reason: str | None) -> Decision:
-    """The decision that a result line names by its labels."""
+    """The decision that a result line names by its labels.
+
+    Raises:
+        ValueError: There is no such status or reason.
+    """
+    if status not in _STATUSES:
+        raise ValueError(f"There is no status {status!r} of a reading.")
+    if (reason or "") not in _REASONS:
+        raise ValueError(f"There is no reason {reason!r} for the status of a reading.")
     return _STATUSES[status], _REASONS[reason or ""]
 
 
@@ -45,7 +63,11 @@ def to_json(content: object) -> bytes:
 
 
 def from_json(data: bytes, kind: type[T]) -> T:
-    """Decode what `to_json` encoded."""
+    """Decode what `to_json` encoded.
+
+    Raises:
+        msgspec.ValidationError: It is not of this kind, or a tally names no decision.
+    """
     return msgspec.json.decode(data, type=kind, dec_hook=_from_texts)
 
 
