@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from kalmap.wording import START_AGAIN
+from kalmap.wording import START_INTERRUPTED_AGAIN
 from kalmap_cli.errors import as_sentence
 from kalmap_cli.local.clients import Clients
 from kalmap_cli.stack import Stack
@@ -215,10 +215,7 @@ def _failure_reason(execution: Mapping[str, Any]) -> str:
     if execution["status"] == "ABORTED":
         return "The execution was stopped."
     if execution["status"] == "TIMED_OUT":
-        return (
-            f"The batch took longer than a day and was stopped. Some states may have been written. "
-            f"{START_AGAIN}"
-        )
+        return f"The batch took longer than a day and was stopped. {START_INTERRUPTED_AGAIN}"
     return f"The execution ended as {execution['status']}{f' ({error})' if error else ''}."
 
 

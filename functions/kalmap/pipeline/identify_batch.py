@@ -27,7 +27,7 @@ from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.objects import Objects, OpenBucket
 from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
-from kalmap.wording import START_AGAIN
+from kalmap.wording import START_INTERRUPTED_AGAIN
 
 _MOST_PROFILE_BYTES = 1_000_000
 #: Looks up by an execution's ARN whether it is still running.
@@ -179,8 +179,7 @@ def _release_abandoned_claim(
         records.give_up(
             batch_id,
             holder,
-            "Its execution ended without a summary; some states may have been written. "
-            f"{START_AGAIN}",
+            f"Its execution ended without a summary. {START_INTERRUPTED_AGAIN}",
             now,
         )
 

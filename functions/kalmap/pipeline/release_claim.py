@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from kalmap.store.ports import BatchStore
-from kalmap.wording import START_AGAIN
+from kalmap.wording import START_INTERRUPTED_AGAIN
 
 
 def release_claim(detail: Mapping[str, Any], records: BatchStore, now: datetime) -> list[str]:
@@ -20,7 +20,6 @@ def release_claim(detail: Mapping[str, Any], records: BatchStore, now: datetime)
         The ids of the batches that it had claimed.
     """
     reason = (
-        f"The execution ended as {detail['status']} without a summary; some states may have "
-        f"been written. {START_AGAIN}"
+        f"The execution ended as {detail['status']} without a summary. {START_INTERRUPTED_AGAIN}"
     )
     return records.release(detail["name"], reason, now)
