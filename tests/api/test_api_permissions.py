@@ -113,9 +113,9 @@ def look_at_batches(api):
     assert api.call("GET", "/batches/{batch_id}", **at).body["links"]["summary"]
 
 
-def test_the_api_may_do_what_it_did(used):
+def test_the_api_has_every_permission_that_it_used(used):
     assert {need for need in used if not covered(need, ALLOWED)} == set()
 
 
-def test_the_api_may_do_nothing_that_it_never_does(used):
+def test_the_api_has_no_permission_that_it_never_uses(used):
     assert sorted(ALLOWED - used) == []

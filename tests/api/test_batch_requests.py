@@ -8,7 +8,7 @@ from tests.support.api_function import assert_problem
 from tests.support.both_paths import reading
 
 
-def test_a_batch_that_nobody_started_is_not_found(api):
+def test_an_unknown_batch_is_not_found(api):
     for batch in ("0" * 32, "x", "../../etc", "%2e%2e"):
         for route in ("/batches/{batch_id}", "/batches/{batch_id}/results"):
             response = api.call("GET", route, path={"batch_id": batch})
@@ -42,7 +42,7 @@ def test_a_batch_without_a_sound_source_is_refused(api, source):
 @pytest.mark.parametrize(
     "place", ["", "b", "batches/", "batches/0/", "map-runs/", "answers/", "cache/", "profiles/"]
 )
-def test_what_kalmap_keeps_for_itself_is_no_source(api, place):
+def test_kalmaps_own_objects_are_refused_as_a_source(api, place):
     api.s3.put_object(Bucket=api.bucket, Key=f"{place or 'in/'}a.jsonl", Body=b"{}")
     own = {"bucket": api.bucket, "prefix": place}
     response = api.call("POST", "/batches", {"source": own})
@@ -56,7 +56,7 @@ def test_what_kalmap_keeps_for_itself_is_no_source(api, place):
         assert_problem(response, 400, "invalid_request", "profile.key")
 
 
-def test_other_buckets_and_places_are_sources(api):
+def test_other_buckets_and_other_prefixes_are_accepted_as_sources(api):
     api.s3.create_bucket(Bucket="elsewhere")
     for bucket, place in (("elsewhere", ""), ("elsewhere", "batches/"), (api.bucket, "in/")):
         source = {"bucket": bucket, "prefix": place}
@@ -65,13 +65,13 @@ def test_other_buckets_and_places_are_sources(api):
 
 
 @pytest.mark.parametrize("retry_of", ["", "x", "0" * 33])
-def test_what_is_no_batchs_id_cannot_be_run_again(api, retry_of):
+def test_a_retry_of_an_invalid_batch_id_is_refused(api, retry_of):
     response = api.call("POST", "/batches", {"retry_of": retry_of})
     assert_problem(response, 400, "invalid_request", "retry_of")
     assert_problem(api.call("POST", "/batches", {"retry_of": "0" * 32}), 404, "not_found")
 
 
-def test_a_batch_of_nothing_is_not_found(api):
+def test_a_batch_whose_source_does_not_exist_is_not_found(api):
     for source in (
         {"bucket": api.bucket, "key": "none"},
         {"bucket": "no-such-bucket-at-all", "key": "k"},
@@ -80,7 +80,7 @@ def test_a_batch_of_nothing_is_not_found(api):
         assert_problem(api.call("POST", "/batches", {"source": source}), 404, "not_found")
 
 
-def test_pages_are_asked_for_rightly_or_refused(api):
+def test_wrong_page_parameters_are_refused(api):
     for query in ({"limit": "0"}, {"limit": "x"}, {"limit": "99999"}, {"limit": "²"}):
         assert_problem(api.call("GET", "/batches", query=query), 400, "invalid_request", "limit")
     for cursor in ("x", "!!", "AAAA", "ü", "kgAA" * 50):
@@ -88,7 +88,7 @@ def test_pages_are_asked_for_rightly_or_refused(api):
         assert_problem(response, 400, "invalid_request", "cursor")
 
 
-def test_an_uploads_address_lies_under_incoming(api):
+def test_an_upload_url_is_under_incoming(api):
     response = api.call("POST", "/batches/uploads", {"name": "weights.csv.gz"})
     assert response.status == 201
     assert re.fullmatch(r"incoming/[0-9a-f]{32}/weights\.csv\.gz", response.body["key"])

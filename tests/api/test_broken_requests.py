@@ -20,7 +20,7 @@ def whole(api, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_no_request_however_broken_is_answered_by_a_fault_of_ours(whole, seed):
+def test_broken_requests_never_cause_a_server_error(whole, seed):
     chance = random.Random(seed)
     assert {send(whole, chance) for _ in range(REQUESTS)} >= {200, 202, 400, 404}
 
@@ -45,13 +45,13 @@ def s3_event(bucket, **more):
     ],
     ids=str,
 )
-def test_what_is_no_batchs_input_is_refused_with_a_sentence(whole, body):
+def test_invalid_batch_input_is_refused_with_a_sentence(whole, body):
     response = whole.call("POST", "/batches", body)
     assert (response.status, response.body["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("version", ["no version", "0" * 32, "\n", "\x00", "x" * 2000, "\u00fc", 5])
-def test_a_version_that_is_none_is_refused(whole, version):
+def test_an_invalid_object_version_is_refused(whole, version):
     whole.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     put_object(whole)
     source = {"bucket": "bucket", "key": "none", "version_id": version}
@@ -62,6 +62,6 @@ def test_a_version_that_is_none_is_refused(whole, version):
 @pytest.mark.parametrize(
     "at", ["2026-03-02t00:00:00z", "2026-03-02T00:00:00z", "9999-12-31T23:59:59Z"]
 )
-def test_a_time_may_be_written_in_lower_case_and_lie_far_ahead(whole, at):
+def test_a_time_may_be_in_lower_case_and_far_in_the_future(whole, at):
     response = whole.call("GET", "/users/{user_id}", path={"user_id": "u-18"}, query={"at": at})
     assert response.status == 200

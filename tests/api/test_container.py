@@ -17,11 +17,11 @@ from tests.support.template import ROOT
 
 
 class TestCache:
-    def test_a_container_reads_a_recent_user_no_second_time(self, api):
+    def test_a_container_does_not_read_a_recent_user_twice(self, api):
         assert api.post([reading("u-1", 0)]).body["summary"]["database"]["read_units"] == 1
         assert api.post([reading("u-1", 1)]).body["summary"]["database"]["read_units"] == 0
 
-    def test_without_the_cache_it_does(self, start):
+    def test_without_the_cache_a_container_reads_a_recent_user_again(self, start):
         api = start(ENABLE_BATCH_CACHE="false")
         for hour in range(2):
             told = api.post([reading("u-1", hour)])
@@ -40,13 +40,13 @@ class TestCache:
 
         assert recent_states().use.misses <= 3
 
-    def test_a_warm_up_that_fails_costs_no_answer(self, api):
+    def test_a_failed_warm_up_does_not_affect_answers(self, api):
         for data in (b"not json", b'[["body-weight", 5]]'):
             api.s3.put_object(Bucket=api.bucket, Key="cache/frequent.json", Body=data)
             api.cold_start()
             assert api.post([reading("u-1", 0)]).status == 200
 
-    def test_a_bucket_that_cannot_be_used_costs_no_answer(self, start, monkeypatch, log):
+    def test_an_unusable_bucket_does_not_affect_answers(self, start, monkeypatch, log):
         monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
         api = start(WORK_BUCKET="no bucket's name")
         assert api.post([reading("u-1", 0)]).status == 200
@@ -84,7 +84,7 @@ class TestRecentStates:
     def clock(self):
         return Clock()
 
-    def test_the_states_unused_for_longest_make_room(self, clock):
+    def test_the_least_recently_used_states_are_evicted(self, clock):
         kept = RecentStates(3, 100.0, shun=5.0, clock=clock)
         for user in "abc":
             kept.put({("p", user): user})
@@ -108,12 +108,12 @@ class TestRecentStates:
         assert len(kept) == 0
         assert kept.take_use().expired == 2
 
-    def test_profiles_are_kept_apart(self, clock):
+    def test_states_of_different_profiles_are_separate(self, clock):
         kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
         kept.put({("p", "a"): "p's"})
         assert not kept.get([("q", "a")])
 
-    def test_what_was_dropped_is_gone_and_not_kept_again_for_a_while(self, clock):
+    def test_a_dropped_state_is_not_cached_again_for_a_while(self, clock):
         kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
         kept.put({("p", "a"): "a", ("p", "b"): "b"})
         kept.drop([("p", "a"), ("p", "none")])

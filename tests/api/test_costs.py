@@ -48,7 +48,7 @@ class TestLocksNobodyOut:
         assert resident_mb() - before < 60
         assert {api.post([reading("u-2", hour)]).status for hour in range(60)} == {200}
 
-    def test_a_profile_has_room_for_words_but_not_for_a_book(self, api):
+    def test_a_profile_may_have_a_description_but_not_a_very_long_one(self, api):
         profile = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": "mine"}
         for more, status in (
             ({"description": "x" * 10_000}, 200),
@@ -58,7 +58,7 @@ class TestLocksNobodyOut:
             body = {"measurements": [reading("u-1", 0)], "profile": profile | more}
             assert api.call("POST", "/measurements", body).status == status
 
-    def test_past_the_limit_the_cache_is_freed_and_everybody_answered(self, start, capsys):
+    def test_past_the_limit_the_cache_is_cleared_and_every_request_is_answered(self, start, capsys):
         # Python with numpy takes more than 64 MB: every answer passes the limit.
         api = start(BATCH_MEMORY_LIMIT_MB="64")
         from handlers.http.container import recent_states
@@ -93,14 +93,14 @@ def test_many_small_values_are_refused_before_they_are_made(api, route, value):
     assert resident_mb() - before < 40
 
 
-def test_a_body_that_swells_beyond_reason_is_refused_where_long_ones_are_taken(api):
+def test_a_body_that_inflates_too_far_is_refused_where_long_bodies_are_accepted(api):
     sent = zipped(of_long_lines(0))
     told = api.call("POST", "/batches", raw=sent, Content_Encoding="gzip")
     assert (told.status, told.body["code"]) == (413, "too_large")
     assert "inflates to more than" in told.body["message"]
 
 
-def test_what_is_sent_sensibly_is_not_too_large(api):
+def test_an_ordinary_request_is_not_too_large(api):
     # 500 measurements with everything in them, which shrink well; and one with a long line.
     ids = [
         {"measurement_id": f"{number:0128d}", "unit": "kg", "source": "scale"}
@@ -156,7 +156,7 @@ while True:
 """
 
 
-def test_a_process_that_starts_anew_has_sent_its_answer_and_takes_no_other_with_it():
+def test_a_process_that_restarts_has_sent_its_answer_and_loses_no_other_request():
     told, last = [], 6
 
     class Runtime(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ def test_the_same_request_gets_the_same_answer_and_a_new_key_a_new_one(api):
     assert {r["status"] for r in other.body["results"]} == {"duplicate"}
 
 
-def test_another_container_gives_the_answer_too(api):
+def test_another_container_returns_the_same_answer(api):
     records = [reading("u-1", 0)]
     first = api.post(records, Idempotency_Key="k-1")
     api.cold_start()
@@ -29,7 +29,7 @@ def test_a_key_with_another_body_is_refused(api):
     assert told.body["code"] == "conflict"
 
 
-def test_an_answer_with_failed_readings_is_not_kept_so_that_the_key_can_be_sent_again(
+def test_an_answer_with_failed_readings_is_not_stored_so_the_key_can_be_sent_again(
     api, monkeypatch
 ):
     api.post([reading("u-0", 0)])
@@ -84,7 +84,7 @@ def test_a_key_is_the_callers_and_a_role_is_one_caller_in_all_its_sessions(
     assert (first.raw == second.raw) == same
 
 
-def test_keys_that_no_header_should_carry_are_refused(api):
+def test_invalid_idempotency_keys_are_refused(api):
     for key in ("", "x" * 129, "with space", "ümlaut"):
         told = api.post([reading("u-1", 0)], Idempotency_Key=key)
         assert told.status == 400

@@ -36,7 +36,7 @@ def link(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("sign", [signing.sign_get, signing.sign_put])
-def test_an_address_is_the_buckets_own_in_its_region(link, region, suffix, sign):
+def test_a_link_has_the_buckets_regional_host_name(link, region, suffix, sign):
     address = link(region, sign=sign)
     assert (address.scheme, address.netloc) == ("https", f"work-bucket.s3.{region}.{suffix}")
     assert address.path == "/a/b.jsonl"
@@ -45,6 +45,6 @@ def test_an_address_is_the_buckets_own_in_its_region(link, region, suffix, sign)
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "ap-east-1"])
-def test_at_the_local_cloud_an_address_needs_no_name_to_be_looked_up(link, region):
+def test_a_link_to_the_local_cloud_needs_no_name_lookup(link, region):
     address = link(region, "http://127.0.0.1:4566")
     assert (address.netloc, address.path) == ("127.0.0.1:4566", "/work-bucket/a/b.jsonl")

@@ -22,7 +22,7 @@ def readings(users: int, days: int) -> list[dict]:
 @pytest.mark.parametrize(
     ("users", "days"), [(1, 10), (10, 10), (500, 1), (1, 500), (50, 10)], ids=str
 )
-def test_results_stand_in_the_order_of_the_measurements(api, users, days):
+def test_results_are_in_the_order_of_the_measurements(api, users, days):
     records = readings(users, days)
     response = api.post(records)
     assert response.status == 200
@@ -73,7 +73,7 @@ def test_numbers_are_read_as_they_were_sent(api):
     assert [r["reason"] for r in response.body["results"]] == ["bad_value", None]
 
 
-def test_a_late_reading_that_changes_an_earlier_decision_is_told_as_a_revision(api):
+def test_a_late_reading_that_changes_an_earlier_decision_returns_a_revision(api):
     api.post([reading("u-1", 24 * day, 80.0) for day in range(3)])
     response = api.post([reading("u-1", 24 * 5, 95.0)])
     assert response.body["results"][0]["status"] == "rejected"
@@ -84,14 +84,14 @@ def test_a_late_reading_that_changes_an_earlier_decision_is_told_as_a_revision(a
     assert response.body["revisions"][0]["new_status"] == "accepted"
 
 
-def test_too_many_measurements_are_sent_to_batches(api):
+def test_a_request_with_too_many_measurements_is_referred_to_batches(api):
     response = api.post(readings(1, 501))
     assert response.status == 413
     assert response.body["code"] == "too_large"
     assert "/batches" in response.body["message"]
 
 
-def test_an_answer_is_compressed_for_whoever_takes_it(api):
+def test_an_answer_is_compressed_if_the_client_accepts_gzip(api):
     response = api.post(readings(5, 5), Accept_Encoding="br, gzip")
     assert response.headers["Content-Encoding"] == "gzip"
     assert json.loads(gzip.decompress(response.raw)) == response.body
@@ -107,7 +107,7 @@ def test_a_compressed_body_is_read_and_one_that_inflates_too_far_refused(api):
     assert api.call("POST", "/measurements", raw=sent, Content_Encoding="zstd").status == 415
 
 
-def test_results_over_a_megabyte_are_given_by_a_link(start):
+def test_results_over_a_megabyte_are_returned_as_a_link(start):
     api = start(BATCH_MAX_SIZE="5000")
     records = readings(500, 8)
     response = api.post(records)
@@ -128,7 +128,7 @@ def test_the_database_is_asked_five_times_per_hundred_new_users(api):
 
 
 class TestTimeRunsOut:
-    def test_users_not_finished_come_back_as_failed_and_whole(self, start, monkeypatch):
+    def test_readings_of_unfinished_users_all_fail(self, start, monkeypatch):
         api = start(BATCH_TIMEOUT_SECONDS="0.3", DB_BATCH_GET_SIZE="5", BATCH_PARALLELISM="2")
         from handlers.http.container import dynamodb
 
@@ -165,7 +165,7 @@ class TestTimeRunsOut:
 
 
 class TestTheTableIsInTrouble:
-    def test_the_caller_is_told_when_to_come_again(self, api):
+    def test_the_answer_has_the_time_after_which_to_retry(self, api):
         from handlers.http.container import dynamodb
 
         api.post(readings(1, 1))
@@ -191,7 +191,7 @@ class TestTheTableIsInTrouble:
         assert api.call("GET", "/health").body["status"] == "degraded"
 
 
-def test_a_user_whom_others_change_in_every_round_fails_with_conflict(api, monkeypatch):
+def test_a_user_changed_by_others_in_every_round_fails_with_conflict(api, monkeypatch):
     from handlers.http.container import cached_states
     from kalmap.store.dynamodb.states import DynamoDBStateStore
 

@@ -60,7 +60,7 @@ def test_pages_of_any_size_have_every_result_once(api, prefix):
         assert sorted(indices) == list(range(SHARDS * LINES))
 
 
-def test_a_cursor_is_good_for_its_own_list_only(api, prefix):
+def test_a_cursor_is_valid_only_for_its_own_list(api, prefix):
     cursor = results(api, limit="2").body["cursor"]
     assert results(api, cursor=cursor).status == 200
     for response in (
@@ -73,7 +73,7 @@ def test_a_cursor_is_good_for_its_own_list_only(api, prefix):
         assert (response.status, response.body["field"]) == (400, "cursor")
 
 
-def test_a_forged_cursor_is_refused_at_once_however_far_it_points(api, prefix):
+def test_a_forged_cursor_is_refused_immediately(api, prefix):
     for shard in (-1000, -1, SHARDS, 2**62):
         began = time.monotonic()
         response = results(api, cursor=_cursor(_Position(shard, 0), prefix))
@@ -83,7 +83,7 @@ def test_a_forged_cursor_is_refused_at_once_however_far_it_points(api, prefix):
         assert time.monotonic() - began < 1
 
 
-def test_what_could_not_be_read_is_found_in_a_batch_from_before_the_word_unreadable(api, prefix):
+def test_unreadable_records_are_listed_for_a_batch_in_an_older_format(api, prefix):
     folder = Folder(Objects(api.s3, api.bucket), f"batches/{OTHER}/e")
     line = msgspec.json.encode({"index": 99, "user_id": None, "status": "invalid"})
     folder.objects.put(folder.results_key(0, 0), line)

@@ -43,7 +43,7 @@ def test_a_profile_that_is_wrong_or_unknown_is_refused(api):
         assert_problem(response, 400, "invalid_profile", "profile")
 
 
-def test_files_are_sent_elsewhere(api):
+def test_files_are_refused_and_referred_to_batches(api):
     for route in ("/measurements", "/batches", "/batches/uploads"):
         response = api.call("POST", route, raw=b"user_id,timestamp\n", Content_Type="text/csv")
         assert_problem(response, 415, "unsupported_media_type")
@@ -59,7 +59,7 @@ def test_files_are_sent_elsewhere(api):
         ("/health", {"x" * 5000: ""}, "There are none"),
     ],
 )
-def test_a_parameter_that_nobody_knows_is_refused(api, route, query, known):
+def test_an_unknown_parameter_is_refused(api, route, query, known):
     response = api.call("GET", route, path={"user_id": "u-1"}, query=query)
     name = list(query)[-1]
     assert_problem(response, 400, "invalid_request", name[:200])
@@ -67,14 +67,14 @@ def test_a_parameter_that_nobody_knows_is_refused(api, route, query, known):
     assert name[:60] in response.body["message"]
 
 
-def test_a_signature_in_the_query_is_no_parameter(api):
+def test_signature_parameters_in_the_query_are_ignored(api):
     query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Signature": "0"}
     assert api.call("GET", "/health", query=query).status == 200
     response = api.call("POST", "/batches/uploads", query={"name": "a.csv"})
     assert_problem(response, 400, "invalid_request", "name")
 
 
-def test_what_the_gateway_itself_answers_has_the_same_form():
+def test_errors_from_the_gateway_have_the_same_format():
     known = boto3.client("apigateway").meta.service_model.shape_for("GatewayResponseType").enum
     api = read_template(TEMPLATE)["Resources"]["Api"]["Properties"]
     codes = {}
@@ -101,7 +101,7 @@ def test_a_path_that_does_not_exist_is_not_found(api):
     assert_problem(api.call("GET", "/nothing"), 404, "not_found")
 
 
-def test_an_error_nobody_thought_of_tells_nothing_of_what_was_sent(api, monkeypatch, log):
+def test_an_unexpected_error_reveals_nothing_of_the_request(api, monkeypatch, log):
     def broken(*_):
         raise ZeroDivisionError("secret user u-123 weighs 77.77")
 

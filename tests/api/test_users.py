@@ -20,7 +20,7 @@ def test_a_state_is_shown_with_its_interval(api):
     assert width == pytest.approx(2 * 1.959964 * view["level_sd"])
 
 
-def test_a_prediction_grows_less_sure_with_time(api):
+def test_the_interval_of_a_prediction_widens_with_time(api):
     api.post([reading("u-1", 24 * day, 80.0 + day / 10) for day in range(5)])
 
     def sd(at):
@@ -34,7 +34,7 @@ def test_a_prediction_grows_less_sure_with_time(api):
     assert widths == sorted(set(widths))
 
 
-def test_what_cannot_be_predicted_is_said(api):
+def test_a_prediction_that_is_not_possible_is_refused_with_a_reason(api):
     api.post([reading("u-1", 0)])
     for at in ("2026-01-01T00:00:00Z", "tomorrow", "2026-03-01T00:00:00", "", "9" * 99):
         response = api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}, query={"at": at})
@@ -73,7 +73,7 @@ def test_a_table_that_throttles_is_asked_again(api):
     assert faulty.requests > 10
 
 
-def test_a_table_in_trouble_is_left_alone_by_reads_too(api):
+def test_reads_do_not_use_the_table_while_the_breaker_is_open(api):
     api.post([reading("u-1", 0)])
     from handlers.http.container import dynamodb
 
@@ -90,7 +90,7 @@ def test_a_table_in_trouble_is_left_alone_by_reads_too(api):
     assert api.call("GET", "/health").body["circuit"] == "open"
 
 
-def test_a_profile_that_is_not_built_in_is_kept_for_who_reads_its_states(api):
+def test_a_custom_profile_is_stored_for_later_reads_of_its_states(api):
     body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
     assert api.call("POST", "/measurements", body).status == 200
     api.cold_start()
@@ -102,7 +102,7 @@ def test_a_profile_that_is_not_built_in_is_kept_for_who_reads_its_states(api):
     assert then["interval"]["low"] < now["interval"]["low"]
 
 
-def test_of_a_profile_that_nobody_kept_there_is_what_the_table_has(api):
+def test_without_a_stored_profile_only_the_tables_attributes_are_returned(api):
     body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
     assert api.call("POST", "/measurements", body).status == 200
     [kept] = api.s3.list_objects_v2(Bucket=api.bucket, Prefix="profiles/")["Contents"]

@@ -91,7 +91,7 @@ def test_every_error_that_is_tried_again_is_one_that_aws_has():
                                                "TransactionConflictException"}  # fmt: skip
 
 
-def test_what_the_api_tells_as_busy_is_what_step_functions_answers_then():
+def test_start_execution_can_raise_an_error_that_the_api_reports_as_busy():
     errors = {shape.name for shape in operation("stepfunctions", "StartExecution").error_shapes}
     assert "ExecutionLimitExceeded" in errors & _BUSY
 
@@ -127,7 +127,7 @@ def calls(states):
 
 
 @pytest.mark.parametrize(("name", "resource", "given"), list(calls(STATES)))
-def test_the_state_machine_asks_for_what_each_service_knows(name, resource, given):
+def test_the_state_machine_uses_only_parameters_that_each_service_has(name, resource, given):
     called, action = resource.split(":::")[1].split(":")
     about = service({"lambda": "lambda", "s3": "s3"}.get(called, called))
     known = about.operation_model(action[0].upper() + action[1:]).input_shape.members

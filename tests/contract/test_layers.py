@@ -106,7 +106,7 @@ def test_only_the_store_knows_aws():
     assert violations == []
 
 
-def test_only_modules_that_wait_know_clock_environment_and_chance():
+def test_only_modules_that_wait_use_clock_environment_or_randomness():
     clock = re.compile(r"\b(datetime|date)\.(now|today)\(")
     violations = [
         module

@@ -47,7 +47,7 @@ def test_a_lock_has_one_version_and_hashes_of_every_package_and_no_address(name:
 
 
 @pytest.mark.parametrize("name", ["requirements-dev.lock", "requirements-peers.lock"])
-def test_what_is_installed_on_top_changes_no_version(name: str) -> None:
+def test_every_lock_agrees_with_the_runtime_lock(name: str) -> None:
     run = locked("requirements.lock")
     assert {package: run.get(package, version) for package, version in locked(name).items()} == (
         locked(name)

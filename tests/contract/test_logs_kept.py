@@ -8,7 +8,7 @@ TEMPLATE = transformed(AccessLog="true")
 GROUPS = of_type(TEMPLATE, "AWS::Logs::LogGroup")
 
 
-def test_every_log_group_forgets_after_the_days_that_were_set():
+def test_every_log_group_expires_after_the_configured_days():
     assert GROUPS
     for group in GROUPS.values():
         assert group["RetentionInDays"] == {"Ref": "LogDays"}

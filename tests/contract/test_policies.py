@@ -30,12 +30,12 @@ def with_statements():
     return {name for name, resource in RESOURCES.items() if "'Statement'" in str(resource)}
 
 
-def test_every_policy_is_a_functions_or_is_tried_by_a_test_of_its_own():
+def test_every_policy_belongs_to_a_function_or_has_its_own_test():
     with_policies = {name for name in functions(RESOURCES) if name in with_statements()}
     assert with_statements() == with_policies | managed() | set(TRIED)
 
 
-def test_every_managed_policy_is_some_functions():
+def test_every_managed_policy_belongs_to_a_function():
     used = {
         policy["Ref"]
         for properties in of_type("AWS::Serverless::Function").values()
@@ -45,7 +45,7 @@ def test_every_managed_policy_is_some_functions():
     assert used == managed()
 
 
-def test_every_function_has_its_permissions_from_here_and_no_role_of_somebody_elses():
+def test_every_functions_permissions_come_from_the_template():
     for properties in of_type("AWS::Serverless::Function").values():
         assert properties["Policies"]
         assert "Role" not in properties

@@ -51,7 +51,7 @@ def hearing(stack, told):
     }
 
 
-def test_every_rule_hears_its_own_stacks_events_and_no_others():
+def test_every_rule_matches_only_events_of_its_own_stack():
     made = (dropped, requested, failed)
     heard = set().union(*(hearing(DEV, make(DEV)) for make in made))
     assert heard == set(patterns(DEV))
@@ -59,7 +59,7 @@ def test_every_rule_hears_its_own_stacks_events_and_no_others():
         assert hearing(PROD, make(DEV)) == hearing(DEV, make(PROD)) == set()
 
 
-def test_an_event_that_names_no_stack_is_for_none():
+def test_an_event_without_a_stack_matches_no_rule():
     told = requested(DEV)
     del told["detail"]["stack"]
     assert hearing(DEV, told) == set()
@@ -89,7 +89,7 @@ def test_every_event_that_is_published_names_its_stack():
     assert machine["DefinitionSubstitutions"]["StackName"] == {"Ref": "AWS::StackName"}
 
 
-def test_what_has_a_name_of_its_own_bears_the_stacks():
+def test_explicit_names_differ_between_stacks():
     for name, resource in TEMPLATE["Resources"].items():
         given = resource.get("Properties", {})
         for field in ("Name", "LogGroupName", "TableName", "BucketName", "QueueName",

@@ -97,7 +97,7 @@ def test_every_function_is_a_step_or_has_an_event_of_its_own_and_its_handler_exi
         assert f"def {function}(" in source.read_text()
 
 
-def test_every_handler_is_some_functions():
+def test_every_handler_belongs_to_a_function():
     named = {
         r["Properties"]["Handler"].removesuffix(".handler")
         for r in RESOURCES.values()
@@ -112,7 +112,7 @@ def test_every_handler_is_some_functions():
     assert entry_points == named
 
 
-def test_every_error_the_state_machine_names_is_awss_or_in_errors():
+def test_every_error_in_the_state_machine_is_from_aws_or_in_errors():
     named = {
         error
         for _, state in STATES
@@ -145,7 +145,7 @@ def test_every_error_in_errors_is_raised_somewhere():
     assert raised | ended_with >= FAMILY
 
 
-def test_the_definition_is_what_its_module_writes():
+def test_the_definition_equals_the_output_of_its_module():
     sentence = "statemachine/filter_batch.py has changed: write the definition by make statemachine"
     assert filter_batch.DEFINITION.read_text() == filter_batch.text(), sentence
 
@@ -181,7 +181,7 @@ def test_every_task_retries_failures_and_timeouts_and_has_a_time_limit():
     assert not [name for name, state in of_kind("Task") if lacks(state)]
 
 
-def test_no_error_is_tried_again_that_another_attempt_would_meet_again():
+def test_no_permanent_error_is_retried():
     permanent = {
         name: {
             error
@@ -209,7 +209,7 @@ def test_every_state_that_can_fail_has_retries_and_a_catch_for_every_error():
     assert not [name for name, state in of_kind("Task", "Map") if lacks(state)]
 
 
-def test_every_red_end_has_a_cause_even_for_an_error_without_one():
+def test_every_fail_state_has_a_cause_even_for_an_error_without_one():
     # States.Timeout comes without a cause, and a path to what is not there is an error itself.
     causes = {name: state["CausePath"] for name, state in of_kind("Fail")}
     assert causes.pop("BatchFailed") == "$.failure.answer.reason"
@@ -244,7 +244,7 @@ def test_a_map_reads_its_items_again_and_goes_on_without_its_results():
         }
 
 
-def test_every_child_that_gives_up_is_recorded_and_ends_red():
+def test_every_child_execution_that_fails_is_recorded_and_ends_as_failed():
     for _, state in of_kind("Map"):
         children = state["ItemProcessor"]["States"]
         first = children[state["ItemProcessor"]["StartAt"]]
@@ -347,7 +347,7 @@ def test_the_role_writes_where_the_maps_write_and_reads_where_their_items_lie():
     assert statements()["ReadMapItems"]["Resource"]["Fn::Sub"].endswith(f"/{BATCHES}*")
 
 
-def test_a_function_outlives_no_task_that_waits_for_it():
+def test_no_function_runs_longer_than_the_task_that_waits_for_it():
     default = read_template(TEMPLATE)["Globals"]["Function"]["Timeout"]
     limits = {
         f"${{{name}Arn}}": resource["Properties"].get("Timeout", default)

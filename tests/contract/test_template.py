@@ -56,7 +56,7 @@ def allows(parameter, value):
     return re.fullmatch(STACK["Parameters"][parameter]["AllowedPattern"], value) is not None
 
 
-def test_the_schedules_folder_is_none_that_has_a_lifecycle_or_a_meaning_of_its_own():
+def test_the_schedules_prefix_has_no_lifecycle_rule_and_no_other_use():
     rules = RESOURCES["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     taken = {rule.get("Prefix") for rule in rules if isinstance(rule.get("Prefix"), str)}
     assert taken == FOLDERS - {keys.PROFILES}
@@ -79,7 +79,7 @@ def test_an_alarm_about_throttling_waits_for_what_a_table_does_by_itself():
         assert alarm["Period"] * alarm["EvaluationPeriods"] >= 1800
 
 
-def test_a_table_that_has_grown_is_never_asked_to_take_less():
+def test_warm_throughput_is_set_only_for_parameters_with_a_value():
     # DynamoDB refuses a warm throughput below the present one, and the deployment fails: so what
     # nobody has given is not there.
     warm = RESOURCES["StatesTable"]["Properties"]["WarmThroughput"]
@@ -129,7 +129,7 @@ def test_an_api_whose_function_is_ended_raises_the_alarms_about_errors_and_slow_
         assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == found
 
 
-def test_an_event_that_a_function_fails_on_is_kept():
+def test_an_event_that_a_function_fails_on_goes_to_a_queue():
     # Rules' own dead letters are those that were not delivered.
     for name, function in of_type("AWS::Serverless::Function").items():
         events = function["Properties"].get("Events", {}).values()
@@ -138,7 +138,7 @@ def test_an_event_that_a_function_fails_on_is_kept():
             assert failed["Destination"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, name
 
 
-def test_whatever_is_written_is_forgotten_but_profiles():
+def test_every_object_expires_except_profiles():
     rules = RESOURCES["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert {rule["Status"] for rule in rules} == {"Enabled"}
     prefixes = [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule]
@@ -192,7 +192,7 @@ def test_every_method_of_the_api_as_it_is_deployed_asks_for_a_signature():
     assert all(method["security"] == [{"AWS_IAM": []}] for method in methods)
 
 
-def test_the_api_asks_who_calls_and_how_often():
+def test_the_api_authenticates_and_throttles_its_callers():
     api = RESOURCES["Api"]["Properties"]
     assert api["Auth"] == {"DefaultAuthorizer": "AWS_IAM", "InvokeRole": "NONE"}
     [every] = api["MethodSettings"]

@@ -69,7 +69,7 @@ def test_a_request_is_answered_at_once_and_its_state_shown(api, user):
     assert later["level_sd"] > response.body["level_sd"]
 
 
-def test_a_user_is_found_whatever_is_in_the_id(api, user):
+def test_a_user_is_found_with_any_characters_in_the_id(api, user):
     for name in (f"{user}/a", f"{user}/", f"{user} 100%41+&?#"):
         assert api.post("/measurements", {"measurements": [reading(name, 0)]}).status == 200
         response = api.get(f"/users/{quote(name, safe='')}")
@@ -81,7 +81,7 @@ def test_a_path_with_an_empty_part_does_not_exist(api, user):
         assert api.get(path).status == 403
 
 
-def test_nobody_is_answered_without_a_signature(api):
+def test_a_request_without_a_signature_is_refused(api):
     for operation in OPERATIONS:
         path = operation.path.replace("{batch_id}", "0" * 32).replace("{user_id}", "u")
         response = urllib3.request(operation.method.upper(), api.address + path, retries=False)
@@ -97,7 +97,9 @@ def test_a_compressed_answer_is_asked_for_by_its_header(api, user):
 
 
 @pytest.mark.parametrize("api_first", [True, False])
-def test_inline_records_are_one_batch_by_whatever_door_they_come(api, shared, user, api_first):
+def test_inline_records_are_the_same_batch_through_the_api_and_step_functions(
+    api, shared, user, api_first
+):
     given = {"source": {"records": [reading(user, day, 80 + day / 3) for day in range(2)]}}
 
     def by_api():
@@ -171,7 +173,7 @@ def test_a_batch_is_started_watched_and_read(api, user):
     assert batch_id in [one["batch_id"] for one in listed.body["batches"]]
 
 
-def test_a_file_put_to_the_address_that_was_given_starts_a_batch(api, user):
+def test_a_file_uploaded_to_the_returned_url_starts_a_batch(api, user):
     given = api.post("/batches/uploads", {"name": "weights.jsonl"})
     assert given.status == 201
     assert_as_described(given, "post", "/batches/uploads")
@@ -242,7 +244,7 @@ def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(
         ("GET", "/batches?limit=0", None, 400),
     ],
 )
-def test_problems_have_the_form_that_the_document_describes(api, method, path, body, status):
+def test_problems_have_the_documented_format(api, method, path, body, status):
     response = api.call(method, path, body)
     assert response.status == status
     route = path.split("?")[0]
@@ -251,13 +253,13 @@ def test_problems_have_the_form_that_the_document_describes(api, method, path, b
     assert_as_described(response, method.lower(), route)
 
 
-def test_the_document_is_served_and_sound(api):
+def test_the_openapi_document_is_served_and_valid(api):
     response = api.get("/openapi.json")
     assert response.body == json.loads(json.dumps(DOCUMENT))
     assert_as_described(api.get("/health"), "get", "/health")
 
 
-def test_more_requests_than_the_stages_settings_allow_are_turned_away(api, shared):
+def test_requests_above_the_stages_rate_limit_are_refused(api, shared):
     gateway = shared.cloud.clients("apigateway")
     api_id = api.address.split("/restapis/")[1].split("/")[0]
 

@@ -185,9 +185,9 @@ def test_the_api_needs_each_of_its_permissions(stack, caller, grant):
         stack.client("stepfunctions").stop_execution(executionArn=caller.told.body["execution_arn"])
 
 
-def test_what_is_not_tried_here_is_in_the_template(stack):
+def test_permissions_not_tried_here_are_in_the_template(stack):
     assert {permission(g) for g in OF_THE_API} == set(WAYS) | set(NOT_TRIED)
 
 
-def test_an_uploads_address_is_of_that_very_place(caller):
+def test_an_upload_url_is_valid_only_for_its_own_key(caller):
     assert caller.upload("/elsewhere/") == 403

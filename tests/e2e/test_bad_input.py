@@ -48,7 +48,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_each_bad_line_is_in_the_rejected_file_with_place_and_reason(ran):
+def test_each_bad_line_is_in_the_rejected_file_with_its_position_and_reason(ran):
     out, _ = ran
     refused = {line["line"]: line for line in lines(out / "unreadable.jsonl")}
     expected = {number: reason for number, (_, reason) in enumerate(LINES, 1) if reason}
@@ -59,7 +59,7 @@ def test_each_bad_line_is_in_the_rejected_file_with_place_and_reason(ran):
         assert len(line["excerpt"]) <= 200
 
 
-def test_the_first_of_them_are_on_the_screen_by_the_users_own_file_name(ran):
+def test_the_screen_shows_the_first_bad_lines_with_the_users_file_name(ran):
     out, printed = ran
     shown = printed.partition("unreadable.jsonl")[2].splitlines()[1:5]
     refused = lines(out / "unreadable.jsonl")

@@ -128,7 +128,7 @@ def test_states_are_listed_by_user_with_readable_estimates_and_can_be_chosen(dem
     assert "nobody" in unknown.err
 
 
-def test_the_demo_tells_where_everything_is_and_leaves_nothing_running(demo):
+def test_the_demo_shows_the_output_paths_and_leaves_no_process_running(demo):
     printed = (demo.parent / "said").read_text()
     for name in ("results.jsonl", "unreadable.jsonl", "summary.json"):
         assert name in printed

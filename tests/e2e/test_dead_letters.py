@@ -61,7 +61,7 @@ class Queue:
         return evaluate_resource_policy(self.policy, asked, service).decision == "Allow"
 
 
-def test_what_no_rule_can_deliver_goes_to_the_dead_letter_queue(stack, targets):
+def test_an_undeliverable_event_goes_to_the_dead_letter_queue(stack, targets):
     queue = Queue(stack, "DeadLetterQueue")
     assert len(targets) == 5
     for rule, behind in targets.items():
@@ -69,20 +69,20 @@ def test_what_no_rule_can_deliver_goes_to_the_dead_letter_queue(stack, targets):
         assert queue.takes(rule)
 
 
-def test_nobody_else_may_send_there(stack, targets):
+def test_other_senders_are_refused_by_both_queues(stack, targets):
     some = next(iter(targets))
     for queue in (Queue(stack, "DeadLetterQueue"), Queue(stack, "FailedBatchesQueue")):
         assert not queue.takes(some, service="sns.amazonaws.com")
         assert not queue.takes(f"{some.rsplit('/', 1)[0]}/somebody-elses")
 
 
-def test_failed_batches_are_told_by_their_rule_alone(stack, targets):
+def test_only_its_own_rule_may_send_to_the_failed_batches_queue(stack, targets):
     queue = Queue(stack, "FailedBatchesQueue")
     for rule, behind in targets.items():
         assert queue.takes(rule) == (behind[0]["Arn"] == queue.arn)
 
 
-def test_an_event_that_the_function_fails_on_goes_there_too(stack):
+def test_an_event_that_the_function_fails_on_goes_to_the_dead_letter_queue(stack):
     resources = stack.client("cloudformation").describe_stack_resources(StackName=STACK)
     [function] = [
         resource["PhysicalResourceId"]

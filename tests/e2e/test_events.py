@@ -32,7 +32,7 @@ def test_a_file_dropped_under_incoming_is_a_batch(stack):
     assert output(execution)["accepted"] == 3
 
 
-def test_a_file_put_anywhere_else_is_none(stack):
+def test_a_file_under_another_prefix_starts_no_batch(stack):
     stack.client("s3").put_object(
         Bucket=stack.bucket, Key="elsewhere/x.jsonl", Body=daily_readings("else")
     )

@@ -33,14 +33,14 @@ def expected(directory, file):
     return fold_files(builtin_profile("body-weight"), [directory / file])
 
 
-def test_a_batch_that_fails_forgets_nothing_and_says_so(directory):
+def test_a_failed_batch_deletes_no_states_and_says_so(directory):
     failed = kalmap("run", "header.csv", "--fresh", cwd=directory)
     assert failed.code == 1
     assert failed.err.rstrip().endswith(f"No state was changed. {KEPT}")
     assert states(directory) == expected(directory, "two.jsonl")
 
 
-def test_a_rehearsal_forgets_nothing(directory):
+def test_a_rehearsal_deletes_no_states(directory):
     rehearsed = kalmap(
         *("run", "third.jsonl", "--fresh", "--write-mode", "none", "--out", "rehearsal"),
         cwd=directory,
@@ -50,7 +50,7 @@ def test_a_rehearsal_forgets_nothing(directory):
     assert states(directory) == expected(directory, "two.jsonl")
 
 
-def test_an_interrupted_batch_forgets_nothing_and_says_so(directory):
+def test_an_interrupted_batch_deletes_no_states_and_says_so(directory):
     process = start("run", "third.jsonl", "--fresh", cwd=directory)
     assert process.stderr
     assert any(line.startswith("  PlanShards ") for line in process.stderr)

@@ -182,7 +182,7 @@ def test_another_user_of_the_machine_can_read_nothing_and_use_nothing(cloud):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_it_listens_on_one_port_and_nowhere_else(cloud):
+def test_the_local_cloud_listens_on_one_port_only(cloud):
     listening = {}
     for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
         for line in Path(f"/proc/{cloud.process_id}/net/{table}").read_text().splitlines()[1:]:

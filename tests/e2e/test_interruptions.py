@@ -138,7 +138,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
     assert "running" not in statuses(directory)
 
 
-def test_while_a_command_runs_no_other_takes_the_directory_for_itself(directory):
+def test_a_directory_in_use_is_refused_to_another_command(directory):
     with a_run_that_has_left(directory, "IdentifyBatch") as process:
         # Held where it is, so that it does not end meanwhile.
         os.kill(process.pid, signal.SIGSTOP)
@@ -149,7 +149,7 @@ def test_while_a_command_runs_no_other_takes_the_directory_for_itself(directory)
     wait_until_gone(directory, 20)
 
 
-def test_what_is_interrupted_before_a_batch_started_nothing(directory):
+def test_an_interruption_before_the_start_starts_no_batch(directory):
     before = statuses(directory)
     with a_run_that_says(directory, "Starting the local cloud", "--out", "never") as process:
         sentence, _ = interrupted(process, signal.SIGTERM)
@@ -158,7 +158,7 @@ def test_what_is_interrupted_before_a_batch_started_nothing(directory):
     assert statuses(directory) == before
 
 
-def test_what_is_interrupted_while_it_writes_says_so_and_is_run_again_as_the_sentence_says(
+def test_an_interruption_during_writing_is_reported_and_the_shown_command_works(
     directory,
 ):
     with a_run_that_has_left(directory, "AggregateResults") as process:
@@ -169,7 +169,7 @@ def test_what_is_interrupted_while_it_writes_says_so_and_is_run_again_as_the_sen
     assert_both_files_count_once(directory)
 
 
-def test_what_is_interrupted_after_its_end_has_succeeded_and_its_results_can_be_had(directory):
+def test_a_batch_interrupted_after_its_end_succeeded_and_its_results_are_available(directory):
     (directory / "held").mkdir()
     held = os.open(directory / "held", os.O_RDONLY)
     # A command that writes into a folder waits until the folder's lock is free.
@@ -191,7 +191,7 @@ def test_what_is_interrupted_after_its_end_has_succeeded_and_its_results_can_be_
     assert len(lines) == summary["readings"]["received"] > 0
 
 
-def test_a_killed_run_takes_its_cloud_along_and_running_again_makes_up_for_it(directory):
+def test_a_killed_run_ends_its_local_cloud_and_a_second_run_completes_the_work(directory):
     # Until here no state has been touched; from here on they are written, shard by shard.
     with a_run_that_has_left(directory, "AggregateResults") as process:
         os.kill(process.pid, signal.SIGKILL)

@@ -81,7 +81,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc 
 
 
 @on_linux
-def test_it_listens_on_the_loopback_interface_only(tmp_path):
+def test_the_local_cloud_listens_on_the_loopback_interface_only(tmp_path):
     with (
         DataDirectory(tmp_path) as data,
         LocalCloud(data) as cloud,
@@ -91,7 +91,7 @@ def test_it_listens_on_the_loopback_interface_only(tmp_path):
         elsewhere.bind(("127.0.0.2", port_of(cloud.endpoint)))
 
 
-def test_its_port_cannot_be_taken_from_it_and_taken_ports_do_not_matter(tmp_path):
+def test_no_process_can_take_its_port_and_it_avoids_ports_in_use(tmp_path):
     with socket.socket() as usual:
         # ministack's own default port is busy, as if the user ran one already.
         with suppress(OSError):
@@ -119,7 +119,7 @@ def test_a_request_to_a_local_cloud_that_was_killed_ends_with_a_sentence(tmp_pat
         ask_when_it_is_killed(data)
 
 
-def test_what_was_stored_is_there_again_after_a_restart(tmp_path):
+def test_stored_data_is_restored_after_a_restart(tmp_path):
     with DataDirectory(tmp_path) as data, LocalCloud(data) as cloud:
         cloud.clients("s3").create_bucket(Bucket="kept")
         cloud.clients("s3").put_object(Bucket="kept", Key="k", Body=b"value")
@@ -130,7 +130,7 @@ def test_what_was_stored_is_there_again_after_a_restart(tmp_path):
 
 
 @on_linux
-def test_it_sees_nothing_of_the_users_aws_account(tmp_path, monkeypatch):
+def test_the_local_cloud_does_not_see_the_users_aws_account(tmp_path, monkeypatch):
     configuration = tmp_path / "config"
     configuration.write_text("[default]\nregion = eu-west-9\nendpoint_url = http://127.0.0.1:1\n")
     for name, value in {
@@ -162,7 +162,7 @@ def test_a_second_command_is_refused_by_the_process_id_of_the_first(tmp_path, ho
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_it_ends_with_its_parent_however_that_ends_and_saves_first(tmp_path, holder, end):
+def test_the_local_cloud_saves_and_ends_when_its_parent_ends(tmp_path, holder, end):
     assert (tmp_path / "data" / "secret").exists()
     os.kill(holder.pid, end)
     holder.wait()

@@ -17,7 +17,7 @@ from tests.support.deployed_stack import daily_readings
 from tests.support.kalmap_command import start
 
 
-def test_states_go_through_a_link_and_into_a_pipe_and_both_stay(shared, tmp_path):
+def test_states_are_written_through_a_link_and_into_a_pipe(shared, tmp_path):
     (tmp_path / "in.jsonl").write_text(daily_readings("output-1", days=2))
     ran = shared.run("in.jsonl", cwd=tmp_path)
     assert ran.code == 0, ran.err

@@ -169,7 +169,7 @@ def test_a_step_needs_each_of_its_permissions(stack, events, grant):
 
 
 @pytest.mark.parametrize("function", sorted({function for function, _ in NOT_ASKED_FOR}))
-def test_what_the_local_cloud_asks_for_is_tried_on_it(stack, events, function):
+def test_the_permissions_that_the_local_cloud_checks_are_tried(stack, events, function):
     taken = [g for g in OF_STEPS if g.function == function and not asked_for(g)]
     with stack.without(*taken):
         assert [error for error in errors(stack, events, function) if error] == []
@@ -216,7 +216,7 @@ def test_the_state_machines_own_role_is_not_enforced_locally(stack):
     assert found["status"] == "SUCCEEDED"
 
 
-def test_without_tls_the_bucket_refuses_everybody(stack):
+def test_the_bucket_refuses_requests_without_tls(stack):
     place = stack.put("in/plain.jsonl", daily_readings("plain"))
     stack.client("s3").put_bucket_policy(Bucket=stack.bucket, Policy=stack.bucket_policy)
     try:

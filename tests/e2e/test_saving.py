@@ -309,7 +309,7 @@ def test_a_directory_that_is_replaced_is_not_touched(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
-def test_what_cannot_be_written_fails_and_what_was_saved_is_there_again(tmp_path):
+def test_a_failed_save_is_an_error_and_the_earlier_save_is_restored(tmp_path):
     directory = tmp_path / "data"
     with local_cloud(directory) as cloud:
         make_table(cloud)

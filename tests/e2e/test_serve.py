@@ -40,7 +40,7 @@ def served(tmp_path_factory):
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
-def test_the_lines_that_it_shows_work_as_they_stand(served):
+def test_the_commands_that_serve_shows_work_unchanged(served):
     folder, _, printed = served
     shown = [line for line in printed.splitlines() if line.startswith("  ")]
     address, *lines = (line.removeprefix("  ") for line in shown)
@@ -72,7 +72,7 @@ def test_the_lines_that_it_shows_work_as_they_stand(served):
     assert (data / "bucket").read_text().strip() in found
 
 
-def test_what_says_how_to_reach_it_is_for_its_owner_only_and_no_process_shows_it(served):
+def test_the_address_and_secret_are_readable_by_the_owner_only(served):
     folder, _, printed = served
     data = folder / "my data"
     assert {oct((data / name).stat().st_mode & 0o777) for name in SERVED} == {"0o600"}
@@ -85,7 +85,7 @@ def test_what_says_how_to_reach_it_is_for_its_owner_only_and_no_process_shows_it
     assert secret not in listed.stdout + printed
 
 
-def test_other_commands_use_its_cloud_which_goes_on_for_them_after_ctrl_c(served):
+def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served):
     folder, process, _ = served
     place = ("--data-dir", "my data")
     again = kalmap("serve", *place, cwd=folder)

@@ -58,7 +58,7 @@ def test_an_event_that_arrives_twice_starts_one_batch(between, quiet):
     assert_accounts_for_all(ran, len(SECOND))
 
 
-def test_a_claim_whose_answer_was_lost_is_known_as_ones_own(between, quiet):
+def test_a_claim_whose_answer_was_lost_is_recognised(between, quiet):
     given = batch(between.put(jsonl(SECOND)))
     first = between.run(given)
     # As ClaimBatch leaves it for itself when its answer does not arrive.
@@ -111,7 +111,7 @@ def test_a_batch_stopped_in_the_middle_can_be_started_again(between, quiet):
     assert between.items() == after
 
 
-def test_a_worker_of_a_stopped_batch_that_wakes_up_during_the_next_does_no_harm(between, quiet):
+def test_a_late_worker_of_a_stopped_batch_does_not_disturb_the_next_batch(between, quiet):
     given = batch(between.put(jsonl(SECOND)))
     stopped_in_the_middle(between, given)
     written = states(between.items())
@@ -146,7 +146,7 @@ def in_conflict(cloud, given):
     return execution, wake, other
 
 
-def test_users_who_were_changed_meanwhile_go_round_again_and_only_they(between, quiet):
+def test_only_users_changed_meanwhile_are_processed_in_a_second_round(between, quiet):
     execution, wake, other = in_conflict(between, batch(between.put(jsonl(SECOND))))
     wake()
     ran = between.end(execution)

@@ -50,7 +50,7 @@ CLOSED = {
 
 
 @pytest.mark.parametrize("name", CLOSED)
-def test_what_always_fails_commits_nothing_and_is_told(name, between, quiet):
+def test_a_permanent_failure_commits_nothing_and_is_reported(name, between, quiet):
     rules, words = CLOSED[name]
     given = batch(between.put(jsonl(SECOND)))
     between.inject(*rules)
@@ -65,7 +65,7 @@ def test_what_always_fails_commits_nothing_and_is_told(name, between, quiet):
     run_again(between, given, quiet)
 
 
-def test_within_the_limit_the_other_shards_commit_and_a_retry_does_the_rest(between, quiet):
+def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(between, quiet):
     between.inject(rule("Filter", "PutObject", "500", key="results/000001", **ALWAYS))
     ran = between.run(batch(between.put(jsonl(SECOND)), limits={"failed_shards": 0.4}))
     assert ran.status == "SUCCEEDED"
@@ -98,7 +98,9 @@ def test_within_the_limit_the_other_shards_commit_and_a_retry_does_the_rest(betw
     ],
     ids=["unreachable", "cut off", "killed after each request"],
 )
-def test_a_shard_that_cannot_be_written_fails_the_batch_and_is_told_by_user(rules, between, quiet):
+def test_a_shard_that_cannot_be_written_fails_the_batch_and_its_users_are_reported(
+    rules, between, quiet
+):
     given = batch(between.put(jsonl(SECOND)))
     between.inject(*rules)
     ran = between.run(given)

@@ -22,7 +22,7 @@ from tests.support.moto_engine import Throttled, deployed
 from tests.support.two_batches import FIRST, SECOND, assert_equals_quiet_run, batch, jsonl
 
 
-def test_the_quiet_run_is_as_various_as_it_should_be(quiet):
+def test_the_fault_free_run_has_every_kind_of_result(quiet):
     assert {
         ("accepted", None),
         ("duplicate", "duplicate"),
@@ -69,7 +69,7 @@ IN_THE_STORE = {
 
 
 @pytest.mark.parametrize("name", IN_THE_STORE)
-def test_what_the_table_does_to_requests_changes_nothing(name, between, quiet):
+def test_faults_of_the_table_do_not_change_the_results(name, between, quiet):
     rules, counted = IN_THE_STORE[name]
     between.inject(*rules)
     ran = between.run(batch(between.put(jsonl(SECOND))))
@@ -108,14 +108,14 @@ IN_THE_WORKERS = {
 
 
 @pytest.mark.parametrize("name", IN_THE_WORKERS)
-def test_a_worker_that_is_lost_is_run_again_and_changes_nothing(name, between, quiet):
+def test_a_lost_worker_is_run_again_and_the_results_do_not_change(name, between, quiet):
     between.inject(*IN_THE_WORKERS[name])
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= len(IN_THE_WORKERS[name])
     assert_equals_quiet_run(between, ran, quiet)
 
 
-def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between, quiet):
+def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(between, quiet):
     between.inject(
         rule("Write", WRITE, "out of time", first=2),
         rule("Filter", "PutObject", "out of time"),
@@ -126,7 +126,7 @@ def test_a_worker_that_runs_out_of_time_is_run_again_and_changes_nothing(between
     assert_equals_quiet_run(between, ran, quiet)
 
 
-def test_functions_that_are_throttled_are_called_again_and_change_nothing(monkeypatch, quiet):
+def test_throttled_functions_are_called_again_and_the_results_do_not_change(monkeypatch, quiet):
     # On moto's interpreter: the local cloud does not give this error the name that AWS gives it.
     with deployed(monkeypatch, READINGS_PER_SHARD=PARAMETERS["ReadingsPerShard"]) as engine:
         first = engine.run(batch(engine.put("in/first", jsonl(FIRST))))
@@ -154,7 +154,7 @@ def test_functions_that_are_throttled_are_called_again_and_change_nothing(monkey
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_faults_drawn_from_a_seed_change_nothing(seed, between, quiet):
+def test_faults_drawn_from_a_seed_do_not_change_the_results(seed, between, quiet):
     chance = random.Random(seed)
     kinds = ("throttled", "500", "500 after", "cut after", "too slow", "half left undone")
     rules = [

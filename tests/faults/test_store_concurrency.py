@@ -85,7 +85,7 @@ def clients(writers):
     return [new_client() for _ in range(writers)]
 
 
-def test_batches_at_the_same_moment_end_as_one_quiet_batch_of_all_their_readings(writers, clients):
+def test_concurrent_writers_end_with_the_states_of_one_fault_free_batch(writers, clients):
     table = new_table(clients[0])
     batches = dealt(writers, MAX_WINDOW_READINGS // writers)
     run_at_once(batches, clients, table)
@@ -96,7 +96,9 @@ def test_batches_at_the_same_moment_end_as_one_quiet_batch_of_all_their_readings
     assert final["crowd"] == final["quiet"]
 
 
-def test_more_readings_than_a_window_end_as_the_batches_one_after_the_other(writers, clients):
+def test_with_more_readings_than_a_window_the_states_equal_those_of_consecutive_batches(
+    writers, clients
+):
     table = new_table(clients[0])
     batches = dealt(writers, 2 * MAX_WINDOW_READINGS // writers)
     stores = run_at_once(batches, clients, table)

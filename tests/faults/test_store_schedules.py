@@ -180,7 +180,7 @@ def check(schedules: list[Schedule], clients, capsys, title: str) -> list[int]:
     return rounds
 
 
-def test_whatever_fails_each_reading_counts_exactly_once(clients, capsys):
+def test_each_reading_counts_exactly_once_under_any_faults(clients, capsys):
     schedules = [draw(seed, writers=1) for seed in range(SEQUENTIAL)]
     rounds = check(schedules, clients, capsys, "One writer")
     # A lone writer that needs a second round has taken its own write for another's.
@@ -188,6 +188,6 @@ def test_whatever_fails_each_reading_counts_exactly_once(clients, capsys):
 
 
 @pytest.mark.parametrize("writers", CONCURRENT)
-def test_batches_at_the_same_moment_lose_nothing_under_faults(writers, clients, capsys):
+def test_concurrent_batches_lose_no_reading_under_faults(writers, clients, capsys):
     schedules = [draw(seed, writers) for seed in range(CONCURRENT[writers])]
     check(schedules, clients, capsys, f"{writers} writers at once")

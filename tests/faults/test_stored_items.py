@@ -70,7 +70,7 @@ def other_profile(between):
     return user, item
 
 
-def test_damaged_items_fail_their_users_and_are_not_touched(between, quiet, other_profile):
+def test_damaged_items_fail_their_users_and_are_not_changed(between, quiet, other_profile):
     changed_user, changed_item = other_profile
     users = [user for user in quiet.before if user != changed_user][: len(DAMAGE)]
     damaged = {

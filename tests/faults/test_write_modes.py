@@ -4,7 +4,7 @@ from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
 from tests.support.two_batches import SECOND, assert_equals_quiet_run, batch, jsonl
 
 
-def test_transactions_under_faults_end_as_the_quiet_run(between, quiet):
+def test_transactions_under_faults_equal_the_fault_free_run(between, quiet):
     write = "TransactWriteItems"
     between.inject(
         rule("Write", write, "throttled"),
@@ -41,7 +41,7 @@ def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, 
     assert ran.summary["database"]["throttles"] > 0
 
 
-def test_a_rehearsal_under_faults_touches_nothing(between, quiet):
+def test_a_rehearsal_under_faults_writes_no_states(between, quiet):
     between.inject(
         rule("Load", "BatchGetItem", "half left undone", last=2),
         rule("Filter", "PutObject", "killed after"),

@@ -6,7 +6,7 @@ from tests.support import broken_records
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_broken_and_odd_lines_are_each_a_record_once_and_raise_nothing(seed):
+def test_each_broken_line_is_one_record_and_raises_no_error(seed):
     checked, read = broken_records.fuzz(10, seed=seed)
     assert checked >= 5000
     # Blank lines are none.

@@ -53,7 +53,7 @@ def deliveries(draw):
 
 @TABLE_EXAMPLES
 @given(deliveries())
-def test_however_readings_are_split_between_requests_and_batches_the_states_are_the_same_bytes(
+def test_splitting_readings_between_requests_and_batches_does_not_change_the_states(
     client, bucket, delivery
 ):
     history, parts = delivery
@@ -91,7 +91,7 @@ def test_a_request_gives_each_reading_the_result_that_a_batch_gives_it(client, b
 
 @TABLE_EXAMPLES
 @given(deliveries())
-def test_asking_again_changes_no_byte_of_any_state(client, delivery):
+def test_sending_a_request_again_changes_no_byte_of_any_state(client, delivery):
     history, _ = delivery
     table = new_table(client)
     states = container(client, table)
@@ -130,7 +130,7 @@ def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(clien
 
 @TABLE_EXAMPLES
 @given(deliveries(), st.integers(0, 2**32))
-def test_whatever_the_table_does_a_reading_asked_until_it_is_answered_counts_once(delivery, seed):
+def test_a_reading_sent_until_it_is_answered_counts_once_under_table_faults(delivery, seed):
     history, parts = delivery
     client = new_client()
     table, whole = new_table(client), new_table(client)

@@ -62,7 +62,7 @@ def shared(client, seconds=60.0, group=2) -> SharedStates:
     return SharedStates(client, seconds, group, redis.RedisError)
 
 
-def test_what_one_container_puts_another_gets(client_of):
+def test_a_state_cached_by_one_container_is_read_by_another(client_of):
     one, other = shared(client_of), shared(client_of)
     keys = [Key("p", f"u:{n}") for n in range(5)]
     one.put(dict.fromkeys(keys, STATE))
@@ -80,7 +80,7 @@ def test_a_state_is_forgotten_after_its_time(client_of):
     assert not cache.get([Key("p", "u")])
 
 
-def test_what_is_no_state_is_a_miss(client_of):
+def test_an_invalid_cache_entry_is_a_miss(client_of):
     client_of.set("kalmap:p:u", b"\xc1 something else")
     assert not shared(client_of).get([Key("p", "u")])
 

@@ -54,7 +54,7 @@ def test_a_state_deleted_from_the_table_is_not_brought_back_by_a_cache(client, t
         st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 22)), min_size=2, max_size=25
     )
 )
-def test_whichever_container_answers_the_results_are_those_of_one_without_a_cache(client, asked):
+def test_results_do_not_depend_on_the_container_or_its_cache(client, asked):
     kept, fresh = new_table(client), new_table(client)
     containers = [container(client, kept) for _ in range(3)]
     for place, user, day in asked:

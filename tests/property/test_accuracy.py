@@ -16,7 +16,7 @@ def test_an_accuracy_figure_is_within_its_bounds(name, accuracy):
     assert low <= accuracy[name] <= high
 
 
-def test_the_gate_costs_nothing_where_there_is_nothing_to_reject(accuracy):
+def test_the_gate_loses_no_accuracy_on_readings_without_faults(accuracy):
     gated, open_ = (
         accuracy["clean: RMSE kalmap, kg"],
         accuracy["clean: RMSE filter without gate, kg"],

@@ -39,7 +39,7 @@ def apply(
 
 @settings(max_examples=400, deadline=None)
 @given(cases())
-def test_the_state_is_the_same_to_the_bit_in_whatever_batches_the_readings_arrive(case):
+def test_splitting_readings_into_batches_does_not_change_the_state(case):
     profile, history, batches = case
     at_once, _ = apply(profile, None, history)
     in_parts: bytes | None = None
@@ -82,7 +82,7 @@ def test_a_batch_applied_again_changes_nothing(case):
 
 @settings(max_examples=50, deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
-def test_everything_ever_sent_can_be_sent_again_in_any_order(case, random):
+def test_all_earlier_readings_can_be_sent_again_in_any_order(case, random):
     profile, history, batches = case
     body: bytes | None = None
     for batch in batches:

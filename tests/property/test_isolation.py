@@ -127,7 +127,7 @@ DAYS = START + DAY * np.arange(5, 9)
         ({}, {"time": DAYS[[0, 0, 2, 3]], "hash": [6, 5, 7, 8]}),
     ],
 )
-def test_a_state_no_fold_could_have_written_is_corrupt(checkpoint, entries):
+def test_a_state_that_no_fold_can_produce_is_corrupt(checkpoint, entries):
     folded, readings = _with_a_broken_one(_altered(checkpoint, entries))
     _only_user_17_fails(folded, readings, Reason.CORRUPT_STATE)
 

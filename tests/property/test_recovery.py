@@ -97,7 +97,7 @@ def test_a_first_reading_in_pounds_does_not_lock_out_the_kilograms(level, noise)
     assert (result.outcomes.reason[RULE:] == Reason.NONE).all()
 
 
-def test_two_people_who_take_turns_on_one_scale_leave_the_first_ones_level_alone():
+def test_a_second_person_on_the_same_scale_does_not_change_the_first_persons_level():
     values = [80.0] * 5 + [60.0, 80.1, 60.2, 79.9, 60.1, 80.0, 60.0, 80.2]
     result = folded(values)
     assert not result.outcomes.restarted.any()

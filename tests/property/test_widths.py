@@ -55,7 +55,7 @@ def assert_passes_agree(profile, batches, users, *widths):
 
 
 @pytest.mark.parametrize("recovery", [2, 3, 5])
-def test_a_jump_is_found_at_the_same_reading_wherever_steps_and_checkpoints_end(recovery):
+def test_a_jump_is_found_at_the_same_reading_for_any_steps_and_checkpoints(recovery):
     profile = msgspec.structs.replace(
         builtin_profile("body-weight"), recovery=recovery, window=Window(readings=2, days=3000.0)
     )

@@ -55,7 +55,7 @@ def test_every_step_survives_a_throttled_call_a_lost_answer_and_a_crash(engine, 
 
 
 @pytest.mark.parametrize("step", ["Load", "Filter"])
-def test_a_shard_that_always_fails_closes_the_gate_and_nothing_is_stored(engine, step):
+def test_a_permanently_failing_shard_closes_the_gate_and_nothing_is_stored(engine, step):
     engine.fault = always(f"{step}Function", lambda event: event["shard"]["shard"] == 1)
     ended = engine.run(batch(engine.put("in/a.jsonl", readings())))
     assert (ended["status"], ended["error"]) == ("FAILED", "BatchFailed")
@@ -72,7 +72,7 @@ def test_a_shard_that_always_fails_closes_the_gate_and_nothing_is_stored(engine,
     assert "cannot" in summary["failed_shards"][0]["error"]
 
 
-def test_within_the_limit_the_other_shards_commit_and_the_failed_readings_are_kept(engine):
+def test_within_the_limit_other_shards_commit_and_failed_readings_are_saved(engine):
     engine.fault = always("FilterFunction", lambda event: event["shard"]["shard"] == 1)
     source = engine.put("in/a.jsonl", readings())
     ended = engine.run(batch(source, limits={"failed_shards": 0.5}))
@@ -216,7 +216,7 @@ def test_a_small_batch_of_which_nothing_was_readable_fails_and_says_why(engine):
     assert "No state was changed." in engine.record()["reason"]
 
 
-def test_a_write_that_always_fails_is_told_user_by_user(engine):
+def test_a_permanently_failing_write_is_reported_for_each_user(engine):
     engine.fault = always("WriteFunction", lambda event: event["shard"]["shard"] == 1)
     ended = engine.run(batch(engine.put("in/a.jsonl", readings())))
     assert ended["status"] == "FAILED"

@@ -94,7 +94,7 @@ def test_every_bad_record_comes_back_as_a_result_and_in_the_rejected_file(engine
     }
 
 
-def test_users_whose_state_moved_go_round_again_and_only_they(engine):
+def test_only_users_whose_state_changed_are_processed_in_a_second_round(engine):
     engine.run(batch(engine.put("in/a.jsonl", readings(days=2))))
     moved = ["user-1", "user-5"]
 

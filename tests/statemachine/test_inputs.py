@@ -37,7 +37,7 @@ def test_a_wrong_input_fails_at_once_with_a_sentence(engine, given, word):
     assert engine.entered(ended["executionArn"])[-1] == "BatchFailed"
 
 
-def test_what_is_neither_jsonl_nor_csv_fails_with_a_sentence(engine):
+def test_an_input_that_is_neither_jsonl_nor_csv_fails_with_a_sentence(engine):
     ended = engine.run(batch(engine.put("in/cat.png", b"\x89PNG\r\n\x1a\n")))
     assert "in/cat.png is a PNG image, not JSONL or CSV." in ended["cause"]
     assert engine.record()["status"] == "FAILED"
@@ -51,7 +51,7 @@ def test_bytes_behind_a_gzipped_content_are_ignored_and_the_summary_says_so(engi
     assert hint == "in/a.jsonl.gz has bytes behind its gzipped content, which were ignored."
 
 
-def test_inline_records_are_one_batch_however_often_they_are_sent(engine):
+def test_inline_records_sent_again_are_the_same_batch(engine):
     given = batch({"records": readings(users=2, days=2)})
     assert engine.run(given)["output"]["accepted"] == 4
     assert "first" in engine.run(given)["output"]
@@ -96,7 +96,7 @@ def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, given,
     assert word in engine.run(given)["cause"]
 
 
-def test_of_a_prefix_only_the_days_before_now_are_read_and_always_the_same(engine):
+def test_a_prefix_is_read_for_the_same_past_days_on_every_attempt(engine):
     engine.put("nightly/a.jsonl", readings(days=1))
     placed = engine.s3.head_object(Bucket="work", Key="nightly/a.jsonl")["LastModified"]
 
@@ -116,6 +116,6 @@ def test_of_a_prefix_only_the_days_before_now_are_read_and_always_the_same(engin
 
 
 @pytest.mark.parametrize("source", [{"key": "in/a.jsonl", "days": 2}, {"prefix": "in/", "days": 0}])
-def test_days_go_with_a_prefix(source):
+def test_days_require_a_prefix(source):
     with pytest.raises(InvalidInput, match=r"source\.days needs a source\.prefix"):
         read_input({"source": {"bucket": "b"} | source})

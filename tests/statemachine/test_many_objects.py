@@ -52,7 +52,7 @@ def test_each_record_keeps_its_index_and_each_unreadable_one_its_file_and_line(e
     assert sorted((r["index"], r["file"], r["line"]) for r in told) == exported
 
 
-def test_a_chunk_of_many_objects_that_is_given_up_counts_the_records_of_all(engine, exported):
+def test_a_failed_chunk_counts_the_records_of_all_its_objects(engine, exported):
     engine.put("in/many/002", gzip.compress(as_csv(readings()))[:-9])
     ended = engine.run(batch({"bucket": "work", "prefix": "in/many/"}))
     assert "002 is truncated" in ended["cause"]

@@ -161,14 +161,14 @@ def lose_their_input(engine):
             assert "It existed when the batch began" in ended["cause"]
 
 
-def test_every_function_may_do_what_it_did(used):
+def test_every_function_has_every_permission_that_it_used(used):
     template, asked = used
     for function, needs in asked.items():
         granted = allowed(template, function)
         assert {need for need in needs if not covered(need, granted)} == set(), function
 
 
-def test_no_function_may_do_what_it_never_does(used):
+def test_no_function_has_a_permission_that_it_never_uses(used):
     template, asked = used
     assert set(asked) == set(functions(template)) - {API}
     idle = {function: allowed(template, function) - asked[function] for function in asked}

@@ -41,9 +41,7 @@ def run(hurried, key="in/a.jsonl"):
     return ended, hurried.record(ended["output"]["batch_id"]) if ended["output"] else None
 
 
-def test_a_table_too_slow_for_one_try_is_written_by_several_and_each_state_once(
-    hurried, quiet_states
-):
+def test_a_slow_table_is_written_in_several_attempts_and_each_state_once(hurried, quiet_states):
     before = hurried.calls["WriteFunction"]
     # Thirty users a shard, of which one try writes about ten.
     with slow("BatchExecuteStatement", per_second=40) as table:
@@ -60,7 +58,7 @@ def test_a_table_too_slow_for_one_try_is_written_by_several_and_each_state_once(
     assert summary["database"]["throttles"] > 0
 
 
-def test_a_table_too_slow_for_one_try_is_read_by_several_and_each_state_once(hurried, quiet_states):
+def test_a_slow_table_is_read_in_several_attempts_and_each_state_once(hurried, quiet_states):
     run(hurried)
     before = hurried.calls["LoadFunction"]
     with slow("BatchGetItem", per_second=40) as table:
@@ -72,7 +70,7 @@ def test_a_table_too_slow_for_one_try_is_read_by_several_and_each_state_once(hur
     assert hurried.summary(record)["readings"]["duplicate"] == 2 * USERS
 
 
-def test_users_left_when_all_tries_have_ended_are_failed_and_the_same_batch_writes_them(
+def test_users_left_after_all_attempts_fail_and_the_same_batch_writes_them_later(
     hurried, quiet_states
 ):
     hurried.milliseconds = 200

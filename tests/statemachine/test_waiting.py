@@ -21,7 +21,7 @@ def test_a_lambda_that_is_throttled_twenty_times_is_still_waited_for(engine):
     assert len(engine.stored()) == 8
 
 
-def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(engine):
+def test_a_step_that_exceeds_its_time_limit_fails_its_shard_and_says_so(engine):
     definition = engine._definition()
     load = definition.index('"LoadShard": {')
     engine.deploy(
@@ -40,7 +40,7 @@ def test_a_step_that_takes_longer_than_it_may_fails_its_shard_and_says_so(engine
     assert "States.Timeout" in ended["cause"]
 
 
-def test_a_failure_that_cannot_be_recorded_ends_with_the_first_error_all_the_same(engine):
+def test_a_failure_that_cannot_be_recorded_still_ends_with_the_first_error(engine):
     engine.fault = always("RecordFailureFunction")
     ended = engine.run(batch({"bucket": "work", "key": "nothing"}))
     assert ended["error"] == "BatchFailed"

@@ -46,7 +46,7 @@ def test_the_first_answer_is_returned_again(answers):
     assert answer_once(REQUEST, answers, final(b"second")) == b"first"
 
 
-def test_the_form_of_a_stored_answer_does_not_change(answers, client, table):
+def test_the_format_of_a_stored_answer_does_not_change(answers, client, table):
     """Answers of the version before are read after a deployment, and the other way round."""
     before = time.time()
     answer_once(REQUEST, answers, final(b"an answer"))

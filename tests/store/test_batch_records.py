@@ -52,7 +52,7 @@ def test_pages_have_every_record_once_and_the_newest_first(records):
         assert starts == sorted(starts, reverse=True)
 
 
-def test_what_is_listed_while_pages_are_read_moves_no_other(records):
+def test_a_batch_added_while_pages_are_read_moves_no_other(records):
     for number in range(6):
         put(records, number)
     first, after = records.page(3)
@@ -61,7 +61,7 @@ def test_what_is_listed_while_pages_are_read_moves_no_other(records):
     assert sorted(ids(first) + ids(second)) == list(range(6))
 
 
-def test_a_record_from_before_there_was_the_list_is_found_by_its_id_alone(records):
+def test_a_record_older_than_the_list_is_found_only_by_its_id(records):
     put(records, 1, listed=False)
     put(records, 2)
     assert ids(records.newest()) == [2]
@@ -71,7 +71,7 @@ def test_a_record_from_before_there_was_the_list_is_found_by_its_id_alone(record
     ]
 
 
-def test_a_record_tells_how_its_batch_ended(records):
+def test_a_record_contains_the_outcome_of_its_batch(records):
     put(records, 1)
     identity = f"{1:032x}"
     end = BatchEnd(

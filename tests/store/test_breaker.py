@@ -39,7 +39,7 @@ def trouble(breaker, times):
             breaker.run(unavailable)
 
 
-def test_errors_in_a_row_open_it_and_others_between_do_not(breaker):
+def test_only_consecutive_errors_open_the_breaker(breaker):
     trouble(breaker, 2)
     breaker.run(lambda: GOOD)
     trouble(breaker, 2)
@@ -55,7 +55,7 @@ def test_errors_in_a_row_open_it_and_others_between_do_not(breaker):
         Written({}, {}, {"u": "Refused."}, DatabaseUse(requests=1)),
     ],
 )
-def test_sustained_throttling_opens_it_though_operations_end_well(breaker, result):
+def test_sustained_throttling_opens_the_breaker_even_if_operations_succeed(breaker, result):
     for _ in range(3):
         assert breaker.run(lambda: result) is result
     assert breaker.circuit is Circuit.OPEN
@@ -70,13 +70,13 @@ def test_sustained_throttling_opens_it_though_operations_end_well(breaker, resul
         Written({}, {"a": None}, {}, DatabaseUse(requests=1)),
     ],
 )
-def test_a_rare_throttle_one_bad_user_and_a_conflict_leave_it_closed(breaker, result):
+def test_a_rare_throttle_a_bad_user_and_a_conflict_leave_the_breaker_closed(breaker, result):
     for _ in range(10):
         breaker.run(lambda: result)
     assert breaker.circuit is Circuit.CLOSED
 
 
-def test_open_it_answers_at_once_with_the_time_after_which_to_come_again(breaker, clock):
+def test_an_open_breaker_answers_immediately_with_the_time_to_retry(breaker, clock):
     trouble(breaker, 3)
     clock.now = 0.5
     asked = []
@@ -86,7 +86,7 @@ def test_open_it_answers_at_once_with_the_time_after_which_to_come_again(breaker
     assert not asked
 
 
-def test_after_its_rest_it_lets_a_single_trial_through_which_closes_it(breaker, clock):
+def test_after_its_pause_the_breaker_allows_one_trial_and_a_success_closes_it(breaker, clock):
     trouble(breaker, 3)
     clock.now = 2.0
     assert breaker.circuit is Circuit.HALF_OPEN
@@ -102,7 +102,7 @@ def test_after_its_rest_it_lets_a_single_trial_through_which_closes_it(breaker, 
     assert breaker.circuit is Circuit.CLOSED
 
 
-def test_each_failed_trial_doubles_the_rest_up_to_the_longest(breaker, clock):
+def test_each_failed_trial_doubles_the_pause_up_to_the_maximum(breaker, clock):
     trouble(breaker, 3)
     rests = []
     for _ in range(5):
@@ -128,7 +128,7 @@ def test_a_trial_that_never_ends_is_followed_by_another(breaker, clock):
     assert breaker.run(lambda: GOOD) is GOOD
 
 
-def test_an_operation_from_before_it_opened_neither_closes_it_nor_prolongs_its_rest(breaker, clock):
+def test_an_operation_started_before_the_breaker_opened_does_not_change_it(breaker, clock):
     def begun_before(end):
         trouble(breaker, 3)
         clock.now += 1
@@ -144,7 +144,7 @@ def test_an_operation_from_before_it_opened_neither_closes_it_nor_prolongs_its_r
     assert breaker.circuit is Circuit.HALF_OPEN
 
 
-def test_a_throttled_table_opens_it_and_a_quiet_one_closes_it(client, store, clock):
+def test_a_throttled_table_opens_the_breaker_and_a_healthy_table_closes_it(client, store, clock):
     breaker = CircuitBreaker(threshold=2, rest=1, clock=clock)
     change = Change("u", None, b"body", 1.0, 0.0, 0)
 
@@ -162,7 +162,7 @@ def test_a_throttled_table_opens_it_and_a_quiet_one_closes_it(client, store, clo
     assert breaker.circuit is Circuit.CLOSED
 
 
-def test_a_table_out_of_reach_opens_it(impatient, clock):
+def test_an_unreachable_table_opens_the_breaker(impatient, clock):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"

@@ -43,7 +43,7 @@ def test_a_read_whose_connection_is_cut_is_repeated(table, store, impatient):
     assert loaded.use.retries == 2
 
 
-def test_a_table_that_never_answers_is_given_up_after_the_timeouts(table):
+def test_a_table_that_never_answers_fails_after_the_timeouts(table):
     with deaf_server() as address:
         store = DynamoDBStateStore(
             new_client(address, timeout=0.1), table, retry=RetryPolicy(attempts=2)
@@ -54,7 +54,7 @@ def test_a_table_that_never_answers_is_given_up_after_the_timeouts(table):
     assert "Read timeout" in done.failed["u0"]
 
 
-def test_a_table_out_of_reach_is_given_up_in_a_sentence(table):
+def test_an_unreachable_table_fails_with_a_sentence(table):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -72,9 +72,7 @@ def test_a_table_out_of_reach_is_given_up_in_a_sentence(table):
         (403, b'{"__type": "AccessDeniedException", "message": "No."}', 1),
     ],
 )
-def test_an_answer_that_is_not_the_tables_is_asked_for_again_unless_it_is_a_refusal(
-    status, body, answers
-):
+def test_an_unrecognised_answer_is_retried_unless_it_is_a_refusal(status, body, answers):
     with answering_server(status, body, times=10) as (address, given):
         store = DynamoDBStateStore(
             new_client(address), "states", retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3)

@@ -31,7 +31,7 @@ def test_a_written_state_reads_back_with_its_token_before_the_last_three(body, t
 
 
 @given(body=BODIES, token=U64, data=st.data())
-def test_a_truncated_state_is_given_whole_as_body_without_tokens(body, token, data):
+def test_a_truncated_state_is_returned_unchanged_as_body_without_tokens(body, token, data):
     item = values(change(body), token)
     whole = item["state"]["B"]
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]

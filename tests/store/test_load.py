@@ -30,7 +30,7 @@ def test_stored_users_come_with_body_version_and_tokens_and_others_are_absent(st
     assert state.tokens == (state.version,)
 
 
-def test_no_users_cost_no_request(store):
+def test_loading_no_users_makes_no_request(store):
     loaded = store.load("p", [])
     assert loaded.states == {}
     assert loaded.use.requests == 0
@@ -83,9 +83,7 @@ def test_throttles_on_every_nth_request_are_waited_out(client, store, every):
     assert loaded.use.requests == 5 + loaded.use.retries
 
 
-def test_a_table_that_stays_throttled_is_given_up_in_a_sentence_after_the_policys_attempts(
-    client, table
-):
+def test_a_table_that_stays_throttled_fails_after_the_policys_attempts(client, table):
     store = DynamoDBStateStore(client, table, retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=4))
     with (
         Injector(client, 0, {THROTTLED: 1.0}) as faults,
@@ -120,7 +118,7 @@ def test_without_time_left_the_table_is_not_asked(client, table):
     assert requests == []
 
 
-def test_a_missing_table_is_said_at_once_and_not_retried(client):
+def test_a_missing_table_is_reported_immediately_and_not_retried(client):
     with (
         sent_by(client) as requests,
         pytest.raises(StoreUnavailable, match="The state table nowhere refused a request"),
@@ -129,7 +127,7 @@ def test_a_missing_table_is_said_at_once_and_not_retried(client):
     assert len(requests) == 1
 
 
-def test_a_damaged_item_is_given_as_it_is(client, store, table):
+def test_a_damaged_item_is_returned_unchanged(client, store, table):
     fill(store, ["a", "b", "c"])
     whole = client.get_item(TableName=table, Key=key("a", "p"))["Item"]["state"]["B"]
     for user, attribute in (("a", {"B": whole[:-5]}), ("b", {"S": "text"})):
@@ -146,7 +144,7 @@ def test_a_damaged_item_is_given_as_it_is(client, store, table):
     assert states["c"].body == b"c"
 
 
-def test_a_scan_gives_every_item_of_every_profile_over_many_pages(client):
+def test_a_scan_returns_every_item_of_every_profile_over_many_pages(client):
     store = DynamoDBStateStore(client, new_table(client))
     body = bytes(700)
     names = users(1500)

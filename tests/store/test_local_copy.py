@@ -79,7 +79,7 @@ def test_a_connection_that_breaks_in_the_middle_is_made_again_for_the_rest(objec
     assert 3 <= broken.gets <= 5
 
 
-def test_an_object_that_is_replaced_meanwhile_is_not_put_together_from_two(objects, tmp_path):
+def test_an_object_replaced_during_the_download_is_never_a_mixture(objects, tmp_path):
     objects.put("b/failed/0.jsonl", b"a" * 1000)
     listed = list(objects.listing("b/"))
     objects.put("b/failed/0.jsonl", b"b" * 1000)

@@ -52,7 +52,7 @@ def test_a_version_stays_readable_once_it_was_replaced(bucket):
 RECORDS = [{"user_id": "u-1", "value": 10**30}, {"user_id": "\ud800"}, ["\u00fc"]]
 
 
-def test_records_are_put_once_and_anew_where_they_would_be_forgotten_soon(bucket):
+def test_records_are_stored_once_and_again_if_they_would_expire_soon(bucket):
     now = datetime.now(UTC)
     key = store_records(RECORDS, bucket, now)
     assert is_named_by_its_content(bucket.bucket, key, bucket)

@@ -16,7 +16,7 @@ def write(store, group, mode="conditional", batch="b"):
     return store.write("p", group, batch=batch, attempt="a", round_=0, mode=mode).use
 
 
-def test_uses_sum():
+def test_uses_can_be_added():
     total = sum(
         (DatabaseUse(1, 2.5, 3.0, 4, 5), DatabaseUse(10, 20.0, 30.0, 40, 50)), DatabaseUse()
     )

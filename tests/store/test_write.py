@@ -83,7 +83,7 @@ def test_the_same_write_made_twice_changes_nothing_and_is_no_conflict(store, kno
 
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("others", [0, 1, 2, 3])
-def test_an_own_write_is_known_though_up_to_three_others_have_followed(store, known, others):
+def test_an_own_write_is_recognised_after_up_to_three_later_writes(store, known, others):
     if known:
         overtake(store, "a", batch="before")
     changes = [change("a", state(store, "a"), b"mine")]
@@ -93,7 +93,7 @@ def test_an_own_write_is_known_though_up_to_three_others_have_followed(store, kn
     assert store.find_written("p", changes, batch="b", attempt="a", round_=0) == {"a"}
 
 
-def test_after_four_other_writes_an_own_one_is_a_conflict_and_left_to_the_fold(store):
+def test_an_own_write_is_a_conflict_after_four_later_writes(store):
     changes = [change("a")]
     write(store, changes)
     overtake(store, "a", 4)
@@ -102,7 +102,7 @@ def test_after_four_other_writes_an_own_one_is_a_conflict_and_left_to_the_fold(s
     assert store.find_written("p", changes, batch="b", attempt="a", round_=0) == set()
 
 
-def test_the_loser_of_a_conflict_gets_the_winning_state_and_changes_nothing(store):
+def test_a_conflict_returns_the_stored_state_and_changes_nothing(store):
     overtake(store, "a")
     old = state(store, "a")
     overtake(store, "a", batch="winner")
@@ -205,7 +205,7 @@ def test_a_task_killed_between_its_requests_finishes_when_run_again(client, tabl
     assert store.load("p", list(half)).states == before
 
 
-def test_users_given_up_are_failed_with_a_sentence_and_untouched(client, table):
+def test_users_that_cannot_be_written_fail_with_a_sentence_and_are_unchanged(client, table):
     store = DynamoDBStateStore(client, table, retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3))
     with Injector(client, 0, {THROTTLED: 1.0}) as faults:
         done = write(store, [change("a"), change("b")])
@@ -215,7 +215,7 @@ def test_users_given_up_are_failed_with_a_sentence_and_untouched(client, table):
     assert store.load("p", ["a", "b"]).states == {}
 
 
-def test_a_write_that_was_given_up_counts_as_stored_if_the_table_has_it(client, table):
+def test_a_write_without_an_answer_counts_as_stored_if_the_table_has_it(client, table):
     store = DynamoDBStateStore(client, table, retry=RetryPolicy(attempts=1))
     with Injector(client, 0, {CUT: 1.0}, budget=1):
         done = write(store, [change("a")])
@@ -223,7 +223,7 @@ def test_a_write_that_was_given_up_counts_as_stored_if_the_table_has_it(client, 
     assert done.failed == {}
 
 
-def test_groups_that_no_time_is_left_for_are_failed_without_being_sent(client, table):
+def test_groups_without_time_left_fail_without_being_sent(client, table):
     clock = itertools.count()
     store = DynamoDBStateStore(
         client, table, retry=RetryPolicy(clock=lambda: float(next(clock))), parallelism=1

@@ -100,7 +100,7 @@ def test_nothing_of_a_cancelled_transaction_is_written(client, table):
     assert list(store.scan()) == []
 
 
-def test_the_same_transaction_made_twice_is_known_as_ones_own(store):
+def test_the_same_transaction_sent_twice_is_recognised(store):
     group = changes(3)
     write(store, group)
     # The first group's token no longer answers for a request of another content, and the
@@ -136,7 +136,7 @@ def test_other_modes_survive_each_fault_too(client, store, mode, kind):
     assert {item.state.body for item in store.scan()} == {b"body"}
 
 
-def test_overwrite_replaces_whatever_is_stored(client, store, table):
+def test_overwrite_replaces_any_stored_state(client, store, table):
     write(store, [change("u0")], batch="before")
     client.put_item(TableName=table, Item={**key("u1", "p"), "state": {"S": "foreign"}})
     with sent_by(client) as requests:

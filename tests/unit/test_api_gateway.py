@@ -14,7 +14,7 @@ STAGE = "/restapis/id/v1/_user_request_"
         ("/health", "/health"),
     ],
 )
-def test_the_api_is_asked_by_the_path_as_it_was_sent(path, sent):
+def test_the_api_receives_the_path_unchanged(path, sent):
     assert path_as_sent(STAGE + path, STAGE + sent) == STAGE + sent
 
 

@@ -88,7 +88,7 @@ def test_the_gaussian_sum_is_the_exact_mixture_where_no_hypothesis_is_dropped():
     assert found.level[0, -1] == pytest.approx(mean / total, abs=0.02)
 
 
-def test_simple_methods_answer_as_by_hand():
+def test_simple_methods_agree_with_a_calculation_by_hand():
     readings = _series(10.0, 12.0, np.nan, 20.0)
     predicted, level = simple.exponential_average(readings, 0.5)
     np.testing.assert_allclose(level[0], [10.0, 11.0, 11.0, 15.5])
@@ -100,7 +100,7 @@ def test_simple_methods_answer_as_by_hand():
     np.testing.assert_allclose(level[0], [10.0, 11.0, 13.75])
 
 
-def test_simulated_worlds_have_the_faults_that_they_are_named_after():
+def test_simulated_worlds_have_the_faults_in_their_names():
     for share, world in ((0.03, simulators.wild_3_percent), (0.1, simulators.wild_10_percent)):
         wild = world(5, 200).wild
         assert wild.mean() == pytest.approx(share, abs=4.0 * np.sqrt(share / wild.size))
@@ -130,7 +130,7 @@ def test_a_seed_gives_the_same_readings_again():
         assert not np.array_equal(first.series.value, simulate(10, 3).series.value)
 
 
-def test_public_sets_are_whole():
+def test_public_data_sets_are_complete():
     shapes = {name: series.read(name) for name in series.DATA_SETS}
     readings = {name: int(np.isfinite(data.value).sum()) for name, data in shapes.items()}
     assert readings == {

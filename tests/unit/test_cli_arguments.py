@@ -135,7 +135,7 @@ def read_profile_content():
     }
 
 
-def test_a_profile_file_is_passed_on_whole(tmp_path):
+def test_every_field_of_a_profile_file_is_passed_on(tmp_path):
     (tmp_path / "p.json").write_text(json.dumps(read_profile_content()))
     passed = read_profile("p.json")
     assert read_profile_content().items() <= json.loads(json.dumps(passed)).items()
@@ -186,7 +186,7 @@ def test_an_option_of_the_batch_with_a_wrong_value_is_named(capsys, good, values
         assert word in sentence
 
 
-def test_what_starts_a_batch_on_aws_can_be_given_here_field_by_field():
+def test_every_field_of_a_batchs_input_has_an_option():
     usual = BatchInput()
     values = {
         "profile": ("--profile", "p.json"),
@@ -226,9 +226,7 @@ def test_states_and_status_without_any_run_say_so_and_create_nothing(capsys):
         assert "Run a batch first" in refused(capsys, command)
 
 
-def test_the_data_directory_comes_from_the_environment_where_no_option_names_one(
-    capsys, monkeypatch
-):
+def test_without_an_option_the_data_directory_comes_from_the_environment(capsys, monkeypatch):
     monkeypatch.setenv("KALMAP_DATA_DIR", "elsewhere")
     assert "elsewhere" in refused(capsys, "states")
 
@@ -246,7 +244,7 @@ def test_no_command_an_unknown_one_and_an_abbreviated_option_are_wrong_usage(cap
         assert sentence.endswith("--help` has examples.\n")
 
 
-def test_a_full_disk_is_a_sentence_wherever_it_is_noticed(monkeypatch, capsys):
+def test_a_full_disk_is_reported_with_a_sentence_at_every_write(monkeypatch, capsys):
     def full(path, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 

@@ -52,7 +52,7 @@ def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variabl
         ("AccessDeniedException", FAILED, "The cloud refused a request"),
     ],
 )
-def test_what_aws_refuses_is_the_users_to_mend_where_it_is_the_credentials(error, code, words):
+def test_an_aws_error_has_a_sentence_and_the_exit_code_of_its_kind(error, code, words):
     if isinstance(error, str):
         error = ClientError({"Error": {"Code": error, "Message": "m"}}, "DescribeStacks")
     sentence, exit_code = explain_aws_error(error)
@@ -63,6 +63,6 @@ def test_what_aws_refuses_is_the_users_to_mend_where_it_is_the_credentials(error
     assert explain_aws_error(by_the_store) == (sentence, exit_code)
 
 
-def test_an_error_that_is_not_awss_has_no_such_sentence():
+def test_other_errors_have_no_sentence_about_aws():
     assert explain_aws_error(StoreRefused("The state table refused a request.")) is None
     assert explain_aws_error(ValueError("x")) is None

@@ -79,7 +79,7 @@ def test_a_full_device_is_a_sentence_and_stays_a_device(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_what_was_there_stays_until_the_new_content_is_whole(tmp_path, trouble):
+def test_the_earlier_content_stays_until_the_new_content_is_complete(tmp_path, trouble):
     file = tmp_path / "file"
     file.write_bytes(b"old\n")
     new = tmp_path / "new"
@@ -141,7 +141,7 @@ def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path):
             assert err == "kalmap: stdout could not be written: No space left on device.\n"
 
 
-def test_an_input_is_never_written_over_by_whatever_name(tmp_path, monkeypatch, capsys):
+def test_an_input_is_never_overwritten_under_another_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*SIMULATE, "r.jsonl"]) == 0
     before = (tmp_path / "r.jsonl").read_bytes()
@@ -157,7 +157,7 @@ def test_an_input_is_never_written_over_by_whatever_name(tmp_path, monkeypatch, 
     assert (tmp_path / "r.jsonl").read_bytes() == before
 
 
-def test_two_outputs_are_two_files_also_where_neither_exists_yet(tmp_path, monkeypatch, capsys):
+def test_two_outputs_must_be_different_files_even_if_neither_exists(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("a.jsonl")
     for truth in ("a.jsonl", "./a.jsonl", "link"):

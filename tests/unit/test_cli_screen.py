@@ -8,7 +8,7 @@ from kalmap_cli.screen import Screen, summary_rows
 from tests.support.summary import SUMMARY
 
 
-def test_a_summary_becomes_rows_with_reasons_by_how_often_they_were_given():
+def test_a_summary_becomes_rows_with_reasons_sorted_by_count():
     rows = {label: (figure, remark) for label, figure, remark in summary_rows(SUMMARY)}
     assert rows["received"] == ("1,007", "")
     assert rows["rejected"] == ("3", "implausible_rate 2, outlier 1")
@@ -19,7 +19,7 @@ def test_a_summary_becomes_rows_with_reasons_by_how_often_they_were_given():
     assert rows["memory"] == ("81", "MB at most (filter)")
 
 
-def test_a_summary_of_a_batch_that_failed_early_is_shown_as_far_as_it_goes():
+def test_an_incomplete_summary_of_a_failed_batch_is_shown():
     rows = summary_rows({"batch_id": "3f9a", "status": "failed", "readings": None, "users": None})
     assert rows[0] == ("batch", "", "3f9a  failed")
 

@@ -77,7 +77,7 @@ def test_lines_fit_and_no_word_is_torn(columns, arguments):
     assert set(elsewhere(*arguments).split()) - {"reason"} == set(shown.split())
 
 
-def test_elsewhere_each_batch_and_each_reason_is_one_line():
+def test_without_a_terminal_each_batch_and_each_reason_is_one_line():
     assert len(elsewhere("-c", STATUS).splitlines()) == 3
     rows = elsewhere("-c", PROGRAM).splitlines()
     assert sum("unit_suspect 12,345" in row and "out_of_range 12,345" in row for row in rows) == 1

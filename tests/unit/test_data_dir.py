@@ -23,7 +23,7 @@ def stored(directory):
         return [path.read_text() for path in (data.cloud / "s3").iterdir()]
 
 
-def test_fresh_begins_with_nothing_and_what_was_there_comes_back(used):
+def test_fresh_starts_empty_and_restores_the_earlier_data(used):
     with DataDirectory(used, fresh=True) as data:
         assert list((data.cloud / "s3").iterdir()) == []
         (data.cloud / "s3" / "new").write_text("never accepted")
@@ -129,7 +129,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path, mode):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("name", ["lock", "cloud"])
-def test_what_another_user_has_put_into_an_open_directory_is_refused(used, tmp_path, name):
+def test_files_of_another_user_in_an_open_directory_are_refused(used, tmp_path, name):
     ours = tmp_path / "ours"
     ours.write_text("precious")
     used.chmod(0o777)

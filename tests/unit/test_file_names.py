@@ -25,7 +25,7 @@ def uploaded(s3, *files):
     return [item["Key"] for item in Objects(s3, "work").listing(prefix)]
 
 
-def test_lines_and_sentences_name_the_files_as_they_were_given(s3, tmp_path):
+def test_lines_and_sentences_contain_the_users_file_names(s3, tmp_path):
     files = []
     for folder in ("a b", "März"):
         (tmp_path / folder).mkdir()
@@ -47,7 +47,7 @@ def test_lines_and_sentences_name_the_files_as_they_were_given(s3, tmp_path):
     }
 
 
-def test_what_was_uploaded_without_names_keeps_its_key(s3):
+def test_an_upload_without_names_is_reported_by_its_key(s3):
     key = f"uploads/{'0' * 32}/000-own.csv"
     names = FileNames(Objects(s3, "work"))
     assert names.name_of(key) == key

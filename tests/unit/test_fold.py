@@ -157,7 +157,7 @@ def test_results_come_in_the_order_of_the_readings():
     assert mixed.bodies == ordered.bodies
 
 
-def test_a_batch_of_nothing_changes_nothing():
+def test_an_empty_batch_changes_nothing():
     body = fold(days([80.0])).bodies[0]
     result = fold_users(PROFILE, [body, None], columns([]), NOW)
     assert result.bodies == [None, None]

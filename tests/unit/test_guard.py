@@ -119,7 +119,7 @@ def requests(key=KEY):
 
 
 @pytest.mark.parametrize("name", requests())
-def test_what_botocore_signs_is_answered_with_its_whole_body(name):
+def test_a_request_signed_by_botocore_receives_its_complete_answer(name):
     request_ = requests()[name]
     messages = ask(*request_, parts=3)
     assert messages[0]["status"] == 200
@@ -207,7 +207,7 @@ def test_a_request_that_is_not_as_it_was_signed_is_refused(name):
     ids=str,
 )
 @pytest.mark.parametrize("name", ["an API's body", "a link"])
-def test_a_page_is_refused_even_what_is_signed(name, more):
+def test_a_browser_page_is_refused_even_with_a_signature(name, more):
     method, target, headers, body = requests()[name]
     assert status((method, target, [*headers, *more.items()], body)) == 403
     assert status(("OPTIONS", target, [*headers, *more.items()], b"")) == 403
@@ -224,12 +224,12 @@ def test_a_link_that_is_opened_in_a_browser_is_answered(site):
     ["example.com", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"example.com:{PORT}",
      f"localhost.example.com:{PORT}", f"bucket.s3.localhost:{PORT}", f"[::1]:{PORT}"],
 )  # fmt: skip
-def test_another_host_is_refused_even_what_is_signed_for_it(host):
+def test_another_host_name_is_refused_even_with_a_signature(host):
     assert status(signed(url=f"http://{host}/restapis/id/v1/_user_request_/health")) == 403
     assert status(signed(url=f"http://localhost:{PORT}/restapis/")) == 200
 
 
-def test_old_curls_way_to_sign_a_query_as_it_stands_is_taken():
+def test_the_query_signature_of_old_curl_versions_is_accepted():
     class AsItStands(SigV4Auth):
         def canonical_query_string(self, request):
             return urlsplit(request.url).query

@@ -42,7 +42,7 @@ def open_to_guests(tmp_path):
         yield tmp_path, endpoint
 
 
-def test_a_guest_gets_the_address_and_the_secret_that_only_its_user_can_read(open_to_guests):
+def test_a_guest_reads_the_address_and_the_secret_that_only_its_user_can_read(open_to_guests):
     directory, endpoint = open_to_guests
     with join_cloud(directory) as guest:
         assert guest.endpoint == endpoint
@@ -78,7 +78,7 @@ def test_a_cloud_may_not_end_under_guests_and_takes_none_while_it_ends(open_to_g
         assert has_guests
 
 
-def test_without_allowed_guests_nothing_is_written_and_no_guest_waited_for(tmp_path):
+def test_without_guests_no_file_is_written_and_the_cloud_does_not_wait(tmp_path):
     with check_for_guests(tmp_path) as has_guests:
         assert not has_guests
     wait_for_guests(tmp_path)

@@ -23,7 +23,7 @@ def read(*lines: bytes):
 
 
 @pytest.mark.parametrize("field", ["user_id", "timestamp", "unit", "source", "measurement_id", "x"])
-def test_half_a_surrogate_pair_is_malformed_wherever_it_stands(field):
+def test_half_a_surrogate_pair_is_malformed_in_every_field(field):
     record = json.loads(SOUND) | {field: "\ud800"}
     parsed = read(json.dumps(record).encode(), SOUND)
     assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
@@ -52,7 +52,7 @@ def test_an_object_over_two_lines_is_two_malformed_records():
     assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED] * 2
 
 
-def test_what_is_not_utf_8_is_malformed_even_in_a_field_that_is_not_read():
+def test_invalid_utf_8_is_malformed_even_in_an_ignored_field():
     parsed = read(SOUND.replace(b'"value"', b'"x\xae": 1, "value"'))
     assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
 

@@ -84,7 +84,7 @@ def test_a_missing_field_is_named(field):
 
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff\xfe", b"3", b""])
-def test_what_is_no_json_object_is_refused_in_a_sentence(data):
+def test_a_profile_that_is_not_a_json_object_is_refused_with_a_sentence(data):
     with pytest.raises(InvalidProfile, match=r"JSON.*\.$"):
         load_profile(data)
 
@@ -135,7 +135,7 @@ def test_a_known_unit_goes_by_one_name(unit):
     assert units.canonical(unit) in units.KNOWN
 
 
-def test_a_unit_of_ones_own_stands_in_braces_and_is_never_converted():
+def test_a_custom_unit_is_in_braces_and_is_never_converted():
     profile = load_profile(GOOD | {"unit": "{Points}"})
     assert load_profile(msgspec.json.encode(profile)) == profile
     assert units.mix_ups(profile.unit) == ()

@@ -203,7 +203,7 @@ _LINES = st.lists(
 @given(_LINES, st.integers(1, 50), st.booleans())
 @example(records=[b"", b"\xef\xbb\xbf"], size=1, as_csv=False)
 @example(records=[GOOD_LINE, b"\xef\xbb\xbf" + GOOD_LINE], size=50, as_csv=False)
-def test_every_record_is_found_exactly_once_however_the_bytes_are_cut(records, size, as_csv):
+def test_every_record_is_read_exactly_once_for_any_chunk_boundaries(records, size, as_csv):
     data = b"\n".join(records)
     form = Csv(columns=["user_id", "timestamp", "value"]) if as_csv else Jsonl()
     parts = [data[at : at + size] for at in range(0, len(data), size)]
@@ -268,7 +268,7 @@ def test_lines_that_end_in_carriage_returns_alone_are_refused_in_a_sentence(end)
         (b"\x1f\x8bnot gzip", "inflated"),
     ],
 )
-def test_what_is_neither_jsonl_nor_csv_is_refused_in_a_sentence(head, word):
+def test_content_that_is_neither_jsonl_nor_csv_is_refused_with_a_sentence(head, word):
     with pytest.raises(UnknownFormat, match=word) as caught:
         detect_format("scan.png", inflate_head("scan.png", head))
     assert "scan.png" in str(caught.value)

@@ -130,7 +130,7 @@ def test_a_command_about_a_batch_says_where_the_batch_is() -> None:
         assert command.endswith(("options}", "options} --out DIR")), (place, command)
 
 
-def test_what_stands_in_backticks_is_a_command_or_a_field_of_the_input() -> None:
+def test_text_in_backticks_is_a_command_or_a_field_of_the_input() -> None:
     for place, text in CLI + CLOUD:
         if "`" not in text or place.startswith("functions/kalmap/api/"):
             continue
@@ -149,7 +149,7 @@ def test_an_option_that_a_sentence_names_exists_in_its_command() -> None:
                 assert option in known | others, (place, option)
 
 
-def test_what_the_cloud_says_names_no_option_of_the_command_line() -> None:
+def test_messages_of_the_cloud_contain_no_command_line_option() -> None:
     """It is read over HTTP and in the console, too, where there are none."""
     for place, text in CLOUD:
         assert not re.search(r"(?<![\w-])--[a-z]|\bkalmap (run|retry|status)\b", text), place
@@ -185,7 +185,7 @@ def test_a_request_that_a_sentence_names_is_an_operation_of_the_api() -> None:
     assert named <= known
 
 
-def test_what_a_hint_says_to_change_is_in_the_template_or_the_definition() -> None:
+def test_settings_in_hints_exist_in_the_template_or_the_definition() -> None:
     deployed = (ROOT / "template.yaml").read_text()
     deployed += (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
     names = re.compile(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b")

@@ -95,7 +95,7 @@ def test_without_a_name_each_batch_has_a_folder_and_latest_leads_to_the_newest(o
     assert FIRST in (tmp_path / "kalmap-out" / ("1" * 12) / "results.jsonl").read_text()
 
 
-def test_what_cannot_be_written_whole_leaves_nothing_and_what_was_there_stays(objects, tmp_path):
+def test_an_incomplete_write_leaves_no_file_and_the_earlier_results_stay(objects, tmp_path):
     out = tmp_path / "out"
     fetch_results(objects, FIRST, out)
     before = content(out)
@@ -108,7 +108,7 @@ def test_what_cannot_be_written_whole_leaves_nothing_and_what_was_there_stays(ob
     assert names(tmp_path) == ["out"]
 
 
-def test_checking_a_folder_makes_none(tmp_path):
+def test_checking_a_folder_does_not_create_it(tmp_path):
     check_results_folder(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "file", tmp_path / "file" / "x"):

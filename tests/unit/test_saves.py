@@ -87,7 +87,7 @@ def cloud(tmp_path):
     return cloud
 
 
-def test_the_newest_save_counts_and_the_log_since_has_what_was_appended(cloud):
+def test_the_newest_save_and_its_log_have_everything(cloud):
     newest = saves.newest(cloud)
     assert files_of(newest.folder) == dict(SECOND)
     (since,) = change_log.read_since(cloud, newest.first_log)
@@ -164,7 +164,7 @@ def flip(path):
 
 
 @pytest.mark.parametrize("damage", [cut, lengthen, flip, Path.unlink])
-def test_damage_of_any_file_of_a_save_is_named_with_a_way_on_that_works(cloud, damage):
+def test_damage_in_any_file_of_a_save_is_reported_with_a_command_that_works(cloud, damage):
     whole = cloud.parent.with_name("whole")
     shutil.copytree(cloud.parent, whole)
     newest = saves.newest(cloud).folder
@@ -217,14 +217,14 @@ def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
             saves.newest(cloud)
 
 
-def test_both_saves_damaged_are_refused_without_a_way_on_that_would_lose_states(cloud):
+def test_two_damaged_saves_are_refused_without_a_command_that_loses_states(cloud):
     for path in cloud.rglob("services.tsv"):
         cut(path)
     with pytest.raises(Damaged, match="There is no other complete save"):
         saves.newest(cloud)
 
 
-def test_a_folder_whose_first_save_never_came_is_a_new_one_until_something_was_logged(tmp_path):
+def test_a_folder_without_a_save_and_without_log_entries_is_new(tmp_path):
     (tmp_path / "s3" / "000000000000" / "kalmap-artifacts").mkdir(parents=True)
     for number in (1, 2):
         ChangeLog(tmp_path, number).close()
@@ -236,7 +236,7 @@ def test_a_folder_whose_first_save_never_came_is_a_new_one_until_something_was_l
         saves.newest(tmp_path)
 
 
-def test_saves_that_are_gone_are_missed(cloud):
+def test_missing_saves_are_reported(cloud):
     shutil.rmtree(cloud / "saves")
     with pytest.raises(Damaged, match="All saves are missing"):
         saves.newest(cloud)
@@ -273,7 +273,7 @@ def test_a_last_line_torn_anywhere_does_not_count_and_all_before_it_do(tmp_path)
     assert change_log.read_log(path).records == RECORDS[:2]
 
 
-def test_a_log_that_a_kill_left_torn_is_gone_on_with_and_stays_readable(tmp_path):
+def test_a_torn_log_is_continued_and_stays_readable(tmp_path):
     log_of(tmp_path, RECORDS[:3]).close()
     with change_log.log_path(tmp_path, 1).open("ab") as file:
         file.write(b'1234abcd ["torn')

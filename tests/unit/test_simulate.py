@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     assert (tmp_path / "a-truth.jsonl").read_bytes() == (tmp_path / "b-truth.jsonl").read_bytes()
 
 
-def test_a_user_has_the_same_readings_however_many_users_there_are():
+def test_a_users_readings_do_not_depend_on_the_number_of_users():
     few, many = all_of(30, 60, 1), all_of(1500, 60, 1)
     chosen = many.user < 30
     for column_of_few, column_of_many in zip(few, many, strict=True):
@@ -132,7 +132,7 @@ def test_without_faults_nothing_is_labelled():
     assert not clean.fault.any()
 
 
-def test_the_truth_file_tells_of_each_line_of_the_readings_its_level_and_fault(tmp_path):
+def test_the_truth_file_has_the_level_and_fault_of_each_reading(tmp_path):
     out, truth = tmp_path / "r.jsonl", tmp_path / "t.jsonl"
     simulate_to_files(200, 60, 4, out, truth)
     readings = [json.loads(line) for line in out.read_text().splitlines()]

@@ -50,7 +50,7 @@ SPELLINGS = [
         (Csv(columns=["user_id", "timestamp", "value"]), 'u,"%s",80'),
     ],
 )
-def test_a_reading_in_another_spelling_is_a_duplicate_of_itself(format_, line):
+def test_a_reading_with_its_timestamp_in_another_spelling_is_a_duplicate(format_, line):
     parsed = parse(
         ["\n".join(line % spelling for spelling in SPELLINGS).encode()], format_, PROFILE
     )
@@ -104,7 +104,7 @@ def test_fractions_of_any_length_are_rounded_alike_in_all_spellings(moment, minu
         ([], "not text in ISO 8601"),
     ],
 )
-def test_a_refusal_says_what_the_timestamp_is(timestamp, word):
+def test_a_refusal_says_what_is_wrong_with_the_timestamp(timestamp, word):
     line = json.dumps({"user_id": "u", "timestamp": timestamp, "value": 80}).encode()
     [unread] = parse([line], Jsonl(), PROFILE).unread
     assert unread.reason == Reason.BAD_TIMESTAMP

@@ -90,7 +90,7 @@ def test_too_few_readings_are_refused_in_a_sentence(content, words, tmp_path, ca
     assert words in capsys.readouterr().err
 
 
-def test_a_name_no_profile_can_have_is_refused(readings, capsys):
+def test_an_invalid_profile_name_is_refused(readings, capsys):
     assert main(["tune", str(readings), "--name", "My Weight"]) == WRONG_USAGE
     assert "lower-case" in capsys.readouterr().err
 
