@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from tests.support.faulty_cloud import FaultyCloud, executions, faults
-from tests.support.two_batches import Quiet
+from tests.support.two_batches import FaultFreeRun
 
 
 @pytest.fixture(scope="session")
@@ -24,20 +24,20 @@ def running(tmp_path_factory, pytestconfig):
 @pytest.fixture
 def cloud(running):
     """The session's cloud without faults, and without states."""
-    running.quiet()
+    running.stop_faults()
     running.restore({})
     yield running
-    running.quiet()
+    running.stop_faults()
 
 
 @pytest.fixture(scope="session")
-def quiet(running):
+def fault_free_run(running):
     """What the two batches do when nothing fails."""
-    return Quiet(running)
+    return FaultFreeRun(running)
 
 
 @pytest.fixture
-def between(cloud, quiet):
+def between(cloud, fault_free_run):
     """The cloud after the first of the two batches."""
-    cloud.restore(quiet.before)
+    cloud.restore(fault_free_run.before)
     return cloud

@@ -4,7 +4,7 @@ import json
 import time
 
 from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
-from tests.support.two_batches import SECOND, assert_equals_quiet_run, batch, jsonl
+from tests.support.two_batches import SECOND, assert_equals_fault_free_run, batch, jsonl
 
 
 def assert_points_to(ran, first, status):
@@ -25,7 +25,7 @@ def until_released(cloud, execution):
         time.sleep(0.05)
 
 
-def test_the_same_batch_started_twice_at_once_runs_once(between, quiet):
+def test_the_same_batch_started_twice_at_once_runs_once(between, fault_free_run):
     given = batch(between.put(jsonl(SECOND)))
     started = [between.begin(given) for _ in range(3)]
     ended = [between.end(execution) for execution in started]
@@ -34,7 +34,7 @@ def test_the_same_batch_started_twice_at_once_runs_once(between, quiet):
         if other is not ran:
             assert other.output["first"]["execution_arn"] == ran.execution
             assert between.entered(other.execution)[-1] == "BatchAlreadyClaimed"
-    assert_equals_quiet_run(between, ran, quiet)
+    assert_equals_fault_free_run(between, ran, fault_free_run)
 
     # And once more, when it has long ended.
     before = between.items()
@@ -42,7 +42,7 @@ def test_the_same_batch_started_twice_at_once_runs_once(between, quiet):
     assert between.items() == before
 
 
-def test_an_event_that_arrives_twice_starts_one_batch(between, quiet):
+def test_an_event_that_arrives_twice_starts_one_batch(between, fault_free_run):
     before = len(between.records())
     between.put(jsonl(SECOND), key="incoming/readings.jsonl")
     give_up = time.monotonic() + 30
@@ -54,11 +54,11 @@ def test_an_event_that_arrives_twice_starts_one_batch(between, quiet):
     event = between.states.describe_execution(executionArn=ran.execution)["input"]
     assert json.loads(event)["detail-type"] == "Object Created"
     assert_points_to(between.run(event), ran.execution, "SUCCEEDED")
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
     assert_accounts_for_all(ran, len(SECOND))
 
 
-def test_a_claim_whose_answer_was_lost_is_recognised(between, quiet):
+def test_a_claim_whose_answer_was_lost_is_recognised(between, fault_free_run):
     given = batch(between.put(jsonl(SECOND)))
     first = between.run(given)
     # As ClaimBatch leaves it for itself when its answer does not arrive.
@@ -88,21 +88,21 @@ def stopped_in_the_middle(cloud, given):
     return execution
 
 
-def test_a_batch_stopped_in_the_middle_can_be_started_again(between, quiet):
+def test_a_batch_stopped_in_the_middle_can_be_started_again(between, fault_free_run):
     given = batch(between.put(jsonl(SECOND)))
     before = states(between.items())
     stopped = stopped_in_the_middle(between, given)
     written = sum(state != before.get(user) for user, state in states(between.items()).items())
-    assert 0 < written < quiet.changed
+    assert 0 < written < fault_free_run.changed
     wake = between.waker()
-    between.quiet()
+    between.stop_faults()
 
     ran = between.run(given)
     assert ran.status == "SUCCEEDED"
     assert ran.record["execution"] != stopped.rpartition(":")[2]
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
     assert_accounts_for_all(ran, len(SECOND))
-    assert ran.summary["users"]["changed"] == quiet.changed - written
+    assert ran.summary["users"]["changed"] == fault_free_run.changed - written
 
     # The first one's worker wakes up at last, and finds that its versions are gone.
     after = between.items()
@@ -111,7 +111,7 @@ def test_a_batch_stopped_in_the_middle_can_be_started_again(between, quiet):
     assert between.items() == after
 
 
-def test_a_late_worker_of_a_stopped_batch_does_not_disturb_the_next_batch(between, quiet):
+def test_a_late_worker_of_a_stopped_batch_does_not_disturb_the_next_batch(between, fault_free_run):
     given = batch(between.put(jsonl(SECOND)))
     stopped_in_the_middle(between, given)
     written = states(between.items())
@@ -128,7 +128,7 @@ def test_a_late_worker_of_a_stopped_batch_does_not_disturb_the_next_batch(betwee
     ran = between.end(execution)
     assert ran.status == "SUCCEEDED", ran.cause
     assert ran.summary["database"]["conflicts"] > 0
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
     assert_accounts_for_all(ran, len(SECOND))
 
 
@@ -138,7 +138,7 @@ def in_conflict(cloud, given):
     execution = cloud.begin(given)
     cloud.until_met("held")
     wake = cloud.waker()
-    cloud.quiet()
+    cloud.stop_faults()
     # The other one brings some of the same readings, so that all together are still SECOND's.
     some = [line for line in SECOND if isinstance(line, dict) and line["user_id"] < "user-030"]
     other = cloud.run(batch(cloud.put(jsonl(some))))
@@ -146,22 +146,22 @@ def in_conflict(cloud, given):
     return execution, wake, other
 
 
-def test_only_users_changed_meanwhile_are_processed_in_a_second_round(between, quiet):
+def test_only_users_changed_meanwhile_are_processed_in_a_second_round(between, fault_free_run):
     execution, wake, other = in_conflict(between, batch(between.put(jsonl(SECOND))))
     wake()
     ran = between.end(execution)
     assert ran.status == "SUCCEEDED", ran.cause
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
     assert_accounts_for_all(ran, len(SECOND))
     assert ran.summary["database"]["rounds"] == 1
     assert ran.summary["database"]["conflicts"] == other.summary["users"]["changed"]
     again = {r["user_id"] for r in other.decoded}
     assert {r["user_id"] for r in ran.decoded if r["status"] == "duplicate"} >= again
     total = ran.summary["readings"]["accepted"] + other.summary["readings"]["accepted"]
-    assert total == quiet.ran.summary["readings"]["accepted"]
+    assert total == fault_free_run.ran.summary["readings"]["accepted"]
 
 
-def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_again(between, quiet):
+def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_again(between, fault_free_run):
     given = batch(between.put(jsonl(SECOND)))
     execution, wake, _ = in_conflict(between, given)
     between.inject(rule("Load", "GetObject", "held", key="round-1/users/"))
@@ -173,9 +173,9 @@ def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_aga
     (record,) = [r for r in between.records() if r["execution_arn"] == execution]
     assert record["status"] == "RUNNING"
 
-    between.quiet()
+    between.stop_faults()
     ran = between.run(given)
     assert ran.status == "SUCCEEDED", ran.cause
     assert ran.record["batch_id"] == record["batch_id"]
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
     assert_accounts_for_all(ran, len(SECOND))

@@ -5,17 +5,17 @@ import gzip
 import pytest
 
 from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
-from tests.support.two_batches import NOW, SECOND, assert_equals_quiet_run, batch, jsonl
+from tests.support.two_batches import NOW, SECOND, assert_equals_fault_free_run, batch, jsonl
 
 ALWAYS = {"last": 99}
 
 
-def run_again(cloud, given, quiet):
-    """The same start once more, with nothing failing: the quiet run's states."""
-    cloud.quiet()
+def run_again(cloud, given, fault_free_run):
+    """The same start once more, with nothing failing: the fault-free run's states."""
+    cloud.stop_faults()
     again = cloud.run(given)
     assert again.status == "SUCCEEDED", again.cause
-    assert states(cloud.items()) == quiet.after
+    assert states(cloud.items()) == fault_free_run.after
     assert_accounts_for_all(again, len(SECOND))
     return again
 
@@ -50,7 +50,7 @@ CLOSED = {
 
 
 @pytest.mark.parametrize("name", CLOSED)
-def test_a_permanent_failure_commits_nothing_and_is_reported(name, between, quiet):
+def test_a_permanent_failure_commits_nothing_and_is_reported(name, between, fault_free_run):
     rules, words = CLOSED[name]
     given = batch(between.put(jsonl(SECOND)))
     between.inject(*rules)
@@ -59,13 +59,13 @@ def test_a_permanent_failure_commits_nothing_and_is_reported(name, between, quie
     assert words in ran.cause
     assert ran.cause == ran.record["reason"] == ran.summary["reason"]
     assert ran.cause.endswith("No state was changed.")
-    assert between.items() == quiet.before
+    assert between.items() == fault_free_run.before
     assert ran.summary["failed_shards"] or ran.summary["failed_chunks"]
     assert_accounts_for_all(ran, len(SECOND))
-    run_again(between, given, quiet)
+    run_again(between, given, fault_free_run)
 
 
-def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(between, quiet):
+def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(between, fault_free_run):
     between.inject(rule("Filter", "PutObject", "500", key="results/000001", **ALWAYS))
     ran = between.run(batch(between.put(jsonl(SECOND)), limits={"failed_shards": 0.4}))
     assert ran.status == "SUCCEEDED"
@@ -74,19 +74,19 @@ def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(be
     failed = {result["user_id"] for result in ran.decoded if result["status"] == "failed"}
     assert failed
     assert ran.summary["users"]["failed"] == len(failed)
-    before = states(quiet.before)
+    before = states(fault_free_run.before)
     assert states(between.items()) == {
         user: before[user] if user in failed else state
-        for user, state in quiet.after.items()
+        for user, state in fault_free_run.after.items()
         if user not in failed or user in before
     }
 
-    between.quiet()
+    between.stop_faults()
     again = between.run({"retry_of": ran.record["batch_id"], "now": NOW})
     assert again.status == "SUCCEEDED"
     assert {result["user_id"] for result in again.decoded} == failed
     assert_accounts_for_all(again, ran.counts["failed", "shard_failed"])
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(be
     ids=["unreachable", "cut off", "killed after each request"],
 )
 def test_a_shard_that_cannot_be_written_fails_the_batch_and_its_users_are_reported(
-    rules, between, quiet
+    rules, between, fault_free_run
 ):
     given = batch(between.put(jsonl(SECOND)))
     between.inject(*rules)
@@ -108,19 +108,19 @@ def test_a_shard_that_cannot_be_written_fails_the_batch_and_its_users_are_report
     assert "could not be committed" in ran.cause
     assert_accounts_for_all(ran, len(SECOND))
     failed = {result["user_id"] for result in ran.decoded if result["status"] == "failed"}
-    found, before = states(between.items()), states(quiet.before)
-    for user in quiet.after:
+    found, before = states(between.items()), states(fault_free_run.before)
+    for user in fault_free_run.after:
         # Failed is told of exactly those whose state is still what it was.
-        assert found.get(user) == (before.get(user) if user in failed else quiet.after[user])
+        assert found.get(user) == (before.get(user) if user in failed else fault_free_run.after[user])
     written = sum(state != before.get(user) for user, state in found.items())
     assert written == ran.summary["users"]["changed"]
     assert f"The states of {written} users had been written before." in ran.cause
-    again = run_again(between, given, quiet)
-    assert again.summary["users"]["changed"] == quiet.changed - written
+    again = run_again(between, given, fault_free_run)
+    assert again.summary["users"]["changed"] == fault_free_run.changed - written
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_an_input_that_changes_after_the_batch_began_commits_nothing(change, between, quiet):
+def test_an_input_that_changes_after_the_batch_began_commits_nothing(change, between, fault_free_run):
     source = between.put(jsonl(SECOND), key=f"in/{change}/a.jsonl")
     # Found below a prefix an object is pinned by its etag, since a listing gives no versions.
     given = batch({"bucket": source["bucket"], "prefix": f"in/{change}/"})
@@ -135,11 +135,11 @@ def test_an_input_that_changes_after_the_batch_began_commits_nothing(change, bet
     ran = between.end(execution)
     assert ran.status == "FAILED"
     assert "when the batch began" in ran.cause or "after the batch began" in ran.cause
-    assert between.items() == quiet.before
+    assert between.items() == fault_free_run.before
     assert ran.summary["failed_chunks"]
 
 
-def test_an_input_named_by_its_key_is_read_as_it_was_when_the_batch_began(between, quiet):
+def test_an_input_named_by_its_key_is_read_as_it_was_when_the_batch_began(between, fault_free_run):
     source = between.put(jsonl(SECOND))
     between.inject(rule("PlanFunction", "PutObject", "held", key="plan.json"))
     execution = between.begin(batch(source))
@@ -147,13 +147,13 @@ def test_an_input_named_by_its_key_is_read_as_it_was_when_the_batch_began(betwee
     between.put(b"{}", key=source["key"])
     between.s3.delete_object(Bucket=source["bucket"], Key=source["key"])
     between.let_go()
-    assert_equals_quiet_run(between, between.end(execution), quiet)
+    assert_equals_fault_free_run(between, between.end(execution), fault_free_run)
 
 
-def test_a_gzipped_input_that_is_cut_off_commits_nothing(between, quiet):
+def test_a_gzipped_input_that_is_cut_off_commits_nothing(between, fault_free_run):
     whole = gzip.compress(jsonl(SECOND))
     ran = between.run(batch(between.put(whole[: len(whole) // 2], key="in/cut.jsonl.gz")))
     assert ran.status == "FAILED"
     assert "in/cut.jsonl.gz is truncated: its gzip stream does not end." in ran.cause
-    assert between.items() == quiet.before
+    assert between.items() == fault_free_run.before
     assert len(between.failure_messages(ran.execution)) == 1

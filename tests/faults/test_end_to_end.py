@@ -1,7 +1,7 @@
 """Every fault of the network, the services and the workers, in the workers of a whole batch.
 
 The same second batch of readings meets the same stored states in every test, so that final
-states and result lines must be those of the quiet run, to the bit.
+states and result lines must be those of the fault-free run, to the bit.
 """
 
 import random
@@ -19,10 +19,10 @@ from tests.support.faulty_cloud import (
     rule,
 )
 from tests.support.moto_engine import Throttled, deployed
-from tests.support.two_batches import FIRST, SECOND, assert_equals_quiet_run, batch, jsonl
+from tests.support.two_batches import FIRST, SECOND, assert_equals_fault_free_run, batch, jsonl
 
 
-def test_the_fault_free_run_has_every_kind_of_result(quiet):
+def test_the_fault_free_run_has_every_kind_of_result(fault_free_run):
     assert {
         ("accepted", None),
         ("duplicate", "duplicate"),
@@ -31,11 +31,11 @@ def test_the_fault_free_run_has_every_kind_of_result(quiet):
         ("rejected", "out_of_range"),
         ("unreadable", "malformed"),
         ("unreadable", "bad_timestamp"),
-    } <= set(quiet.ran.counts)
-    assert_accounts_for_all(quiet.ran, len(SECOND))
-    database = quiet.ran.summary["database"]
+    } <= set(fault_free_run.ran.counts)
+    assert_accounts_for_all(fault_free_run.ran, len(SECOND))
+    database = fault_free_run.ran.summary["database"]
     assert database["throttles"] == database["retries"] == database["conflicts"] == 0
-    assert 0 < quiet.changed == quiet.ran.summary["users"]["changed"]
+    assert 0 < fault_free_run.changed == fault_free_run.ran.summary["users"]["changed"]
 
 
 #: Faults that the store itself must get over: name, rules, and what the summary then counts.
@@ -69,12 +69,12 @@ IN_THE_STORE = {
 
 
 @pytest.mark.parametrize("name", IN_THE_STORE)
-def test_faults_of_the_table_do_not_change_the_results(name, between, quiet):
+def test_faults_of_the_table_do_not_change_the_results(name, between, fault_free_run):
     rules, counted = IN_THE_STORE[name]
     between.inject(*rules)
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= 3
-    assert_equals_quiet_run(between, ran, quiet)
+    assert_equals_fault_free_run(between, ran, fault_free_run)
     for what in counted:
         assert ran.summary["database"][what] > 0
 
@@ -108,14 +108,14 @@ IN_THE_WORKERS = {
 
 
 @pytest.mark.parametrize("name", IN_THE_WORKERS)
-def test_a_lost_worker_is_run_again_and_the_results_do_not_change(name, between, quiet):
+def test_a_lost_worker_is_run_again_and_the_results_do_not_change(name, between, fault_free_run):
     between.inject(*IN_THE_WORKERS[name])
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= len(IN_THE_WORKERS[name])
-    assert_equals_quiet_run(between, ran, quiet)
+    assert_equals_fault_free_run(between, ran, fault_free_run)
 
 
-def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(between, quiet):
+def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(between, fault_free_run):
     between.inject(
         rule("Write", WRITE, "out of time", first=2),
         rule("Filter", "PutObject", "out of time"),
@@ -123,10 +123,10 @@ def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(betw
     with between.configured(["WriteFunction", "FilterFunction"], Timeout=3):
         ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met()["out of time"] == 2
-    assert_equals_quiet_run(between, ran, quiet)
+    assert_equals_fault_free_run(between, ran, fault_free_run)
 
 
-def test_throttled_functions_are_called_again_and_the_results_do_not_change(monkeypatch, quiet):
+def test_throttled_functions_are_called_again_and_the_results_do_not_change(monkeypatch, fault_free_run):
     # On moto's interpreter: the local cloud does not give this error the name that AWS gives it.
     with deployed(monkeypatch, READINGS_PER_SHARD=PARAMETERS["ReadingsPerShard"]) as engine:
         first = engine.run(batch(engine.put("in/first", jsonl(FIRST))))
@@ -145,16 +145,16 @@ def test_throttled_functions_are_called_again_and_the_results_do_not_change(monk
         assert all(calls >= 2 for calls in engine.calls.values())
         record = engine.record(ended["output"]["batch_id"])
         results = engine.results(record)
-        assert results == quiet.ran.decoded
-        assert engine.summary(record)["readings"] == quiet.ran.summary["readings"]
+        assert results == fault_free_run.ran.decoded
+        assert engine.summary(record)["readings"] == fault_free_run.ran.summary["readings"]
         stored = engine.stored()
     assert {user: item["body"] for user, item in stored.items()} == {
-        user: state.body for user, state in quiet.after.items()
+        user: state.body for user, state in fault_free_run.after.items()
     }
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_faults_drawn_from_a_seed_do_not_change_the_results(seed, between, quiet):
+def test_faults_drawn_from_a_seed_do_not_change_the_results(seed, between, fault_free_run):
     chance = random.Random(seed)
     kinds = ("throttled", "500", "500 after", "cut after", "too slow", "half left undone")
     rules = [
@@ -168,4 +168,4 @@ def test_faults_drawn_from_a_seed_do_not_change_the_results(seed, between, quiet
     between.inject(*rules)
     ran = between.run(batch(between.put(jsonl(SECOND))))
     assert between.met().total() >= 5
-    assert_equals_quiet_run(between, ran, quiet)
+    assert_equals_fault_free_run(between, ran, fault_free_run)

@@ -63,7 +63,7 @@ def run_at_once(cloud, hands):
 
 
 @pytest.fixture(scope="module")
-def one_quiet_batch(running):
+def one_fault_free_batch(running):
     """The states after one batch of all that two or eight batches bring."""
     running.restore({})
     (hand,) = dealt(1, MOST)
@@ -73,10 +73,10 @@ def one_quiet_batch(running):
 
 @pytest.mark.parametrize("batches", [2, 8])
 def test_concurrent_batches_end_with_the_states_of_one_fault_free_batch(
-    batches, one_quiet_batch, one_shard
+    batches, one_fault_free_batch, one_shard
 ):
     ended = run_at_once(one_shard, dealt(batches, MOST // batches))
-    assert states(one_shard.items()) == one_quiet_batch
+    assert states(one_shard.items()) == one_fault_free_batch
     for ran in ended:
         assert set(ran.counts) <= {("accepted", None), ("rejected", "outlier")}
         assert ran.summary["users"]["failed"] == 0

@@ -68,10 +68,10 @@ def run_at_once(batches, clients, table):
 
 
 def final_states(store):
-    final = {"crowd": {}, "quiet": {}}
+    final = {"crowd": {}, "fault_free": {}}
     for item in store.scan():
         final[item.profile][item.user] = (item.state.body, item.level, item.slope, item.as_of)
-    assert len(final["quiet"]) == len(USERS)
+    assert len(final["fault_free"]) == len(USERS)
     return final
 
 
@@ -89,11 +89,11 @@ def test_concurrent_writers_end_with_the_states_of_one_fault_free_batch(writers,
     table = new_table(clients[0])
     batches = dealt(writers, MAX_WINDOW_READINGS // writers)
     run_at_once(batches, clients, table)
-    quiet = DynamoDBStateStore(clients[0], table)
+    fault_free = DynamoDBStateStore(clients[0], table)
     every = {user: [n for batch in batches for n in batch[user]] for user in USERS}
-    run_batch(quiet, "quiet", every, FOLD, batch="quiet")
-    final = final_states(quiet)
-    assert final["crowd"] == final["quiet"]
+    run_batch(fault_free, "fault_free", every, FOLD, batch="fault_free")
+    final = final_states(fault_free)
+    assert final["crowd"] == final["fault_free"]
 
 
 def test_with_more_readings_than_a_window_the_states_equal_those_of_consecutive_batches(
@@ -118,7 +118,7 @@ def test_with_more_readings_than_a_window_the_states_equal_those_of_consecutive_
     made = sum(len(store.replaced) for store in stores)
     assert sum(map(len, orders.values())) == made, "A write is in no chain: it was lost."
 
-    quiet = DynamoDBStateStore(clients[0], table)
+    fault_free = DynamoDBStateStore(clients[0], table)
     for place in range(writers):
         readings = {
             user: batches[order[place]][user]
@@ -126,6 +126,6 @@ def test_with_more_readings_than_a_window_the_states_equal_those_of_consecutive_
             if place < len(order)
         }
         if readings:
-            run_batch(quiet, "quiet", readings, FOLD, batch=f"quiet-{place}")
-    final = final_states(quiet)
-    assert final["crowd"] == final["quiet"]
+            run_batch(fault_free, "fault_free", readings, FOLD, batch=f"fault_free-{place}")
+    final = final_states(fault_free)
+    assert final["crowd"] == final["fault_free"]

@@ -2,7 +2,7 @@
 
 Each schedule has its own users, and runs a few batches over them through the real store, the
 real client and a real table, while faults are injected and Tasks are repeated. The same
-batches then run once more, quietly, and every item must come out the same to the bit, but
+batches then run once more, without faults, and every item must come out the same to the bit, but
 for version and tokens.
 """
 
@@ -145,19 +145,19 @@ def check(schedules: list[Schedule], clients, capsys, title: str) -> list[int]:
         faults += counts
         rounds += more
 
-    # The quiet run: users do not depend on each other, so that many schedules' n-th batches
+    # The fault-free run: users do not depend on each other, so that many schedules' n-th batches
     # can be one.
-    quiet = DynamoDBStateStore(clients[0], table)
+    fault_free = DynamoDBStateStore(clients[0], table)
     for fold in (KALMAP, tally, union):
         of_fold = [schedule.batches for schedule in schedules if schedule.fold is fold]
         for place, batches in enumerate(itertools.zip_longest(*of_fold, fillvalue={})):
             readings = {user: numbers for batch in batches for user, numbers in batch.items()}
-            run_batch(quiet, "quiet", readings, fold, batch=f"quiet-{place}")
+            run_batch(fault_free, "fault_free", readings, fold, batch=f"fault_free-{place}")
 
-    final: dict[str, dict] = {"quiet": {}, "faulty": {}}
-    for item in quiet.scan():
+    final: dict[str, dict] = {"fault_free": {}, "faulty": {}}
+    for item in fault_free.scan():
         final[item.profile][item.user] = (item.state.body, item.level, item.slope, item.as_of)
-    assert final["faulty"] == final["quiet"]
+    assert final["faulty"] == final["fault_free"]
 
     sent: dict[str, list[int]] = {}
     for schedule in schedules:

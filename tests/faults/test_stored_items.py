@@ -70,13 +70,13 @@ def other_profile(between):
     return user, item
 
 
-def test_damaged_items_fail_their_users_and_are_not_changed(between, quiet, other_profile):
+def test_damaged_items_fail_their_users_and_are_not_changed(between, fault_free_run, other_profile):
     changed_user, changed_item = other_profile
-    users = [user for user in quiet.before if user != changed_user][: len(DAMAGE)]
+    users = [user for user in fault_free_run.before if user != changed_user][: len(DAMAGE)]
     damaged = {
-        user: damage(quiet.before[user]) for user, damage in zip(users, DAMAGE, strict=True)
+        user: damage(fault_free_run.before[user]) for user, damage in zip(users, DAMAGE, strict=True)
     } | {changed_user: changed_item}
-    between.restore(quiet.before | damaged)
+    between.restore(fault_free_run.before | damaged)
     damaged = {user: item for user, item in between.items().items() if user in damaged}
 
     ran = between.run(batch(between.put(jsonl(SECOND))))
@@ -91,17 +91,17 @@ def test_damaged_items_fail_their_users_and_are_not_changed(between, quiet, othe
             assert result["status"] != "failed"
     after = between.items()
     assert {user: after.pop(user) for user in damaged} == damaged
-    assert states(after) == {u: state for u, state in quiet.after.items() if u not in damaged}
+    assert states(after) == {u: state for u, state in fault_free_run.after.items() if u not in damaged}
 
     # Once the items are put right, a retry runs exactly the readings that failed.
-    between.restore(after | {user: quiet.before[user] for user in damaged})
+    between.restore(after | {user: fault_free_run.before[user] for user in damaged})
     again = between.run({"retry_of": ran.record["batch_id"]})
     assert again.status == "SUCCEEDED", again.cause
     assert {result["user_id"] for result in again.decoded} == set(damaged)
-    assert states(between.items()) == quiet.after
+    assert states(between.items()) == fault_free_run.after
 
 
-def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, quiet):
+def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, fault_free_run):
     # More readings than a window, so that there is a checkpoint to go on from.
     many = [reading(999, day, 70 + day % 3) for day in range(45)]
     changed = profile_of(gate=9.0)
@@ -123,7 +123,7 @@ def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, quiet):
     assert describe(after[user].body, BUILTIN).profile_digest == digest(BUILTIN).hex()
     # Nobody else's profile had changed, so nothing else of theirs is another.
     del after[user]
-    assert after == quiet.after
+    assert after == fault_free_run.after
 
     # From now on there is nothing to adopt.
     again = between.run(batch(between.put(jsonl(many[40:]))))

@@ -1,10 +1,10 @@
 """The other two ways to write, under faults, in the workers of a whole batch."""
 
 from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
-from tests.support.two_batches import SECOND, assert_equals_quiet_run, batch, jsonl
+from tests.support.two_batches import SECOND, assert_equals_fault_free_run, batch, jsonl
 
 
-def test_transactions_under_faults_equal_the_fault_free_run(between, quiet):
+def test_transactions_under_faults_equal_the_fault_free_run(between, fault_free_run):
     write = "TransactWriteItems"
     between.inject(
         rule("Write", write, "throttled"),
@@ -14,16 +14,16 @@ def test_transactions_under_faults_equal_the_fault_free_run(between, quiet):
     )
     ran = between.run(batch(between.put(jsonl(SECOND)), write_mode="transactional"))
     assert between.met().total() == 4
-    assert_equals_quiet_run(between, ran, quiet)
+    assert_equals_fault_free_run(between, ran, fault_free_run)
     assert ran.summary["write_mode"] == "transactional"
 
 
-def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, quiet):
+def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, fault_free_run):
     given = batch(between.put(jsonl(SECOND)), write_mode="overwrite")
     alone = between.run(given)
     assert alone.status == "SUCCEEDED"
     overwritten = states(between.items())
-    between.restore(quiet.before)
+    between.restore(fault_free_run.before)
     between.inject(
         # Killed first: what a worker has met by then is in nobody's figures.
         rule("Write", "BatchWriteItem", "killed after"),
@@ -41,12 +41,12 @@ def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, 
     assert ran.summary["database"]["throttles"] > 0
 
 
-def test_a_rehearsal_under_faults_writes_no_states(between, quiet):
+def test_a_rehearsal_under_faults_writes_no_states(between, fault_free_run):
     between.inject(
         rule("Load", "BatchGetItem", "half left undone", last=2),
         rule("Filter", "PutObject", "killed after"),
     )
     ran = between.run(batch(between.put(jsonl(SECOND)), write_mode="none"))
     assert (ran.status, ran.summary["status"]) == ("SUCCEEDED", "rehearsed")
-    assert ran.results == quiet.ran.results
-    assert between.items() == quiet.before
+    assert ran.results == fault_free_run.ran.results
+    assert between.items() == fault_free_run.before

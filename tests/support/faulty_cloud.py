@@ -138,15 +138,15 @@ class FaultyCloud:
     # Faults.
 
     def inject(self, *rules: Mapping[str, Any]) -> None:
-        """From now on these faults; `worker_faults` says what a rule may say."""
+        """Inject these faults from now on. `worker_faults` describes the rules."""
         self._count()
         self._plan = uuid.uuid4().hex
         plan = self._modules / "plan.tmp"
         plan.write_text(json.dumps({"name": self._plan, "rules": rules}))
         plan.replace(self._modules / "plan.json")
 
-    def quiet(self) -> None:
-        """From now on no faults."""
+    def stop_faults(self) -> None:
+        """Stop injecting faults."""
         self._count()
         self._plan = ""
         (self._modules / "plan.json").unlink(missing_ok=True)

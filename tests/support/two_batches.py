@@ -58,11 +58,11 @@ def batch(source, **options):
     return {"source": source, "now": NOW} | options
 
 
-class Quiet:
+class FaultFreeRun:
     """What the second batch does when nothing fails."""
 
     def __init__(self, cloud):
-        cloud.quiet()
+        cloud.stop_faults()
         cloud.restore({})
         assert cloud.run(batch(cloud.put(jsonl(FIRST)))).status == "SUCCEEDED"
         # Numbers are written in another way by PartiQL: compare with what `restore` makes of them.
@@ -76,15 +76,15 @@ class Quiet:
         )
 
 
-def assert_equals_quiet_run(cloud, ran, quiet):
-    """The states, the results and the counts of the quiet run."""
+def assert_equals_fault_free_run(cloud, ran, fault_free_run):
+    """The states, the results and the counts of the fault-free run."""
     assert ran.status == "SUCCEEDED", ran.cause
-    assert states(cloud.items()) == quiet.after
-    assert ran.results == quiet.ran.results
+    assert states(cloud.items()) == fault_free_run.after
+    assert ran.results == fault_free_run.ran.results
     assert_accounts_for_all(ran, len(SECOND))
     for part in ("readings", "users"):
-        assert ran.summary[part] == quiet.ran.summary[part]
-    assert ran.summary["users"]["changed"] == quiet.changed
+        assert ran.summary[part] == fault_free_run.ran.summary[part]
+    assert ran.summary["users"]["changed"] == fault_free_run.changed
     assert ran.summary["status"] == ran.record["status"].lower() == "succeeded"
     assert ran.summary["reason"] is None
     assert ran.summary["database"]["conflicts"] == 0
