@@ -20,7 +20,7 @@ ALLOWED = {Need(g.action, place(g)) for g in grants(RESOURCES) if g.function == 
 @pytest.fixture(scope="module")
 def used():
     """What the function asked for on every path of the API."""
-    found, answering = set(), []
+    needs, answering = set(), []
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
         api = Api(monkeypatch)
@@ -36,12 +36,12 @@ def used():
 
         monkeypatch.setattr(api, "call", note)
         cloud = Cloud.of(RESOURCES, api.bucket, api.tables)
-        record(cloud, monkeypatch, lambda client: found if answering else None)
+        record(cloud, monkeypatch, lambda client: needs if answering else None)
         measure(api, monkeypatch)
         read_the_secret(api, monkeypatch)
         start_batches(api)
         look_at_batches(api)
-    return found
+    return needs
 
 
 def measure(api, monkeypatch):

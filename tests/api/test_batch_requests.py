@@ -40,15 +40,15 @@ def test_a_batch_without_a_sound_source_is_refused(api, source):
 
 
 @pytest.mark.parametrize(
-    "place", ["", "b", "batches/", "batches/0/", "map-runs/", "answers/", "cache/", "profiles/"]
+    "location", ["", "b", "batches/", "batches/0/", "map-runs/", "answers/", "cache/", "profiles/"]
 )
-def test_kalmaps_own_objects_are_refused_as_a_source(api, place):
-    api.s3.put_object(Bucket=api.bucket, Key=f"{place or 'in/'}a.jsonl", Body=b"{}")
-    own = {"bucket": api.bucket, "prefix": place}
+def test_kalmaps_own_objects_are_refused_as_a_source(api, location):
+    api.s3.put_object(Bucket=api.bucket, Key=f"{location or 'in/'}a.jsonl", Body=b"{}")
+    own = {"bucket": api.bucket, "prefix": location}
     response = api.call("POST", "/batches", {"source": own})
     assert_problem(response, 400, "invalid_request", "source.prefix")
-    if place.endswith("/"):
-        key = {"bucket": api.bucket, "key": f"{place}a.jsonl"}
+    if location.endswith("/"):
+        key = {"bucket": api.bucket, "key": f"{location}a.jsonl"}
         response = api.call("POST", "/batches", {"source": key})
         assert_problem(response, 400, "invalid_request", "source.key")
         records = {"records": [reading("u", 0)]}
@@ -58,8 +58,8 @@ def test_kalmaps_own_objects_are_refused_as_a_source(api, place):
 
 def test_other_buckets_and_other_prefixes_are_accepted_as_sources(api):
     api.s3.create_bucket(Bucket="elsewhere")
-    for bucket, place in (("elsewhere", ""), ("elsewhere", "batches/"), (api.bucket, "in/")):
-        source = {"bucket": bucket, "prefix": place}
+    for bucket, prefix in (("elsewhere", ""), ("elsewhere", "batches/"), (api.bucket, "in/")):
+        source = {"bucket": bucket, "prefix": prefix}
         response = api.call("POST", "/batches", {"source": source})
         assert_problem(response, 404, "not_found")
 

@@ -11,7 +11,7 @@ REQUESTS = 700
 
 
 @pytest.fixture
-def whole(api, monkeypatch):
+def filled_api(api, monkeypatch):
     """The API with a state machine that takes every start, an object and a state to be found."""
     accept_starts(monkeypatch)
     put_object(api)
@@ -20,9 +20,9 @@ def whole(api, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_broken_requests_never_cause_a_server_error(whole, seed):
+def test_broken_requests_never_cause_a_server_error(filled_api, seed):
     chance = random.Random(seed)
-    assert {send(whole, chance) for _ in range(REQUESTS)} >= {200, 202, 400, 404}
+    assert {send(filled_api, chance) for _ in range(REQUESTS)} >= {200, 202, 400, 404}
 
 
 def s3_event(bucket, **more):
@@ -45,23 +45,27 @@ def s3_event(bucket, **more):
     ],
     ids=str,
 )
-def test_invalid_batch_input_is_refused_with_a_sentence(whole, body):
-    response = whole.call("POST", "/batches", body)
+def test_invalid_batch_input_is_refused_with_a_sentence(filled_api, body):
+    response = filled_api.call("POST", "/batches", body)
     assert (response.status, response.body["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("version", ["no version", "0" * 32, "\n", "\x00", "x" * 2000, "\u00fc", 5])
-def test_an_invalid_object_version_is_refused(whole, version):
-    whole.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
-    put_object(whole)
+def test_an_invalid_object_version_is_refused(filled_api, version):
+    filled_api.s3.put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
+    )
+    put_object(filled_api)
     source = {"bucket": "bucket", "key": "none", "version_id": version}
-    response = whole.call("POST", "/batches", {"source": source})
+    response = filled_api.call("POST", "/batches", {"source": source})
     assert response.status in {400, 404}
 
 
 @pytest.mark.parametrize(
     "at", ["2026-03-02t00:00:00z", "2026-03-02T00:00:00z", "9999-12-31T23:59:59Z"]
 )
-def test_a_time_may_be_in_lower_case_and_far_in_the_future(whole, at):
-    response = whole.call("GET", "/users/{user_id}", path={"user_id": "u-18"}, query={"at": at})
+def test_a_time_may_be_in_lower_case_and_far_in_the_future(filled_api, at):
+    response = filled_api.call(
+        "GET", "/users/{user_id}", path={"user_id": "u-18"}, query={"at": at}
+    )
     assert response.status == 200

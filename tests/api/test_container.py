@@ -24,8 +24,8 @@ class TestCache:
     def test_without_the_cache_a_container_reads_a_recent_user_again(self, start):
         api = start(ENABLE_BATCH_CACHE="false")
         for hour in range(2):
-            told = api.post([reading("u-1", hour)])
-            assert told.body["summary"]["database"]["read_units"] == 1
+            response = api.post([reading("u-1", hour)])
+            assert response.body["summary"]["database"]["read_units"] == 1
 
     def test_a_new_container_begins_with_the_most_frequent_users(self, start, monkeypatch):
         api = start(CACHE_WARMUP_SIZE="2")
@@ -34,8 +34,8 @@ class TestCache:
             api.post([reading("often", hour), reading("seldom", hour) if not hour else {}])
             api.post([reading("daily", hour)])
         api.cold_start()
-        told = api.post([reading("often", 9), reading("daily", 9), reading("seldom", 9)])
-        assert told.body["summary"]["database"]["read_units"] == 1
+        response = api.post([reading("often", 9), reading("daily", 9), reading("seldom", 9)])
+        assert response.body["summary"]["database"]["read_units"] == 1
         from handlers.http.container import recent_states
 
         assert recent_states().use.misses <= 3
@@ -65,11 +65,11 @@ class TestMemory:
             text=True,
             check=True,
         )
-        told = json.loads(child.stdout.splitlines()[-1])
-        assert told["statuses"] == [200] * 8
-        assert told["results"] == 500
+        report = json.loads(child.stdout.splitlines()[-1])
+        assert report["statuses"] == [200] * 8
+        assert report["results"] == 500
         # Half of the limit at which a container frees memory (BATCH_MEMORY_LIMIT_MB).
-        assert told["peak_mb"] < Settings().batch_memory_limit_mb / 2
+        assert report["peak_mb"] < Settings().batch_memory_limit_mb / 2
 
 
 class Clock:
@@ -85,46 +85,46 @@ class TestRecentStates:
         return Clock()
 
     def test_the_least_recently_used_states_are_evicted(self, clock):
-        kept = RecentStates(3, 100.0, shun=5.0, clock=clock)
+        cached_states = RecentStates(3, 100.0, shun=5.0, clock=clock)
         for user in "abc":
-            kept.put({("p", user): user})
-        kept.get([("p", "a")])
-        kept.put({("p", "d"): "d"})
-        found = kept.get([("p", user) for user in "abcd"])
-        assert sorted(found.values()) == ["a", "c", "d"]
-        use = kept.take_use()
+            cached_states.put({("p", user): user})
+        cached_states.get([("p", "a")])
+        cached_states.put({("p", "d"): "d"})
+        states = cached_states.get([("p", user) for user in "abcd"])
+        assert sorted(states.values()) == ["a", "c", "d"]
+        use = cached_states.take_use()
         assert (use.hits, use.misses, use.evictions) == (4, 1, 1)
-        assert kept.take_use().hits == 0
+        assert cached_states.take_use().hits == 0
 
     def test_a_state_lives_as_long_as_it_is_used(self, clock):
-        kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
-        kept.put({("p", "a"): "a", ("p", "b"): "b"})
+        cached_states = RecentStates(10, 10.0, shun=5.0, clock=clock)
+        cached_states.put({("p", "a"): "a", ("p", "b"): "b"})
         for _ in range(5):
             clock.now += 9.0
-            assert kept.get([("p", "a")])
-        assert not kept.get([("p", "b")])
+            assert cached_states.get([("p", "a")])
+        assert not cached_states.get([("p", "b")])
         clock.now += 10.0
-        assert not kept.get([("p", "a")])
-        assert len(kept) == 0
-        assert kept.take_use().expired == 2
+        assert not cached_states.get([("p", "a")])
+        assert len(cached_states) == 0
+        assert cached_states.take_use().expired == 2
 
     def test_states_of_different_profiles_are_separate(self, clock):
-        kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
-        kept.put({("p", "a"): "p's"})
-        assert not kept.get([("q", "a")])
+        cached_states = RecentStates(10, 10.0, shun=5.0, clock=clock)
+        cached_states.put({("p", "a"): "p's"})
+        assert not cached_states.get([("q", "a")])
 
     def test_a_dropped_state_is_not_cached_again_for_a_while(self, clock):
-        kept = RecentStates(10, 10.0, shun=5.0, clock=clock)
-        kept.put({("p", "a"): "a", ("p", "b"): "b"})
-        kept.drop([("p", "a"), ("p", "none")])
-        assert list(kept.get([("p", "a"), ("p", "b")]).values()) == ["b"]
-        kept.put({("p", "a"): "a"})
-        assert not kept.get([("p", "a")])
+        cached_states = RecentStates(10, 10.0, shun=5.0, clock=clock)
+        cached_states.put({("p", "a"): "a", ("p", "b"): "b"})
+        cached_states.drop([("p", "a"), ("p", "none")])
+        assert list(cached_states.get([("p", "a"), ("p", "b")]).values()) == ["b"]
+        cached_states.put({("p", "a"): "a"})
+        assert not cached_states.get([("p", "a")])
         clock.now += 5.0
-        kept.put({("p", "a"): "a"})
-        assert kept.get([("p", "a")])
-        kept.clear()
-        assert len(kept) == 0
+        cached_states.put({("p", "a"): "a"})
+        assert cached_states.get([("p", "a")])
+        cached_states.clear()
+        assert len(cached_states) == 0
 
 
 def test_the_address_of_a_shared_cache_may_lie_in_a_secret(api):

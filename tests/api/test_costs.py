@@ -43,8 +43,8 @@ class TestLocksNobodyOut:
         for number in range(24):
             sent = zipped(of(number))
             assert len(sent) < 45_000
-            told = api.call("POST", "/measurements", raw=sent, Content_Encoding="gzip")
-            assert (told.status, told.body["code"]) == (413, "too_large")
+            response = api.call("POST", "/measurements", raw=sent, Content_Encoding="gzip")
+            assert (response.status, response.body["code"]) == (413, "too_large")
         assert resident_mb() - before < 60
         assert {api.post([reading("u-2", hour)]).status for hour in range(60)} == {200}
 
@@ -66,8 +66,8 @@ class TestLocksNobodyOut:
         for hour in range(5):
             assert api.post([reading("u-1", hour)]).status == 200
             assert len(recent_states()) == 0
-        told = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
-        assert [one["MemoryRelieved"] for one in told] == [[1.0]] * 5
+        metrics = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
+        assert [one["MemoryRelieved"] for one in metrics] == [[1.0]] * 5
 
     def test_below_the_limit_states_are_kept(self, start, capsys):
         api = start(BATCH_MEMORY_LIMIT_MB="4096")
@@ -75,8 +75,8 @@ class TestLocksNobodyOut:
         from handlers.http.container import recent_states
 
         assert len(recent_states()) == 1
-        told = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
-        assert told[-1]["MemoryRelieved"] == told[-1]["MemoryExhausted"] == [0.0]
+        metrics = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
+        assert metrics[-1]["MemoryRelieved"] == metrics[-1]["MemoryExhausted"] == [0.0]
 
 
 @pytest.mark.parametrize("route", ["/measurements", "/batches"])
@@ -88,16 +88,16 @@ def test_many_small_values_are_refused_before_they_are_made(api, route, value):
         b'{"measurements":[%b]}' if route == "/measurements" else b'{"source":{"records":[%b]}}'
     )
     before = resident_mb()
-    told = api.call("POST", route, raw=records % many)
-    assert (told.status, told.body["code"]) == (413, "too_large")
+    response = api.call("POST", route, raw=records % many)
+    assert (response.status, response.body["code"]) == (413, "too_large")
     assert resident_mb() - before < 40
 
 
 def test_a_body_that_inflates_too_far_is_refused_where_long_bodies_are_accepted(api):
     sent = zipped(of_long_lines(0))
-    told = api.call("POST", "/batches", raw=sent, Content_Encoding="gzip")
-    assert (told.status, told.body["code"]) == (413, "too_large")
-    assert "inflates to more than" in told.body["message"]
+    response = api.call("POST", "/batches", raw=sent, Content_Encoding="gzip")
+    assert (response.status, response.body["code"]) == (413, "too_large")
+    assert "inflates to more than" in response.body["message"]
 
 
 def test_an_ordinary_request_is_not_too_large(api):
@@ -108,22 +108,22 @@ def test_an_ordinary_request_is_not_too_large(api):
     ]
     records = [reading(f"{n:0128d}", n) | ids[n] for n in range(500)]
     raw = zipped({"measurements": records})
-    told = api.call("POST", "/measurements", raw=raw, Content_Encoding="gzip")
-    assert told.status == 200
-    told = api.post([{"user_id": "u", "note": "x" * 70_000}])
-    assert told.body["results"][0]["status"] == "unreadable"
+    response = api.call("POST", "/measurements", raw=raw, Content_Encoding="gzip")
+    assert response.status == 200
+    response = api.post([{"user_id": "u", "note": "x" * 70_000}])
+    assert response.body["results"][0]["status"] == "unreadable"
     # A batch's records may be many, and as alike as readings are.
     raw = zipped(
         {"source": {"records": [reading(f"u-{n % 300}", n) for n in range(40_000)]}, "limits": 5}
     )
-    told = api.call("POST", "/batches", raw=raw, Content_Encoding="gzip")
-    assert (told.status, told.body["field"]) == (400, "limits")
+    response = api.call("POST", "/batches", raw=raw, Content_Encoding="gzip")
+    assert (response.status, response.body["field"]) == (400, "limits")
 
 
 def test_a_problem_quotes_no_more_than_can_be_read(api):
-    told = api.call("POST", "/measurements", {"measurements": [1], "x" * 100_000: 1})
-    assert told.status == 400
-    assert len(told.raw) < 2_000
+    response = api.call("POST", "/measurements", {"measurements": [1], "x" * 100_000: 1})
+    assert response.status == 400
+    assert len(response.raw) < 2_000
 
 
 def test_a_profile_in_the_bucket_is_not_read_beyond_what_a_profile_may_be(api):
@@ -132,9 +132,9 @@ def test_a_profile_in_the_bucket_is_not_read_beyond_what_a_profile_may_be(api):
         "source": {"records": [reading("u", 0)]},
         "profile": {"bucket": api.bucket, "key": "mine/p.json"},
     }
-    told = api.call("POST", "/batches", body)
-    assert (told.status, told.body["code"]) == (400, "invalid_profile")
-    assert "1,000,000 bytes" in told.body["message"]
+    response = api.call("POST", "/batches", body)
+    assert (response.status, response.body["code"]) == (400, "invalid_profile")
+    assert "1,000,000 bytes" in response.body["message"]
 
 
 #: What AWS's runtime for Python does with an answer: send it, let go of it, ask for the next.
@@ -157,16 +157,16 @@ while True:
 
 
 def test_a_process_that_restarts_has_sent_its_answer_and_loses_no_other_request():
-    told, last = [], 6
+    answers, last = [], 6
 
     class Runtime(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if len(told) < last else 410)
+            self.send_response(200 if len(answers) < last else 410)
             self.end_headers()
-            self.wfile.write(str(len(told)).encode())
+            self.wfile.write(str(len(answers)).encode())
 
         def do_POST(self):
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(202)
             self.end_headers()
 
@@ -185,17 +185,17 @@ def test_a_process_that_restarts_has_sent_its_answer_and_loses_no_other_request(
             cwd=ROOT, env=os.environ | more, capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         server.shutdown()
-    assert [one["request"] for one in told] == list(range(last))
+    assert [one["request"] for one in answers] == list(range(last))
     # Each second answer is a process's last one; it stays the same to whoever watches it.
-    assert [one["answered"] for one in told] == [1, 2] * 3
-    assert len({one["process"] for one in told}) == 1
+    assert [one["answered"] for one in answers] == [1, 2] * 3
+    assert len({one["process"] for one in answers}) == 1
 
 
 def test_a_second_gzip_stream_behind_the_first_is_refused_and_not_dropped(api):
     body = zipped({"measurements": [reading("u-1", 0)]})
-    told = api.call("POST", "/measurements", raw=body + body, Content_Encoding="gzip")
-    assert told.status == 400
-    assert "bytes after the end of its gzip stream" in told.body["message"]
+    response = api.call("POST", "/measurements", raw=body + body, Content_Encoding="gzip")
+    assert response.status == 400
+    assert "bytes after the end of its gzip stream" in response.body["message"]
     padded = api.call("POST", "/measurements", raw=body + bytes(8), Content_Encoding="gzip")
     assert padded.status == 200
 

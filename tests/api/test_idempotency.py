@@ -24,9 +24,9 @@ def test_another_container_returns_the_same_answer(api):
 
 def test_a_key_with_another_body_is_refused(api):
     api.post([reading("u-1", 0)], Idempotency_Key="k-1")
-    told = api.post([reading("u-1", 1)], Idempotency_Key="k-1")
-    assert told.status == 409
-    assert told.body["code"] == "conflict"
+    response = api.post([reading("u-1", 1)], Idempotency_Key="k-1")
+    assert response.status == 409
+    assert response.body["code"] == "conflict"
 
 
 def test_an_answer_with_failed_readings_is_not_stored_so_the_key_can_be_sent_again(
@@ -37,11 +37,11 @@ def test_an_answer_with_failed_readings_is_not_stored_so_the_key_can_be_sent_aga
 
     records = [reading("u-0", 24), reading("u-1", 0)]
     with Injector(dynamodb(), 1, {THROTTLED: 1.0}):
-        told = api.post(records, Idempotency_Key="k-1")
-        assert told.status == 503
+        response = api.post(records, Idempotency_Key="k-1")
+        assert response.status == 503
     monkeypatch.setattr("kalmap.api.user_group.MAX_ROUNDS", 1)
-    told = api.post(records, Idempotency_Key="k-1")
-    assert {r["status"] for r in told.body["results"]} == {"accepted"}
+    response = api.post(records, Idempotency_Key="k-1")
+    assert {r["status"] for r in response.body["results"]} == {"accepted"}
 
 
 ACCOUNT = "123456789012"
@@ -86,8 +86,8 @@ def test_a_key_is_the_callers_and_a_role_is_one_caller_in_all_its_sessions(
 
 def test_invalid_idempotency_keys_are_refused(api):
     for key in ("", "x" * 129, "with space", "ümlaut"):
-        told = api.post([reading("u-1", 0)], Idempotency_Key=key)
-        assert told.status == 400
+        response = api.post([reading("u-1", 0)], Idempotency_Key=key)
+        assert response.status == 400
 
 
 def test_the_answer_to_a_full_request_fits_into_the_table(api):

@@ -105,8 +105,8 @@ def test_a_custom_profile_is_stored_for_later_reads_of_its_states(api):
 def test_without_a_stored_profile_only_the_tables_attributes_are_returned(api):
     body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
     assert api.call("POST", "/measurements", body).status == 200
-    [kept] = api.s3.list_objects_v2(Bucket=api.bucket, Prefix="profiles/")["Contents"]
-    api.s3.delete_object(Bucket=api.bucket, Key=kept["Key"])
+    [stored] = api.s3.list_objects_v2(Bucket=api.bucket, Prefix="profiles/")["Contents"]
+    api.s3.delete_object(Bucket=api.bucket, Key=stored["Key"])
     asked = {"path": {"user_id": "c-1"}, "query": {"profile": "chicks"}}
     response = api.call("GET", "/users/{user_id}", **asked)
     assert (response.body["level"], response.body["unit"]) == (41.0, None)

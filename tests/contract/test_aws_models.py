@@ -32,7 +32,7 @@ TABLE_CALLS = ("BatchGetItem", "BatchExecuteStatement", "BatchWriteItem", "Trans
 
 
 @pytest.mark.parametrize(
-    ("called", "request_", "said"),
+    ("called", "request_", "message"),
     [
         ("BatchGetItem", {"RequestItems": {"t": {"Keys": [{}] * 101}}}, "from 1 to 100"),
         ("BatchGetItem", {"RequestItems": {"t": {}}}, "has no Keys"),
@@ -41,8 +41,8 @@ TABLE_CALLS = ("BatchGetItem", "BatchExecuteStatement", "BatchWriteItem", "Trans
         ("BatchGetItem", {"RequestItems": {}, "ReturnConsumedCapacity": "ALL"}, "is none of"),
     ],
 )
-def test_a_request_that_aws_would_refuse_is_found(called, request_, said):
-    assert any(said in problem for problem in problems(operation("dynamodb", called), request_))
+def test_a_request_that_aws_would_refuse_is_found(called, request_, message):
+    assert any(message in problem for problem in problems(operation("dynamodb", called), request_))
 
 
 def largest(called, *path):
@@ -54,13 +54,13 @@ def largest(called, *path):
 
 
 def test_requests_to_the_table_are_as_large_as_aws_takes_and_no_larger():
-    given = inspect.signature(DynamoDBStateStore).parameters
+    parameters = inspect.signature(DynamoDBStateStore).parameters
     statements = largest("BatchExecuteStatement", "Statements")
-    assert given["get_size"].default == largest("BatchGetItem", "RequestItems", "*", "Keys")
-    assert given["write_size"].default == statements
-    assert given["write_size"].default <= largest("BatchWriteItem", "RequestItems", "*")
-    assert given["transaction_size"].default == largest("TransactWriteItems", "TransactItems")
-    assert PARAMETERS["DbBatchGetSize"]["MaxValue"] == given["get_size"].default
+    assert parameters["get_size"].default == largest("BatchGetItem", "RequestItems", "*", "Keys")
+    assert parameters["write_size"].default == statements
+    assert parameters["write_size"].default <= largest("BatchWriteItem", "RequestItems", "*")
+    assert parameters["transaction_size"].default == largest("TransactWriteItems", "TransactItems")
+    assert PARAMETERS["DbBatchGetSize"]["MaxValue"] == parameters["get_size"].default
     assert PARAMETERS["DbBatchWriteSize"]["MaxValue"] == statements
 
 
@@ -126,13 +126,13 @@ def calls(states):
             yield from calls(state["ItemProcessor"]["States"])
 
 
-@pytest.mark.parametrize(("name", "resource", "given"), list(calls(STATES)))
-def test_the_state_machine_uses_only_parameters_that_each_service_has(name, resource, given):
+@pytest.mark.parametrize(("name", "resource", "parameters"), list(calls(STATES)))
+def test_the_state_machine_uses_only_parameters_that_each_service_has(name, resource, parameters):
     called, action = resource.split(":::")[1].split(":")
     about = service({"lambda": "lambda", "s3": "s3"}.get(called, called))
     known = about.operation_model(action[0].upper() + action[1:]).input_shape.members
     # Map's ResultWriter names a prefix, which becomes the beginning of many keys.
-    asked = {field.removesuffix(".$") for field in given} - {"Prefix"}
+    asked = {field.removesuffix(".$") for field in parameters} - {"Prefix"}
     assert asked <= set(known)
-    for entry in given.get("Entries", []):
+    for entry in parameters.get("Entries", []):
         assert set(entry) <= set(known["Entries"].member.members)

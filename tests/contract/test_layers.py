@@ -122,9 +122,9 @@ def test_only_modules_that_wait_use_clock_environment_or_randomness():
 
 def test_only_the_dynamodb_folder_knows_the_form_of_dynamodbs_values():
     sources = chain((ROOT / "functions").rglob("*.py"), (ROOT / "cli").rglob("*.py"))
-    found = {
+    modules = {
         str(path.relative_to(ROOT)): len(list(attribute_values(ast.parse(path.read_text()))))
         for path in sources
     }
-    knowing = {name for name, count in found.items() if count}
+    knowing = {name for name, count in modules.items() if count}
     assert {name.rpartition("/")[0] for name in knowing} == {"functions/kalmap/store/dynamodb"}

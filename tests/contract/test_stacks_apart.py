@@ -42,12 +42,12 @@ def patterns(stack):
     }
 
 
-def hearing(stack, told):
+def hearing(stack, event):
     """The rules of a stack that an event is for."""
     return {
         name
         for name, pattern in patterns(stack).items()
-        if EventPattern(json.dumps(pattern), pattern).matches_event(told)
+        if EventPattern(json.dumps(pattern), pattern).matches_event(event)
     }
 
 
@@ -60,9 +60,9 @@ def test_every_rule_matches_only_events_of_its_own_stack():
 
 
 def test_an_event_without_a_stack_matches_no_rule():
-    told = requested(DEV)
-    del told["detail"]["stack"]
-    assert hearing(DEV, told) == set()
+    event = requested(DEV)
+    del event["detail"]["stack"]
+    assert hearing(DEV, event) == set()
 
 
 @pytest.mark.parametrize(("key", "size"), [("incoming/", 0), ("incoming/2026/", 0), ("in/a", 9)])
@@ -91,11 +91,11 @@ def test_every_event_that_is_published_names_its_stack():
 
 def test_explicit_names_differ_between_stacks():
     for name, resource in TEMPLATE["Resources"].items():
-        given = resource.get("Properties", {})
+        properties = resource.get("Properties", {})
         for field in ("Name", "LogGroupName", "TableName", "BucketName", "QueueName",
                       "FunctionName", "StateMachineName", "AlarmName", "RoleName"):  # fmt: skip
-            if field in given and resource["Type"] not in NAMED_WITHIN:
-                assert filled(given[field], DEV) != filled(given[field], PROD), name
+            if field in properties and resource["Type"] not in NAMED_WITHIN:
+                assert filled(properties[field], DEV) != filled(properties[field], PROD), name
 
 
 #: Their names count within another resource of the stack.

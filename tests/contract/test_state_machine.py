@@ -159,7 +159,7 @@ def attempts(state, error):
 def test_only_steps_that_use_the_table_wait_for_it():
     waiting = {name: attempts(state, "StoreUnavailable") for name, state in of_kind("Task")}
     expected = dict.fromkeys(("LoadShard", "WriteShard", "RecordWriteShardFailure"), (20, 30))
-    assert {name: found for name, found in waiting.items() if found} == expected
+    assert {name: waits for name, waits in waiting.items() if waits} == expected
 
 
 def test_a_busy_lambda_is_tried_for_longer_than_a_step_that_failed():
@@ -169,7 +169,7 @@ def test_a_busy_lambda_is_tried_for_longer_than_a_step_that_failed():
         if "lambda:invoke" in state["Resource"]
     }
     assert len(busy) > 10
-    assert not [name for name, found in busy.items() if not found or found < (20, 60)]
+    assert not [name for name, longest in busy.items() if not longest or longest < (20, 60)]
 
 
 def test_every_task_retries_failures_and_timeouts_and_has_a_time_limit():
@@ -272,11 +272,11 @@ def statements():
 
 
 def actions(*sids):
-    found = set()
+    names = set()
     for sid in sids:
         action = statements()[sid]["Action"]
-        found |= set(action if isinstance(action, list) else [action])
-    return found
+        names |= set(action if isinstance(action, list) else [action])
+    return names
 
 
 #: AWS lets these be granted for every resource only; they are the service's own, for its logs.

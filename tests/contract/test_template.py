@@ -84,11 +84,16 @@ def test_warm_throughput_is_set_only_for_parameters_with_a_value():
     # nobody has given is not there.
     warm = RESOURCES["StatesTable"]["Properties"]["WarmThroughput"]
     reads, writes = {"Ref": "WarmReads"}, {"Ref": "WarmWrites"}
-    for given in ({"HasWarmReads"}, {"HasWarmWrites"}, {"HasWarmReads", "HasWarmWrites"}, set()):
-        asked = decided(warm, given)
+    for conditions in (
+        {"HasWarmReads"},
+        {"HasWarmWrites"},
+        {"HasWarmReads", "HasWarmWrites"},
+        set(),
+    ):
+        asked = decided(warm, conditions)
         wanted = {
-            "ReadUnitsPerSecond": reads if "HasWarmReads" in given else None,
-            "WriteUnitsPerSecond": writes if "HasWarmWrites" in given else None,
+            "ReadUnitsPerSecond": reads if "HasWarmReads" in conditions else None,
+            "WriteUnitsPerSecond": writes if "HasWarmWrites" in conditions else None,
         }
         assert (asked or {}) == {name: value for name, value in wanted.items() if value}
 
@@ -101,8 +106,8 @@ def decided(value, holding):
         condition, then, otherwise = value["Fn::If"]
         return decided(then if condition in holding else otherwise, holding)
     if isinstance(value, dict):
-        found = {name: decided(part, holding) for name, part in value.items()}
-        return {name: part for name, part in found.items() if part is not None}
+        values = {name: decided(part, holding) for name, part in value.items()}
+        return {name: part for name, part in values.items() if part is not None}
     return value
 
 
@@ -121,12 +126,12 @@ def test_an_api_whose_function_is_ended_raises_the_alarms_about_errors_and_slow_
     template = transformed.transformed()
     [api] = transformed.of_type(template, "AWS::ApiGateway::RestApi").values()
     [stage] = transformed.of_type(template, "AWS::ApiGateway::Stage").values()
-    found = {"ApiName": api["Body"]["info"]["title"], "Stage": stage["StageName"]}
+    dimensions = {"ApiName": api["Body"]["info"]["title"], "Stage": stage["StageName"]}
     assert "Name" not in api
     for name, metric in {"SlowAnswers": "Latency", "FailingRequests": "5XXError"}.items():
         alarm = RESOURCES[name]["Properties"]
         assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/ApiGateway", metric)
-        assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == found
+        assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == dimensions
 
 
 def test_an_event_that_a_function_fails_on_goes_to_a_queue():
@@ -143,10 +148,10 @@ def test_every_object_expires_except_profiles():
     assert {rule["Status"] for rule in rules} == {"Enabled"}
     prefixes = [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule]
     prefixes.remove({"Ref": "SchedulePrefix"})
-    forgotten = {prefix.rstrip("/") for prefix in prefixes}
-    written = {place(grant) for grant in grants(RESOURCES) if grant.action == "s3:PutObject"}
+    expired = {prefix.rstrip("/") for prefix in prefixes}
+    stored = {place(grant) for grant in grants(RESOURCES) if grant.action == "s3:PutObject"}
     # The command line puts its files under uploads/, the state machine its under map-runs/.
-    assert forgotten == written - KEPT | {"uploads", "map-runs"}
+    assert expired == stored - KEPT | {"uploads", "map-runs"}
     # Versions that were replaced, of everything.
     [rest] = [rule for rule in rules if "Prefix" not in rule]
     assert rest["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}

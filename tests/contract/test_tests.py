@@ -20,8 +20,8 @@ def imported(path):
 def test_what_tests_share_is_in_support_and_is_imported_from_nowhere_else():
     violations = [
         (str(path.relative_to(ROOT)), name)
-        for place in PLACES
-        for path in (ROOT / place).rglob("*.py")
+        for folder in PLACES
+        for path in (ROOT / folder).rglob("*.py")
         for name in imported(path)
         if name.startswith("tests.") and not name.startswith("tests.support.")
     ]

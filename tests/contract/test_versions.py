@@ -15,13 +15,19 @@ VERSION = "AWS::Lambda::Version"
 def steps(template=NOW):
     """The functions that the state machine calls, with what it calls them by."""
     [machine] = of_type(template, "AWS::StepFunctions::StateMachine").values()
-    given = machine["DefinitionSubstitutions"]
-    return {name.removesuffix("Arn"): value for name, value in given.items() if "Function" in name}
+    substitutions = machine["DefinitionSubstitutions"]
+    return {
+        name.removesuffix("Arn"): value
+        for name, value in substitutions.items()
+        if "Function" in name
+    }
 
 
 def versions(template=NOW):
-    found = {name: r for name, r in template["Resources"].items() if r["Type"] == VERSION}
-    return {resource["Properties"]["FunctionName"]["Ref"]: name for name, resource in found.items()}
+    resources = {name: r for name, r in template["Resources"].items() if r["Type"] == VERSION}
+    return {
+        resource["Properties"]["FunctionName"]["Ref"]: name for name, resource in resources.items()
+    }
 
 
 def test_an_execution_calls_versions_which_never_change():
@@ -41,8 +47,8 @@ def test_another_value_of_a_parameter_makes_a_new_version_of_each_function_that_
     # A version keeps the environment, too; a description that changes replaces the version.
     for step, name in versions().items():
         function = NOW["Resources"][step]["Properties"]
-        told = NOW["Resources"][name]["Properties"].get("Description", "")
-        assert parameters(told) == parameters(function), step
+        description = NOW["Resources"][name]["Properties"].get("Description", "")
+        assert parameters(description) == parameters(function), step
 
 
 def parameters(value):

@@ -33,11 +33,11 @@ def assert_as_described(response, method, path):
     """The answer has a status and a form that the OpenAPI document gives it."""
     described = DOCUMENT["paths"][path][method]["responses"][str(response.status)]
     schema = described["content"]["application/json"]["schema"]
-    whole = json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
+    complete = json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
     defs = json.loads(
         json.dumps(DOCUMENT["components"]["schemas"]).replace("#/components/schemas/", "#/$defs/")
     )
-    jsonschema.validate(response.body, whole | {"$defs": defs})
+    jsonschema.validate(response.body, complete | {"$defs": defs})
 
 
 def ended(api, batch_id):
@@ -100,16 +100,16 @@ def test_a_compressed_answer_is_asked_for_by_its_header(api, user):
 def test_inline_records_are_the_same_batch_through_the_api_and_step_functions(
     api, shared, user, api_first
 ):
-    given = {"source": {"records": [reading(user, day, 80 + day / 3) for day in range(2)]}}
+    batch_input = {"source": {"records": [reading(user, day, 80 + day / 3) for day in range(2)]}}
 
     def by_api():
-        return ended(api, api.post("/batches", given).body["batch_id"])[0]["batch_id"]
+        return ended(api, api.post("/batches", batch_input).body["batch_id"])[0]["batch_id"]
 
     def by_execution():
         states = shared.cloud.clients("stepfunctions")
         [machine] = states.list_state_machines()["stateMachines"]
         started = states.start_execution(
-            stateMachineArn=machine["stateMachineArn"], input=json.dumps(given)
+            stateMachineArn=machine["stateMachineArn"], input=json.dumps(batch_input)
         )
         arn = started["executionArn"]
         while (response := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
@@ -174,12 +174,12 @@ def test_a_batch_is_started_watched_and_read(api, user):
 
 
 def test_a_file_uploaded_to_the_returned_url_starts_a_batch(api, user):
-    given = api.post("/batches/uploads", {"name": "weights.jsonl"})
-    assert given.status == 201
-    assert_as_described(given, "post", "/batches/uploads")
+    upload = api.post("/batches/uploads", {"name": "weights.jsonl"})
+    assert upload.status == 201
+    assert_as_described(upload, "post", "/batches/uploads")
     before = {one["batch_id"] for one in api.get("/batches", limit="1000").body["batches"]}
     line = json.dumps(reading(user, 0)).encode()
-    assert urllib3.request("PUT", given.body["url"], body=line, retries=False).status == 200
+    assert urllib3.request("PUT", upload.body["url"], body=line, retries=False).status == 200
     for _ in range(200):
         page = api.get("/batches", limit="1000").body["batches"]
         if new := [one for one in page if one["batch_id"] not in before]:
@@ -194,9 +194,9 @@ def test_batches_come_in_pages_the_newest_first(api, user):
     for day in range(3):
         source = {"records": [reading(user, 24 * day)]}
         ended(api, api.post("/batches", {"source": source}).body["batch_id"])
-    whole = api.get("/batches", limit="1000").body["batches"]
-    assert [one["started_at"] for one in whole] == sorted(
-        (one["started_at"] for one in whole), reverse=True
+    complete = api.get("/batches", limit="1000").body["batches"]
+    assert [one["started_at"] for one in complete] == sorted(
+        (one["started_at"] for one in complete), reverse=True
     )
     paged, cursor = [], None
     while True:
@@ -205,7 +205,7 @@ def test_batches_come_in_pages_the_newest_first(api, user):
         cursor = page["cursor"]
         if not cursor:
             break
-    assert [one["batch_id"] for one in paged] == [one["batch_id"] for one in whole]
+    assert [one["batch_id"] for one in paged] == [one["batch_id"] for one in complete]
 
 
 def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(api, shared, user):
@@ -221,15 +221,15 @@ def test_requests_and_a_batch_with_the_same_users_at_the_same_time_lose_nothing(
     assert {r["status"] for response in answers for r in response.body["results"]} == {"accepted"}
     batch, _ = ended(api, started["batch_id"])
     assert batch["accepted"] == 12
-    whole = [r | {"user_id": f"{r['user_id']}-whole"} for part in parts for r in part]
-    assert api.post("/measurements", {"measurements": whole}).status == 200
+    all_readings = [r | {"user_id": f"{r['user_id']}-whole"} for part in parts for r in part]
+    assert api.post("/measurements", {"measurements": all_readings}).status == 200
     outputs = shared.cloud.clients("cloudformation").describe_stacks(StackName="kalmap")
     [table] = [o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]
                if o["OutputKey"] == "StatesTable"]  # fmt: skip
     store = DynamoDBStateStore(shared.cloud.clients("dynamodb"), table)
-    found = store.load("body-weight", users + [f"{u}-whole" for u in users]).states
+    states = store.load("body-weight", users + [f"{u}-whole" for u in users]).states
     for one in users:
-        assert found[one].body == found[f"{one}-whole"].body
+        assert states[one].body == states[f"{one}-whole"].body
 
 
 @pytest.mark.parametrize(

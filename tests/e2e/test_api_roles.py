@@ -38,8 +38,8 @@ class Caller:
         self.name = ""
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> int:
-        self.told = self._api.call(method, path, body, **headers)
-        return self.told.status
+        self.response = self._api.call(method, path, body, **headers)
+        return self.response.status
 
     def measure(self, readings: int = 1, **headers: str) -> int:
         """Measurements of a user."""
@@ -69,17 +69,17 @@ class Caller:
         """A batch of what lies in a bucket."""
         source = self._stack.put(f"in/{self.name}.jsonl", daily_readings(self.name), bucket)
         head = self._stack.client("s3").head_object(Bucket=bucket, Key=source["key"])
-        given: dict[str, Any] = {
+        batch_input: dict[str, Any] = {
             "key": source,
             "version": source | {"version_id": head["VersionId"]},
             "prefix": {"bucket": bucket, "prefix": source["key"]},
         }[by]
-        return self.call("POST", "/batches", {"source": given})
+        return self.call("POST", "/batches", {"source": batch_input})
 
     def upload(self, place: str = "/incoming/") -> int:
         """A file put where the API signed an address for."""
         self.call("POST", "/batches/uploads")
-        url = self.told.body["url"].replace("/incoming/", place)
+        url = self.response.body["url"].replace("/incoming/", place)
         return int(
             urllib3.request("PUT", url, body=daily_readings(self.name), retries=False).status
         )
@@ -148,19 +148,19 @@ def test_every_path_works_under_the_role(stack, caller):
     assert caller.call("GET", "/openapi.json") == 200
     caller.name = uuid.uuid4().hex
     assert caller.start() == 202
-    batch = caller.told.body["status_url"]
+    batch = caller.response.body["status_url"]
     deadline = time.monotonic() + 60
-    while caller.call("GET", batch) == 200 and caller.told.body["status"] != "SUCCEEDED":
-        assert caller.told.body["status"] != "FAILED", caller.told
+    while caller.call("GET", batch) == 200 and caller.response.body["status"] != "SUCCEEDED":
+        assert caller.response.body["status"] != "FAILED", caller.response
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    [link] = caller.told.body["links"]["results"]
+    [link] = caller.response.body["links"]["results"]
     assert json.loads(urllib3.request("GET", link, retries=False).data)["status"] == "accepted"
     assert caller.call("GET", f"{batch}/results") == 200
-    assert len(caller.told.body["results"]) == 1
+    assert len(caller.response.body["results"]) == 1
     assert caller.call("GET", "/batches") == 200
     assert caller.upload() == 200
-    [ended] = stack.ended(caller.told.body["key"])
+    [ended] = stack.ended(caller.response.body["key"])
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
 
 
@@ -175,14 +175,16 @@ def test_the_api_needs_each_of_its_permissions(stack, caller, grant):
     assert permission(grant) in WAYS, "There is no request here that needs this permission."
     way = WAYS[permission(grant)]
     with stack.without(grant):
-        assert way.ask(caller) == way.refused, caller.told
+        assert way.ask(caller) == way.refused, caller.response
     if way.refused == 400:
-        assert "kalmap may not read this source" in caller.told.body["message"]
+        assert "kalmap may not read this source" in caller.response.body["message"]
     caller.name = uuid.uuid4().hex
-    assert way.ask(caller) == way.answered, caller.told
+    assert way.ask(caller) == way.answered, caller.response
     # That it was started is enough.
     if way.answered == 202:
-        stack.client("stepfunctions").stop_execution(executionArn=caller.told.body["execution_arn"])
+        stack.client("stepfunctions").stop_execution(
+            executionArn=caller.response.body["execution_arn"]
+        )
 
 
 def test_permissions_not_tried_here_are_in_the_template(stack):

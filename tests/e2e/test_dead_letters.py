@@ -42,10 +42,10 @@ def targets(stack):
 
 class Queue:
     def __init__(self, stack, output):
-        found = stack.client("sqs").get_queue_attributes(
+        response = stack.client("sqs").get_queue_attributes(
             QueueUrl=stack.outputs[output], AttributeNames=["QueueArn", "Policy"]
         )["Attributes"]
-        self.arn, self.policy = found["QueueArn"], json.loads(found["Policy"])
+        self.arn, self.policy = response["QueueArn"], json.loads(response["Policy"])
 
     def takes(self, source, service=SERVICE):
         """Whether a message gets in that a service sends for one of its resources."""
@@ -70,10 +70,10 @@ def test_an_undeliverable_event_goes_to_the_dead_letter_queue(stack, targets):
 
 
 def test_other_senders_are_refused_by_both_queues(stack, targets):
-    some = next(iter(targets))
+    rule = next(iter(targets))
     for queue in (Queue(stack, "DeadLetterQueue"), Queue(stack, "FailedBatchesQueue")):
-        assert not queue.takes(some, service="sns.amazonaws.com")
-        assert not queue.takes(f"{some.rsplit('/', 1)[0]}/somebody-elses")
+        assert not queue.takes(rule, service="sns.amazonaws.com")
+        assert not queue.takes(f"{rule.rsplit('/', 1)[0]}/somebody-elses")
 
 
 def test_only_its_own_rule_may_send_to_the_failed_batches_queue(stack, targets):

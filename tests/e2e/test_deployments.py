@@ -25,11 +25,13 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def ended(states, machine, given):
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
-    while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+def ended(states, machine, batch_input):
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(batch_input))[
+        "executionArn"
+    ]
+    while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
         time.sleep(0.05)
-    return found
+    return execution
 
 
 def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_factory):
@@ -69,5 +71,5 @@ def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_facto
 def readings_per_shard(stack, machine):
     """What the version that a state machine plans batches with was given."""
     plan = json.loads(machine["definition"])["States"]["PlanBatch"]["Parameters"]["FunctionName"]
-    found = stack.client("lambda").get_function_configuration(FunctionName=plan)
-    return found["Environment"]["Variables"]["READINGS_PER_SHARD"]
+    configuration = stack.client("lambda").get_function_configuration(FunctionName=plan)
+    return configuration["Environment"]["Variables"]["READINGS_PER_SHARD"]

@@ -64,11 +64,11 @@ def test_a_stopped_execution_releases_its_claim_and_leaves_a_message(stack):
     key = "events/stopped.jsonl"
     stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=daily_readings("stopped"))
     states = stack.client("stepfunctions")
-    given = {"source": {"bucket": stack.bucket, "key": key}}
+    batch_input = {"source": {"bucket": stack.bucket, "key": key}}
 
     def start():
         return states.start_execution(
-            stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(given)
+            stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(batch_input)
         )["executionArn"]
 
     arn = start()
@@ -89,9 +89,9 @@ def test_a_stopped_execution_releases_its_claim_and_leaves_a_message(stack):
         time.sleep(0.1)
     assert "Start the same batch again" in stack.record(batch_id)["reason"]["S"]
     again = start()
-    while (found := states.describe_execution(executionArn=again))["status"] == "RUNNING":
+    while (execution := states.describe_execution(executionArn=again))["status"] == "RUNNING":
         time.sleep(0.1)
-    assert output(found)["accepted"] == 3
+    assert output(execution)["accepted"] == 3
     messages = stack.client("sqs").receive_message(
         QueueUrl=stack.outputs["FailedBatchesQueue"], MaxNumberOfMessages=10, WaitTimeSeconds=5
     )
@@ -119,7 +119,7 @@ def test_a_schedule_runs_what_lies_below_its_prefix(tmp_path):
         time.sleep(1.1)
         time_of_the_rule = json.dumps(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         states = stack.client("stepfunctions")
-        given = sent["InputTemplate"].replace("<time>", time_of_the_rule)
-        states.start_execution(stateMachineArn=target["Arn"], input=given)
+        execution_input = sent["InputTemplate"].replace("<time>", time_of_the_rule)
+        states.start_execution(stateMachineArn=target["Arn"], input=execution_input)
         [execution] = stack.ended("nightly/")[:1]
         assert output(execution)["accepted"] == 3

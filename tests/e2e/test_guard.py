@@ -22,7 +22,7 @@ from kalmap_cli.local.data_dir import DataDirectory
 from tests.support import browser
 
 CHROMIUM = shutil.which("chromium")
-NOBODY = 65534
+OTHER_USER = 65534
 SERVICES = {
     "apigateway": "get_rest_apis",
     "cloudformation": "list_stacks",
@@ -74,10 +74,10 @@ def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
     s3 = client(cloud, "s3")
     s3.create_bucket(Bucket="objects")
     location = {"Bucket": "objects", "Key": "a b/ü//c%20d+e"}
-    whole = os.urandom(6 * 1024 * 1024)
-    s3.upload_fileobj(io.BytesIO(whole * 2), **location)
-    assert s3.get_object(**location, Range="bytes=1-9")["Body"].read() == whole[1:10]
-    s3.put_object(**location, Body=whole, ContentType="text/plain", Metadata={"k": "a  b"})
+    content = os.urandom(6 * 1024 * 1024)
+    s3.upload_fileobj(io.BytesIO(content * 2), **location)
+    assert s3.get_object(**location, Range="bytes=1-9")["Body"].read() == content[1:10]
+    s3.put_object(**location, Body=content, ContentType="text/plain", Metadata={"k": "a  b"})
     assert s3.head_object(**location)["Metadata"] == {"k": "a  b"}
     assert s3.list_objects_v2(Bucket="objects", Prefix="a b/")["KeyCount"] == 1
     s3.put_object(Bucket="objects", Key="md5", Body=b"x", ChecksumAlgorithm="SHA256")
@@ -122,14 +122,14 @@ def test_a_page_in_a_browser_can_neither_read_nor_run_anything(cloud, tmp_path, 
     tried = browser.attack(
         CHROMIUM, port, name, base64.b64encode(code).decode(), tmp_path / "profile"
     )
-    assert len(tried.told) == 13
-    assert tried.told.pop("make by form")["text"] == "sent"
-    for one in tried.told.values():
+    assert len(tried.reported) == 13
+    assert tried.reported.pop("make by form")["text"] == "sent"
+    for one in tried.reported.values():
         # An opaque answer, which a page cannot look into, has the status 0 and no text.
         assert one.get("status") in {None, 0, 403}
         assert one.get("status") or not one.get("text")
     if name == browser.REBOUND:
-        assert len(tried.handed_on) >= len(tried.told)
+        assert len(tried.handed_on) >= len(tried.reported)
     for _, answer in tried.handed_on:
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert b"access-control" not in answer.lower()
@@ -157,28 +157,33 @@ def test_another_user_of_the_machine_can_read_nothing_and_use_nothing(cloud):
     environ = Path(f"/proc/{cloud.process_id}/environ")
     private = [cloud.data.path / "secret", cloud.data.cloud, environ]
     assert [path.stat().st_mode & 0o077 for path in private] == [0, 0, 0]
-    [written] = cloud.data.cloud.rglob("k")
-    assert written.stat().st_mode & 0o077 == 0
+    [stored] = cloud.data.cloud.rglob("k")
+    assert stored.stat().st_mode & 0o077 == 0
     if os.geteuid() != 0:
         return
 
     def as_another(*command):
         return subprocess.run(
-            command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, check=False
+            command,
+            user=OTHER_USER,
+            group=OTHER_USER,
+            extra_groups=[],
+            capture_output=True,
+            check=False,
         )
 
     # They come as far as the directory itself.
     assert as_another("ls", str(cloud.data.path)).returncode == 0
     for path in private:
-        told = as_another("ls" if path.is_dir() else "cat", str(path))
-        assert told.returncode != 0
-        assert b"Permission denied" in told.stderr
+        process = as_another("ls" if path.is_dir() else "cat", str(path))
+        assert process.returncode != 0
+        assert b"Permission denied" in process.stderr
     url = f"{cloud.endpoint}/private/k"
     wrong = ["--aws-sigv4", f"aws:amz:{REGION}:s3", "--user", f"{ACCESS_KEY}:a"]
     for more in ([], wrong, ["--http2-prior-knowledge"]):
-        told = as_another("curl", "-sS", "-w", "%{http_code}", *more, url)
-        assert told.stdout.endswith(b"403")
-        assert b"readings" not in told.stdout
+        process = as_another("curl", "-sS", "-w", "%{http_code}", *more, url)
+        assert process.stdout.endswith(b"403")
+        assert b"readings" not in process.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -60,15 +60,15 @@ def stack(tmp_path_factory) -> Iterator[Guarded]:
 @pytest.fixture(scope="module")
 def events(stack):
     """For each function, what makes the events it got on the pipeline's paths, under its role."""
-    found = defaultdict(list)
+    requests = defaultdict(list)
 
-    def ran(given):
-        execution = stack.run(given)
+    def ran(batch_input):
+        execution = stack.run(batch_input)
         assert execution["status"] == "SUCCEEDED", execution.get("cause")
         for function, event in stack.invoked(execution):
             if function in NOT_THE_SAME_TWICE:
                 event = stack.apart(event, f"{function}-{event.get('step')}")  # noqa: PLW2901
-            found[function].append(lambda event=event: event)
+            requests[function].append(lambda event=event: event)
         return execution
 
     one = ran({"source": stack.put("in/a.jsonl", daily_readings("pinned"))})
@@ -90,23 +90,23 @@ def events(stack):
     mine = msgspec.to_builtins(builtin_profile("body-weight")) | {"name": "mine"}
     ran({"source": stack.put("in/mine.jsonl", daily_readings("mine")), "profile": mine})
     for bucket in (stack.bucket, OTHERS):
-        place = stack.put("in/v.jsonl", daily_readings("v"), bucket)
-        version = stack.client("s3").head_object(Bucket=bucket, Key=place["key"])["VersionId"]
-        ran({"source": place})
-        ran({"source": place | {"version_id": version}, "write_mode": "none"})
+        source = stack.put("in/v.jsonl", daily_readings("v"), bucket)
+        version = stack.client("s3").head_object(Bucket=bucket, Key=source["key"])["VersionId"]
+        ran({"source": source})
+        ran({"source": source | {"version_id": version}, "write_mode": "none"})
     stopped = {"detail": {"name": one["name"], "status": "ABORTED"}}
-    found["ReleaseClaimFunction"].append(lambda: stopped)
-    found["IdentifyFunction"].append(lambda: orphaned(stack, one))
-    found["IdentifyFunction"].append(lambda: with_new_records(one))
-    return found
+    requests["ReleaseClaimFunction"].append(lambda: stopped)
+    requests["IdentifyFunction"].append(lambda: orphaned(stack, one))
+    requests["IdentifyFunction"].append(lambda: with_new_records(one))
+    return requests
 
 
 def with_new_records(execution):
     """An event with records that nobody has sent before; what was sent is not put again."""
     record = json.loads(daily_readings(uuid.uuid4().hex, days=1))
-    given = {"source": {"records": [record]}}
+    batch_input = {"source": {"records": [record]}}
     started = execution["startDate"].isoformat()
-    return {"input": given, "execution": uuid.uuid4().hex, "started_at": started}
+    return {"input": batch_input, "execution": uuid.uuid4().hex, "started_at": started}
 
 
 def orphaned(stack, execution):
@@ -122,9 +122,9 @@ def orphaned(stack, execution):
             ":gone": {"S": execution["executionArn"].replace(execution["name"], "gone")},
         },
     )
-    given = json.loads(execution["input"])
+    batch_input = json.loads(execution["input"])
     started = execution["startDate"].isoformat()
-    return {"input": given, "execution": uuid.uuid4().hex, "started_at": started}
+    return {"input": batch_input, "execution": uuid.uuid4().hex, "started_at": started}
 
 
 def errors(stack, events, function):
@@ -141,19 +141,19 @@ OF_STEPS = [grant for grant in GRANTS if grant.function in STEPS]
 
 @pytest.mark.parametrize("function", functions(RESOURCES))
 def test_a_deployed_role_allows_what_the_template_says_and_nothing_else(stack, function):
-    said = {
+    expected = {
         (g.action, stack.resolved(g.resource), g.prefix) for g in GRANTS if g.function == function
     }
     if function == "ReleaseClaimFunction":  # SAM adds what its EventInvokeConfig takes
-        said.add(("sqs:SendMessage", stack.queue("DeadLetterQueue"), None))
-    assert stack.allowed(function) == said
+        expected.add(("sqs:SendMessage", stack.queue("DeadLetterQueue"), None))
+    assert stack.allowed(function) == expected
 
 
 @pytest.mark.parametrize("function", STEPS)
 def test_a_step_does_all_its_work_under_its_role(stack, events, function):
-    found = list(errors(stack, events, function))
-    assert found
-    assert [error for error in found if error] == []
+    failures = list(errors(stack, events, function))
+    assert failures
+    assert [error for error in failures if error] == []
 
 
 @pytest.mark.parametrize("grant", [g for g in OF_STEPS if asked_for(g)], ids=str)
@@ -162,10 +162,10 @@ def test_a_step_needs_each_of_its_permissions(stack, events, grant):
     with stack.without(grant):
         if mode:
             source = stack.put(f"in/{mode}.jsonl", daily_readings(mode))
-            found = iter([stack.run({"source": source, "write_mode": mode}).get("cause")])
+            failures = iter([stack.run({"source": source, "write_mode": mode}).get("cause")])
         else:
-            found = errors(stack, events, grant.function)
-        assert any(is_refusal(error, grant) for error in found)
+            failures = errors(stack, events, grant.function)
+        assert any(is_refusal(error, grant) for error in failures)
 
 
 @pytest.mark.parametrize("function", sorted({function for function, _ in NOT_ASKED_FOR}))
@@ -181,12 +181,12 @@ def test_the_permissions_that_the_local_cloud_checks_are_tried(stack, events, fu
 def test_a_step_that_is_refused_ends_its_batch_with_the_reason(stack, function):
     [grant] = [g for g in GRANTS if (g.function, g.action) == (function, "s3:PutObject")
                and g.resource.endswith("/batches/*")]  # fmt: skip
-    given = {"source": stack.put(f"in/{function}.jsonl", daily_readings(function))}
+    batch_input = {"source": stack.put(f"in/{function}.jsonl", daily_readings(function))}
     with stack.without(grant):
-        found = stack.run(given)
-    assert found["status"] == "FAILED"
-    assert is_refusal(found["cause"], grant)
-    assert f"assumed-role/{stack.role(function)}/" in found["cause"]
+        execution = stack.run(batch_input)
+    assert execution["status"] == "FAILED"
+    assert is_refusal(execution["cause"], grant)
+    assert f"assumed-role/{stack.role(function)}/" in execution["cause"]
 
 
 def test_a_failed_batch_is_run_again_under_the_roles(stack):
@@ -194,10 +194,12 @@ def test_a_failed_batch_is_run_again_under_the_roles(stack):
         g for g in GRANTS if (g.function, g.action) == ("LoadFunction", "dynamodb:BatchGetItem")
     ]
     with stack.without(grant):
-        found = stack.run({"source": stack.put("in/again.jsonl", daily_readings("again"))})
-    assert found["status"] == "FAILED"
-    assert is_refusal(found["cause"], grant)
-    [event, *_] = [event for function, event in stack.invoked(found) if function == "PlanFunction"]
+        execution = stack.run({"source": stack.put("in/again.jsonl", daily_readings("again"))})
+    assert execution["status"] == "FAILED"
+    assert is_refusal(execution["cause"], grant)
+    [event, *_] = [
+        event for function, event in stack.invoked(execution) if function == "PlanFunction"
+    ]
     again = stack.run({"retry_of": event["batch"]["batch_id"]})
     assert again["status"] == "SUCCEEDED", again.get("cause")
     assert json.loads(again["output"])["accepted"] == 3
@@ -210,18 +212,18 @@ def test_the_state_machines_own_role_is_not_enforced_locally(stack):
     document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     iam.delete_role_policy(RoleName=role, PolicyName=name)
     try:
-        found = stack.run({"source": stack.put("in/machine.jsonl", daily_readings("machine"))})
+        execution = stack.run({"source": stack.put("in/machine.jsonl", daily_readings("machine"))})
     finally:
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
-    assert found["status"] == "SUCCEEDED"
+    assert execution["status"] == "SUCCEEDED"
 
 
 def test_the_bucket_refuses_requests_without_tls(stack):
-    place = stack.put("in/plain.jsonl", daily_readings("plain"))
+    source = stack.put("in/plain.jsonl", daily_readings("plain"))
     stack.client("s3").put_bucket_policy(Bucket=stack.bucket, Policy=stack.bucket_policy)
     try:
-        found = stack.run({"source": place})
+        execution = stack.run({"source": source})
     finally:
         stack.client("s3").delete_bucket_policy(Bucket=stack.bucket)
-    assert found["status"] == "FAILED"
-    assert "Forbidden" in found["cause"]
+    assert execution["status"] == "FAILED"
+    assert "Forbidden" in execution["cause"]

@@ -112,8 +112,8 @@ def test_every_kind_of_change_that_was_answered_survives_a_kill(tmp_path):
     assert before == {"i0": "updated", "i3": "by statement", "i4": "v", "i5": "v"}
     with local_cloud(tmp_path) as cloud:
         assert values(cloud) == before
-        found = cloud.clients("s3").get_object(Bucket="kept", Key="a/b")
-        assert found["Body"].read() == b"object"
+        response = cloud.clients("s3").get_object(Bucket="kept", Key="a/b")
+        assert response["Body"].read() == b"object"
     assert count_items(tmp_path / "cloud", "kep") == len(before)
 
 
@@ -139,9 +139,9 @@ def test_kills_at_any_moment_lose_nothing_that_was_answered(tmp_path):
             if not life:
                 make_table(cloud)
             # The last change of all was made and not answered, or not made.
-            found = values(cloud)
-            assert set(found) >= set(answered)
-            assert all(found[key] in (value, tried[key]) for key, value in answered.items())
+            stored = values(cloud)
+            assert set(stored) >= set(answered)
+            assert all(stored[key] in (value, tried[key]) for key, value in answered.items())
             writing_until_it_is_gone(cloud, life)
     assert len(answered) == 50
 
@@ -246,9 +246,9 @@ def made_format_1(data_dir):
 
 def test_a_save_of_a_newer_local_cloud_is_refused(copied):
     state = made_format_1(copied / ".kalmap")
-    whole = (state / "dynamodb.json").read_text()
+    content = (state / "dynamodb.json").read_text()
     (state / "dynamodb.json").write_text(
-        whole.replace('"__ministack_format__": 2', '"__ministack_format__": 9', 1)
+        content.replace('"__ministack_format__": 2', '"__ministack_format__": 9', 1)
     )
     refused = kalmap("states", cwd=copied)
     assert (refused.code, refused.out) == (2, "")

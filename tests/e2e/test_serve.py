@@ -60,7 +60,7 @@ def test_the_commands_that_serve_shows_work_unchanged(served):
     assert [one["status"] for one in answer["results"]] == ["accepted"]
     assert user["level"] == 81.4
     [setting] = [line for line in lines if line.startswith("export ")]
-    found = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", f"{setting}; exec {sys.executable} -c {shlex.quote(LIST_BUCKETS)}"],
         cwd=folder,
         env=environment(),
@@ -69,7 +69,7 @@ def test_the_commands_that_serve_shows_work_unchanged(served):
         check=True,
         timeout=60,
     ).stdout.splitlines()
-    assert (data / "bucket").read_text().strip() in found
+    assert (data / "bucket").read_text().strip() in process
 
 
 def test_the_address_and_secret_are_readable_by_the_owner_only(served):
@@ -87,17 +87,17 @@ def test_the_address_and_secret_are_readable_by_the_owner_only(served):
 
 def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served):
     folder, process, _ = served
-    place = ("--data-dir", "my data")
-    again = kalmap("serve", *place, cwd=folder)
+    options = ("--data-dir", "my data")
+    again = kalmap("serve", *options, cwd=folder)
     assert again.code == 2
     assert "in use" in again.err
     (folder / "a.csv").write_text("user_id,timestamp,value\nu-18,2026-03-01T07:12:00Z,60.5\n")
-    guest = start("run", "a.csv", "--out", "out", *place, cwd=folder)
+    guest = start("run", "a.csv", "--out", "out", *options, cwd=folder)
     for line in guest.stderr:
         if line.startswith("  IdentifyBatch "):
             break
     # Asked while both run, and without disturbing either.
-    assert " running " in kalmap("status", *place, cwd=folder).out
+    assert " running " in kalmap("status", *options, cwd=folder).out
     process.send_signal(signal.SIGINT)
     printed, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -108,7 +108,7 @@ def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served)
     out, complaints = guest.communicate(timeout=60)
     assert guest.returncode == 0, complaints
     assert "accepted            1" in out
-    states = kalmap("states", *place, cwd=folder)
+    states = kalmap("states", *options, cwd=folder)
     assert '"user_id":"u-17"' in states.out
     assert '"user_id":"u-18"' in states.out
     assert processes_of(folder / "my data") == []

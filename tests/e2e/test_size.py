@@ -26,12 +26,12 @@ def tree_of(root):
             children.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(
                 int(process.name)
             )
-    found, ahead = [], [root]
+    processes, ahead = [], [root]
     while ahead:
         below = children.get(ahead.pop(), [])
-        found += below
+        processes += below
         ahead += below
-    return found
+    return processes
 
 
 def proportional_mb(process):

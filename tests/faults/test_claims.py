@@ -26,8 +26,8 @@ def until_released(cloud, execution):
 
 
 def test_the_same_batch_started_twice_at_once_runs_once(between, fault_free_run):
-    given = batch(between.put(jsonl(SECOND)))
-    started = [between.begin(given) for _ in range(3)]
+    batch_input = batch(between.put(jsonl(SECOND)))
+    started = [between.begin(batch_input) for _ in range(3)]
     ended = [between.end(execution) for execution in started]
     (ran,) = [one for one in ended if one.record]
     for other in ended:
@@ -38,7 +38,7 @@ def test_the_same_batch_started_twice_at_once_runs_once(between, fault_free_run)
 
     # And once more, when it has long ended.
     before = between.items()
-    assert_points_to(between.run(given), ran.execution, "SUCCEEDED")
+    assert_points_to(between.run(batch_input), ran.execution, "SUCCEEDED")
     assert between.items() == before
 
 
@@ -59,8 +59,8 @@ def test_an_event_that_arrives_twice_starts_one_batch(between, fault_free_run):
 
 
 def test_a_claim_whose_answer_was_lost_is_recognised(between, fault_free_run):
-    given = batch(between.put(jsonl(SECOND)))
-    first = between.run(given)
+    batch_input = batch(between.put(jsonl(SECOND)))
+    first = between.run(batch_input)
     # As ClaimBatch leaves it for itself when its answer does not arrive.
     claim = {"batch_id": {"S": first.record["batch_id"]}, "status": {"S": "RUNNING"}} | {
         name: {"S": first.record[name]} for name in ("execution_arn", "prefix", "profile")
@@ -68,17 +68,17 @@ def test_a_claim_whose_answer_was_lost_is_recognised(between, fault_free_run):
     table = between.stack.batches_table
     between.dynamodb.put_item(TableName=table, Item=claim | {"execution": {"S": "lost-answer"}})
     before = between.items()
-    ran = between.run(given, name="lost-answer")
+    ran = between.run(batch_input, name="lost-answer")
     assert ran.record["status"] == "SUCCEEDED"
     assert between.items() == before
     assert_accounts_for_all(ran, len(SECOND))
     assert ran.summary["readings"]["accepted"] == ran.summary["users"]["changed"] == 0
 
 
-def stopped_in_the_middle(cloud, given):
+def stopped_in_the_middle(cloud, batch_input):
     """Stop a batch that has written some of its states, one of its workers being held."""
     cloud.inject(rule("Write", WRITE, "held", first=3))
-    execution = cloud.begin(given)
+    execution = cloud.begin(batch_input)
     cloud.until_met("held")
     cloud.states.stop_execution(executionArn=execution, error="Tired", cause="It was stopped.")
     record = until_released(cloud, execution)
@@ -89,20 +89,20 @@ def stopped_in_the_middle(cloud, given):
 
 
 def test_a_batch_stopped_in_the_middle_can_be_started_again(between, fault_free_run):
-    given = batch(between.put(jsonl(SECOND)))
+    batch_input = batch(between.put(jsonl(SECOND)))
     before = states(between.items())
-    stopped = stopped_in_the_middle(between, given)
-    written = sum(state != before.get(user) for user, state in states(between.items()).items())
-    assert 0 < written < fault_free_run.changed
+    stopped = stopped_in_the_middle(between, batch_input)
+    changed = sum(state != before.get(user) for user, state in states(between.items()).items())
+    assert 0 < changed < fault_free_run.changed
     wake = between.waker()
     between.stop_faults()
 
-    ran = between.run(given)
+    ran = between.run(batch_input)
     assert ran.status == "SUCCEEDED"
     assert ran.record["execution"] != stopped.rpartition(":")[2]
     assert states(between.items()) == fault_free_run.after
     assert_accounts_for_all(ran, len(SECOND))
-    assert ran.summary["users"]["changed"] == fault_free_run.changed - written
+    assert ran.summary["users"]["changed"] == fault_free_run.changed - changed
 
     # The first one's worker wakes up at last, and finds that its versions are gone.
     after = between.items()
@@ -112,16 +112,16 @@ def test_a_batch_stopped_in_the_middle_can_be_started_again(between, fault_free_
 
 
 def test_a_late_worker_of_a_stopped_batch_does_not_disturb_the_next_batch(between, fault_free_run):
-    given = batch(between.put(jsonl(SECOND)))
-    stopped_in_the_middle(between, given)
-    written = states(between.items())
+    batch_input = batch(between.put(jsonl(SECOND)))
+    stopped_in_the_middle(between, batch_input)
+    stored = states(between.items())
     wake = between.waker()
     between.inject(rule("Write", WRITE, "held", last=9))
-    execution = between.begin(given)
+    execution = between.begin(batch_input)
     between.until_met("held")
     wake()
     give_up = time.monotonic() + 30
-    while states(between.items()) == written:
+    while states(between.items()) == stored:
         assert time.monotonic() < give_up, "the worker does not wake up"
         time.sleep(0.05)
     between.let_go()
@@ -132,16 +132,16 @@ def test_a_late_worker_of_a_stopped_batch_does_not_disturb_the_next_batch(betwee
     assert_accounts_for_all(ran, len(SECOND))
 
 
-def in_conflict(cloud, given):
+def in_conflict(cloud, batch_input):
     """A batch held at its writes, while another one has changed some of its users."""
     cloud.inject(rule("Write", WRITE, "held", last=9))
-    execution = cloud.begin(given)
+    execution = cloud.begin(batch_input)
     cloud.until_met("held")
     wake = cloud.waker()
     cloud.stop_faults()
     # The other one brings some of the same readings, so that all together are still SECOND's.
-    some = [line for line in SECOND if isinstance(line, dict) and line["user_id"] < "user-030"]
-    other = cloud.run(batch(cloud.put(jsonl(some))))
+    selection = [line for line in SECOND if isinstance(line, dict) and line["user_id"] < "user-030"]
+    other = cloud.run(batch(cloud.put(jsonl(selection))))
     assert other.status == "SUCCEEDED"
     return execution, wake, other
 
@@ -161,9 +161,11 @@ def test_only_users_changed_meanwhile_are_processed_in_a_second_round(between, f
     assert total == fault_free_run.ran.summary["readings"]["accepted"]
 
 
-def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_again(between, fault_free_run):
-    given = batch(between.put(jsonl(SECOND)))
-    execution, wake, _ = in_conflict(between, given)
+def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_again(
+    between, fault_free_run
+):
+    batch_input = batch(between.put(jsonl(SECOND)))
+    execution, wake, _ = in_conflict(between, batch_input)
     between.inject(rule("Load", "GetObject", "held", key="round-1/users/"))
     wake()
     between.until_met("held")
@@ -174,7 +176,7 @@ def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_aga
     assert record["status"] == "RUNNING"
 
     between.stop_faults()
-    ran = between.run(given)
+    ran = between.run(batch_input)
     assert ran.status == "SUCCEEDED", ran.cause
     assert ran.record["batch_id"] == record["batch_id"]
     assert states(between.items()) == fault_free_run.after

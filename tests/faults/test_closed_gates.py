@@ -10,10 +10,10 @@ from tests.support.two_batches import NOW, SECOND, assert_equals_fault_free_run,
 ALWAYS = {"last": 99}
 
 
-def run_again(cloud, given, fault_free_run):
+def run_again(cloud, batch_input, fault_free_run):
     """The same start once more, with nothing failing: the fault-free run's states."""
     cloud.stop_faults()
-    again = cloud.run(given)
+    again = cloud.run(batch_input)
     assert again.status == "SUCCEEDED", again.cause
     assert states(cloud.items()) == fault_free_run.after
     assert_accounts_for_all(again, len(SECOND))
@@ -52,9 +52,9 @@ CLOSED = {
 @pytest.mark.parametrize("name", CLOSED)
 def test_a_permanent_failure_commits_nothing_and_is_reported(name, between, fault_free_run):
     rules, words = CLOSED[name]
-    given = batch(between.put(jsonl(SECOND)))
+    batch_input = batch(between.put(jsonl(SECOND)))
     between.inject(*rules)
-    ran = between.run(given)
+    ran = between.run(batch_input)
     assert (ran.status, ran.record["status"]) == ("FAILED", "FAILED")
     assert words in ran.cause
     assert ran.cause == ran.record["reason"] == ran.summary["reason"]
@@ -62,10 +62,12 @@ def test_a_permanent_failure_commits_nothing_and_is_reported(name, between, faul
     assert between.items() == fault_free_run.before
     assert ran.summary["failed_shards"] or ran.summary["failed_chunks"]
     assert_accounts_for_all(ran, len(SECOND))
-    run_again(between, given, fault_free_run)
+    run_again(between, batch_input, fault_free_run)
 
 
-def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(between, fault_free_run):
+def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(
+    between, fault_free_run
+):
     between.inject(rule("Filter", "PutObject", "500", key="results/000001", **ALWAYS))
     ran = between.run(batch(between.put(jsonl(SECOND)), limits={"failed_shards": 0.4}))
     assert ran.status == "SUCCEEDED"
@@ -101,31 +103,35 @@ def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(be
 def test_a_shard_that_cannot_be_written_fails_the_batch_and_its_users_are_reported(
     rules, between, fault_free_run
 ):
-    given = batch(between.put(jsonl(SECOND)))
+    batch_input = batch(between.put(jsonl(SECOND)))
     between.inject(*rules)
-    ran = between.run(given)
+    ran = between.run(batch_input)
     assert (ran.status, ran.record["status"]) == ("FAILED", "FAILED")
     assert "could not be committed" in ran.cause
     assert_accounts_for_all(ran, len(SECOND))
     failed = {result["user_id"] for result in ran.decoded if result["status"] == "failed"}
-    found, before = states(between.items()), states(fault_free_run.before)
+    after, before = states(between.items()), states(fault_free_run.before)
     for user in fault_free_run.after:
         # Failed is told of exactly those whose state is still what it was.
-        assert found.get(user) == (before.get(user) if user in failed else fault_free_run.after[user])
-    written = sum(state != before.get(user) for user, state in found.items())
-    assert written == ran.summary["users"]["changed"]
-    assert f"The states of {written} users had been written before." in ran.cause
-    again = run_again(between, given, fault_free_run)
-    assert again.summary["users"]["changed"] == fault_free_run.changed - written
+        assert after.get(user) == (
+            before.get(user) if user in failed else fault_free_run.after[user]
+        )
+    changed = sum(state != before.get(user) for user, state in after.items())
+    assert changed == ran.summary["users"]["changed"]
+    assert f"The states of {changed} users had been written before." in ran.cause
+    again = run_again(between, batch_input, fault_free_run)
+    assert again.summary["users"]["changed"] == fault_free_run.changed - changed
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_an_input_that_changes_after_the_batch_began_commits_nothing(change, between, fault_free_run):
+def test_an_input_that_changes_after_the_batch_began_commits_nothing(
+    change, between, fault_free_run
+):
     source = between.put(jsonl(SECOND), key=f"in/{change}/a.jsonl")
     # Found below a prefix an object is pinned by its etag, since a listing gives no versions.
-    given = batch({"bucket": source["bucket"], "prefix": f"in/{change}/"})
+    batch_input = batch({"bucket": source["bucket"], "prefix": f"in/{change}/"})
     between.inject(rule("PlanFunction", "PutObject", "held", key="plan.json"))
-    execution = between.begin(given)
+    execution = between.begin(batch_input)
     between.until_met("held")
     if change == "removed":
         between.s3.delete_object(Bucket=source["bucket"], Key=source["key"])
@@ -151,8 +157,8 @@ def test_an_input_named_by_its_key_is_read_as_it_was_when_the_batch_began(betwee
 
 
 def test_a_gzipped_input_that_is_cut_off_commits_nothing(between, fault_free_run):
-    whole = gzip.compress(jsonl(SECOND))
-    ran = between.run(batch(between.put(whole[: len(whole) // 2], key="in/cut.jsonl.gz")))
+    complete = gzip.compress(jsonl(SECOND))
+    ran = between.run(batch(between.put(complete[: len(complete) // 2], key="in/cut.jsonl.gz")))
     assert ran.status == "FAILED"
     assert "in/cut.jsonl.gz is truncated: its gzip stream does not end." in ran.cause
     assert between.items() == fault_free_run.before

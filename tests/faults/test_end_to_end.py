@@ -115,7 +115,9 @@ def test_a_lost_worker_is_run_again_and_the_results_do_not_change(name, between,
     assert_equals_fault_free_run(between, ran, fault_free_run)
 
 
-def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(between, fault_free_run):
+def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(
+    between, fault_free_run
+):
     between.inject(
         rule("Write", WRITE, "out of time", first=2),
         rule("Filter", "PutObject", "out of time"),
@@ -126,7 +128,9 @@ def test_a_worker_that_times_out_is_run_again_and_the_results_do_not_change(betw
     assert_equals_fault_free_run(between, ran, fault_free_run)
 
 
-def test_throttled_functions_are_called_again_and_the_results_do_not_change(monkeypatch, fault_free_run):
+def test_throttled_functions_are_called_again_and_the_results_do_not_change(
+    monkeypatch, fault_free_run
+):
     # On moto's interpreter: the local cloud does not give this error the name that AWS gives it.
     with deployed(monkeypatch, READINGS_PER_SHARD=PARAMETERS["ReadingsPerShard"]) as engine:
         first = engine.run(batch(engine.put("in/first", jsonl(FIRST))))

@@ -48,10 +48,10 @@ def run_at_once(cloud, hands):
     On few processors one would be done before the next has begun, so each waits before it
     writes until all have loaded.
     """
-    given = [batch(cloud.put(jsonl(hand))) for hand in hands]
+    inputs = [batch(cloud.put(jsonl(hand))) for hand in hands]
     cloud.inject(rule("Write", "GetObject", "held", key=r"\.changed$", last=len(hands)))
-    with ThreadPoolExecutor(len(given)) as pool:
-        started = list(pool.map(cloud.begin, given))
+    with ThreadPoolExecutor(len(inputs)) as pool:
+        started = list(pool.map(cloud.begin, inputs))
     cloud.until_met("held", len(hands))
     cloud.let_go()
     ended = [cloud.end(execution) for execution in started]
@@ -93,5 +93,5 @@ def test_with_more_readings_than_a_window_each_reading_has_one_result(one_shard)
     ]
     assert MOST * USERS < len(in_time) < 56 * USERS
     # One count too many or too few of any reading, and no state would be the same.
-    found = {user: state.body for user, state in states(one_shard.items()).items()}
-    assert found == folded(PROFILE, jsonl(in_time))
+    bodies = {user: state.body for user, state in states(one_shard.items()).items()}
+    assert bodies == folded(PROFILE, jsonl(in_time))

@@ -11,7 +11,7 @@ from kalmap.store.dynamodb.states import DynamoDBStateStore
 from tests.support.dynamodb import new_client, new_table
 from tests.support.store_batches import kalmap_fold, run_batch
 
-USERS = [f"u{place}" for place in range(100)]
+USERS = [f"u{number}" for number in range(100)]
 FOLD = kalmap_fold(builtin_profile("body-weight"))
 
 
@@ -119,13 +119,13 @@ def test_with_more_readings_than_a_window_the_states_equal_those_of_consecutive_
     assert sum(map(len, orders.values())) == made, "A write is in no chain: it was lost."
 
     fault_free = DynamoDBStateStore(clients[0], table)
-    for place in range(writers):
+    for number in range(writers):
         readings = {
-            user: batches[order[place]][user]
+            user: batches[order[number]][user]
             for user, order in orders.items()
-            if place < len(order)
+            if number < len(order)
         }
         if readings:
-            run_batch(fault_free, "fault_free", readings, FOLD, batch=f"fault_free-{place}")
+            run_batch(fault_free, "fault_free", readings, FOLD, batch=f"fault_free-{number}")
     final = final_states(fault_free)
     assert final["crowd"] == final["fault_free"]

@@ -51,7 +51,7 @@ def draw(seed: int, writers: int) -> Schedule:
     mode = chance.choices(("conditional", "transactional", "overwrite"), (8, 2, 1))[0]
     if writers > 1 and mode == "overwrite":
         mode = "conditional"  # The mode for a single writer.
-    users = [f"{writers}-{seed}-{place}" for place in range(chance.randint(2, 3))]
+    users = [f"{writers}-{seed}-{number}" for number in range(chance.randint(2, 3))]
     fresh = itertools.count(1)
     count = 1 if mode == "overwrite" else writers if writers > 1 else chance.choice((2, 2, 2, 3))
     batches = [
@@ -99,12 +99,12 @@ def policy(schedule: Schedule) -> tuple[RetryPolicy, itertools.count]:
 def run(schedule: Schedule, clients, table: str) -> tuple[Counter, list[int]]:
     """Runs a schedule's batches under its faults; counts the faults and each batch's rounds."""
 
-    def run_one(place: int, client) -> tuple[Counter, int]:
+    def run_one(number: int, client) -> tuple[Counter, int]:
         retry, clock = policy(schedule)
         store = DynamoDBStateStore(client, table, retry=retry, **schedule.sizes)
         faults = Injector(
             client,
-            schedule.seed * 100 + place,
+            schedule.seed * 100 + number,
             schedule.shares,
             every=schedule.every,
             budget=40,
@@ -113,20 +113,20 @@ def run(schedule: Schedule, clients, table: str) -> tuple[Counter, list[int]]:
             rounds = run_batch(
                 store,
                 "faulty",
-                schedule.batches[place],
+                schedule.batches[number],
                 schedule.fold,
-                batch=f"batch-{schedule.seed}-{place}",
+                batch=f"batch-{schedule.seed}-{number}",
                 mode=schedule.mode,
                 deadline=lambda: schedule.seconds and next(clock) + schedule.seconds,
             )
         return faults.counts, rounds
 
-    places = range(len(schedule.batches))
+    numbers = range(len(schedule.batches))
     if schedule.writers == 1:
-        done = [run_one(place, clients[0]) for place in places]
+        done = [run_one(number, clients[0]) for number in numbers]
     else:
         with ThreadPoolExecutor(schedule.writers) as pool:
-            done = list(pool.map(run_one, places, clients))
+            done = list(pool.map(run_one, numbers, clients))
     return sum((counts for counts, _ in done), Counter()), [rounds for _, rounds in done]
 
 
@@ -150,9 +150,9 @@ def check(schedules: list[Schedule], clients, capsys, title: str) -> list[int]:
     fault_free = DynamoDBStateStore(clients[0], table)
     for fold in (KALMAP, tally, union):
         of_fold = [schedule.batches for schedule in schedules if schedule.fold is fold]
-        for place, batches in enumerate(itertools.zip_longest(*of_fold, fillvalue={})):
+        for number, batches in enumerate(itertools.zip_longest(*of_fold, fillvalue={})):
             readings = {user: numbers for batch in batches for user, numbers in batch.items()}
-            run_batch(fault_free, "fault_free", readings, fold, batch=f"fault_free-{place}")
+            run_batch(fault_free, "fault_free", readings, fold, batch=f"fault_free-{number}")
 
     final: dict[str, dict] = {"fault_free": {}, "faulty": {}}
     for item in fault_free.scan():
@@ -164,8 +164,8 @@ def check(schedules: list[Schedule], clients, capsys, title: str) -> list[int]:
         for user, numbers in itertools.chain(*(batch.items() for batch in schedule.batches)):
             sent.setdefault(user, []).extend(numbers)
     by_eye = {user for s in schedules if s.fold is not KALMAP for b in s.batches for user in b}
-    found = {user: json.loads(final["faulty"][user][0]) for user in by_eye}
-    assert found == {user: sorted(sent[user]) for user in by_eye}
+    states = {user: json.loads(final["faulty"][user][0]) for user in by_eye}
+    assert states == {user: sorted(sent[user]) for user in by_eye}
 
     batches = sum(len(schedule.batches) for schedule in schedules)
     with capsys.disabled():

@@ -74,7 +74,8 @@ def test_damaged_items_fail_their_users_and_are_not_changed(between, fault_free_
     changed_user, changed_item = other_profile
     users = [user for user in fault_free_run.before if user != changed_user][: len(DAMAGE)]
     damaged = {
-        user: damage(fault_free_run.before[user]) for user, damage in zip(users, DAMAGE, strict=True)
+        user: damage(fault_free_run.before[user])
+        for user, damage in zip(users, DAMAGE, strict=True)
     } | {changed_user: changed_item}
     between.restore(fault_free_run.before | damaged)
     damaged = {user: item for user, item in between.items().items() if user in damaged}
@@ -91,7 +92,9 @@ def test_damaged_items_fail_their_users_and_are_not_changed(between, fault_free_
             assert result["status"] != "failed"
     after = between.items()
     assert {user: after.pop(user) for user in damaged} == damaged
-    assert states(after) == {u: state for u, state in fault_free_run.after.items() if u not in damaged}
+    assert states(after) == {
+        u: state for u, state in fault_free_run.after.items() if u not in damaged
+    }
 
     # Once the items are put right, a retry runs exactly the readings that failed.
     between.restore(after | {user: fault_free_run.before[user] for user in damaged})

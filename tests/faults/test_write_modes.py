@@ -19,8 +19,8 @@ def test_transactions_under_faults_equal_the_fault_free_run(between, fault_free_
 
 
 def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, fault_free_run):
-    given = batch(between.put(jsonl(SECOND)), write_mode="overwrite")
-    alone = between.run(given)
+    batch_input = batch(between.put(jsonl(SECOND)), write_mode="overwrite")
+    alone = between.run(batch_input)
     assert alone.status == "SUCCEEDED"
     overwritten = states(between.items())
     between.restore(fault_free_run.before)
@@ -31,7 +31,7 @@ def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, 
         rule("Write", "BatchWriteItem", "cut after", first=8),
     )
     # Under another key: the batch would be claimed already.
-    ran = between.run(given | {"source": between.put(jsonl(SECOND))})
+    ran = between.run(batch_input | {"source": between.put(jsonl(SECOND))})
     assert ran.status == "SUCCEEDED"
     assert between.met()["half left undone"] == 6
     assert states(between.items()) == overwritten

@@ -146,10 +146,10 @@ def fuzz(
     )  # fmt: skip
 
 
-def count(said: str) -> int:
+def count(output: str) -> int:
     """The requests that a run tells of."""
-    found = re.search(r"([\d,]+) generated", said)
-    return int(found[1].replace(",", "")) if found else 0
+    match = re.search(r"([\d,]+) generated", output)
+    return int(match[1].replace(",", "")) if match else 0
 
 
 if __name__ == "__main__":
@@ -157,7 +157,7 @@ if __name__ == "__main__":
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="most of an operation")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
-    found = shutil.which(os.environ.get("SCHEMATHESIS", "schemathesis"))
-    if found is None:
+    schemathesis = shutil.which(os.environ.get("SCHEMATHESIS", "schemathesis"))
+    if schemathesis is None:
         sys.exit("There is no program schemathesis; `make fuzz` installs it.")
-    sys.exit(main(str(Path(found).absolute()), arguments.examples, arguments.seed))
+    sys.exit(main(str(Path(schemathesis).absolute()), arguments.examples, arguments.seed))

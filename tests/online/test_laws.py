@@ -67,9 +67,9 @@ def test_splitting_readings_between_requests_and_batches_does_not_change_the_sta
             run_batch(bucket, store_of(client, table), part)
         else:
             ask(ways[way], part)
-    whole = new_table(client)
-    ask(container(client, whole), history)
-    assert stored(store_of(client, table)) == stored(store_of(client, whole))
+    one_batch = new_table(client)
+    ask(container(client, one_batch), history)
+    assert stored(store_of(client, table)) == stored(store_of(client, one_batch))
 
 
 @TABLE_EXAMPLES
@@ -81,12 +81,12 @@ def test_a_request_gives_each_reading_the_result_that_a_batch_gives_it(client, b
     run_batch(bucket, store_of(client, batched), history)
     keys = [key for key in bucket.keys("batches/") if "/results/" in key]
     latest = max({key.split("/")[2] for key in keys}, key=lambda name: int(name.split("-")[1]))
-    written = [
+    expected = [
         line for key in keys if key.split("/")[2] == latest for line in bucket.get(key).splitlines()
     ]
     again = new_table(client)
     answered = ask(container(client, again), history).results.splitlines()
-    assert sorted(answered) == sorted(written)
+    assert sorted(answered) == sorted(expected)
 
 
 @TABLE_EXAMPLES
@@ -100,8 +100,8 @@ def test_sending_a_request_again_changes_no_byte_of_any_state(client, delivery):
     second = results(ask(states, history))
     assert stored(store_of(client, table)) == before
     for one, two in zip(first, second, strict=True):
-        kept = one["reason"] in {"out_of_range", "in_future"}
-        assert two["reason"] == (one["reason"] if kept else "duplicate")
+        never_stored = one["reason"] in {"out_of_range", "in_future"}
+        assert two["reason"] == (one["reason"] if never_stored else "duplicate")
 
 
 def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(client, table):
@@ -117,14 +117,14 @@ def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(clien
     with ThreadPoolExecutor(clients) as pool:
         answers = list(
             pool.map(
-                lambda place: ask(containers[place % clients], parts[place]), range(len(parts))
+                lambda number: ask(containers[number % clients], parts[number]), range(len(parts))
             )
         )
     statuses = {result["status"] for one in answers for result in results(one)}
     assert statuses <= {"accepted", "rejected"}
-    whole = new_table(client)
-    ask(container(client, whole), [record for part in parts for record in part])
-    assert stored(store_of(client, table)) == stored(store_of(client, whole))
+    one_batch = new_table(client)
+    ask(container(client, one_batch), [record for part in parts for record in part])
+    assert stored(store_of(client, table)) == stored(store_of(client, one_batch))
     assert sum(one.totals.conflicts for one in answers) > 0
 
 
@@ -133,20 +133,20 @@ def test_many_clients_with_the_same_users_at_the_same_time_lose_no_reading(clien
 def test_a_reading_sent_until_it_is_answered_counts_once_under_table_faults(delivery, seed):
     history, parts = delivery
     client = new_client()
-    table, whole = new_table(client), new_table(client)
-    ask(container(client, whole), history)
-    expected = stored(store_of(client, whole))
+    table, one_batch = new_table(client), new_table(client)
+    ask(container(client, one_batch), history)
+    expected = stored(store_of(client, one_batch))
     # A breaker that opened would make the clients wait; it has tests of its own.
     states = [container(client, table, threshold=1000) for _ in range(2)]
     shares = dict.fromkeys((THROTTLED, ERROR_500, PARTIAL, CUT, SLOW, LATE_500), 0.12)
     with Injector(client, seed, shares, budget=60):
-        for place, (_, part) in enumerate(parts):
+        for number, (_, part) in enumerate(parts):
             left = part
             while left:
                 try:
-                    told = results(ask(states[place % 2], left))
+                    answered = results(ask(states[number % 2], left))
                 except StoreUnavailable:
                     continue
-                assert {result["reason"] for result in told}.isdisjoint({"timed_out"})
-                left = [left[r["index"]] for r in told if r["status"] == "failed"]
+                assert {result["reason"] for result in answered}.isdisjoint({"timed_out"})
+                left = [left[r["index"]] for r in answered if r["status"] == "failed"]
     assert stored(store_of(client, table)) == expected

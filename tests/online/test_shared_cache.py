@@ -107,13 +107,13 @@ def test_containers_that_share_a_cache_lose_no_update(client, table, client_of):
     ]
     for day in range(20):
         ask(containers[day % 3], [reading("u-1", 24 * day), reading(f"u-{day % 2 + 2}", day)])
-    whole = new_table(client)
+    one_batch = new_table(client)
     ask(
-        container(client, whole),
+        container(client, one_batch),
         [reading("u-1", 24 * day) for day in range(20)]
         + [reading(f"u-{day % 2 + 2}", day) for day in range(20)],
     )
-    assert stored(store_of(client, table)) == stored(store_of(client, whole))
+    assert stored(store_of(client, table)) == stored(store_of(client, one_batch))
     # A container that never met the user finds his state in the shared cache.
     fresh = Layers(RecentStates(10, 60.0), shared(client_of))
     states = CachedStates(store_of(client, table), CircuitBreaker(), fresh)

@@ -19,11 +19,11 @@ def test_an_update_on_a_stale_state_is_made_on_the_newest_one(client, table):
     one, other = container(client, table), container(client, table)
     ask(one, [reading("u-1", 0)])
     ask(other, [reading("u-1", 24)])
-    told = ask(one, [reading("u-1", 48)])
-    assert told.totals.conflicts == 1
-    whole = new_table(client)
-    ask(container(client, whole), [reading("u-1", hours) for hours in (0, 24, 48)])
-    assert stored(store_of(client, table)) == stored(store_of(client, whole))
+    answer = ask(one, [reading("u-1", 48)])
+    assert answer.totals.conflicts == 1
+    one_batch = new_table(client)
+    ask(container(client, one_batch), [reading("u-1", hours) for hours in (0, 24, 48)])
+    assert stored(store_of(client, table)) == stored(store_of(client, one_batch))
 
 
 def test_a_stale_state_that_needs_no_write_is_compared_with_the_tables(client, table):
@@ -31,8 +31,8 @@ def test_a_stale_state_that_needs_no_write_is_compared_with_the_tables(client, t
     ask(one, [reading("u-1", 0)])
     # Others push the first reading out of the window: it would now come too late.
     ask(other, [reading("u-1", 24 + hour) for hour in range(25)])
-    told = results(ask(one, [reading("u-1", 0)]))
-    assert told[0]["reason"] == "too_late"
+    answered = results(ask(one, [reading("u-1", 0)]))
+    assert answered[0]["reason"] == "too_late"
 
 
 def test_a_state_deleted_from_the_table_is_not_brought_back_by_a_cache(client, table):
@@ -41,11 +41,11 @@ def test_a_state_deleted_from_the_table_is_not_brought_back_by_a_cache(client, t
     for user in ("u-1", "u-2"):
         key = {"user_id": {"S": user}, "profile": {"S": "body-weight"}}
         client.delete_item(TableName=table, Key=key)
-    told = results(ask(states, [reading("u-1", 0), reading("u-2", 24)]))
-    assert [result["reason"] for result in told] == [None, None]
-    whole = new_table(client)
-    ask(container(client, whole), [reading("u-1", 0), reading("u-2", 24)])
-    assert stored(store_of(client, table)) == stored(store_of(client, whole))
+    answered = results(ask(states, [reading("u-1", 0), reading("u-2", 24)]))
+    assert [result["reason"] for result in answered] == [None, None]
+    one_batch = new_table(client)
+    ask(container(client, one_batch), [reading("u-1", 0), reading("u-2", 24)])
+    assert stored(store_of(client, table)) == stored(store_of(client, one_batch))
 
 
 @TABLE_EXAMPLES
@@ -55,13 +55,13 @@ def test_a_state_deleted_from_the_table_is_not_brought_back_by_a_cache(client, t
     )
 )
 def test_results_do_not_depend_on_the_container_or_its_cache(client, asked):
-    kept, fresh = new_table(client), new_table(client)
-    containers = [container(client, kept) for _ in range(3)]
-    for place, user, day in asked:
+    cached, fresh = new_table(client), new_table(client)
+    containers = [container(client, cached) for _ in range(3)]
+    for number, user, day in asked:
         record = reading(f"u-{user}", 24 * day, 80 + day / 10)
-        told = ask(containers[place], [record])
+        answer = ask(containers[number], [record])
         # A new container each time has an empty cache.
         expected = ask(container(client, fresh), [record])
-        assert told.results == expected.results
-        assert told.revisions == expected.revisions
-    assert stored(store_of(client, kept)) == stored(store_of(client, fresh))
+        assert answer.results == expected.results
+        assert answer.revisions == expected.revisions
+    assert stored(store_of(client, cached)) == stored(store_of(client, fresh))

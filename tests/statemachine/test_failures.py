@@ -83,13 +83,13 @@ def test_within_the_limit_other_shards_commit_and_failed_readings_are_saved(engi
     failed = {r["user_id"] for r in results if r["reason"] == "shard_failed"}
     assert failed
     assert set(engine.stored()) == {f"user-{n}" for n in range(8)} - failed
-    kept = [
+    saved = [
         json.loads(line)
         for key in engine.keys(f"{record['prefix']}/failed/")
         for line in engine.s3.get_object(Bucket="work", Key=key)["Body"].read().splitlines()
     ]
-    assert {line["user_id"] for line in kept} == failed
-    assert len(kept) == 5 * len(failed)
+    assert {line["user_id"] for line in saved} == failed
+    assert len(saved) == 5 * len(failed)
 
 
 def lose(engine, event, *names):
@@ -130,8 +130,8 @@ def test_readings_that_the_batch_has_lost_are_found_in_its_input_and_failed(engi
     assert_accounts_for_all(engine.summary(record), results, 41)
     assert counts(results)["failed", "shard_failed"] > 0
     assert results.pop(9)["reason"] == "malformed"
-    places = ("user_id", "timestamp", "value")
-    assert [[r[p] for p in places] for r in results] == [[r[p] for p in places] for r in readings()]
+    fields = ("user_id", "timestamp", "value")
+    assert [[r[p] for p in fields] for r in results] == [[r[p] for p in fields] for r in readings()]
 
 
 def test_readings_lost_before_a_second_round_are_failed_one_by_one(engine):
@@ -238,14 +238,14 @@ def test_a_batch_in_which_every_user_fails_is_no_success(engine):
     engine.run(batch({"records": readings(days=2)}))
     builtin = ROOT / "functions" / "kalmap" / "profiles" / "body-weight.json"
     changed = json.loads(builtin.read_text()) | {"gate": 9.0}
-    given = batch({"records": readings(days=4)}, profile=changed)
+    batch_input = batch({"records": readings(days=4)}, profile=changed)
     before = engine.stored()
-    ended = engine.run(given)
+    ended = engine.run(batch_input)
     assert ended["status"] == "FAILED"
     assert "All 8 users failed (profile_changed)" in ended["cause"]
     assert "adopt_profile" in ended["cause"]
     assert engine.stored() == before
-    ended = engine.run(given | {"adopt_profile": True})
+    ended = engine.run(batch_input | {"adopt_profile": True})
     assert ended["output"]["accepted"] == 16
 
 
@@ -284,8 +284,8 @@ def test_a_retry_runs_exactly_the_readings_that_failed(engine):
     assert second["status"] == "SUCCEEDED"
     results = engine.results(engine.record(second["output"]["batch_id"]))
     assert counts(results) == {("accepted", None): len(failed)}
-    places = ("user_id", "timestamp", "value")
-    assert [[r[p] for p in places] for r in results] == [[r[p] for p in places] for r in failed]
+    fields = ("user_id", "timestamp", "value")
+    assert [[r[p] for p in fields] for r in results] == [[r[p] for p in fields] for r in failed]
     assert len(engine.stored()) == 8
     third = engine.run({"retry_of": second["output"]["batch_id"]})
     assert "no failed reading" in third["cause"]

@@ -16,7 +16,7 @@ from tests.support.template import ROOT
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("batch_input", "word"),
     [
         ({"source": {}}, "key, prefix and records"),
         ({}, "source"),
@@ -29,8 +29,8 @@ from tests.support.template import ROOT
         ({"source": {"records": [{}]}, "write_mode": "fast"}, "write_mode"),
     ],
 )
-def test_a_wrong_input_fails_at_once_with_a_sentence(engine, given, word):
-    ended = engine.run(given)
+def test_a_wrong_input_fails_at_once_with_a_sentence(engine, batch_input, word):
+    ended = engine.run(batch_input)
     assert (ended["status"], ended["error"]) == ("FAILED", "BatchFailed")
     assert word in ended["cause"]
     assert engine.calls["IdentifyFunction"] == 1
@@ -52,9 +52,9 @@ def test_bytes_behind_a_gzipped_content_are_ignored_and_the_summary_says_so(engi
 
 
 def test_inline_records_sent_again_are_the_same_batch(engine):
-    given = batch({"records": readings(users=2, days=2)})
-    assert engine.run(given)["output"]["accepted"] == 4
-    assert "first" in engine.run(given)["output"]
+    batch_input = batch({"records": readings(users=2, days=2)})
+    assert engine.run(batch_input)["output"]["accepted"] == 4
+    assert "first" in engine.run(batch_input)["output"]
 
 
 def test_an_s3_event_starts_the_batch_of_its_object(engine):
@@ -85,15 +85,15 @@ def test_a_profile_may_lie_in_s3(engine):
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("batch_input", "word"),
     [
         ({"retry_of": "nothing"}, "hexadecimal"),
         ({"retry_of": "0" * 32}, "no batch 000"),
         ({"retry_of": "0" * 32, "profile": "body-weight", "write_mode": "none"}, "leave out"),
     ],
 )
-def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, given, word):
-    assert word in engine.run(given)["cause"]
+def test_a_retry_of_nothing_or_with_options_of_its_own_is_refused(engine, batch_input, word):
+    assert word in engine.run(batch_input)["cause"]
 
 
 def test_a_prefix_is_read_for_the_same_past_days_on_every_attempt(engine):
@@ -110,9 +110,9 @@ def test_a_prefix_is_read_for_the_same_past_days_on_every_attempt(engine):
     assert "first" in run(night)["output"]
     assert run(night + timedelta(days=1))["output"]["accepted"] == 0
     for now in (placed - timedelta(seconds=1), placed + timedelta(days=3)):
-        found = run(now)
-        assert found["status"] == "FAILED"
-        assert "no object of the 2 days before" in found["cause"]
+        execution = run(now)
+        assert execution["status"] == "FAILED"
+        assert "no object of the 2 days before" in execution["cause"]
 
 
 @pytest.mark.parametrize("source", [{"key": "in/a.jsonl", "days": 2}, {"prefix": "in/", "days": 0}])

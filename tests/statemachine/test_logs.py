@@ -29,13 +29,13 @@ def readings(days, start=1):
 @pytest.fixture
 def log():
     """Everything that would be logged on AWS, as it would be."""
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(logger.registered_formatter)
     level = logger.log_level
     logger.setLevel("INFO")
     logger.addHandler(handler)
-    yield written
+    yield stream
     logger.setLevel(level)
     logger.removeHandler(handler)
 
@@ -61,8 +61,8 @@ def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, capsy
     engine.fault = None
     changed = engine.run(batch(engine.put("in/c.jsonl", readings(7)), adopt_profile=True))
     assert changed["status"] == "SUCCEEDED"
-    told = capsys.readouterr()
-    lines = (log.getvalue() + told.out + told.err).splitlines()
+    output = capsys.readouterr()
+    lines = (log.getvalue() + output.out + output.err).splitlines()
     assert sum('"step done"' in line for line in lines) > 30
     assert any('"_aws"' in line for line in lines)
     for line in lines:

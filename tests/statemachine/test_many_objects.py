@@ -44,12 +44,12 @@ def test_each_record_keeps_its_index_and_each_unreadable_one_its_file_and_line(e
     results = engine.results(record)
     assert_accounts_for_all(engine.summary(record), results, 160)
     assert [r["user_id"] for r in results] == ["user-0", "user-0", "user-1", "user-2"] * 40
-    told = [
+    unreadable = [
         json.loads(line)
         for key in engine.keys(f"{record['prefix']}/unreadable/")
         for line in engine.s3.get_object(Bucket="work", Key=key)["Body"].read().splitlines()
     ]
-    assert sorted((r["index"], r["file"], r["line"]) for r in told) == exported
+    assert sorted((r["index"], r["file"], r["line"]) for r in unreadable) == exported
 
 
 def test_a_failed_chunk_counts_the_records_of_all_its_objects(engine, exported):
@@ -58,12 +58,12 @@ def test_a_failed_chunk_counts_the_records_of_all_its_objects(engine, exported):
     assert "002 is truncated" in ended["cause"]
     assert engine.stored() == {}
     record = engine.record()
-    told = [
+    unreadable = [
         json.loads(line)
         for key in engine.keys(f"{record['prefix']}/unreadable/")
         for line in engine.s3.get_object(Bucket="work", Key=key)["Body"].read().splitlines()
     ]
-    lines = {(r["file"], r["line"]) for r in told}
+    lines = {(r["file"], r["line"]) for r in unreadable}
     assert {("in/many/000", 2), ("in/many/000", 5), ("in/many/039", 1)} <= lines
 
 

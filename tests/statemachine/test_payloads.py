@@ -26,12 +26,12 @@ def test_in_a_run_of_200_shards_no_payload_comes_near_the_limit(monkeypatch, cap
         assert ended["status"] == "SUCCEEDED"
         assert engine.calls["FilterFunction"] >= 195
         sizes = {
-            f"{event['type']} {place}": len(details[place])
+            f"{event['type']} {field}": len(details[field])
             for event in engine.events(ended["executionArn"])
             for details in event.values()
             if isinstance(details, dict)
-            for place in ("input", "output", "parameters")
-            if isinstance(details.get(place), str)
+            for field in ("input", "output", "parameters")
+            if isinstance(details.get(field), str)
         }
         sizes["child's task"] = max(len(json.dumps(event)) for event in events_of_children)
         largest = max(sizes, key=lambda name: sizes[name])

@@ -109,9 +109,9 @@ def meet_conflicts(engine):
     # Few enough for one shard: no other writes at the same time.
     engine.fault = conflict
     for lasting, start in ((False, 10), (True, 20)):
-        some = readings(users=2, days=2, start=start)
-        new = some[1] | {"user_id": "user-new"}
-        ended = engine.run(batch(engine.put(f"in/{start}.jsonl", [*some, new])))
+        selection = readings(users=2, days=2, start=start)
+        new = selection[1] | {"user_id": "user-new"}
+        ended = engine.run(batch(engine.put(f"in/{start}.jsonl", [*selection, new])))
         assert ended["output"]["accepted"] == (2 if lasting else 5)
     engine.fault = None
 

@@ -165,8 +165,8 @@ def test_a_throttled_table_opens_the_breaker_and_a_healthy_table_closes_it(clien
 def test_an_unreachable_table_opens_the_breaker(impatient, clock):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    store = DynamoDBStateStore(new_client(nobody), "states", retry=impatient)
+        unreachable = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    store = DynamoDBStateStore(new_client(unreachable), "states", retry=impatient)
     breaker = CircuitBreaker(threshold=1, clock=clock)
     with pytest.raises(StoreUnavailable, match="Could not connect"):
         breaker.run(lambda: store.load("p", ["u"]))

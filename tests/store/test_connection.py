@@ -11,7 +11,7 @@ from kalmap.store.ports import Change
 from tests.support.connections import answering_server, cutting_proxy, deaf_server
 from tests.support.dynamodb import endpoint, new_client
 
-CHANGES = [Change(f"u{place}", None, b"body", 1.0, 0.0, 0) for place in range(60)]
+CHANGES = [Change(f"u{number}", None, b"body", 1.0, 0.0, 0) for number in range(60)]
 
 
 def write(store, mode):
@@ -73,10 +73,10 @@ def test_an_unreachable_table_fails_with_a_sentence(table):
     ],
 )
 def test_an_unrecognised_answer_is_retried_unless_it_is_a_refusal(status, body, answers):
-    with answering_server(status, body, times=10) as (address, given):
+    with answering_server(status, body, times=10) as (address, requests):
         store = DynamoDBStateStore(
             new_client(address), "states", retry=RetryPolicy(base=1e-9, cap=1e-9, attempts=3)
         )
         with pytest.raises(StoreUnavailable):
             store.load("p", ["u0"])
-    assert len(given) == answers
+    assert len(requests) == answers

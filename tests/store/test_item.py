@@ -33,13 +33,13 @@ def test_a_written_state_reads_back_with_its_token_before_the_last_three(body, t
 @given(body=BODIES, token=U64, data=st.data())
 def test_a_truncated_state_is_returned_unchanged_as_body_without_tokens(body, token, data):
     item = values(change(body), token)
-    whole = item["state"]["B"]
-    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    found = stored_state({**item, "state": {"B": cut}})
+    encoded = item["state"]["B"]
+    cut = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
+    stored = stored_state({**item, "state": {"B": cut}})
     # The tokens stand at the end, so that a cut takes them first.
-    assert found.tokens == () or cut.endswith(whole[-32:])
-    if not found.tokens:
-        assert found == StoredState(token, cut, ())
+    assert stored.tokens == () or cut.endswith(encoded[-32:])
+    if not stored.tokens:
+        assert stored == StoredState(token, cut, ())
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_truncated_state_is_returned_unchanged_as_body_without_tokens(body, to
     ],
 )
 def test_a_foreign_item_has_an_empty_body_and_no_tokens(item):
-    found = stored_state(item)
-    assert (found.body, found.tokens) == (b"", ())
-    assert found.version in {0, 5}
+    stored = stored_state(item)
+    assert (stored.body, stored.tokens) == (b"", ())
+    assert stored.version in {0, 5}
 
 
 def test_a_state_under_a_version_that_is_not_its_newest_token_is_foreign():
@@ -71,8 +71,8 @@ def test_every_level_and_slope_becomes_a_number_that_the_table_takes_or_null(lev
         if "NULL" in attribute:
             assert not math.isfinite(value) or abs(value) > 9e125
         else:
-            written = float(attribute["N"])
-            assert written == value or (written == 0 and abs(value) < 1e-130)
+            number = float(attribute["N"])
+            assert number == value or (number == 0 and abs(value) < 1e-130)
 
 
 def test_numpy_numbers_are_written_as_plain_ones():
@@ -90,8 +90,8 @@ def test_the_readable_time_reads_back_to_the_microsecond(as_of):
 
 def test_readable_attributes_that_cannot_be_read_are_none():
     broken = {"level": {"S": "x"}, "as_of": {"S": "soon"}}
-    found = user_state({**key("u", "p"), **broken})
-    assert (found.level, found.slope, found.as_of) == (None, None, None)
+    state = user_state({**key("u", "p"), **broken})
+    assert (state.level, state.slope, state.as_of) == (None, None, None)
 
 
 def test_a_token_differs_with_every_part_of_its_name():

@@ -11,13 +11,13 @@ from tests.support.dynamodb_faults import PARTIAL, THROTTLED, Injector
 
 
 def users(count):
-    return [f"u{place}" for place in range(count)]
+    return [f"u{number}" for number in range(count)]
 
 
 def fill(store, names, profile="p", batch="b"):
     changes = [Change(name, None, name.encode(), 1.0, 0.0, 0) for name in names]
-    written = store.write(profile, changes, batch=batch, attempt="a", round_=0)
-    assert sorted(written.stored) == sorted(names)
+    outcome = store.write(profile, changes, batch=batch, attempt="a", round_=0)
+    assert sorted(outcome.stored) == sorted(names)
     return changes
 
 
@@ -129,8 +129,8 @@ def test_a_missing_table_is_reported_immediately_and_not_retried(client):
 
 def test_a_damaged_item_is_returned_unchanged(client, store, table):
     fill(store, ["a", "b", "c"])
-    whole = client.get_item(TableName=table, Key=key("a", "p"))["Item"]["state"]["B"]
-    for user, attribute in (("a", {"B": whole[:-5]}), ("b", {"S": "text"})):
+    encoded = client.get_item(TableName=table, Key=key("a", "p"))["Item"]["state"]["B"]
+    for user, attribute in (("a", {"B": encoded[:-5]}), ("b", {"S": "text"})):
         client.update_item(
             TableName=table,
             Key=key(user, "p"),
@@ -139,7 +139,7 @@ def test_a_damaged_item_is_returned_unchanged(client, store, table):
             ExpressionAttributeValues={":state": attribute},
         )
     states = store.load("p", ["a", "b", "c"]).states
-    assert (states["a"].body, states["a"].tokens) == (whole[:-5], ())
+    assert (states["a"].body, states["a"].tokens) == (encoded[:-5], ())
     assert (states["b"].body, states["b"].tokens) == (b"", ())
     assert states["c"].body == b"c"
 
@@ -166,14 +166,14 @@ def test_the_states_of_one_user_are_those_under_every_profile(store):
     for profile in ("weight", "glucose"):
         fill(store, ["a", "b"], profile, batch=profile)
     with sent_by(store._table._client) as requests:
-        found = list(store.of_user("a"))
-    assert [(state.user, state.profile) for state in found] == [("a", "glucose"), ("a", "weight")]
-    for state in found:
+        states = list(store.of_user("a"))
+    assert [(state.user, state.profile) for state in states] == [("a", "glucose"), ("a", "weight")]
+    for state in states:
         assert state.state == store.load(state.profile, ["a"]).states["a"]
     assert [(name, request["ConsistentRead"]) for name, request in requests] == [("Query", True)]
 
 
 def test_a_write_returns_the_states_that_the_table_then_has(store):
     changes = [Change(name, None, name.encode(), 1.0, 0.0, 0) for name in ("a", "b")]
-    written = store.write("p", changes, batch="b", attempt="a", round_=0)
-    assert written.stored == store.load("p", ["a", "b"]).states
+    outcome = store.write("p", changes, batch="b", attempt="a", round_=0)
+    assert outcome.stored == store.load("p", ["a", "b"]).states

@@ -62,8 +62,8 @@ def test_a_thousand_shards_are_merged_in_order_with_few_open_files(
     monkeypatch.setattr("kalmap.store.objects._PART_BYTES", 256)
     at_once(lambda shard: put_shard(objects, shard), range(SHARDS))
     objects.put(f"{BATCH}/summary.json", json.dumps({"batch_id": BATCH}).encode())
-    found = fetch_results(objects, BATCH, tmp_path / "out")
-    lines = found.results.read_bytes().splitlines()
+    fetched = fetch_results(objects, BATCH, tmp_path / "out")
+    lines = fetched.results.read_bytes().splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(SHARDS * LINES))
     assert not list((tmp_path / "out").glob(".*"))
 

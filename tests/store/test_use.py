@@ -9,7 +9,7 @@ from tests.support.store_batches import kalmap_fold
 
 
 def changes(count, old=None):
-    return [Change(f"u{place}", old, bytes(700), 1.0, 0.0, 0) for place in range(count)]
+    return [Change(f"u{number}", old, bytes(700), 1.0, 0.0, 0) for number in range(count)]
 
 
 def write(store, group, mode="conditional", batch="b"):
@@ -56,7 +56,7 @@ def test_what_is_throttled_costs_no_unit_until_it_is_done(client, store, mode, k
 
 def test_a_hundred_new_users_take_five_requests_and_the_same_batch_again_writes_nothing(store):
     fold = kalmap_fold(builtin_profile("body-weight"))
-    readings = {f"u{place}": [1, 2, 3] for place in range(100)}
+    readings = {f"u{number}": [1, 2, 3] for number in range(100)}
 
     def run():
         loaded = store.load("p", list(readings))

@@ -155,7 +155,7 @@ def test_a_refused_user_fails_alone_with_the_reason(client, store):
 
 
 def test_each_changed_user_costs_one_write_unit_in_statements_of_25(client, store):
-    changes = [change(f"u{place}", body=bytes(700)) for place in range(60)]
+    changes = [change(f"u{number}", body=bytes(700)) for number in range(60)]
     with sent_by(client) as requests:
         done = write(store, changes)
     assert sorted(len(params["Statements"]) for _, params in requests) == [10, 25, 25]
@@ -182,7 +182,7 @@ def test_a_write_whose_answer_is_lost_counts_once(client, store, kind, known):
 
 
 def test_statements_throttled_within_a_good_answer_are_sent_again_alone(client, store):
-    changes = [change(f"u{place}") for place in range(25)]
+    changes = [change(f"u{number}") for number in range(25)]
     with Injector(client, 3, {PARTIAL: 1.0}, budget=1), sent_by(client) as requests:
         done = write(store, changes)
     assert sorted(done.stored) == sorted(c.user for c in changes)
@@ -195,7 +195,7 @@ def test_statements_throttled_within_a_good_answer_are_sent_again_alone(client, 
 
 def test_a_task_killed_between_its_requests_finishes_when_run_again(client, table):
     store = DynamoDBStateStore(client, table, parallelism=1)
-    changes = [change(f"u{place}") for place in range(60)]
+    changes = [change(f"u{number}") for number in range(60)]
     with Injector(client, 0, {KILLED_AFTER: 1.0}, every=2), pytest.raises(Killed):
         write(store, changes)
     half = store.find_written("p", changes, batch="b", attempt="a", round_=0)
@@ -228,7 +228,7 @@ def test_groups_without_time_left_fail_without_being_sent(client, table):
     store = DynamoDBStateStore(
         client, table, retry=RetryPolicy(clock=lambda: float(next(clock))), parallelism=1
     )
-    changes = [change(f"u{place}") for place in range(100)]
+    changes = [change(f"u{number}") for number in range(100)]
     with sent_by(client) as requests:
         done = write(store, changes, deadline=2.0)
     assert len(requests) == 2

@@ -44,7 +44,7 @@ def change(user, old=None, body=b"body"):
 
 
 def changes(count, body=b"body"):
-    return [change(f"u{place}", None, body) for place in range(count)]
+    return [change(f"u{number}", None, body) for number in range(count)]
 
 
 def write(store, group, mode="transactional", batch="b"):

@@ -74,8 +74,8 @@ def lines(data: bytes) -> list[dict]:
     return [json.loads(line) for line in data.splitlines()]
 
 
-def results(given: Answer) -> list[dict]:
-    return lines(given.results)
+def results(answer: Answer) -> list[dict]:
+    return lines(answer.results)
 
 
 def run_batch(bucket, store: DynamoDBStateStore, records: list, *, shard_size: int = 3) -> None:
@@ -84,10 +84,10 @@ def run_batch(bucket, store: DynamoDBStateStore, records: list, *, shard_size: i
     def opened(_name):
         return bucket
 
-    given = {"source": {"records": records}, "profile": "body-weight", "now": NOW}
+    batch_input = {"source": {"records": records}, "profile": "body-weight", "now": NOW}
     name = f"run-{next(_numbers)}-{uuid.uuid4().hex}"
     pointer = identify_batch(
-        given, execution=name, started_at=NOW, work=bucket, bucket=opened, records=None
+        batch_input, execution=name, started_at=NOW, work=bucket, bucket=opened, records=None
     )
     folder = Folder.of(bucket, pointer)
     _, items = plan_batch(folder, opened, readings_per_shard=shard_size, max_shards=3)

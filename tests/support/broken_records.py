@@ -102,16 +102,16 @@ def json_line(chance: random.Random) -> bytes:
             record.pop(field, None)
         else:
             record[field] = odd(field, chance)
-    whole = record if chance.random() < 0.95 else chance.choice(ODD)
-    return json.dumps(whole, ensure_ascii=chance.random() < 0.5).encode(errors="surrogatepass")
+    value = record if chance.random() < 0.95 else chance.choice(ODD)
+    return json.dumps(value, ensure_ascii=chance.random() < 0.5).encode(errors="surrogatepass")
 
 
 def csv_line(chance: random.Random) -> bytes:
     """A record with odd cells, as CSV."""
     cells = [str(value) for value in SOUND.values()]
     for _ in range(chance.choice((0, 1, 2))):
-        place = chance.randrange(len(cells))
-        cells[place] = str(odd(COLUMNS[place], chance))
+        column = chance.randrange(len(cells))
+        cells[column] = str(odd(COLUMNS[column], chance))
     if chance.random() < 0.1:
         cells = cells[: chance.randrange(len(cells) + 1)] * chance.choice((1, 2))
     return ",".join(cells).encode(errors="surrogatepass")
@@ -132,19 +132,19 @@ def broken(line: bytes, chance: random.Random) -> bytes:
 
 def check(lines: list[bytes], format_: AnyFormat) -> int:
     """Parse a block, whole and line by line; gives the number of its records."""
-    whole = parse([b"\n".join(lines)], format_, PROFILE)
-    sound(whole)
-    goes_through(whole)
+    parsed = parse([b"\n".join(lines)], format_, PROFILE)
+    sound(parsed)
+    goes_through(parsed)
     expected: list[tuple[bytes, object]] = []
     for line in lines:
         alone = parse([line], format_, PROFILE)
         sound(alone)
         expected += [(line, outcome) for outcome in outcomes(alone)]
-    told = outcomes(whole)
-    for (line, outcome), other in zip(expected, told, strict=False):
+    actual = outcomes(parsed)
+    for (line, outcome), other in zip(expected, actual, strict=False):
         assert outcome == other, line
-    assert len(told) == len(expected)
-    return whole.records
+    assert len(actual) == len(expected)
+    return parsed.records
 
 
 def outcomes(parsed: Parsed) -> list[object]:
@@ -156,9 +156,9 @@ def outcomes(parsed: Parsed) -> list[object]:
         parsed.hash.tolist(),
         strict=True,
     )
-    told: dict[int, object] = {ordinal: tuple(rest) for ordinal, *rest in rows}
-    told |= {unread.ordinal: unread.reason for unread in parsed.unread}
-    return [told[ordinal] for ordinal in sorted(told)]
+    by_ordinal: dict[int, object] = {ordinal: tuple(rest) for ordinal, *rest in rows}
+    by_ordinal |= {unread.ordinal: unread.reason for unread in parsed.unread}
+    return [by_ordinal[ordinal] for ordinal in sorted(by_ordinal)]
 
 
 def goes_through(parsed: Parsed) -> None:
@@ -184,8 +184,8 @@ def goes_through(parsed: Parsed) -> None:
 def sound(parsed: Parsed) -> None:
     """Nothing is lost or doubled, and what is valid can be folded."""
     assert len(parsed.value) + len(parsed.unread) == parsed.records
-    places = [*parsed.ordinal.tolist(), *(unread.ordinal for unread in parsed.unread)]
-    assert sorted(places) == list(range(parsed.records))
+    ordinals = [*parsed.ordinal.tolist(), *(unread.ordinal for unread in parsed.unread)]
+    assert sorted(ordinals) == list(range(parsed.records))
     assert np.isfinite(parsed.value).all()
     assert all(0 < len(name.encode()) <= MAX_ID_BYTES for name in parsed.users)
     for unread in parsed.unread:

@@ -33,9 +33,9 @@ _PATIENCE = 90.0
 
 
 class Attack(NamedTuple):
-    """What a page was told, and what was handed on to the local cloud and back."""
+    """What a page reported, and what was handed on to the local cloud and back."""
 
-    told: dict[str, Any]
+    reported: dict[str, Any]
     handed_on: list[tuple[bytes, bytes]]
 
 
@@ -49,7 +49,7 @@ class _Host(socketserver.ThreadingTCPServer):
         super().__init__(address, _Exchange)
         given = json.dumps(json.dumps({"cloud": cloud, "zip": zipped}))
         self.page = PAGE.replace('"GIVEN"', given).encode()
-        self.told: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.reported: queue.Queue[dict[str, Any]] = queue.Queue()
         self.handed_on: list[tuple[bytes, bytes]] = []
         self.onward = onward
 
@@ -63,9 +63,9 @@ class _Exchange(socketserver.BaseRequestHandler):
         sent = self._request()
         if sent.startswith(b"GET /page "):
             self._answer(b"text/html", self.server.page)
-        elif sent.startswith(b"POST /told "):
+        elif sent.startswith(b"POST /report "):
             self._answer(b"text/plain", b"")
-            self.server.told.put(json.loads(sent.partition(b"\r\n\r\n")[2]))
+            self.server.reported.put(json.loads(sent.partition(b"\r\n\r\n")[2]))
         elif sent and self.server.onward:
             with socket.create_connection(("127.0.0.1", self.server.onward)) as cloud:
                 # So that the end of the answer is seen; nobody looks at this header.
@@ -86,8 +86,8 @@ class _Exchange(socketserver.BaseRequestHandler):
                 return b""
             sent += part
         length = re.search(rb"(?i)\r\nContent-Length: *(\d+)", sent)
-        whole = sent.index(b"\r\n\r\n") + 4 + (int(length[1]) if length else 0)
-        while len(sent) < whole:
+        length_in_bytes = sent.index(b"\r\n\r\n") + 4 + (int(length[1]) if length else 0)
+        while len(sent) < length_in_bytes:
             sent += self.request.recv(65536)
         return sent
 
@@ -142,7 +142,7 @@ def attack(chromium: str, port: int, name: str, zipped: str, folder: Path) -> At
             start_new_session=True,
         )
         try:
-            return Attack(host.told.get(timeout=_PATIENCE), host.handed_on)
+            return Attack(host.reported.get(timeout=_PATIENCE), host.handed_on)
         finally:
             browser.terminate()
             browser.wait(30)

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         api = Api(monkeypatch)
-        told = [
+        responses = [
             api.post([reading(f"u-{user}", hour / 10) for user in range(500)])
             if hour % 2
             else api.post([reading(f"v-{hour}", day / 10) for day in range(500)])
@@ -25,8 +25,8 @@ if __name__ == "__main__":
     sys.stdout.write(
         json.dumps(
             {
-                "statuses": [one.status for one in told],
-                "results": len(told[-1].body["results"]),
+                "statuses": [one.status for one in responses],
+                "results": len(responses[-1].body["results"]),
                 "peak_mb": peak,
             }
         )

@@ -21,20 +21,20 @@ class Stack:
         """Descriptions of the executions whose input holds a text."""
         states = self.client("stepfunctions")
         listed = states.list_executions(stateMachineArn=self.outputs["StateMachineArn"])
-        found = [
+        matching = [
             states.describe_execution(executionArn=e["executionArn"]) for e in listed["executions"]
         ]
-        return [e for e in found if text in e.get("input", "")]
+        return [e for e in matching if text in e.get("input", "")]
 
     def ended(self, text, count=1):
         """Wait until so many executions with a text in their input have ended."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            found = self.executions(text)
-            if len(found) >= count and all(e["status"] != "RUNNING" for e in found):
-                return found
+            executions = self.executions(text)
+            if len(executions) >= count and all(e["status"] != "RUNNING" for e in executions):
+                return executions
             time.sleep(0.2)
-        raise AssertionError(f"no {count} ended execution(s) with {text!r}: {found}")
+        raise AssertionError(f"no {count} ended execution(s) with {text!r}: {executions}")
 
     def record(self, batch_id):
         key = {"batch_id": {"S": batch_id}}

@@ -136,19 +136,21 @@ class Injector:
     def _without_part(self, params, operation, context):
         """Takes a random part of the work out of a request, and keeps it for the answer."""
         if operation == "BatchExecuteStatement":
-            places = self._some(range(len(params["Statements"])))
+            positions = self._some(range(len(params["Statements"])))
             context["left"] = {
-                place: {"Code": self._random.choice(STATEMENT_CODES), "Message": "injected"}
-                for place in places
+                position: {"Code": self._random.choice(STATEMENT_CODES), "Message": "injected"}
+                for position in positions
             }
-            kept = [s for place, s in enumerate(params["Statements"]) if place not in places]
-            context["empty"] = not kept
-            return {**params, "Statements": kept or params["Statements"]}
+            remaining = [
+                s for position, s in enumerate(params["Statements"]) if position not in positions
+            ]
+            context["empty"] = not remaining
+            return {**params, "Statements": remaining or params["Statements"]}
         if operation == "TransactWriteItems":
-            places = self._some(range(len(params["TransactItems"])))
+            positions = self._some(range(len(params["TransactItems"])))
             context["left"] = [
-                {"Code": "TransactionConflict" if place in places else "None"}
-                for place in range(len(params["TransactItems"]))
+                {"Code": "TransactionConflict" if position in positions else "None"}
+                for position in range(len(params["TransactItems"]))
             ]
             return None
         if operation not in {"BatchGetItem", "BatchWriteItem"}:
@@ -156,20 +158,20 @@ class Injector:
             return None
         ((table, request),) = params["RequestItems"].items()
         work = request["Keys"] if operation == "BatchGetItem" else request
-        places = self._some(range(len(work)))
-        left = [part for place, part in enumerate(work) if place in places]
-        kept = [part for place, part in enumerate(work) if place not in places]
-        context["empty"] = not kept
+        positions = self._some(range(len(work)))
+        left = [part for position, part in enumerate(work) if position in positions]
+        remaining = [part for position, part in enumerate(work) if position not in positions]
+        context["empty"] = not remaining
         if operation == "BatchGetItem":
             context["left"] = {table: {**request, "Keys": left}}
-            request = {**request, "Keys": kept or work}
+            request = {**request, "Keys": remaining or work}
         else:
             context["left"] = {table: left}
-            request = kept or work
+            request = remaining or work
         return {**params, "RequestItems": {table: request}}
 
-    def _some(self, places):
-        return set(self._random.sample(places, self._random.randint(1, len(places))))
+    def _some(self, positions):
+        return set(self._random.sample(positions, self._random.randint(1, len(positions))))
 
     def _before(self, model, context, **_):
         kind = context.get("fault")
@@ -212,8 +214,8 @@ class Injector:
             done = iter(parsed.get("Responses", []))
             total = len(parsed.get("Responses", [])) + len(context["left"])
             parsed["Responses"] = [
-                {"Error": context["left"][place]} if place in context["left"] else next(done)
-                for place in range(total)
+                {"Error": context["left"][position]} if position in context["left"] else next(done)
+                for position in range(total)
             ]
 
 
@@ -274,5 +276,5 @@ class SlowTable(Injector):
         ((_, request),) = params["RequestItems"].items()
         return len(request["Keys"])
 
-    def _some(self, places):
-        return set(places[self._taken :])
+    def _some(self, positions):
+        return set(positions[self._taken :])

@@ -179,8 +179,8 @@ class FaultyCloud:
 
     def function(self, name: str) -> str:
         """The deployed name of a function of the template."""
-        (found,) = (deployed for deployed in self.functions if name in deployed)
-        return found
+        (matching,) = (deployed for deployed in self.functions if name in deployed)
+        return matching
 
     @contextmanager
     def configured(self, names: Sequence[str], **configuration: Any) -> Iterator[None]:
@@ -196,8 +196,8 @@ class FaultyCloud:
         for function in map(self.function, names):
             self.lambdas.update_function_configuration(FunctionName=function, **configuration)
             version = self.lambdas.publish_version(FunctionName=function)["FunctionArn"]
-            definition, found = re.subn(rf'[^"]*:{function}:\d+', version, definition)
-            assert found, f"the state machine calls no version of {function}"
+            definition, replacements = re.subn(rf'[^"]*:{function}:\d+', version, definition)
+            assert replacements, f"the state machine calls no version of {function}"
         self.states.update_state_machine(**machine, definition=definition)
         try:
             yield
@@ -226,21 +226,21 @@ class FaultyCloud:
         """Wait for an execution's end and look at all it has left."""
         give_up = time.monotonic() + _PATIENCE
         while True:
-            found = self.states.describe_execution(executionArn=execution)
-            if found["status"] != "RUNNING":
+            execution_now = self.states.describe_execution(executionArn=execution)
+            if execution_now["status"] != "RUNNING":
                 break
             assert time.monotonic() < give_up, "the execution does not end"
             time.sleep(0.1)
-        name = found["name"]
+        name = execution_now["name"]
         record = next((r for r in self.records() if r["execution"] == name), {})
         summary, results = {}, []
         if record.get("summary"):
             objects = Objects(self.s3, self.stack.bucket)
             summary = json.loads(objects.get(record["summary"]))
             results = list(merge(objects, result_keys(objects, record["prefix"])))
-        output = json.loads(found.get("output") or "null")
-        cause = found.get("cause", "")
-        return Ran(execution, found["status"], output, cause, record, summary, results)
+        output = json.loads(execution_now.get("output") or "null")
+        cause = execution_now.get("cause", "")
+        return Ran(execution, execution_now["status"], output, cause, record, summary, results)
 
     def run(self, batch: Mapping[str, Any] | str, name: str = "") -> Ran:
         """Start an execution and wait for its end."""
@@ -261,15 +261,15 @@ class FaultyCloud:
         (queue,) = [
             url for url in self.queues.list_queues()["QueueUrls"] if "FailedBatchesQueue" in url
         ]
-        found: list[dict[str, Any]] = []
+        messages: list[dict[str, Any]] = []
         give_up = time.monotonic() + 10
-        while not found and time.monotonic() < give_up:
+        while not messages and time.monotonic() < give_up:
             answer = self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
             for message in answer.get("Messages", []):
                 self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-                found.append(json.loads(message["Body"]))
-            found = [body for body in found if body["detail"]["executionArn"] == execution]
-        return found
+                messages.append(json.loads(message["Body"]))
+            messages = [body for body in messages if body["detail"]["executionArn"] == execution]
+        return messages
 
     # Tables.
 
@@ -306,13 +306,13 @@ class FaultyCloud:
 def assert_accounts_for_all(ran: Ran, received: int) -> None:
     """Every reading has exactly one result, and the summary counts these results."""
     assert [result["index"] for result in ran.decoded] == list(range(received))
-    told = ran.summary["readings"]
-    assert told["received"] == received
+    totals = ran.summary["readings"]
+    assert totals["received"] == received
     counted = {
         (status, reason): number
         for status in ("rejected", "unreadable", "failed")
-        for reason, number in told[status].items()
+        for reason, number in totals[status].items()
     }
-    counted["accepted", None] = told["accepted"]
-    counted["duplicate", "duplicate"] = told["duplicate"]
+    counted["accepted", None] = totals["accepted"]
+    counted["duplicate", "duplicate"] = totals["duplicate"]
     assert {key: number for key, number in counted.items() if number} == ran.counts

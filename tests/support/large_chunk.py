@@ -111,5 +111,5 @@ if __name__ == "__main__":
         _work(sys.argv[2], json.loads(sys.argv[3]), sys.argv[4])
     else:
         importlib.import_module("tests.conftest")  # the secret of the local cloud
-        found = memory_mb(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
-        sys.stdout.write(f"{found:.0f} MB\n")
+        peak_mb = memory_mb(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+        sys.stdout.write(f"{peak_mb:.0f} MB\n")

@@ -152,9 +152,9 @@ class Engine:
         """Wait for an execution's end; gives its description with the output decoded."""
         deadline = time.monotonic() + 90
         while True:
-            found = self.states.describe_execution(executionArn=execution)
-            if found["status"] != "RUNNING":
-                return dict(found) | {"output": json.loads(found.get("output") or "null")}
+            described = self.states.describe_execution(executionArn=execution)
+            if described["status"] != "RUNNING":
+                return dict(described) | {"output": json.loads(described.get("output") or "null")}
             assert time.monotonic() < deadline, "the execution does not end"
             time.sleep(0.05)
 
@@ -185,8 +185,8 @@ class Engine:
 
     def keys(self, prefix: str = "") -> list[str]:
         """The work bucket's keys."""
-        found = self.s3.list_objects_v2(Bucket="work", Prefix=prefix).get("Contents", [])
-        return [item["Key"] for item in found]
+        objects = self.s3.list_objects_v2(Bucket="work", Prefix=prefix).get("Contents", [])
+        return [item["Key"] for item in objects]
 
     def record(self, batch_id: str | None = None) -> dict[str, Any]:
         """A batch's record; of the only one where none is named."""

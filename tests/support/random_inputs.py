@@ -84,24 +84,26 @@ def an_event(chance: random.Random) -> dict[str, Any]:
 def changed(value: Any, chance: random.Random) -> Any:
     """The value with one in it replaced, taken out, or doubled under another name."""
     value = copy.deepcopy(value)
-    place = value
+    container = value
     while True:
-        keys: list[Any] = list(place) if isinstance(place, dict) else list(range(len(place)))
+        keys: list[Any] = (
+            list(container) if isinstance(container, dict) else list(range(len(container)))
+        )
         if not keys:
             return value
         at = chance.choice(keys)
-        if not isinstance(place[at], dict | list) or chance.random() < 0.3:
+        if not isinstance(container[at], dict | list) or chance.random() < 0.3:
             break
-        place = place[at]
+        container = container[at]
     match chance.choice(("replace", "replace", "drop", "add")):
         case "replace":
-            place[at] = odd(chance)
+            container[at] = odd(chance)
         case "drop":
-            del place[at]
-        case "add" if isinstance(place, dict):
-            place[str(odd(chance))] = place[at]
+            del container[at]
+        case "add" if isinstance(container, dict):
+            container[str(odd(chance))] = container[at]
         case "add":
-            place.append(place[at])
+            container.append(container[at])
     return value
 
 

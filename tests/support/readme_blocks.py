@@ -29,4 +29,6 @@ def api_blocks() -> list[str]:
     """What is pasted into another shell while the API is served."""
     shown = blocks("sh")
     behind = shown[shown.index(SERVE) + 1 :]
-    return behind[: next(place for place, block in enumerate(behind) if block.startswith("sam"))]
+    return behind[
+        : next(position for position, block in enumerate(behind) if block.startswith("sam"))
+    ]

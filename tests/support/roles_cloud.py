@@ -51,9 +51,9 @@ class Guarded(Stack):
     def __init__(self, cloud: LocalCloud) -> None:
         super().__init__(cloud)
         self.cloud = cloud
-        found = self.client("cloudformation").describe_stack_resources(StackName=STACK)
+        response = self.client("cloudformation").describe_stack_resources(StackName=STACK)
         self.ids = {
-            r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found["StackResources"]
+            r["LogicalResourceId"]: r["PhysicalResourceId"] for r in response["StackResources"]
         }
         # The local cloud speaks plain HTTP, which the bucket's policy forbids to everybody.
         s3 = self.client("s3")
@@ -91,7 +91,7 @@ class Guarded(Stack):
             "AWS::AccountId": _ACCOUNT,
             "AWS::StackName": STACK,
         }
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: known[found[1]], resource)
+        return re.sub(r"\$\{([\w:.]+)\}", lambda match: known[match[1]], resource)
 
     def allowed(self, function: str) -> set[tuple[str, str, str | None]]:
         """What a function's deployed role allows: action, ARN and listed prefix."""
@@ -99,8 +99,8 @@ class Guarded(Stack):
         iam = self.client("iam")
         for arn in self._attached(function):
             version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-            found = iam.get_policy_version(PolicyArn=arn, VersionId=version)
-            documents.append(found["PolicyVersion"]["Document"])
+            response = iam.get_policy_version(PolicyArn=arn, VersionId=version)
+            documents.append(response["PolicyVersion"]["Document"])
         return {
             (action, arn, s.get("Condition", {}).get("StringLike", {}).get("s3:prefix"))
             for document in documents
@@ -144,11 +144,11 @@ class Guarded(Stack):
         ]
 
     def _attached(self, function: str) -> list[str]:
-        found = self.client("iam").list_attached_role_policies(RoleName=self.role(function))
+        response = self.client("iam").list_attached_role_policies(RoleName=self.role(function))
         # SAM adds AWS's own policy for writing logs.
         return [
             p["PolicyArn"]
-            for p in found["AttachedPolicies"]
+            for p in response["AttachedPolicies"]
             if ":aws:policy/" not in p["PolicyArn"]
         ]
 
@@ -169,19 +169,19 @@ class Guarded(Stack):
 
     def put(self, key: str, body: str, bucket: str | None = None) -> Payload:
         """Upload an object; gives where it is, as a batch's source."""
-        place = {"bucket": bucket or self.bucket, "key": key}
-        self.client("s3").put_object(Bucket=place["bucket"], Key=key, Body=body)
-        return place
+        location = {"bucket": bucket or self.bucket, "key": key}
+        self.client("s3").put_object(Bucket=location["bucket"], Key=key, Body=body)
+        return location
 
-    def run(self, given: Payload) -> Payload:
+    def run(self, batch_input: Payload) -> Payload:
         """Run a batch to its end; gives its execution's description."""
         states = self.client("stepfunctions")
         arn = states.start_execution(
-            stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(given)
+            stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(batch_input)
         )["executionArn"]
-        while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        while (described := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
             time.sleep(0.05)
-        return dict(found)
+        return dict(described)
 
     def invoked(self, execution: Payload) -> Iterator[tuple[str, Payload]]:
         """The functions an execution invoked, and would have on failures, with their events."""
@@ -194,8 +194,8 @@ class Guarded(Stack):
             # The local cloud keeps no history of what a Map's child enters first.
             first = _CHILDREN[run["mapRunArn"].split("/")[1].split(":")[0]]
             for child in states.list_executions(mapRunArn=run["mapRunArn"])["executions"]:
-                found = states.describe_execution(executionArn=child["executionArn"])
-                yield from _invocations(first, json.loads(found["input"]), execution)
+                described = states.describe_execution(executionArn=child["executionArn"])
+                yield from _invocations(first, json.loads(described["input"]), execution)
 
     def apart(self, event: Payload, name: str) -> Payload:
         """An event about a copy of its batch's folder, which no other event is about."""
@@ -212,11 +212,11 @@ class Guarded(Stack):
 
     def invoke(self, function: str, event: Payload) -> str | None:
         """Invoke a function; gives what it failed of, by itself or in its report, if it did."""
-        told = self.client("lambda").invoke(
+        response = self.client("lambda").invoke(
             FunctionName=self.ids[function], Payload=json.dumps(event)
         )
-        answer = json.loads(told["Payload"].read() or b"null")
-        if "FunctionError" in told:
+        answer = json.loads(response["Payload"].read() or b"null")
+        if "FunctionError" in response:
             return str(answer["errorMessage"])
         if function != "WriteFunction":
             return None
@@ -228,20 +228,22 @@ class Guarded(Stack):
         return report.error
 
 
-def _invocations(name: str, given: Payload, execution: Payload) -> Iterator[tuple[str, Payload]]:
+def _invocations(
+    name: str, batch_input: Payload, execution: Payload
+) -> Iterator[tuple[str, Payload]]:
     """What a state, entered with an input, sends to its function, and to the one of its Catch."""
     state = _STATES[name]
     if not str(state.get("Resource")).endswith(":lambda:invoke"):
         return
     target = state["Parameters"]["FunctionName"].strip("${}").removesuffix("Arn")
-    yield target, _filled(state["Parameters"]["Payload"], given, execution)
-    if "error" not in given:
+    yield target, _filled(state["Parameters"]["Payload"], batch_input, execution)
+    if "error" not in batch_input:
         error = {"Error": "Tried", "Cause": "This step was made to fail."}
         caught = state["Catch"][-1]["Next"]
-        yield from _invocations(caught, given | {"error": error}, execution)
+        yield from _invocations(caught, batch_input | {"error": error}, execution)
 
 
-def _filled(payload: Payload, given: Payload, execution: Payload) -> Payload:
+def _filled(payload: Payload, batch_input: Payload, execution: Payload) -> Payload:
     context = {
         "$$.Execution.Name": execution["name"],
         "$$.Execution.StartTime": execution["startDate"].isoformat(),
@@ -250,10 +252,10 @@ def _filled(payload: Payload, given: Payload, execution: Payload) -> Payload:
     def value(path: str) -> Any:
         if path in context:
             return context[path]
-        found: Any = given
+        value_at_path: Any = batch_input
         for step in path.split(".")[1:]:
-            found = found[step]
-        return found
+            value_at_path = value_at_path[step]
+        return value_at_path
 
     return {
         name.removesuffix(".$"): value(text) if name.endswith(".$") else text

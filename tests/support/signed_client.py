@@ -14,7 +14,7 @@ from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 
 
-class Told(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: Any
@@ -28,7 +28,7 @@ class Client:
         self._key = Credentials(ACCESS_KEY, cloud.secret)
         self._http = urllib3.PoolManager(maxsize=connections, retries=False)
 
-    def call(self, method: str, path: str, body: object = None, **more: Any) -> Told:
+    def call(self, method: str, path: str, body: object = None, **more: Any) -> Response:
         """A signed request."""
         query = more.pop("query", None)
         url = f"{self.address}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -37,11 +37,11 @@ class Client:
         request = AWSRequest(method, url, data=data, headers=headers)
         SigV4Auth(self._key, "execute-api", REGION).add_auth(request)
         sent = request.prepare()
-        told = self._http.request(method, sent.url, body=sent.body, headers=dict(sent.headers))
-        return Told(told.status, dict(told.headers), json.loads(told.data))
+        response = self._http.request(method, sent.url, body=sent.body, headers=dict(sent.headers))
+        return Response(response.status, dict(response.headers), json.loads(response.data))
 
-    def get(self, path: str, **query: str) -> Told:
+    def get(self, path: str, **query: str) -> Response:
         return self.call("GET", path, query=query)
 
-    def post(self, path: str, body: object = None, **headers: str) -> Told:
+    def post(self, path: str, body: object = None, **headers: str) -> Response:
         return self.call("POST", path, body, **headers)

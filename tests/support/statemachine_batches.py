@@ -31,15 +31,15 @@ def counts(results):
 
 def assert_accounts_for_all(summary, results, received):
     assert summary["readings"]["received"] == received == len(results)
-    told = summary["readings"]
-    by_reason = [told[name].values() for name in ("rejected", "unreadable", "failed")]
-    assert told["accepted"] + told["duplicate"] + sum(map(sum, by_reason)) == received
+    totals = summary["readings"]
+    by_reason = [totals[name].values() for name in ("rejected", "unreadable", "failed")]
+    assert totals["accepted"] + totals["duplicate"] + sum(map(sum, by_reason)) == received
     assert [result["index"] for result in results] == list(range(received))
-    found = counts(results)
+    counted = counts(results)
     for status in ("rejected", "unreadable", "failed"):
-        for reason, number in told[status].items():
-            assert found[status, reason] == number
-    assert found["accepted", None] == told["accepted"]
+        for reason, number in totals[status].items():
+            assert counted[status, reason] == number
+    assert counted["accepted", None] == totals["accepted"]
 
 
 def always(function, when=lambda event: True):
@@ -56,11 +56,11 @@ def other_writer(engine, users):
         engine.dynamodb, engine.tables["StatesTable"], retry=RetryPolicy(base=0.01, cap=0.1)
     )
     states = store.load("body-weight", users).states
-    some = next(iter(states.values())).body if states else b"?"
+    body = next(iter(states.values())).body if states else b"?"
     changes = [
-        Change(user, states.get(user), states[user].body if user in states else some, 1.0, 0.0, 0)
+        Change(user, states.get(user), states[user].body if user in states else body, 1.0, 0.0, 0)
         for user in users
     ]
     token = f"other-{engine.calls.total()}"
-    written = store.write("body-weight", changes, batch=token, attempt="a", round_=0)
-    assert len(written.stored) == len(users)
+    outcome = store.write("body-weight", changes, batch=token, attempt="a", round_=0)
+    assert len(outcome.stored) == len(users)

@@ -54,7 +54,9 @@ def kalmap_fold(profile: Profile) -> Fold:
 
     def fold(states: States, batch: Batch) -> list[Change]:
         users = list(batch)
-        pairs = [(place, number) for place, user in enumerate(users) for number in batch[user]]
+        pairs = [
+            (position, number) for position, user in enumerate(users) for number in batch[user]
+        ]
         user, number = np.array(pairs, np.int64).reshape(-1, 2).T
         readings = Readings(
             user=user.astype(np.int32),
@@ -70,14 +72,14 @@ def kalmap_fold(profile: Profile) -> Fold:
         assert not folded.users.failure.any()
         return [
             Change(
-                users[place],
-                states.get(users[place]),
-                folded.bodies[place],
-                folded.users.level[place],
-                folded.users.slope[place],
-                folded.users.as_of[place],
+                users[position],
+                states.get(users[position]),
+                folded.bodies[position],
+                folded.users.level[position],
+                folded.users.slope[position],
+                folded.users.as_of[position],
             )
-            for place in np.flatnonzero(folded.users.changed)
+            for position in np.flatnonzero(folded.users.changed)
         ]
 
     return fold

@@ -25,11 +25,11 @@ def transformed(code: str = _LOCAL["CodeUri"], **parameters: str) -> dict[str, A
 
 @cache
 def _transformed(code: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    given = read_template(TEMPLATE)
-    given["Globals"]["Function"]["CodeUri"] = code
-    machine = given["Resources"]["FilterBatchStateMachine"]["Properties"]
+    template = read_template(TEMPLATE)
+    template["Globals"]["Function"]["CodeUri"] = code
+    machine = template["Resources"]["FilterBatchStateMachine"]["Properties"]
     machine["DefinitionUri"] = _LOCAL["DefinitionUri"]
-    return dict(transform(given, dict(parameters), _NoPolicies()))
+    return dict(transform(template, dict(parameters), _NoPolicies()))
 
 
 class _NoPolicies:
@@ -59,7 +59,7 @@ def filled(value: Any, stack: str) -> Any:
     if set(value) == {"Fn::GetAtt"}:
         return _name(".".join(value["Fn::GetAtt"]), stack)
     if set(value) == {"Fn::Sub"}:
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: _name(found[1], stack), value["Fn::Sub"])
+        return re.sub(r"\$\{([\w:.]+)\}", lambda match: _name(match[1], stack), value["Fn::Sub"])
     return {name: filled(item, stack) for name, item in value.items()}
 
 

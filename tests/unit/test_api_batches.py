@@ -64,9 +64,9 @@ def start(work):
 
 def test_a_new_batch_is_started_on_the_version_that_was_identified(start, work):
     version = work.head("in/a.jsonl")["VersionId"]
-    started, [given] = start(Records())
+    started, [batch_input] = start(Records())
     assert (started.status, started.execution_arn) == ("STARTING", "arn:e-1")
-    assert given["source"]["version_id"] == version
+    assert batch_input["source"]["version_id"] == version
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ def test_the_likelihood_is_that_of_one_joint_normal_distribution():
     )
     expected = _normal_log_density(value, 75.0 + 0.01 * days, covariance)
     many = Model(*(np.array([[field]]) for field in model))
-    found = kalman.log_likelihood(
+    likelihood = kalman.log_likelihood(
         many, Series(days[None, :], value[None, :]), np.ones((1, 4), np.bool_)
     )
-    assert found[0] == pytest.approx(expected, abs=1e-4)
+    assert likelihood[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_two_gaps_one_after_the_other_are_one_long_gap():
@@ -58,8 +58,8 @@ def test_the_fit_is_at_least_as_likely_as_the_model_that_simulated_the_readings(
     fitted = kalman.fit(readings, use, starts=1)
     true = Model(0.5, 0.3, 1e-9, 0.1, 1e-9, 5.0, 0.0, 75.0)
     many = Model(*(np.array(pair)[:, None] for pair in zip(fitted, true, strict=True)))
-    found = kalman.log_likelihood(many, readings, use)
-    assert found[0] > found[1]
+    likelihood = kalman.log_likelihood(many, readings, use)
+    assert likelihood[0] > likelihood[1]
     assert fitted.noise == pytest.approx(0.5, rel=0.1)
 
 
@@ -83,9 +83,9 @@ def test_the_gaussian_sum_is_the_exact_mixture_where_no_hypothesis_is_dropped():
                 weight *= 0.98 * kalman.density(value, state.level, state.p00 + 0.25)[0]
                 state = kalman.update(state, np.array([value]), 0.25)
         total, mean = total + weight, mean + weight * state.level[0]
-    found = gaussian_sum.run(MODEL, readings, faults, hypotheses=200)
+    actual = gaussian_sum.run(MODEL, readings, faults, hypotheses=200)
     # Hypotheses that agree are merged, which is exact only where they agree in everything.
-    assert found.level[0, -1] == pytest.approx(mean / total, abs=0.02)
+    assert actual.level[0, -1] == pytest.approx(mean / total, abs=0.02)
 
 
 def test_simple_methods_agree_with_a_calculation_by_hand():

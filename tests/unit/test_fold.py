@@ -184,10 +184,10 @@ def test_quality_is_the_weighted_harmonic_mean_of_its_components(source):
         PROFILE, result.outcomes.nis, result.outcomes.rate, np.full(6, code, np.uint8)
     )
     weights = PROFILE.quality
-    whole = (weights.fit + weights.rate + weights.source) / (
+    expected = (weights.fit + weights.rate + weights.source) / (
         weights.fit / parts.fit + weights.rate / parts.rate + weights.source / parts.source
     )
-    np.testing.assert_allclose(result.outcomes.quality, whole, rtol=1e-12)
+    np.testing.assert_allclose(result.outcomes.quality, expected, rtol=1e-12)
     assert all(((part > 0.0) & (part <= 1.0)).all() for part in parts)
     assert result.outcomes.quality[4] < 0.2 < result.outcomes.quality[1]
 

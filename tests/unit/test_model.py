@@ -104,13 +104,13 @@ def test_with_slope_noise_zero_only_the_level_walks():
 
 def test_two_halves_of_a_gap_make_the_whole():
     profile = _profile(0.3, level_noise=0.1)
-    half, whole = transition(profile, GAPS / 2.0), transition(profile, GAPS)
+    half, full = transition(profile, GAPS / 2.0), transition(profile, GAPS)
     f = np.array([[np.ones_like(GAPS), half.gain], [np.zeros_like(GAPS), half.decay]])
     q = np.array([[half.q00, half.q01], [half.q01, half.q11]])
     composed = np.einsum("ijn,jkn,lkn->iln", f, q, f) + q
-    np.testing.assert_allclose(composed[0, 0], whole.q00, rtol=1e-13)
-    np.testing.assert_allclose(composed[0, 1], whole.q01, rtol=1e-13)
-    np.testing.assert_allclose(composed[1, 1], whole.q11, rtol=1e-13)
+    np.testing.assert_allclose(composed[0, 0], full.q00, rtol=1e-13)
+    np.testing.assert_allclose(composed[0, 1], full.q01, rtol=1e-13)
+    np.testing.assert_allclose(composed[1, 1], full.q11, rtol=1e-13)
 
 
 def test_no_gap_moves_nothing():

@@ -140,8 +140,8 @@ def test_a_custom_unit_is_in_braces_and_is_never_converted():
     assert load_profile(msgspec.json.encode(profile)) == profile
     assert units.mix_ups(profile.unit) == ()
     line = {"user_id": "u", "timestamp": "2026-03-01T07:12:00Z", "value": 80}
-    given = [{"unit": unit} for unit in ("points", "{points}", None, "kg", "point")]
-    data = msgspec.json.Encoder().encode_lines([line | one for one in given])
+    records = [{"unit": unit} for unit in ("points", "{points}", None, "kg", "point")]
+    data = msgspec.json.Encoder().encode_lines([line | one for one in records])
     parsed = parse([data], Jsonl(), profile)
     assert parsed.value.tolist() == [80.0] * 3
     assert [unread.ordinal for unread in parsed.unread] == [3, 4]

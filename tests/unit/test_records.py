@@ -210,8 +210,8 @@ def test_every_record_is_read_exactly_once_for_any_chunk_boundaries(records, siz
     parsed = parse(parts, form, PROFILE)
     ordinals = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unread])
     lines = [line.removeprefix(b"\xef\xbb\xbf") for line in data.split(b"\n")]
-    whole = [line for line in lines if line.strip()]
-    assert ordinals == list(range(parsed.records)) == list(range(len(whole)))
+    expected = [line for line in lines if line.strip()]
+    assert ordinals == list(range(parsed.records)) == list(range(len(expected)))
     assert np.isfinite(parsed.value).all()
     line_numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
     for record in parsed.unread:

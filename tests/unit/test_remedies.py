@@ -33,7 +33,7 @@ parser = functools.cache(arguments.parser)
 
 
 class Sentence(NamedTuple):
-    place: str
+    location: str
     text: str
     """With `{expression}` where a value is filled in."""
 
@@ -108,64 +108,70 @@ def all_options() -> set[str]:
 
 
 def test_enough_sentences_are_found_to_be_tried() -> None:
-    found = [command for sentence in CLI for command in commands(sentence)]
+    shown = [command for sentence in CLI for command in commands(sentence)]
     assert {"run", "retry", "status", "states", "serve", "simulate", "tune"} <= {
-        command.split()[1] for command in found
+        command.split()[1] for command in shown
     }
-    assert any("--adopt-profile" in command for command in found)
+    assert any("--adopt-profile" in command for command in shown)
     assert any("`limits.unusable`" in sentence.text for sentence in CLOUD)
 
 
-@pytest.mark.parametrize("sentence", [s for s in CLI + CLOUD if commands(s)], ids=lambda s: s.place)
+@pytest.mark.parametrize(
+    "sentence", [s for s in CLI + CLOUD if commands(s)], ids=lambda s: s.location
+)
 def test_a_command_that_a_sentence_shows_parses(sentence: Sentence) -> None:
     for command in commands(sentence):
         assert parses(command), command
 
 
 def test_a_command_about_a_batch_says_where_the_batch_is() -> None:
-    shown = [(place, quoted) for place, text in CLI for quoted in QUOTED.findall(text)]
-    about = [(place, x) for place, x in shown if re.match(r"kalmap (status|retry|results)\b", x)]
+    shown = [(location, quoted) for location, text in CLI for quoted in QUOTED.findall(text)]
+    about = [
+        (location, x) for location, x in shown if re.match(r"kalmap (status|retry|results)\b", x)
+    ]
     assert about
-    for place, command in about:
-        assert command.endswith(("options}", "options} --out DIR")), (place, command)
+    for location, command in about:
+        assert command.endswith(("options}", "options} --out DIR")), (location, command)
 
 
 def test_text_in_backticks_is_a_command_or_a_field_of_the_input() -> None:
-    for place, text in CLI + CLOUD:
-        if "`" not in text or place.startswith("functions/kalmap/api/"):
+    for location, text in CLI + CLOUD:
+        if "`" not in text or location.startswith("functions/kalmap/api/"):
             continue
         for quoted in QUOTED.findall(text):
             if not quoted.startswith(("kalmap ", "{")):
-                assert quoted in FIELDS | FOREIGN, (place, quoted)
+                assert quoted in FIELDS | FOREIGN, (location, quoted)
 
 
 def test_an_option_that_a_sentence_names_exists_in_its_command() -> None:
-    for place, text in CLI:
-        module = re.fullmatch(r"cli/kalmap_cli/commands/(\w+)\.py:\d+", place)
-        others = {word for command in commands(Sentence(place, text)) for word in command.split()}
+    for location, text in CLI:
+        module = re.fullmatch(r"cli/kalmap_cli/commands/(\w+)\.py:\d+", location)
+        others = {
+            word for command in commands(Sentence(location, text)) for word in command.split()
+        }
         known = options(module[1]) | options("run") if module else all_options()
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text):
             if "curl" not in text:
-                assert option in known | others, (place, option)
+                assert option in known | others, (location, option)
 
 
 def test_messages_of_the_cloud_contain_no_command_line_option() -> None:
     """It is read over HTTP and in the console, too, where there are none."""
-    for place, text in CLOUD:
-        assert not re.search(r"(?<![\w-])--[a-z]|\bkalmap (run|retry|status)\b", text), place
+    for location, text in CLOUD:
+        assert not re.search(r"(?<![\w-])--[a-z]|\bkalmap (run|retry|status)\b", text), location
 
 
 def test_a_field_that_the_cloud_names_stands_in_backticks_and_becomes_an_option() -> None:
     unmistakable = {name for name in FIELDS if "_" in name or "." in name}
     named = set()
-    for place, text in CLOUD:
-        file = place.partition(":")[0]
+    for location, text in CLOUD:
+        file = location.partition(":")[0]
         if file in OF_THE_INPUT or not file.startswith("functions/kalmap/"):
             continue
         shown = re.sub(r"\{[^}]*\}", "", text)
         for name in unmistakable:
             if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", shown) and shown.endswith("."):
-                assert f"`{name}`" in text, place
+                assert f"`{name}`" in text, location
                 named.add(name)
     assert {"adopt_profile", "limits.unusable"} <= named
     for name in named:
@@ -179,7 +185,9 @@ def test_a_request_that_a_sentence_names_is_an_operation_of_the_api() -> None:
         for operation in OPERATIONS
     }
     named = {
-        found for _, text in CLOUD for found in re.findall(r"\b(?:GET|POST|PUT) /[\w/{}]+", text)
+        request
+        for _, text in CLOUD
+        for request in re.findall(r"\b(?:GET|POST|PUT) /[\w/{}]+", text)
     }
     assert named
     assert named <= known
@@ -189,8 +197,10 @@ def test_settings_in_hints_exist_in_the_template_or_the_definition() -> None:
     deployed = (ROOT / "template.yaml").read_text()
     deployed += (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
     names = re.compile(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b")
-    texts = [text for place, text in CLOUD if place.startswith("functions/kalmap/results/summary")]
-    found = {name for text in texts for name in names.findall(text)}
-    assert {"MemorySize", "ReadingsPerShard"} <= found
-    for name in found:
+    texts = [
+        text for location, text in CLOUD if location.startswith("functions/kalmap/results/summary")
+    ]
+    settings = {name for text in texts for name in names.findall(text)}
+    assert {"MemorySize", "ReadingsPerShard"} <= settings
+    for name in settings:
         assert name in deployed

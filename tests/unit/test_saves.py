@@ -165,14 +165,14 @@ def flip(path):
 
 @pytest.mark.parametrize("damage", [cut, lengthen, flip, Path.unlink])
 def test_damage_in_any_file_of_a_save_is_reported_with_a_command_that_works(cloud, damage):
-    whole = cloud.parent.with_name("whole")
-    shutil.copytree(cloud.parent, whole)
+    undamaged = cloud.parent.with_name("whole")
+    shutil.copytree(cloud.parent, undamaged)
     newest = saves.newest(cloud).folder
     names = [path.relative_to(cloud) for path in newest.rglob("*") if path.is_file()]
     assert len(names) == 3
     for name in names:
         shutil.rmtree(cloud.parent)
-        shutil.copytree(whole, cloud.parent)
+        shutil.copytree(undamaged, cloud.parent)
         damage(cloud / name)
         as_it_was = changes_of(cloud)
         with pytest.raises(Damaged) as refused:
@@ -206,11 +206,14 @@ def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
     *_, other, path = (
         change_log.log_path(cloud, number) for number in change_log.log_numbers(cloud)
     )
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     for content, sentence in (
         (other.read_bytes(), "its first line is not what was written"),
-        (b"".join(whole.splitlines(keepends=True)[1:]), "its first line is not what was written"),
-        (whole * 2, "has two first lines"),
+        (
+            b"".join(complete.splitlines(keepends=True)[1:]),
+            "its first line is not what was written",
+        ),
+        (complete * 2, "has two first lines"),
     ):
         path.write_bytes(content)
         with pytest.raises(Damaged, match=sentence):
@@ -260,15 +263,15 @@ def test_a_save_of_a_newer_format_is_refused(cloud, monkeypatch):
 def test_a_last_line_torn_anywhere_does_not_count_and_all_before_it_do(tmp_path):
     log = ChangeLog(tmp_path, 1)
     log.append(RECORDS[0])
-    whole = log.size
+    full_size = log.size
     log.append(RECORDS[1])
     log.close()
     path = change_log.log_path(tmp_path, 1)
     content = path.read_bytes()
-    for size in range(whole, len(content)):
+    for size in range(full_size, len(content)):
         path.write_bytes(content[:size])
         assert change_log.read_log(path).records == RECORDS[:1]
-        assert change_log.read_log(path).size == whole
+        assert change_log.read_log(path).size == full_size
     path.write_bytes(content)
     assert change_log.read_log(path).records == RECORDS[:2]
 
@@ -312,11 +315,11 @@ def test_a_directory_of_format_1_is_a_save_as_long_as_its_tables_are_whole(tmp_p
         (folder / f"{name}.json").write_text(json.dumps({"payload": {"tables": list(range(99))}}))
     assert saves.newest(tmp_path).folder == folder
     for name in ("dynamodb", "s3"):
-        whole = (folder / f"{name}.json").read_bytes()
+        content = (folder / f"{name}.json").read_bytes()
         cut(folder / f"{name}.json")
         with pytest.raises(Damaged, match=f"{name}.json is damaged"):
             saves.newest(tmp_path)
-        (folder / f"{name}.json").write_bytes(whole)
+        (folder / f"{name}.json").write_bytes(content)
     (folder / "dynamodb.json").unlink()
     with pytest.raises(Damaged, match=r"dynamodb\.json is missing"):
         saves.newest(tmp_path)

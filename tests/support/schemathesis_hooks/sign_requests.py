@@ -27,9 +27,9 @@ class Signed(requests.auth.AuthBase):
         content = body.encode() if isinstance(body, str) else body
         digest = hashlib.sha256(content).hexdigest()
         headers = f"host:{url.netloc}\nx-amz-date:{now}\n\nhost;x-amz-date"
-        whole = f"{request.method}\n{url.path}\n{url.query}\n{headers}\n{digest}"
+        canonical_request = f"{request.method}\n{url.path}\n{url.query}\n{headers}\n{digest}"
         scope = (now[:8], REGION, SERVICE, "aws4_request")
-        hashed = hashlib.sha256(whole.encode()).hexdigest()
+        hashed = hashlib.sha256(canonical_request.encode()).hexdigest()
         key = f"AWS4{SECRET}".encode()
         for part in (*scope, f"AWS4-HMAC-SHA256\n{now}\n{'/'.join(scope)}\n{hashed}"):
             key = hmac.digest(key, part.encode(), "sha256")

@@ -43,19 +43,19 @@ def fault_of(function, operation, request):
 
 def due(rules, met, function, operation, request):
     chosen = None
-    for place, rule in enumerate(rules):
+    for index, rule in enumerate(rules):
         if not (
             re.search(rule["function"], function)
             and re.fullmatch(rule["operation"], operation)
             and re.search(rule.get("key", ""), str(request.get("Key", "")))
         ):
             continue
-        number = next(n for n in count(1) if not (met / f"{place}.{n}").exists())
-        (met / f"{place}.{number}").touch()
+        number = next(n for n in count(1) if not (met / f"{index}.{n}").exists())
+        (met / f"{index}.{number}").touch()
         first = rule.get("first", 1)
         in_turn = first <= number <= rule.get("last", first)
         if chosen is None and in_turn and (number - first) % rule.get("every", 1) == 0:
-            (met / f"{place}.{number}.{rule['kind']}").touch()
+            (met / f"{index}.{number}.{rule['kind']}").touch()
             chosen = rule | {"go": met / "go"}
     return chosen
 
@@ -121,7 +121,7 @@ def half(send, operation, request):
         done = iter(answer.get("Responses", ()))
         throttled = {"Error": {"Code": "ThrottlingError", "Message": "injected"}}
         answer["Responses"] = [
-            next(done) if place % 2 else throttled for place in range(len(statements))
+            next(done) if number % 2 else throttled for number in range(len(statements))
         ]
         return answer
     ((table, asked),) = request["RequestItems"].items()
