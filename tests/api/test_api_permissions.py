@@ -47,7 +47,7 @@ def used():
 def measure(api, monkeypatch):
     assert api.post([reading("u-1", 0)]).status == 200
     assert api.post([reading("u-1", 1)]).status == 200
-    # A new container reads what the first one told of its users.
+    # A new container reads the users that the first one recorded.
     api.cold_start()
     for hours, key in ((2, "a"), (2, "a"), (3, "b")):
         assert api.post([reading("u-1", hours)], Idempotency_Key=key).status == 200

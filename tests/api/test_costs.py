@@ -1,4 +1,4 @@
-"""What a request may cost is bounded before it is parsed, and nobody is locked out by others."""
+"""The cost of a request is bounded before it is parsed, and no caller blocks others."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def of_long_lines(number):
     return {"measurements": lines}
 
 
-class TestLocksNobodyOut:
+class TestOtherCallersAreAnswered:
     @pytest.mark.parametrize("of", [under_a_profile, of_long_lines])
     def test_requests_that_inflate_leave_ordinary_ones_answered(self, api, of):
         api.post([reading("u-1", 0)])
@@ -186,7 +186,7 @@ def test_a_process_that_restarts_has_sent_its_answer_and_loses_no_other_request(
         )  # fmt: skip
         server.shutdown()
     assert [one["request"] for one in answers] == list(range(last))
-    # Each second answer is a process's last one; it stays the same to whoever watches it.
+    # Each second answer is a process's last one. From outside it stays the same process.
     assert [one["answered"] for one in answers] == [1, 2] * 3
     assert len({one["process"] for one in answers}) == 1
 

@@ -1,4 +1,4 @@
-"""Presigned addresses name the bucket's own region, wherever the stack is."""
+"""Presigned links name the bucket's own region in every region."""
 
 from urllib.parse import urlsplit
 

@@ -83,7 +83,7 @@ def test_every_error_that_is_tried_again_is_one_that_aws_has():
     known = set(service("dynamodb").shape_for("BatchStatementErrorCodeEnum").enum)
     for called in TABLE_CALLS:
         known |= {shape.name for shape in operation("dynamodb", called).error_shapes}
-    # A cancelled transaction tells each action's code in words of its own.
+    # A cancelled transaction has its own code for each action.
     known |= set(re.findall(r"Code: (\w+)", service("dynamodb").shape_for(
         "TransactionCanceledException").documentation))  # fmt: skip
     # These come from in front of every service.

@@ -1,4 +1,4 @@
-"""Every log has a group of its own with an end, and tells what a reader needs and no more."""
+"""Every log has its own group that expires, and contains only what a reader needs."""
 
 import json
 

@@ -54,7 +54,7 @@ def test_the_definition_is_json_before_anything_is_substituted():
 
 
 def test_an_execution_has_a_time_limit_that_the_alarm_can_see():
-    # Longer than any batch within the limits, shorter than a claim that nobody looks at.
+    # Longer than any batch within the limits, shorter than the time of an unchecked claim.
     assert DEFINITION["TimeoutSeconds"] == 24 * 3600
     assert RESOURCES["TimedOutBatches"]["Properties"]["MetricName"] == "ExecutionsTimedOut"
 

@@ -1,4 +1,4 @@
-"""What the template promises of its bucket, tables, queues and API, whoever edits it next."""
+"""Properties of the template's bucket, tables, queues and API that every change must keep."""
 
 import re
 

@@ -25,7 +25,7 @@ def api(shared):
 
 @pytest.fixture
 def user():
-    """A name nobody else uses in this stack."""
+    """A user id that is unique in this stack."""
     return f"u-{uuid.uuid4().hex[:8]}"
 
 

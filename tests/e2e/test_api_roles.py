@@ -1,4 +1,4 @@
-"""The API's function under its role, which the local cloud enforces when told to."""
+"""The API's function under its role, which the local cloud enforces in this test."""
 
 import json
 import time
@@ -23,7 +23,7 @@ OF_THE_API = [grant for grant in GRANTS if grant.function == "ApiFunction"]
 NOT_TRIED = {
     ("dynamodb:PartiQLInsert", "StatesTable"): "It asks for an action that AWS does not have.",
     ("dynamodb:PartiQLUpdate", "StatesTable"): "It asks for an action that AWS does not have.",
-    ("kms:Decrypt", "InputKey"): "It decrypts for whoever may read.",
+    ("kms:Decrypt", "InputKey"): "It decrypts for every reader.",
     ("secretsmanager:GetSecretValue", "CacheSecret"): "Only logged if refused.",
     ("s3:PutObject", "cache"): "Done by containers of five minutes, and only logged if refused.",
 }

@@ -1,4 +1,4 @@
-"""Batches that nobody starts by hand: a dropped file, an event, a schedule; and their ends."""
+"""Batches from a dropped file, an event or a schedule, and how they end."""
 
 import json
 import time

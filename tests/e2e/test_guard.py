@@ -90,7 +90,7 @@ def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
     assert put.status == 200
     got = urllib3.request("GET", link("get_object"), retries=False)
     assert (got.status, got.data) == (200, b"by link")
-    # A link is the object's, whatever the body says: no other service is asked by it.
+    # A link is for its object with any body: it reaches no other service.
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     body = b"Action=ListUsers&Version=2010-05-08"
     put = urllib3.request("PUT", link("put_object"), body=body, headers=form, retries=False)
@@ -106,7 +106,7 @@ def test_objects_are_put_and_read_in_every_way_that_clients_have(cloud):
 
 
 def leaves_a_trace(trace):
-    """A function's code: whoever runs it leaves a file."""
+    """A function's code that creates a file when it runs."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("index.py", f"def handler(*_):\n    open({str(trace)!r}, 'w').close()\n")

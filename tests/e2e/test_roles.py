@@ -1,4 +1,4 @@
-"""Each step under its role, which the local cloud enforces when told to.
+"""Each step under its role, which the local cloud enforces in this test.
 
 Steps are tried with the very events of batches that ran, one permission taken away at a time;
 a whole batch for each would take minutes. That a step which is refused ends its batch is tried
@@ -19,14 +19,14 @@ from tests.support.policies import functions
 from tests.support.roles_cloud import GRANTS, OTHERS, RESOURCES, Guarded, guarded_stack, is_refusal
 
 STEPS = [name for name in functions(RESOURCES) if name != "ApiFunction"]
-#: What the local cloud asks nobody for, and why; recorded calls are held against these
+#: What the local cloud does not check, and why. Recorded calls are held against these
 #: (tests/statemachine/test_permissions.py).
 MISSING = (
-    "It says of a missing object that it is missing to whoever may read it; AWS says so only "
-    "to who may list, too."
+    "It reports a missing object to every reader. AWS reports it only to a reader that may "
+    "also list."
 )
 PARTIQL = "It asks for dynamodb:BatchExecuteStatement, an action that AWS does not have."
-KMS = "It decrypts for whoever may read."
+KMS = "It decrypts for every reader."
 NOT_ASKED_FOR = {
     **{
         (f"{step}Function", "kms:Decrypt"): KMS
@@ -102,7 +102,7 @@ def events(stack):
 
 
 def with_new_records(execution):
-    """An event with records that nobody has sent before; what was sent is not put again."""
+    """An event with new records, because records that were sent before are not stored again."""
     record = json.loads(daily_readings(uuid.uuid4().hex, days=1))
     batch_input = {"source": {"records": [record]}}
     started = execution["startDate"].isoformat()
@@ -110,7 +110,7 @@ def with_new_records(execution):
 
 
 def orphaned(stack, execution):
-    """An event of a batch whose claim is held by an execution that nobody knows any more."""
+    """An event of a batch whose claim is held by an execution that no longer exists."""
     key = {"batch_id": {"S": json.loads(execution["output"])["batch_id"]}}
     stack.client("dynamodb").update_item(
         TableName=stack.outputs["BatchesTable"],

@@ -122,7 +122,7 @@ def test_kills_at_any_moment_lose_nothing_that_was_answered(tmp_path):
     tried = {}
 
     def writing_until_it_is_gone(cloud, life):
-        # The kill comes by the kernel's clock, wherever the local cloud is by then.
+        # The kernel's clock sends the kill, at any point of the local cloud's work.
         killer = subprocess.Popen(["sh", "-c", f"sleep {life}; kill -9 {cloud.process_id}"])
         with suppress(BotoCoreError, ClientError, RunFailed):
             for number in range(100_000):

@@ -21,7 +21,7 @@ def until_released(cloud, execution):
         (record,) = [r for r in cloud.records() if r["execution_arn"] == execution]
         if record["status"] == "FAILED":
             return record
-        assert time.monotonic() < give_up, "nobody released the claim"
+        assert time.monotonic() < give_up, "The claim was not released."
         time.sleep(0.05)
 
 
@@ -170,7 +170,7 @@ def test_a_cloud_restarted_between_rounds_leaves_a_batch_that_can_be_started_aga
     wake()
     between.until_met("held")
     between.restart()
-    # Its execution is gone, no event has told of it, and the claim is still there.
+    # Its execution is gone, no event has reported it, and the claim still exists.
     assert between.states.describe_execution(executionArn=execution)["status"] == "FAILED"
     (record,) = [r for r in between.records() if r["execution_arn"] == execution]
     assert record["status"] == "RUNNING"

@@ -1,4 +1,4 @@
-"""Faults that do not pass: what commits, what does not, and what is told about it."""
+"""Permanent faults: what commits, what does not, and what is reported."""
 
 import gzip
 
@@ -112,7 +112,7 @@ def test_a_shard_that_cannot_be_written_fails_the_batch_and_its_users_are_report
     failed = {result["user_id"] for result in ran.decoded if result["status"] == "failed"}
     after, before = states(between.items()), states(fault_free_run.before)
     for user in fault_free_run.after:
-        # Failed is told of exactly those whose state is still what it was.
+        # Exactly the users whose state has not changed are reported as failed.
         assert after.get(user) == (
             before.get(user) if user in failed else fault_free_run.after[user]
         )

@@ -103,7 +103,7 @@ def test_with_more_readings_than_a_window_the_states_equal_those_of_consecutive_
     batches = dealt(writers, 2 * MAX_WINDOW_READINGS // writers)
     stores = run_at_once(batches, clients, table)
 
-    # Which order it was, each user's chain of versions tells; it may differ between users.
+    # Each user's chain of versions shows the order, which may differ between users.
     orders = {}
     for user in USERS:
         version, order = 0, []

@@ -67,7 +67,7 @@ def draw(seed: int, writers: int) -> Schedule:
         seed=seed,
         writers=writers,
         mode=mode,
-        # With one writer the tokens alone must tell one's own write. Among several, more
+        # With one writer only the tokens can identify a writer's own write. Among several, more
         # than four writes may follow a lost answer, and the fold must know its readings.
         fold=KALMAP if not seed % OWN_FOLD else tally if writers == 1 else union,
         batches=batches,

@@ -1,4 +1,4 @@
-"""Items that kalmap did not write, or not like this: their users fail, and nobody else."""
+"""Items that kalmap did not write, or not in this form: only their users fail."""
 
 import json
 
@@ -124,7 +124,7 @@ def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, fault_free
     expected = folded(BUILTIN, jsonl(many[40:]), {user: before}, adopt_profile=True)
     assert after[user].body == expected[user]
     assert describe(after[user].body, BUILTIN).profile_digest == digest(BUILTIN).hex()
-    # Nobody else's profile had changed, so nothing else of theirs is another.
+    # No other user's profile had changed, so nothing else of their states differs.
     del after[user]
     assert after == fault_free_run.after
 

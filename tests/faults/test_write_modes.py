@@ -25,7 +25,7 @@ def test_items_left_unprocessed_in_an_overwrite_are_written_in_the_end(between, 
     overwritten = states(between.items())
     between.restore(fault_free_run.before)
     between.inject(
-        # Killed first: what a worker has met by then is in nobody's figures.
+        # Killed first: the report does not count what a worker did before.
         rule("Write", "BatchWriteItem", "killed after"),
         rule("Write", "BatchWriteItem", "half left undone", first=2, last=7),
         rule("Write", "BatchWriteItem", "cut after", first=8),

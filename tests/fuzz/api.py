@@ -79,7 +79,7 @@ def main(program: str, examples: int, seed: int) -> int:
         f"{requests:,} requests in {seconds:.0f} s (at least {LEAST_REQUESTS:,} wanted): ", end=""
     )
     if failed:
-        print(f"problems with {', '.join(failed)}, told above.")
+        print(f"problems with {', '.join(failed)}. They are listed above.")
     elif requests < LEAST_REQUESTS:
         print("too few.")
     else:
@@ -147,7 +147,7 @@ def fuzz(
 
 
 def count(output: str) -> int:
-    """The requests that a run tells of."""
+    """The requests that a run reports."""
     match = re.search(r"([\d,]+) generated", output)
     return int(match[1].replace(",", "")) if match else 0
 

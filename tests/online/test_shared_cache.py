@@ -114,7 +114,7 @@ def test_containers_that_share_a_cache_lose_no_update(client, table, client_of):
         + [reading(f"u-{day % 2 + 2}", day) for day in range(20)],
     )
     assert stored(store_of(client, table)) == stored(store_of(client, one_batch))
-    # A container that never met the user finds his state in the shared cache.
+    # A container that never met the user finds their state in the shared cache.
     fresh = Layers(RecentStates(10, 60.0), shared(client_of))
     states = CachedStates(store_of(client, table), CircuitBreaker(), fresh)
     assert ask(states, [reading("u-1", 500)]).totals.database.read_units == 0

@@ -99,7 +99,7 @@ def test_only_users_whose_state_changed_are_processed_in_a_second_round(engine):
     moved = ["user-1", "user-5"]
 
     def fault(called, event, number):
-        # Between the last load and the first write, whatever runs at the same time.
+        # Between the last load and the first write, even if other code runs at the same time.
         if called == "FilterFunction" and event["round"] == 0 and not done:
             done.append(True)
             other_writer(engine, moved)

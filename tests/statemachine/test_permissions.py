@@ -68,7 +68,7 @@ def go_well(engine):
 
 
 def others(engine, key, *, versioned):
-    """An object in somebody else's bucket."""
+    """An object in another owner's bucket."""
     status = {"Status": "Enabled" if versioned else "Suspended"}
     engine.s3.put_bucket_versioning(Bucket=OTHERS, VersioningConfiguration=status)
     engine.s3.put_object(Bucket=OTHERS, Key=key, Body=lines(readings(days=2)))
@@ -80,7 +80,7 @@ def lines(measurements):
 
 
 def are_claimed(engine):
-    """A claim of an execution that nobody knows any more, and one of an execution that ended."""
+    """A claim of an execution that no longer exists, and one of an execution that ended."""
     again = engine.put("in/again.jsonl", readings(days=4))
     batch_id = engine.run(batch(again))["output"]["batch_id"]
     orphan = engine.record(batch_id) | {

@@ -1,4 +1,4 @@
-"""What passes is waited for: throttled Lambdas; what has no cause is told all the same."""
+"""Throttled Lambdas are waited for, and an error without a cause is still reported."""
 
 import time
 from collections import Counter

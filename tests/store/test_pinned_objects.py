@@ -62,7 +62,7 @@ def test_records_are_stored_once_and_again_if_they_would_expire_soon(bucket):
     assert bucket.head(key)["VersionId"] == first
     assert store_records(RECORDS, bucket, now + timedelta(days=29)) == key
     assert bucket.head(key)["VersionId"] != first
-    # A batch that began with the first version reads on, wherever that has gone.
+    # A batch that began with the first version continues to read it after its deletion.
     bucket._client.delete_object(Bucket=bucket.bucket, Key=key, VersionId=first)
     assert bucket.get_pinned(key, "", None, 0, 9) == b'{"user_id'
 

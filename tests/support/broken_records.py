@@ -162,7 +162,7 @@ def outcomes(parsed: Parsed) -> list[object]:
 
 
 def goes_through(parsed: Parsed) -> None:
-    """What was read can be sent on to a shard, folded, stored, told, and sent again."""
+    """What was read can be sent to a shard, folded, stored, reported and sent again."""
     slices, report = route(parsed, 0, 1)
     if not report.counts[0]:
         return

@@ -68,7 +68,7 @@ class _Exchange(socketserver.BaseRequestHandler):
             self.server.reported.put(json.loads(sent.partition(b"\r\n\r\n")[2]))
         elif sent and self.server.onward:
             with socket.create_connection(("127.0.0.1", self.server.onward)) as cloud:
-                # So that the end of the answer is seen; nobody looks at this header.
+                # So that the end of the answer is seen. This header is not used.
                 cloud.sendall(
                     re.sub(rb"(?i)\r\nConnection: [\w-]+", b"\r\nConnection: close", sent)
                 )

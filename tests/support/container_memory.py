@@ -1,4 +1,4 @@
-"""Full requests to a fresh container, which then tells its highest memory; run as a program."""
+"""Full requests to a fresh container, which then prints its peak memory. It is run as a program."""
 
 import json
 import sys

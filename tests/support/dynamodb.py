@@ -1,6 +1,6 @@
 """A DynamoDB for tests: the local cloud's, as a process of its own, and as well guarded.
 
-Whoever has the secret of this process's environment can use it; tests/conftest.py makes one.
+A client with the secret of this process's environment can use it. tests/conftest.py makes one.
 """
 
 import atexit

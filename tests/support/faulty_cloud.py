@@ -207,7 +207,7 @@ class FaultyCloud:
     # Batches.
 
     def put(self, body: bytes, key: str = "") -> dict[str, str]:
-        """Upload readings under a key that nobody has used; gives a batch's source."""
+        """Upload readings under an unused key and return the batch's source."""
         name = key or f"in/{uuid.uuid4().hex}.jsonl"
         self.s3.put_object(Bucket=self.stack.bucket, Key=name, Body=body)
         return {"bucket": self.stack.bucket, "key": name}

@@ -46,7 +46,7 @@ _numbers = itertools.count(1)
 _TABLES = f"engine-{os.getpid()}"
 _ROLE = "arn:aws:iam::123456789012:role/kalmap"
 
-#: Raises what a call shall fail with; gets the function's name, its event and the call's number.
+#: Raises the error of a call. Gets the function's name, its event and the call's number.
 Fault = Callable[[str, dict[str, Any], int], None]
 
 

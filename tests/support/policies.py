@@ -156,7 +156,7 @@ class Cloud(NamedTuple):
             yield Need(f"dynamodb:{operation}", tables[request["TableName"]] + index)
 
     def to_know_it_is_missing(self, request: Mapping[str, Any]) -> Need:
-        """What S3 asks of whoever shall learn that an object is not there: else it is forbidden."""
+        """The permission to learn that an object does not exist. Without it S3 answers 403."""
         return Need("s3:ListBucket", self._place(request["Bucket"], request["Key"]))
 
     def _of_s3(self, operation: str, request: Mapping[str, Any]) -> Need:
@@ -183,7 +183,7 @@ def covered(need: Need, granted: set[Need]) -> bool:
     )
 
 
-#: Gives the set that a call's needs belong to; None where nobody's does.
+#: Gives the set that a call's needs belong to; None if there is no such set.
 Ledger = Callable[[BaseClient], set[Need] | None]
 
 
@@ -196,7 +196,7 @@ def record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> Non
         if book is None:
             return call(self, operation, request)
         book |= set(cloud.needs(operation, request))
-        # What AWS would refuse for its form alone is a need that nobody can be granted.
+        # AWS would refuse the request for its form: no permission can be granted for it.
         described = self.meta.service_model.operation_model(operation)
         book |= {Need(problem, "refused") for problem in problems(described, request)}
         try:
@@ -210,7 +210,7 @@ def record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> Non
     def note_address(
         self: Any, request_dict: dict[str, Any], operation_name: str, **more: Any
     ) -> Any:
-        # Whoever has the address may do what its signer may.
+        # A client with the link has the permissions of its signer.
         bucket, key = urlsplit(request_dict["url"]).path.lstrip("/").split("/", 1)
         book = ledger(self)
         if book is not None:

@@ -1,7 +1,7 @@
 """A deployed stack whose functions are held to their roles, and what to try on it.
 
-The local cloud, told to, lets a function do only what its role allows; the state machine and
-the rules it lets do everything.
+With this setting, the local cloud allows a function only what its role allows. It allows the
+state machine and the rules everything.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from tests.support.template import TEMPLATE, definition
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
 GRANTS = grants(RESOURCES)
-#: A bucket of somebody else's, which the stack's parameter InputBucket names.
+#: A bucket of another owner, which the stack's parameter InputBucket names.
 OTHERS = "readings-of-others"
 _ACCOUNT = "000000000000"
-#: The local cloud asks nobody for rights to these; that the roles have them is looked at.
+#: The local cloud checks no permissions for these. A test checks that the roles have them.
 KEY = f"arn:aws:kms:{REGION}:{_ACCOUNT}:key/of-others"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{_ACCOUNT}:secret:cache"
 #: Errors that name no action: a HEAD request's answer has no body.
@@ -220,7 +220,7 @@ class Guarded(Stack):
             return str(answer["errorMessage"])
         if function != "WriteFunction":
             return None
-        # What single users failed of ends no step; its report tells the state machine.
+        # Failures of single users end no step. Its report has them for the state machine.
         report = Folder(Objects(self.client("s3"), self.bucket), event["batch"]["prefix"]).report(
             event["round"], "write", event["shard"]["shard"]
         )

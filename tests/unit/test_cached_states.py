@@ -14,7 +14,7 @@ USERS = ("u-1", "u-2", "u-3")
 
 
 class Store:
-    """A store that has every user's old state, and whose next write ends as it was told to."""
+    """A store that has every user's old state, and whose next write has a set outcome."""
 
     def __init__(self):
         self.outcome = None

@@ -1,4 +1,4 @@
-"""Chunks: every line belongs to exactly one, wherever the cuts fall."""
+"""Chunks: every line belongs to exactly one, for any cuts."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a sentence tells the user to type or to set exists where the sentence is read."""
+"""Commands and settings in the messages to users exist."""
 
 import ast
 import functools

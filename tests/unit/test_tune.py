@@ -1,4 +1,4 @@
-"""`kalmap tune` finds the noises that made the readings, whatever faults stand among them."""
+"""`kalmap tune` finds the noises that made the readings, even with faults among them."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""The merge's own parts: the order of keys, whatever their spread."""
+"""The merge's own parts: the order of keys for any values."""
 
 import numpy as np
 import pytest

@@ -23,7 +23,7 @@ from pathlib import Path
 import forked_workers
 
 HERE = Path(__file__).parent
-#: How long a call is held when nobody lets it go, seconds.
+#: How long a call is held if it is not released, seconds.
 PATIENCE = 60.0
 
 
