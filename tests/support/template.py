@@ -3,6 +3,7 @@
 import functools
 import json
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,16 @@ def create_tables(client: Any, suffix: str = "") -> dict[str, str]:
         client: For DynamoDB.
         suffix: Of the tables' names. Tables that have these names already are deleted first.
     """
-    existing = set(client.list_tables()["TableNames"]) if suffix else set()
+    replace = bool(suffix)
     suffix = suffix or uuid.uuid4().hex[:12]
     names = {}
     for logical_id, resource in template()["Resources"].items():
         if resource["Type"] == "AWS::DynamoDB::Table":
             properties = resource["Properties"]
             names[logical_id] = f"{logical_id}-{suffix}"
-            if names[logical_id] in existing:
-                client.delete_table(TableName=names[logical_id])
+            if replace:
+                with suppress(client.exceptions.ResourceNotFoundException):
+                    client.delete_table(TableName=names[logical_id])
             client.create_table(
                 TableName=names[logical_id],
                 **{name: properties[name] for name in _TABLE_PROPERTIES if name in properties},
