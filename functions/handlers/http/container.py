@@ -1,6 +1,7 @@
 """What one container of the HTTP API makes once and keeps: settings, stores, caches.
 
-An adapter: it builds the library's objects from the environment, and no rule of the API is here.
+An adapter: it builds the library's objects from the environment, and divides the container's time
+and connections among them.
 """
 
 import os

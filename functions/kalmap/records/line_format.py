@@ -83,6 +83,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:
         """Decode all lines at once; None if they must be decoded one by one."""
+        # Each format has its own.
         raise NotImplementedError
 
     def decode_line(self, line: bytes) -> dict[str, object]:
@@ -91,6 +92,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         Raises:
             RecordError: It does not have the format.
         """
+        # Each format has its own.
         raise NotImplementedError
 
 
