@@ -37,12 +37,44 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No reading more than this older than the newest."""
 
 
-class QualityWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the harmonic mean that makes a reading's quality; only their ratios count."""
+class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known of a user before their first reading; `u` is the profile's unit."""
 
-    fit: float = 0.5
-    rate: float = 0.3
-    source: float = 0.2
+    level_mean: float | None = None
+    """Mean of users' levels, u. Without it a first reading is believed as it stands."""
+    level_sd: float | None = None
+    """Their standard deviation, u; given with the mean or not at all."""
+    slope_mean: float = 0.0
+    """Mean of users' slopes, u/day, to which every slope returns."""
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often readings are wrong: typing slips, another person, a mistaken unit."""
+
+    share: float = 0.02
+    """Probability that a reading is wrong after a right one. With 0 every reading is believed."""
+    repeated: float = 0.3
+    """Probability that a reading is wrong after a wrong one."""
+    wrong_unit: float = 0.3
+    """Share of the wrong readings that are right in another unit of `unit`'s kind."""
+
+
+class Jumps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often the level itself jumps, by more than its noise."""
+
+    share: float = 0.003
+    """Probability of a jump before a reading."""
+    sd: float | None = None
+    """Standard deviation of a jump, u; if none is given, a fortieth of the range."""
+
+
+class NoiseLearning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a user's own noise of readings is learned."""
+
+    prior: float = 4.0
+    """Readings that `measurement_noise` is worth."""
+    memory: float = 60.0
+    """Most readings that what was learned is worth; older ones are forgotten."""
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,23 +97,21 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     slope_damping: float
     """Rate at which a slope is forgotten, per day; with 0 it never is."""
     slope_prior: float
-    """Standard deviation of a new user's slope around zero, u/day."""
+    """Standard deviation of a new user's slope around `population.slope_mean`, u/day."""
     measurement_noise: float
-    """Standard deviation of a reading from a source with multiplier 1, u."""
+    """Standard deviation of a typical user's reading from a source with multiplier 1, u."""
     sources: dict[str, float] = {}
     """Noise multiplier of each known source."""
     unknown_source: float = 1.0
     """Noise multiplier of every other source."""
-    gate: float
-    """Normalised innovation squared above which a reading is an outlier."""
-    rate_limit: float
-    """Fastest plausible change of the level, u/day."""
-    recovery: int = 3
-    """Consecutive rejected readings that must agree before the filter restarts at their level."""
+    population: Population = Population()
+    faults: Faults = Faults()
+    jumps: Jumps = Jumps()
+    learning: NoiseLearning | None = NoiseLearning()
+    """None: every user's noise is `measurement_noise`."""
     future_tolerance: float = 300.0
     """Seconds a reading may lie after the batch's `now`."""
     window: Window = Window()
-    quality: QualityWeights = QualityWeights()
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -107,16 +137,19 @@ _NUMBERS: dict[str, tuple[float, float]] = {
     "slope_prior": (0.0, 1e9),
     "measurement_noise": (1e-9, 1e9),
     "unknown_source": MULTIPLIERS,
-    "gate": (1.0, 1e6),
-    "rate_limit": (1e-12, _VALUE),
-    "recovery": (2, 15),
     "future_tolerance": (0.0, 86400.0 * 366),
 }
 _WINDOW = {"readings": (1, MAX_WINDOW_READINGS), "days": (1e-6, MAX_WINDOW_DAYS)}
-_QUALITY = {"fit": (0.0, 1e3), "rate": (0.0, 1e3), "source": (0.0, 1e3)}
-_WHOLE = frozenset({"recovery", "window.readings"})
+_POPULATION = {"level_mean": (-_VALUE, _VALUE), "level_sd": (1e-9, 1e9), "slope_mean": (-1e9, 1e9)}
+_FAULTS = {"share": (0.0, 0.5), "repeated": (0.0, 0.99), "wrong_unit": (0.0, 1.0)}
+_JUMPS = {"share": (0.0, 0.5), "sd": (1e-9, 1e9)}
+#: The stored state counts quarters of readings in a byte.
+_LEARNING = {"prior": (1.0, 63.0), "memory": (1.0, 63.0)}
+_WHOLE = frozenset({"window.readings"})
 _REQUIRED = ("name", "unit", "range", "level_noise", "slope_noise", "slope_damping",
-             "slope_prior", "measurement_noise", "gate", "rate_limit")  # fmt: skip
+             "slope_prior", "measurement_noise")  # fmt: skip
+#: Fields of profiles written for kalmap 0.1, whose filter had a gate. They are read and not used.
+_FORMER = ("gate", "rate_limit", "recovery", "quality")
 
 
 def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
@@ -138,7 +171,7 @@ def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
     except (ValueError, TypeError, RecursionError):
         # Some JSON readers accept half of a surrogate pair, which has no UTF-8.
         raise InvalidProfile("The profile holds something that has no form in JSON.") from None
-    fields = dict(data)
+    fields = {name: value for name, value in data.items() if name not in _FORMER}
     _check_known(fields, Profile.__struct_fields__, "")
     for field in _REQUIRED:
         if field not in fields:
@@ -150,10 +183,12 @@ def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
             fields[field] = _number(field, fields[field], bounds)
     fields["sources"] = _sources(fields.get("sources", {}))
     fields["window"] = Window(**_section("window", fields.get("window", {}), _WINDOW))
-    weights = QualityWeights(**_section("quality", fields.get("quality", {}), _QUALITY))
-    if weights.fit + weights.rate + weights.source <= 0.0:
-        raise InvalidProfile("Profile field 'quality' needs at least one weight above 0.")
-    fields["quality"] = weights
+    fields["population"] = _population(fields.get("population", {}))
+    fields["faults"] = Faults(**_section("faults", fields.get("faults", {}), _FAULTS))
+    fields["jumps"] = Jumps(**_section("jumps", fields.get("jumps", {}), _JUMPS))
+    if fields.get("learning", {}) is not None:
+        learning = _section("learning", fields.get("learning", {}), _LEARNING)
+        fields["learning"] = NoiseLearning(**learning)
     return Profile(**fields)
 
 
@@ -218,7 +253,23 @@ def _section(
     if not isinstance(value, Mapping):
         raise InvalidProfile(f"Profile field {field!r} is {_shown(value)}; it must be an object.")
     _check_known(value, tuple(bounds), f"{field}.")
-    return {key: _number(f"{field}.{key}", value[key], bounds[key]) for key in value}
+    # JSON's null stands for a number that is not given.
+    return {
+        key: _number(f"{field}.{key}", number, bounds[key])
+        for key, number in value.items()
+        if number is not None
+    }
+
+
+def _population(value: object) -> Population:
+    population = Population(**_section("population", value, _POPULATION))
+    if (population.level_mean is None) != (population.level_sd is None):
+        missing = "level_mean" if population.level_mean is None else "level_sd"
+        raise InvalidProfile(
+            f"Profile field 'population' has no {missing!r}; level_mean and level_sd are given "
+            "together or not at all."
+        )
+    return population
 
 
 def _check_texts(fields: dict[str, Any]) -> None:

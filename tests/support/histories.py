@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kalmap.filter.fold import Folded
-from kalmap.filter.outcomes import Outcomes
+from kalmap.filter.decisions import Decisions
 from kalmap.profile import Profile, Window, builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE, Readings
 
@@ -164,6 +164,6 @@ def cases(draw: st.DrawFn, *, most: int = 30) -> tuple[Profile, list[Reading], l
 
 def assert_same_results(one: Folded, two: Folded, chosen: np.ndarray | slice = slice(None)) -> None:
     """Hold the chosen results of one fold to all of another, to the bit."""
-    for name in Outcomes._fields:
+    for name in Decisions._fields:
         left, right = getattr(one.outcomes, name)[chosen], getattr(two.outcomes, name)
         assert left.tobytes() == right.tobytes(), name

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kalmap.filter.outcomes import failed_outcomes
+from kalmap.filter.decisions import failed_decisions
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records import parse as records
@@ -29,7 +29,7 @@ def test_half_a_surrogate_pair_is_malformed_in_every_field(field):
     assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
-    assert encode(shard, failed_outcomes(1, Reason.TIMED_OUT)).count(b"\n") == 2
+    assert encode(shard, failed_decisions(1, Reason.TIMED_OUT)).count(b"\n") == 2
     assert encode_unreadable(shard.unread, ["f"])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalmap.filter.outcomes import failed_outcomes
+from kalmap.filter.decisions import failed_decisions
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.format_jsonl import Jsonl
@@ -142,7 +142,7 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
     objects = {}
     expected = {}
     for number, shard in enumerate(sharded(chunks, shards)):
-        outcomes = failed_outcomes(len(shard.ids), Reason.SHARD_FAILED)
+        outcomes = failed_decisions(len(shard.ids), Reason.SHARD_FAILED)
         objects[f"b/round-0/results/{number:06d}.jsonl"] = encode(shard, outcomes)
         expected |= {unread.index: "malformed" for unread in shard.unread}
         expected |= dict.fromkeys(shard.readings.index.tolist(), "shard_failed")
@@ -152,7 +152,7 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
             (10, Reason.TIMED_OUT, ".failed"),
         ):
             rows = np.arange(len(shard.ids))[:: round_ + len(suffix)]
-            outcomes = failed_outcomes(len(shard.ids), reason)
+            outcomes = failed_decisions(len(shard.ids), reason)
             lines = encode(shard, outcomes, rows)
             objects[f"b/round-{round_}/results/{number:06d}{suffix}.jsonl"] = lines
             expected |= dict.fromkeys(shard.readings.index[rows].tolist(), reason.label)
@@ -170,7 +170,7 @@ def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, s
 def test_every_line_that_is_merged_begins_with_its_index():
     sound = {"user_id": "a", "timestamp": "2026-03-01T07:00:00Z", "value": 80}
     [shard] = sharded([[sound, sound | {"value": "bad"}]], 1)
-    results = encode(shard, failed_outcomes(1, Reason.CONFLICT))
+    results = encode(shard, failed_decisions(1, Reason.CONFLICT))
     unreadable = encode_unreadable(shard.unread, [["a file"]])
     starts = [line[:11] for line in (results + unreadable).splitlines()]
     assert starts == [b'{"index":0,', b'{"index":1,', b'{"index":1,']
@@ -179,7 +179,7 @@ def test_every_line_that_is_merged_begins_with_its_index():
 def test_a_result_line_has_every_field_in_order_and_null_where_nothing_was_folded():
     chunk = [{"user_id": "a", "timestamp": "2026-03-01T07:00:00.5+01:00", "value": 80}]
     [shard] = sharded([chunk], 1)
-    [line] = encode(shard, failed_outcomes(1, Reason.CORRUPT_STATE)).splitlines()
+    [line] = encode(shard, failed_decisions(1, Reason.CORRUPT_STATE)).splitlines()
     assert json.loads(line) == {
         "index": 0, "user_id": "a", "measurement_id": None,
         "timestamp": "2026-03-01T06:00:00.500000Z", "value": 80.0, "status": "failed",

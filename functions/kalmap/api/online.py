@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from kalmap.api.cached_states import CachedStates
 from kalmap.api.user_group import GroupResult, Request, UserGroup, fill_outcomes
 from kalmap.filter.cohort import concat_revisions
-from kalmap.filter.outcomes import failed_outcomes
+from kalmap.filter.decisions import failed_decisions
 from kalmap.outcome import Reason
 from kalmap.records.shards import ShardInput, assemble, route
 from kalmap.results.lines import count_outcomes, encode, encode_revisions, encode_unreadable
@@ -71,10 +71,10 @@ def answer_request(request: Request, states: CachedStates, pace: Pace) -> Answer
     errors = [group.error for group in groups if group.error]
     if errors and len(errors) == len(groups):
         raise errors[0]
-    outcomes = failed_outcomes(len(shard.ids), Reason.TIMED_OUT)
+    outcomes = failed_decisions(len(shard.ids), Reason.TIMED_OUT)
     for group in groups:
         fill_outcomes(outcomes, group.rows, group.outcomes)
-    unread = count_outcomes(failed_outcomes(0, Reason.TIMED_OUT), shard.unread)
+    unread = count_outcomes(failed_decisions(0, Reason.TIMED_OUT), shard.unread)
     parsing = Report(step="partition", records=request.measurements.records, readings=unread)
     totals = total([parsing, *(group.report for group in groups)])
     return Answer(

@@ -18,7 +18,7 @@ from kalmap.api.cached_states import CachedStates
 from kalmap.errors import StoreUnavailable
 from kalmap.filter.cohort import Revisions
 from kalmap.filter.fold import Folded, fold_users
-from kalmap.filter.outcomes import Outcomes, failed_outcomes
+from kalmap.filter.decisions import Decisions, failed_decisions
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I32, Bool, Readings
@@ -52,7 +52,7 @@ class GroupResult(NamedTuple):
 
     rows: NDArray[np.intp]
     """Positions of the group's readings in the shard."""
-    outcomes: Outcomes
+    outcomes: Decisions
     """One for each of these readings, in the same order."""
     revisions: list[Revisions]
     report: Report
@@ -101,7 +101,7 @@ class UserGroup:
         self._rows = np.flatnonzero((user >= members.start) & (user < members.stop))
         readings = Readings._make(column[self._rows] for column in shard.readings)
         self._readings = readings._replace(user=readings.user - np.int32(members.start))
-        self._outcomes = failed_outcomes(len(self._rows), Reason.TIMED_OUT)
+        self._outcomes = failed_decisions(len(self._rows), Reason.TIMED_OUT)
         self._revisions: list[Revisions] = []
         self._report = Report(step="filter", users=len(self._users), started=time.time())
         self._error: StoreUnavailable | None = None
@@ -223,7 +223,7 @@ class UserGroup:
 
     def _fail(self, users: Iterable[str], reason: Reason) -> None:
         rows, _ = self._rows_of(users)
-        fill_outcomes(self._outcomes, rows, failed_outcomes(len(rows), reason))
+        fill_outcomes(self._outcomes, rows, failed_decisions(len(rows), reason))
 
     def _rows_of(self, users: Iterable[str]) -> tuple[NDArray[np.intp], I32]:
         """Rows of the users' readings, and each group member's position among the users, or -1."""
@@ -257,7 +257,7 @@ class UserGroup:
         return GroupResult(self._rows, outcomes, self._revisions, report, rounds, error)
 
 
-def fill_outcomes(outcomes: Outcomes, rows: NDArray[np.intp], values: Outcomes) -> None:
+def fill_outcomes(outcomes: Decisions, rows: NDArray[np.intp], values: Decisions) -> None:
     """Set some rows of outcomes."""
     columns: Iterable[tuple[NDArray[np.generic], NDArray[np.generic]]]
     columns = zip(outcomes, values, strict=True)

@@ -4,14 +4,14 @@ The state is a level x and a slope v with the covariance P; a reading z measures
 the noise variance R. Each function takes floats, or arrays of one shape that hold a number for
 each user, and gives the same bits for both: it uses +, -, *, / and comparisons only.
 
-`vector`, `recovery` and `estimates` call these functions, and so does `scalar` for rejected
-readings. For others `scalar` has the same expressions written out, since calls are slow there.
+`vector`, `hypotheses` and `estimates` call these functions. `scalar` has the same expressions
+written out, since calls are slow there.
 tests/property/test_algebra.py holds them together to the bit.
 """
 
-from typing import Generic, NamedTuple, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from kalmap.readings import F64, Bool
+from kalmap.readings import F64
 
 Number = TypeVar("Number", float, F64)
 
@@ -42,6 +42,13 @@ class Transition(NamedTuple, Generic[Number]):
     q00: Number
     q01: Number
     q11: Number
+    level_drift: Number | None = None
+    """What the mean slope adds to the level, and below to the slope; None if it is 0."""
+    slope_drift: Number | None = None
+
+    def select(self: "Transition[F64]", chosen: Any) -> "Transition[F64]":
+        """The transitions at these positions; with a slice, views."""
+        return Transition(*(None if part is None else part[chosen] for part in self))
 
 
 class Innovation(NamedTuple, Generic[Number]):
@@ -57,9 +64,12 @@ def predict(estimate: Estimate[Number], step: Transition[Number]) -> Estimate[Nu
     """Move an estimate over a gap: F x and F P F' + Q, multiplied out (Kalman 1960)."""
     level, slope, p00, p01, p11 = estimate
     moved = p01 + step.gain * p11
+    level, slope = level + step.gain * slope, step.decay * slope
+    if step.level_drift is not None and step.slope_drift is not None:
+        level, slope = level + step.level_drift, slope + step.slope_drift
     return Estimate(
-        level + step.gain * slope,
-        step.decay * slope,
+        level,
+        slope,
         p00 + step.gain * (p01 + moved) + step.q00,
         step.decay * moved + step.q01,
         step.decay * (step.decay * p11) + step.q11,
@@ -72,25 +82,12 @@ def innovation(prior: Estimate[Number], value: Number, noise: Number) -> Innovat
 
 
 def nis(y: Innovation[Number]) -> Number:
-    """Normalised innovation squared, y^2 / S: above the profile's gate for an outlier.
+    """Normalised innovation squared, y^2 / S.
 
     Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001,
     section 5.4.
     """
     return y.difference * y.difference * y.precision
-
-
-def rate(before: Estimate[Number], value: Number, gate: float, reach: Number) -> Number:
-    """Squared distance from the last estimate over the allowed one: above 1 is implausible.
-
-    Args:
-        before: The estimate after the last reading, not predicted.
-        value: The reading.
-        gate: The profile's.
-        reach: (rate limit x gap)^2 + gate x R.
-    """
-    difference = value - before.level
-    return difference * difference / (before.p00 * gate + reach)
 
 
 def update(prior: Estimate[Number], y: Innovation[Number], noise: Number) -> Estimate[Number]:
@@ -130,37 +127,9 @@ def steady_p11(p00: Number, p01: Number, p11: Number, updated01: Number) -> Numb
     return 0.5 * (given_level + abs(given_level)) + ratio * updated01
 
 
-def restart(value: Number, noise: Number, slope_variance: float) -> Estimate[Number]:
-    """Begin at a reading: its value and noise, and the prior slope 0."""
+def restart(
+    value: Number, noise: Number, slope_mean: float, slope_variance: float
+) -> Estimate[Number]:
+    """Begin at a reading: its value and noise, and the prior slope."""
     zero = noise * 0.0
-    return Estimate(value, zero, noise, zero, zero + slope_variance)
-
-
-@overload
-def fits_in_another_unit(
-    value: F64, predicted: F64, allowed: F64, ratios: tuple[float, ...]
-) -> Bool: ...
-@overload
-def fits_in_another_unit(
-    value: float, predicted: float, allowed: float, ratios: tuple[float, ...]
-) -> bool: ...
-def fits_in_another_unit(
-    value: float | F64, predicted: float | F64, allowed: float | F64, ratios: tuple[float, ...]
-) -> bool | Bool:
-    """Whether a value, multiplied by a known ratio of units, passes the gate.
-
-    Args:
-        value: A reading or a level.
-        predicted: The level it is compared with.
-        allowed: Largest squared difference that passes: gate x S.
-        ratios: By which a value in a mistaken unit is wrong.
-
-    Returns:
-        False also where the predicted level cannot be distinguished from zero: there every
-        small ratio would fit.
-    """
-    fits: bool | Bool = False
-    for ratio in ratios:
-        difference = value * ratio - predicted
-        fits = fits | (difference * difference <= allowed)
-    return fits & (predicted * predicted > allowed)
+    return Estimate(value, zero + slope_mean, noise, zero, zero + slope_variance)

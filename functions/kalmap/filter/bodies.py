@@ -7,7 +7,7 @@ import numpy as np
 
 from kalmap.readings import I64, U64
 
-HEADER_BYTES = 120
+HEADER_BYTES = 144
 ENTRY_BYTES = 24
 HEADER_ROWS = HEADER_BYTES // ENTRY_BYTES
 

@@ -1,6 +1,6 @@
 """The exact state of a user as bytes: a checkpoint and a window, little-endian.
 
-A body is the header `_HEADER` and, from byte 120 on, the window readings in key order, 24 bytes
+A body is the header `_HEADER` and, from byte 144 on, the window readings in key order, 24 bytes
 each: u48 microseconds before the newest, u8 source, u8 tag (bit 7), restarted (bit 2) and reason
 (bits 0-1), f64 value, u64 hash.
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kalmap.filter.algebra import LEVEL, SLOPE
 from kalmap.filter.bodies import (
     ENTRY_BYTES,
     HEADER_BYTES,
@@ -23,8 +24,10 @@ from kalmap.filter.bodies import (
     body_sizes,
 )
 from kalmap.filter.columns import (
+    OTHERS,
     REASON_BITS,
     RESTARTED,
+    WEIGHT,
     Checkpoints,
     Decoded,
     Entries,
@@ -33,11 +36,12 @@ from kalmap.filter.columns import (
     key_above,
     ranges,
 )
+from kalmap.filter.hypotheses import Kind
 from kalmap.outcome import Reason
 from kalmap.profile import MAX_WINDOW_READINGS
-from kalmap.readings import I64, U8, U64, Bool
+from kalmap.readings import F64, I64, U8, U64, Bool
 
-FORMAT = 1
+FORMAT = 2
 
 #: Users encoded at once: the intermediate arrays stay in a level-2 cache.
 _BLOCK = 4096
@@ -48,11 +52,11 @@ _HEADER = np.dtype(
         ("format", "u1"),
         # Window readings.
         ("readings", "u1"),
-        # Bit 0: a checkpoint exists. Bit 1: the tag of the last key absorbed.
+        # Bit 0: a checkpoint exists. Bit 1: the tag of the last key absorbed. Bits 2-3, 4-5 and
+        # 6-7: what the last reading is under each hypothesis.
         ("flags", "u1"),
-        # Low half: accepted readings since the filter (re)started, at most 15. High half: readings
-        # that agree on the recovery candidate.
-        ("counters", "u1"),
+        # Quarters of readings that the scale has learned from.
+        ("learned", "u1"),
         ("checksum", "<u4"),
         ("profile_digest", "<u8"),
         # Of the last reading absorbed, in microseconds since 1970 UTC: the checkpoint's as-of time,
@@ -60,15 +64,23 @@ _HEADER = np.dtype(
         ("time", "<i8"),
         # Of the last key.
         ("hash", "<u8"),
-        # Level, slope and their covariance p00, p01, p11.
+        # Of the heaviest hypothesis: level, slope and their covariance p00, p01, p11.
         ("estimate", "<f8", 5),
-        # The same five of the recovery candidate.
-        ("candidate", "<f8", 5),
+        ("scale", "<f8"),
+        # Of each other hypothesis.
+        ("level", "<f8", OTHERS),
+        # Slope, p00, p01, p11.
+        ("others", "<f4", (OTHERS, 4)),
+        # The upper halves of 32-bit floats.
+        ("weight", "<u2", OTHERS),
+        ("last", "<f4"),
         # Time of the newest window reading.
         ("newest", "<i8"),
     ]
 )
 _HEADER_WORDS = HEADER_BYTES // 8
+#: Where each hypothesis' kind stands in the flags.
+_KIND_BITS = np.array([[2], [4], [6]], np.uint8)
 #: A header that is copied whole.
 _OPAQUE_HEADER = np.dtype((np.void, HEADER_BYTES))
 _LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_WINDOW_READINGS + 1)
@@ -77,7 +89,7 @@ _OFFSET = np.uint64((1 << 48) - 1)
 
 #: Odd multipliers of the checksum, one per header word and entry word: multiples of the 64-bit
 #: golden ratio (Knuth, TAOCP 3, section 6.4).
-_MULTIPLIERS = np.arange(1, 32, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
+_MULTIPLIERS = np.arange(1, 40, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
 
 #: No profile allows a larger estimate or reading, and no square of a smaller one overflows.
 _HUGE = 1e15
@@ -150,22 +162,23 @@ def decode(
         hashes,
         last_byte & np.uint8(REASON_BITS | RESTARTED),
     )
-    flags, counters = header["flags"], header["counters"]
+    flags = header["flags"]
     stored = Checkpoints(
         exists=(flags & 1).astype(np.bool_),
         time=header["time"],
         tag=(flags >> 1) & np.uint8(1),
         hash=header["hash"],
         estimate=np.ascontiguousarray(header["estimate"].T),
-        candidate=np.ascontiguousarray(header["candidate"].T),
-        agreeing=counters >> np.uint8(4),
-        support=counters & np.uint8(15),
+        others=_read_others(header),
+        kinds=(flags >> _KIND_BITS) & np.uint8(3),
+        last=header["last"].astype(np.float64),
+        scale=header["scale"].copy(),
+        readings=header["learned"] / 4.0,
     )
     first = np.cumsum(window) - window
     sound = (
         (header["format"] == FORMAT)
         & (header["readings"] == window)
-        & (flags < 4)
         & (checksum == _checksums(header, (packed, values, hashes), first))
         & _sound_checkpoints(stored)
         & _sound_windows(stored, entries, window, owner, last_byte)
@@ -179,36 +192,62 @@ def decode(
     columns: Iterable[tuple[Any, Any]] = zip(checkpoints, stored, strict=True)
     for column, stored_column in columns:
         column[..., users_of] = stored_column[..., good]
+    checkpoints.scale[~checkpoints.exists] = 1.0
     counts[users_of] = window[good]
     if not good.all():
         entries = entries.select(good[owner])
     return Decoded(failure, foreign, checkpoints, counts, entries)
 
 
+def _read_others(header: NDArray[np.void]) -> F64:
+    """The hypotheses besides the heaviest, (OTHERS, 6, users)."""
+    others = np.empty((OTHERS, 6, header.size))
+    others[:, LEVEL] = header["level"].T
+    others[:, SLOPE:WEIGHT] = header["others"].transpose(1, 2, 0)
+    others[:, WEIGHT] = (header["weight"].astype(np.uint32) << 16).view(np.float32).T
+    return others
+
+
+def _write_others(header: NDArray[np.void], others: F64) -> None:
+    header["level"] = others[:, LEVEL].T
+    header["others"] = others[:, SLOPE:WEIGHT].transpose(2, 0, 1)
+    weight = np.ascontiguousarray(others[:, WEIGHT].T, dtype=np.float32)
+    header["weight"] = weight.view(np.uint32) >> 16
+
+
 def _sound_checkpoints(stored: Checkpoints) -> Bool:
-    """Whether `encode` could have written each checkpoint and candidate."""
-    sound = np.ones(stored.exists.shape, np.bool_)
-    for numbers, exists in (
-        (stored.estimate, stored.exists),
-        (stored.candidate, stored.agreeing > 0),
-    ):
-        level, slope, p00, p01, p11 = numbers
-        with np.errstate(invalid="ignore", over="ignore"):
-            plausible = np.abs(numbers).max(axis=0) <= _HUGE * _HUGE
-            plausible &= (np.abs(level) <= _HUGE) & (np.abs(slope) <= _HUGE)
-            plausible &= (p00 > 0.0) & (p11 >= 0.0)
-            plausible &= p01 * p01 <= p00 * p11 * (1.0 + 1e-9)
-        absent = ~numbers.any(axis=0)
-        sound &= np.where(exists, plausible, absent)
-    started = (stored.support > 0) & ((stored.agreeing == 0) | stored.exists)
+    """Whether `encode` could have written each checkpoint."""
+    exists = stored.exists
+    sound = np.where(exists, _sound_estimates(stored.estimate), ~stored.estimate.any(axis=0))
+    present = stored.others[:, WEIGHT] > 0.0
+    for other, has_weight, kind in zip(stored.others, present, stored.kinds[1:], strict=True):
+        absent = ~other.any(axis=0) & (kind == 0)
+        sound &= np.where(has_weight, exists & (other[WEIGHT] <= 1.0), absent)
+        sound &= ~has_weight | _sound_estimates(other[:WEIGHT])
+    sound &= (present[0] | ~present[1]) & (stored.kinds <= max(Kind)).all(axis=0)
+    sound &= np.abs(stored.last) <= _HUGE
+    noise = (stored.scale > 0.0) & (stored.scale <= _HUGE)
     nothing = (
         (stored.time == 0)
         & (stored.tag == 0)
         & (stored.hash == 0)
-        & (stored.support == 0)
-        & (stored.agreeing == 0)
+        & (stored.kinds == 0).all(axis=0)
+        & (stored.last == 0.0)
+        & (stored.readings == 0.0)
+        & (stored.scale == 0.0)
     )
-    sound &= np.where(stored.exists, started, nothing)
+    sound &= np.where(exists, noise, nothing)
+    return sound
+
+
+def _sound_estimates(estimate: F64) -> Bool:
+    """Whether each is finite, and its covariance positive semi-definite; (5, users)."""
+    level, slope, p00, p01, p11 = estimate
+    with np.errstate(invalid="ignore", over="ignore"):
+        sound: Bool = np.abs(estimate).max(axis=0) <= _HUGE * _HUGE
+        sound &= (np.abs(level) <= _HUGE) & (np.abs(slope) <= _HUGE)
+        sound &= (p00 > 0.0) & (p11 >= 0.0)
+        sound &= p01 * p01 <= p00 * p11 * (1.0 + 1e-9)
     return sound
 
 
@@ -324,13 +363,16 @@ def _write(
     header["format"] = FORMAT
     header["readings"] = counts
     header["flags"] = checkpoints.exists | (checkpoints.tag << np.uint8(1))
-    header["counters"] = checkpoints.support | (checkpoints.agreeing << np.uint8(4))
+    header["flags"] |= np.bitwise_or.reduce(checkpoints.kinds << _KIND_BITS, axis=0)
+    header["learned"] = 4.0 * checkpoints.readings
     header["checksum"] = 0
     header["profile_digest"] = np.frombuffer(profile_digest, "<u8")[0]
     header["time"] = checkpoints.time
     header["hash"] = checkpoints.hash
     header["estimate"] = checkpoints.estimate.T
-    header["candidate"] = checkpoints.candidate.T
+    header["scale"] = checkpoints.scale * checkpoints.exists
+    _write_others(header, checkpoints.others)
+    header["last"] = checkpoints.last
     header["newest"] = newest
 
     packed = np.repeat(newest, counts)

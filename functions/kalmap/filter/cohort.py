@@ -8,13 +8,13 @@ import numpy as np
 from kalmap.filter import codec, window
 from kalmap.filter.algebra import LEVEL, P00, SLOPE
 from kalmap.filter.bodies import Bodies
-from kalmap.filter.columns import REASON_BITS, RESTARTED, Checkpoints, Entries, Recovery
+from kalmap.filter.columns import REASON_BITS, RESTARTED, Checkpoints, Entries
 from kalmap.filter.forward import Scratch, filter_histories
 from kalmap.filter.model import MICROSECONDS_PER_DAY
-from kalmap.filter.outcomes import Outcomes
+from kalmap.filter.decisions import Decisions
 from kalmap.filter.packed import Histories, Path, Start
 from kalmap.filter.parameters import Parameters
-from kalmap.filter.quality import quality
+from kalmap.filter.noise import width
 from kalmap.outcome import Reason, Status
 from kalmap.readings import F64, I32, I64, U8, U64, Bool, Readings
 
@@ -42,7 +42,7 @@ class Cohort(NamedTuple):
     """(users,) New readings of each."""
     readings: Readings
     """New readings, user after user, within a user in any order."""
-    outcomes: Outcomes
+    outcomes: Decisions
     """Views that get the readings' outcomes, in their order."""
     new_bodies: Bodies
     """A view that gets the new states."""
@@ -174,7 +174,7 @@ def fail_user(cohort: Cohort, error: Exception) -> FoldedUsers:
 
 
 def _allocate_users(failure: U8) -> UserOutcomes:
-    """Outcomes of users without a new state, to be filled in for those who get one."""
+    """Decisions of users without a new state, to be filled in for those who get one."""
     size = failure.size
     changed, new = np.zeros((2, size), np.bool_)
     level, slope = np.full((2, size), np.nan)
@@ -220,7 +220,7 @@ def run_filter(
         start: (users,) Their checkpoints.
         counts: (users,) Readings of each, at least 1.
         entries: The readings, user after user in key order.
-        record_after: (users,) After how many readings to record the recovery.
+        record_after: (users,) After how many readings to record the belief.
         scratch: Memory for the path.
     """
     first = np.cumsum(counts) - counts
@@ -228,11 +228,10 @@ def run_filter(
     np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
     gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
     gap /= MICROSECONDS_PER_DAY
-    recovery = Recovery(start.candidate, start.agreeing, start.support)
     return filter_histories(
         parameters,
         Histories(counts, gap, entries.value, entries.source),
-        Start(start.exists, start.estimate, recovery, record_after),
+        Start(start.exists, start.belief, record_after),
         scratch,
     )
 
@@ -242,7 +241,7 @@ def _report(
     readings: Readings,
     merged: window.Merged,
     folding: _Folding,
-    outcomes: Outcomes,
+    outcomes: Decisions,
 ) -> None:
     """Write estimates and decisions of the new readings, in their order."""
     reason, origin, path = merged.reason, merged.origin, folding.path
@@ -261,12 +260,14 @@ def _report(
         (outcomes.slope, path.estimate[SLOPE]),
         (outcomes.predicted, path.predicted),
         (outcomes.nis, path.nis),
-        (outcomes.rate, path.rate),
+        (outcomes.quality, path.wrong),
     ):
         np.take(source, position, out=column, mode="clip")
     np.sqrt(outcomes.level_sd, out=outcomes.level_sd)
+    wider = width(parameters, path.readings)[position]
+    np.multiply(outcomes.level_sd, wider, out=outcomes.level_sd)
+    np.subtract(1.0, outcomes.quality, out=outcomes.quality)
     np.subtract(readings.value, outcomes.predicted, out=outcomes.innovation)
-    quality(parameters.profile, outcomes.nis, outcomes.rate, readings.source, outcomes.quality)
     np.bitwise_or(reason, flags & _REASON, out=outcomes.reason)
     np.greater(flags & np.uint8(RESTARTED), 0, out=outcomes.restarted)
     if not merged.only_new:
@@ -306,8 +307,7 @@ def _encode(context: Context, cohort: Cohort, folding: _Folding) -> None:
         start.time[moved] = entries.time[last]
         start.tag[moved] = entries.tag[last]
         start.hash[moved] = entries.hash[last]
-        start.estimate[:, moved] = path.estimate[:, path.position[last]]
-    checkpoints = start._replace(**path.recovery._asdict())
+    checkpoints = start._replace(**path.recorded._asdict())
     # Each of these users has a reading stored that was not, or another digest: a new state.
     windows = codec.Windows(
         counts - expired, ends - counts + expired, entries._replace(flags=folding.flags)

@@ -1,4 +1,4 @@
-"""Many users' states as columns: checkpoints, windows and recoveries, and how to index them."""
+"""Many users' states as columns: beliefs, checkpoints and windows, and how to index them."""
 
 from typing import NamedTuple
 
@@ -12,8 +12,52 @@ REASON_BITS = 0x03
 RESTARTED = 0x04
 
 
+#: Hypotheses besides the heaviest.
+OTHERS = 2
+#: Row of a hypothesis after LEVEL, SLOPE, P00, P01, P11: its weight over the heaviest's.
+WEIGHT = 5
+
+
+class Belief(NamedTuple):
+    """What users' filters hold to be true; the last axis of each array is the users.
+
+    The heaviest hypothesis has full precision. The others are rounded, as they are stored.
+    """
+
+    estimate: F64
+    """(5, users) LEVEL, SLOPE, P00, P01, P11 of the heaviest hypothesis."""
+    others: F64
+    """(OTHERS, 6, users) The same and WEIGHT of the others, heaviest first; zeros for none."""
+    kinds: U8
+    """(1 + OTHERS, users) What the last reading is under each hypothesis: `hypotheses.Kind`."""
+    last: F64
+    """(users,) Value of the last reading; 0 where there is one hypothesis that believes it."""
+    scale: F64
+    """(users,) Variance of the user's readings over the profile's."""
+    readings: F64
+    """(users,) Readings that the scale has learned from, in quarters; no more than it remembers."""
+
+    def select(self, users: I64) -> "Belief":
+        """The beliefs of these users, as a copy."""
+        return Belief._make(column[..., users] for column in self)
+
+    def put(self, users: I64, belief: "Belief") -> None:
+        """Set the beliefs of these users."""
+        for column, values in zip(self, belief, strict=True):
+            column[..., users] = values
+
+    @property
+    def is_open(self) -> Bool:
+        """(users,) Whether there is something to weigh: other hypotheses, or a wrong reading."""
+        weighed: Bool = (self.others[0, WEIGHT] > 0.0) | (self.kinds[0] > 0)
+        return weighed
+
+
 class Checkpoints(NamedTuple):
-    """Each user's filter after the last reading it absorbed; arrays of shape (users,)."""
+    """Each user's filter after the last reading it absorbed; arrays of shape (users,).
+
+    From `estimate` on: a `Belief`.
+    """
 
     exists: Bool
     time: I64
@@ -21,13 +65,16 @@ class Checkpoints(NamedTuple):
     tag: U8
     hash: U64
     estimate: F64
-    """(5, users) LEVEL, SLOPE, P00, P01, P11; zeros where none exists."""
-    candidate: F64
-    """(5, users) The same of the recovery candidate; zeros where there is none."""
-    agreeing: U8
-    """Rejected readings that agree on the candidate."""
-    support: U8
-    """Accepted readings since the filter (re)started, at most `Parameters.recovery`."""
+    others: F64
+    kinds: U8
+    last: F64
+    scale: F64
+    readings: F64
+
+    @property
+    def belief(self) -> Belief:
+        """The filters."""
+        return Belief._make(self[4:])
 
     def select(self, users: I64) -> "Checkpoints":
         """The checkpoints of these users, as a copy."""
@@ -63,27 +110,16 @@ class Decoded(NamedTuple):
     entries: Entries
 
 
-class Recovery(NamedTuple):
-    """Each user's recovery candidate: the estimate that rejected readings agree on."""
-
-    candidate: F64
-    """(5, users) LEVEL, SLOPE, P00, P01, P11; zeros where there is none."""
-    agreeing: U8
-    """(users,) Rejected readings folded into the candidate."""
-    support: U8
-    """(users,) Accepted readings since the filter (re)started, at most `Parameters.recovery`."""
-
-    def select(self, users: I64) -> "Recovery":
-        """The recoveries of these users, as a copy."""
-        agreeing = self.agreeing[users]
-        if agreeing.any():
-            return Recovery(self.candidate[:, users], agreeing, self.support[users])
-        return Recovery(np.zeros((5, users.size)), agreeing, self.support[users])
-
-    def clear(self, users: I64) -> None:
-        """Drop these users' candidates."""
-        self.candidate[:, users] = 0.0
-        self.agreeing[users] = 0
+def empty_belief(users: int) -> Belief:
+    """Beliefs of users of whom there is no reading yet."""
+    return Belief(
+        np.zeros((5, users)),
+        np.zeros((OTHERS, 6, users)),
+        np.zeros((1 + OTHERS, users), np.uint8),
+        np.zeros(users),
+        np.ones(users),
+        np.zeros(users),
+    )
 
 
 def empty_checkpoints(users: int) -> Checkpoints:
@@ -93,16 +129,8 @@ def empty_checkpoints(users: int) -> Checkpoints:
         np.zeros(users, np.int64),
         np.zeros(users, np.uint8),
         np.zeros(users, np.uint64),
-        np.zeros((5, users)),
-        np.zeros((5, users)),
-        np.zeros(users, np.uint8),
-        np.zeros(users, np.uint8),
+        *empty_belief(users),
     )
-
-
-def empty_recovery(users: int) -> Recovery:
-    """Recoveries of users without a state."""
-    return Recovery(np.zeros((5, users)), np.zeros(users, np.uint8), np.zeros(users, np.uint8))
 
 
 def empty_entries() -> Entries:

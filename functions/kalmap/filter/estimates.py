@@ -8,10 +8,11 @@ import numpy as np
 
 from kalmap.errors import InvalidInput
 from kalmap.filter import algebra, codec
-from kalmap.filter.algebra import LEVEL, Estimate
+from kalmap.filter.algebra import LEVEL, P00, P11, SLOPE, Estimate
 from kalmap.filter.cohort import run_filter
-from kalmap.filter.columns import REASON_BITS, Decoded, Recovery
+from kalmap.filter.columns import REASON_BITS, WEIGHT, Belief, Decoded
 from kalmap.filter.model import MICROSECONDS_PER_DAY, transition
+from kalmap.filter.noise import width
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile, digest
 from kalmap.readings import F64, I64
@@ -40,19 +41,22 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
     Readings up to its key come too late.
     """
     checkpoint_level: float | None
-    candidate_level: float | None
-    """Level that rejected readings agree on so far; None where there is none."""
-    candidate_readings: int
+    noise: float
+    """Standard deviation of the user's readings from a source with multiplier 1, u."""
+    other_level: float | None
+    """Level under the second likeliest hypothesis; None where one is left."""
+    other_share: float
+    """Its probability."""
 
 
 class NewestEstimates(NamedTuple):
     """Estimates of users at their newest stored reading."""
 
     estimate: F64
-    """(5, users) LEVEL, SLOPE, P00, P01, P11."""
+    """(5, users) LEVEL, SLOPE, P00, P01, P11 of all hypotheses together."""
     as_of: I64
     """(users,) Microseconds since 1970 UTC."""
-    recovery: Recovery
+    belief: Belief
     states: Decoded
 
 
@@ -75,7 +79,7 @@ def newest_estimates(profile: Profile, bodies: Sequence[bytes]) -> NewestEstimat
         )
     newest = np.cumsum(counts) - 1
     estimate = path.estimate[:, path.position[newest]]
-    return NewestEstimates(estimate, entries.time[newest], path.recovery, states)
+    return NewestEstimates(estimate, entries.time[newest], path.recorded, states)
 
 
 def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float]:
@@ -98,7 +102,8 @@ def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float
         raise InvalidInput("A prediction is for a time at or after the state's newest reading.")
     step = transition(profile, np.array([gap / MICROSECONDS_PER_DAY]))
     predicted = algebra.predict(Estimate[F64](*newest.estimate), step)
-    level_sd = np.sqrt(predicted.p00)
+    readings = newest.belief.readings
+    level_sd = np.sqrt(predicted.p00) * width(parameters_of(profile), readings)
     return float(predicted.level[0]), float(level_sd[0]), float(predicted.slope[0])
 
 
@@ -113,21 +118,23 @@ def describe(body: bytes, profile: Profile) -> StateView:
         InvalidInput: The body is not a sound state.
     """
     newest = newest_estimates(profile, [body])
-    estimate = Estimate[float](*newest.estimate[:, 0].tolist())
-    start, entries = newest.states.checkpoints, newest.states.entries
+    belief, start, entries = newest.belief, newest.states.checkpoints, newest.states.entries
     exists = bool(start.exists[0])
-    agreeing = int(newest.recovery.agreeing[0])
+    wider = width(parameters_of(profile), belief.readings)
+    level_sd, slope_sd = np.sqrt(newest.estimate[[P00, P11]]) * wider
+    weights = belief.others[:, WEIGHT, 0]
     return StateView(
         profile_digest=codec.profile_digest_of(body).hex(),
-        level=estimate.level,
-        level_sd=float(np.sqrt(estimate.p00)),
-        slope=estimate.slope,
-        slope_sd=float(np.sqrt(estimate.p11)),
+        level=float(newest.estimate[LEVEL, 0]),
+        level_sd=float(level_sd[0]),
+        slope=float(newest.estimate[SLOPE, 0]),
+        slope_sd=float(slope_sd[0]),
         as_of=int(newest.as_of[0]),
         window=entries.time.size,
         rejected=int(np.count_nonzero(entries.flags & REASON_BITS)),
         checkpoint_time=int(start.time[0]) if exists else None,
         checkpoint_level=float(start.estimate[LEVEL, 0]) if exists else None,
-        candidate_level=float(newest.recovery.candidate[LEVEL, 0]) if agreeing else None,
-        candidate_readings=agreeing,
+        noise=float(profile.measurement_noise * np.sqrt(belief.scale[0])),
+        other_level=float(belief.others[0, LEVEL, 0]) if weights[0] > 0.0 else None,
+        other_share=float(weights[0] / (1.0 + weights.sum())),
     )

@@ -25,7 +25,7 @@ from kalmap.filter.cohort import (
     fold_cohort,
 )
 from kalmap.filter.forward import Scratch
-from kalmap.filter.outcomes import Outcomes, allocate_outcomes
+from kalmap.filter.decisions import Decisions, allocate_decisions
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile, digest
 from kalmap.readings import I32, I64, Readings
@@ -38,7 +38,7 @@ COHORT_READINGS = 131_072
 class Folded(NamedTuple):
     """What became of the readings, and of their users."""
 
-    outcomes: Outcomes
+    outcomes: Decisions
     """(readings,) In the order in which the readings came."""
     users: UserOutcomes
     """(users,) In the order of the bodies."""
@@ -67,7 +67,7 @@ def fold_users(
         adopt_profile: Continue states that were folded under another profile of this name.
 
     Returns:
-        Outcomes in the readings' order, and states in the bodies' order.
+        Decisions in the readings' order, and states in the bodies' order.
 
     Raises:
         ValueError: A reading's user is not in `bodies`.
@@ -82,7 +82,7 @@ def fold_users(
     sizes = body_sizes(bodies)
     stored = np.maximum(sizes - HEADER_BYTES, 0) // ENTRY_BYTES
     new_bodies = allocate_bodies(np.minimum(stored + arrivals, profile.window.readings))
-    outcomes = allocate_outcomes(total)
+    outcomes = allocate_decisions(total)
     context = Context(parameters_of(profile), digest(profile), now, adopt_profile, Scratch())
     everyone = Cohort(bodies, arrivals, readings, outcomes, new_bodies)
 

@@ -7,8 +7,7 @@ scalar pass takes what is left of each lane.
 
 import numpy as np
 
-from kalmap.filter import scalar, vector
-from kalmap.filter.algebra import Estimate
+from kalmap.filter import hypotheses, scalar, vector
 from kalmap.filter.columns import ranges
 from kalmap.filter.model import transition
 from kalmap.filter.packed import Histories, Inputs, Packing, Path, Start
@@ -17,6 +16,8 @@ from kalmap.readings import F64, I64
 
 #: Users from which a step is cheaper for numpy than one by one.
 VECTOR_WIDTH = 32
+#: Readings judged at once: their few arrays stay in a level-2 cache.
+_BLOCK = 16_384
 
 
 class Scratch:
@@ -61,34 +62,45 @@ def filter_histories(
     path = Path(
         position,
         scratch.column("estimate", 5, total),
+        scratch.column("readings", total),
         scratch.column("predicted", total),
         scratch.column("nis", total),
-        scratch.column("rate", total),
+        scratch.column("precision", total),
+        scratch.column("wrong", total),
+        scratch.column("density", total),
         np.zeros(total, np.uint8),
-        start.recovery.select(packing.users),
+        start.belief.select(packing.users),
     )
+    path.wrong.fill(np.nan)
     vector.run(parameters, packing, inputs, lanes, path)
     steps, first = packing.widths.size, int(packing.offsets[-1])
     for lane in range(packing.longer):
         last = first + int(packing.lengths[lane]) - steps
-        estimate: Estimate[float] | None = None
-        if steps:
-            before = path.estimate[:, packing.offsets[steps - 1] + lane]
-            estimate = Estimate[float](*before.tolist())
-        elif lanes.exists[lane]:
-            estimate = Estimate[float](*lanes.estimate[:, lane].tolist())
         segment = scalar.Segment(
             lane,
             slice(first, last),
-            estimate,
-            lanes.recovery,
+            bool(steps or lanes.exists[lane]),
+            lanes.belief.select(np.array([lane])),
             int(lanes.record_after[lane]) - steps,
         )
         scalar.run(parameters, inputs, segment, path)
         first = last
+    _judge(parameters, inputs.value, path)
     lane_of = np.empty_like(packing.users)
     lane_of[packing.users] = np.arange(packing.users.size)
-    return path._replace(recovery=path.recovery.select(lane_of))
+    return path._replace(recorded=path.recorded.select(lane_of))
+
+
+def _judge(parameters: Parameters, value: F64, path: Path) -> None:
+    """Judge the readings that raised no question."""
+    for start in range(0, value.size, _BLOCK):
+        here = slice(start, start + _BLOCK)
+        wrong, density = hypotheses.judge_expected(
+            parameters, value[here], path.nis[here], path.precision[here], path.readings[here]
+        )
+        expected = np.isnan(path.wrong[here])
+        np.copyto(path.wrong[here], wrong, where=expected)
+        np.copyto(path.density[here], density, where=expected)
 
 
 def _pack(counts: I64) -> Packing:
@@ -129,8 +141,5 @@ def _inputs(parameters: Parameters, histories: Histories, order: I64, scratch: S
     value = histories.value.take(order, out=scratch.column("value", total), mode="clip")
     noise = scratch.column("noise", total)
     parameters.variances.take(histories.source[order], out=noise, mode="clip")
-    reach = np.multiply(gap, parameters.rate_limit, out=scratch.column("reach", total))
-    reach *= reach
-    reach += noise * parameters.gate
     step = transition(parameters.profile, gap, scratch.column("step", 5, total))
-    return Inputs(value, noise, reach, step)
+    return Inputs(value, noise, step)

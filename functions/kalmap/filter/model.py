@@ -4,7 +4,7 @@ The level is the integral of a slope that is gradually forgotten (an Ornstein-Uh
 plus a random walk of its own:
 
     d level = slope dt + level_noise dW1
-    d slope = -damping slope dt + slope_noise dW2
+    d slope = -damping (slope - slope_mean) dt + slope_noise dW2
 
 Over a gap h this gives, with a = damping h, u = 1 - exp(-a) (Bar-Shalom, Li and Kirubarajan,
 Estimation with Applications to Tracking and Navigation, 2001, section 8.2; Särkkä and Solin,
@@ -15,6 +15,8 @@ Applied Stochastic Differential Equations, 2019, section 6.2):
     Q01 = slope_noise^2 g^2 / 2
     Q00 = level_noise^2 h + slope_noise^2 h^3 psi(a)
     psi(a) = (a - u - u^2 / 2) / a^3
+
+and, where slope_mean is not 0, it adds slope_mean (h - g) to the level and slope_mean u to the slope.
 
 No exp is called. For a <= 1/4 one power series gives both u / a and psi:
 
@@ -60,19 +62,24 @@ def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition
     Returns:
         Arrays of shape (n,).
     """
-    result: Transition[F64] = Transition._make(np.empty((5, gap.size)) if out is None else out)
+    result = Transition[F64](*(np.empty((5, gap.size)) if out is None else out))
     for start in range(0, gap.size, _BLOCK):
         here = slice(start, start + _BLOCK)
         if profile.slope_damping == 0.0:
-            _undamped(profile, gap[here], Transition._make(part[here] for part in result))
+            _undamped(profile, gap[here], result.select(here))
         else:
-            _damped(profile, gap[here], Transition._make(part[here] for part in result))
-    return result
+            _damped(profile, gap[here], result.select(here))
+    slope_mean = profile.population.slope_mean
+    if slope_mean == 0.0:
+        return result
+    return result._replace(
+        level_drift=slope_mean * (gap - result.gain), slope_drift=slope_mean * (1.0 - result.decay)
+    )
 
 
 def _undamped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
     """The series at a = 0: psi = 1/3, and the slope is never forgotten."""
-    gain, decay, q00, q01, q11 = out
+    gain, decay, q00, q01, q11, *_ = out
     np.copyto(gain, gap)
     decay.fill(1.0)
     np.multiply(gap, profile.slope_noise * profile.slope_noise, out=q11)
@@ -86,7 +93,7 @@ def _undamped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
 def _damped(profile: Profile, gap: F64, out: Transition[F64]) -> None:
     damping = profile.slope_damping
     slope_variance = profile.slope_noise * profile.slope_noise
-    gain, decay, q00, q01, q11 = out
+    gain, decay, q00, q01, q11, *_ = out
     a = gap * damping
     long = np.flatnonzero(a > _SHORT)
     short, halvings = gap, None
@@ -140,7 +147,7 @@ def _double(t: Transition[F64], times: I64) -> None:
     todo = np.flatnonzero(times)
     done = 0
     while todo.size:
-        step = Transition(*(part[todo] for part in t))
+        step = t.select(todo)
         zero = np.zeros(todo.size)
         moved = predict(Estimate(zero, zero, step.q00, step.q01, step.q11), step)
         t.q00[todo], t.q01[todo], t.q11[todo] = moved.p00, moved.p01, moved.p11

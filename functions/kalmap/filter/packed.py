@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.filter.algebra import Transition
-from kalmap.filter.columns import Recovery
+from kalmap.filter.columns import Belief
+from kalmap.filter.hypotheses import Weighed
 from kalmap.readings import F64, I64, U8, Bool
 
 
@@ -28,22 +29,18 @@ class Histories(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where the filters of users start; arrays of shape (users,) or (5, users)."""
+    """Where the filters of users start; arrays whose last axis is the users."""
 
     exists: Bool
     """False where the first reading starts the filter."""
-    estimate: F64
-    """Rows LEVEL, SLOPE, P00, P01, P11; zeros where none exists."""
-    recovery: Recovery
+    belief: Belief
+    """Empty where none exists."""
     record_after: I64
-    """After how many of a user's readings the pass records their recovery."""
+    """After how many of a user's readings the pass records their belief."""
 
     def select(self, users: I64) -> "Start":
         """The starts of these users, as a copy."""
-        estimate = self.estimate[:, users] if self.exists.any() else np.zeros((5, users.size))
-        return Start(
-            self.exists[users], estimate, self.recovery.select(users), self.record_after[users]
-        )
+        return Start(self.exists[users], self.belief.select(users), self.record_after[users])
 
 
 class Packing(NamedTuple):
@@ -69,15 +66,12 @@ class Inputs(NamedTuple):
 
     value: F64
     noise: F64
-    """R."""
-    reach: F64
-    """(rate limit x gap)^2 + gate x R: the part of the rate's bound that is known beforehand."""
+    """R of a typical user."""
     step: Transition[F64]
 
     def select(self, positions: slice | I64) -> "Inputs":
         """The readings at these packed positions; with a slice, a view."""
-        step = Transition[F64](*(column[positions] for column in self.step))
-        return Inputs(self.value[positions], self.noise[positions], self.reach[positions], step)
+        return Inputs(self.value[positions], self.noise[positions], self.step.select(positions))
 
 
 class Path(NamedTuple):
@@ -86,17 +80,29 @@ class Path(NamedTuple):
     position: I64
     """Packed position of each reading; this column alone is in the order of the histories."""
     estimate: F64
-    """(5, readings) LEVEL, SLOPE, P00, P01, P11 after each reading."""
+    """(5, readings) LEVEL, SLOPE, P00, P01, P11 after each reading: the hypotheses' mixture."""
+    readings: F64
+    """Readings that the user's scale has learned from, after each reading."""
     predicted: F64
     """Level expected before the reading; NaN for a user's very first."""
     nis: F64
     """Normalised innovation squared; NaN for a user's very first."""
-    rate: F64
-    """Squared distance from the last estimate over the allowed one: above 1 is implausible.
-
-    0 for a user's very first.
-    """
+    precision: F64
+    """1 / S; NaN for a user's very first where nothing is known of the population."""
+    wrong: F64
+    """Probability that the reading is wrong."""
+    density: F64
+    """Density of the reading before it was seen; NaN for a user's very first."""
     flags: U8
     """Reason, and whether the filter restarted here."""
-    recovery: Recovery
-    """Each user's recovery after `Start.record_after` readings."""
+    recorded: Belief
+    """Each user's belief after `Start.record_after` readings."""
+
+    def put(self, positions: I64, weighed: Weighed) -> None:
+        """Note what became of readings that raised a question."""
+        self.estimate[:, positions] = weighed.mixture
+        self.readings[positions] = weighed.belief.readings
+        self.predicted[positions], self.nis[positions] = weighed.predicted, weighed.nis
+        self.precision[positions] = weighed.precision
+        self.wrong[positions], self.density[positions] = weighed.wrong, weighed.density
+        self.flags[positions] = weighed.flags

@@ -3,7 +3,8 @@
 Here the algebra is written out a second time, on plain floats: a call and a record for each
 expression would take several times as long as the arithmetic. IEEE 754 gives +, -, *, / the same
 bits here as in numpy's loops, so a user's numbers do not show which pass computed them.
-tests/property/test_algebra.py and test_widths.py hold the three together to the bit.
+tests/property/test_algebra.py and test_widths.py hold the three together to the bit. A reading that
+raises a question is weighed as an array of one, in `hypotheses`.
 """
 
 from math import nan
@@ -12,32 +13,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.filter import algebra
-from kalmap.filter.algebra import STEADY_BELOW, Estimate, Transition, fits_in_another_unit
-from kalmap.filter.columns import RESTARTED, Recovery
+from kalmap.filter import algebra, hypotheses
+from kalmap.filter.algebra import STEADY_BELOW, Transition
+from kalmap.filter.columns import Belief, empty_belief
+from kalmap.filter.noise import LEAST_SCALE
 from kalmap.filter.packed import Inputs, Path
 from kalmap.filter.parameters import Parameters
-from kalmap.outcome import Reason
 
-#: Numbers of a reading: level, slope, p00, p01, p11, predicted, NIS, rate.
-_ROW = Struct("8d")
-
-_NO_CANDIDATE = Estimate(0.0, 0.0, 0.0, 0.0, 0.0)
+#: Numbers of a reading: level, slope, p00, p01, p11, readings, predicted, NIS, precision.
+_ROW = Struct("9d")
+_ONE = np.zeros(1, np.int64)
 
 
 class Segment(NamedTuple):
     """Consecutive readings of one user."""
 
     lane: int
-    """The user's position in `recovery` and in `Path.recovery`."""
+    """The user's position in `Path.recorded`."""
     positions: slice
     """Their packed positions."""
-    estimate: Estimate[float] | None
-    """The estimate before them. None: the first reading starts the filter."""
-    recovery: Recovery
-    """Of all lanes, before the segment; not changed."""
+    exists: bool
+    """Whether there is a belief. If not, the first reading starts the filter."""
+    belief: Belief
+    """Of this user, before the segment; not changed."""
     record_after: int
-    """After how many of these readings to record the recovery in the path."""
+    """After how many of these readings to record the belief in the path."""
 
 
 def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) -> None:
@@ -49,25 +49,36 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
         segment: Which of them, and where the filter stands before them.
         path: Gets the results.
     """
-    lane, positions, estimate, recovery, record_after = segment
-    gate, needed, slope_variance = parameters.gate, parameters.recovery, parameters.slope_variance
-    candidate = Estimate[float](*recovery.candidate[:, lane].tolist())
-    agreeing, support = int(recovery.agreeing[lane]), int(recovery.support[lane])
+    lane, positions, exists, belief, record_after = segment
+    doubt, memory, prior_readings = parameters.doubt, parameters.memory, parameters.prior
+    learns = parameters.learns
     size = positions.stop - positions.start
-    numbers, flags = bytearray(_ROW.size * size), bytearray(size)
-    value, noise, reach, steps = inputs.select(positions)
-    columns = (column.tolist() for column in (value, noise, reach, *steps))
-    if estimate is not None:
-        x, v, p00, p01, p11 = estimate
-    for index, (z, r, reach_, g, e, q00, q01, q11) in enumerate(zip(*columns, strict=True)):
-        if index == 0 and estimate is None:
-            x, v, p00, p01, p11 = algebra.restart(z, r, slope_variance)
-            predicted, nis, rate, support = nan, nan, 0.0, 1
+    numbers = bytearray(_ROW.size * size)
+    questions = []
+    value, noise, step = inputs.select(positions)
+    drifts = step.level_drift is not None
+    drift = np.zeros(size) if step.level_drift is None else step.level_drift
+    pull = np.zeros(size) if step.slope_drift is None else step.slope_drift
+    columns = (column.tolist() for column in (value, noise, *step[:5], drift, pull))
+    x, v, p00, p01, p11 = belief.estimate[:, 0].tolist()
+    scale, readings = float(belief.scale[0]), float(belief.readings[0])
+    is_open = bool(belief.is_open[0])
+    if not exists and parameters.population is not None:
+        x, v, p00, p01, p11 = parameters.population
+    for index, (z, base, g, e, q00, q01, q11, dx, dv) in enumerate(zip(*columns, strict=True)):
+        is_first = index == 0 and not exists
+        r = base * scale
+        before = x, v, p00, p01, p11
+        if is_first and parameters.population is None:
+            x, v, p00, p01, p11 = algebra.restart(
+                z, r, parameters.slope_mean, parameters.slope_variance
+            )
+            predicted, nis, precision = nan, nan, nan
         else:
-            y = z - x
-            rate = y * y / (p00 * gate + reach_)  # algebra.rate
             predicted = x + g * v  # algebra.predict
             v = e * v
+            if drifts:
+                predicted, v = predicted + dx, v + dv
             moved = p01 + g * p11
             p00 = p00 + g * (p01 + moved) + q00
             p01 = e * moved + q01
@@ -75,7 +86,21 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
             y = z - predicted  # algebra.innovation
             precision = 1.0 / (p00 + r)
             nis = y * y * precision  # algebra.nis
-            if not (nis > gate or rate > 1.0):
+            if is_open or nis > doubt:
+                if not is_open:
+                    belief = empty_belief(1)
+                    belief.estimate[:, 0] = before
+                    belief.scale[0], belief.readings[0] = scale, readings
+                at = np.array([positions.start + index])
+                weighed = hypotheses.weigh(
+                    parameters, belief, value[index : index + 1], noise[index : index + 1],
+                    step.select(slice(index, index + 1)), np.array([is_first]),
+                )  # fmt: skip
+                belief, is_open = weighed.belief, bool(weighed.belief.is_open[0])
+                questions.append((at, weighed))
+                x, v, p00, p01, p11 = belief.estimate[:, 0].tolist()
+                scale, readings = float(belief.scale[0]), float(belief.readings[0])
+            else:
                 gain1, weight = p01 * precision, r * precision  # algebra.update
                 x = predicted + p00 * precision * y
                 v = v + gain1 * y
@@ -85,46 +110,25 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
                 else:
                     p11 = p11 - gain1 * p01
                 p00, p01 = p00 * weight, updated01
-                if support < needed:
-                    support += 1
-                if agreeing:
-                    candidate, agreeing = _NO_CANDIDATE, 0
-            else:
-                x = predicted
-                allowed = gate * (p00 + r)
-                suspect = fits_in_another_unit(z, predicted, allowed, parameters.ratios)
-                flag = int(Reason.IMPLAUSIBLE_RATE if rate > 1.0 else Reason.OUTLIER)
-                if suspect:
-                    flag = int(Reason.UNIT_SUSPECT)
-                established = support >= needed
-                counts = not (suspect and established)
-                agrees = False
-                if agreeing:
-                    candidate = algebra.predict(candidate, Transition(g, e, q00, q01, q11))
-                    innovation = algebra.innovation(candidate, z, r)
-                    agrees = counts and algebra.nis(innovation) <= gate
-                if agrees:
-                    candidate = algebra.update_steady(candidate, innovation, r)
-                    agreeing = min(agreeing + 1, needed)
-                elif counts:
-                    candidate, agreeing = algebra.restart(z, r, slope_variance), 1
-                if counts and agreeing >= needed:
-                    if established and fits_in_another_unit(
-                        candidate.level, predicted, allowed, parameters.ratios
-                    ):
-                        flag = int(Reason.UNIT_SUSPECT)
-                    else:
-                        x, v, p00, p01, p11 = candidate
-                        flag, support = RESTARTED, needed
-                        candidate, agreeing = _NO_CANDIDATE, 0
-                flags[index] = flag
-        _ROW.pack_into(numbers, _ROW.size * index, x, v, p00, p01, p11, predicted, nis, rate)
+                if not is_first:
+                    readings = min(readings + 1.0, memory)  # noise.learn
+                    if learns:
+                        factor = (nis - 1.0) / (readings + prior_readings) + 1.0
+                        scale = max(scale * factor, LEAST_SCALE)
+            if is_first:
+                predicted = nis = nan
+        _ROW.pack_into(
+            numbers, _ROW.size * index, x, v, p00, p01, p11, readings, predicted, nis, precision
+        )
         if index + 1 == record_after:
-            path.recovery.candidate[:, lane] = candidate
-            path.recovery.agreeing[lane] = agreeing
-            path.recovery.support[lane] = support
-    *estimates, predictions, nis_, rates = np.frombuffer(numbers).reshape(-1, 8).T
+            if not is_open:
+                belief = empty_belief(1)
+                belief.estimate[:, 0] = x, v, p00, p01, p11
+                belief.scale[0], belief.readings[0] = scale, readings
+            path.recorded.put(_ONE + lane, belief)
+    *estimates, readings_, predictions, nis_, precisions = np.frombuffer(numbers).reshape(-1, 9).T
     path.estimate[:, positions] = estimates
-    path.predicted[positions], path.nis[positions] = predictions, nis_
-    path.rate[positions] = rates
-    path.flags[positions] = np.frombuffer(flags, np.uint8)
+    path.readings[positions], path.predicted[positions] = readings_, predictions
+    path.nis[positions], path.precision[positions] = nis_, precisions
+    for at, weighed in questions:
+        path.put(at, weighed)

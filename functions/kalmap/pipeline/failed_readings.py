@@ -7,7 +7,7 @@ import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputChanged, InputNotFound
-from kalmap.filter.outcomes import Outcomes, failed_outcomes
+from kalmap.filter.decisions import Decisions, failed_decisions
 from kalmap.outcome import Reason, Status
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
@@ -59,7 +59,7 @@ def fail_shard(
         # Only the number of its readings is known: they are counted but have no result lines.
         counts = Tally({(Status.FAILED, Reason.SHARD_FAILED): shard.readings})
         return Report(step="filter", number=shard.shard, error=sentence, readings=counts)
-    outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
+    outcomes = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
     if inputs.unread:
         lines = encode_unreadable(inputs.unread, folder.plan().files)
@@ -178,8 +178,8 @@ def _readings(
         return folder.shard_input(shard, profile, users)
 
 
-def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Outcomes:
-    outcomes = failed_outcomes(len(inputs.ids), Reason.SHARD_FAILED)
+def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Decisions:
+    outcomes = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
     reason_of_user = np.array([reasons[name] for name in inputs.users], np.uint8)
     return outcomes._replace(reason=reason_of_user[inputs.readings.user])
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.filter.cohort import Revisions
-from kalmap.filter.outcomes import Outcomes
+from kalmap.filter.decisions import Decisions
 from kalmap.moments import DAY, SECOND
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
@@ -60,7 +60,7 @@ class Unreadable(msgspec.Struct, gc=False):
 _encoder = msgspec.json.Encoder()
 
 
-def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None = None) -> bytes:
+def encode(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp] | None = None) -> bytes:
     """Encode the result lines of a shard, sorted by index.
 
     Args:
@@ -89,7 +89,7 @@ def encode(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp] | None 
     return b"".join(blocks)
 
 
-def _lines(shard: ShardInput, outcomes: Outcomes, rows: NDArray[np.intp]) -> list[Result]:
+def _lines(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp]) -> list[Result]:
     readings = shard.readings
     return list(
         map(
@@ -231,7 +231,7 @@ def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
     )
 
 
-def count_outcomes(outcomes: Outcomes, unread: Sequence[UnreadRecord]) -> Tally:
+def count_outcomes(outcomes: Decisions, unread: Sequence[UnreadRecord]) -> Tally:
     """Count readings, and records that could not be read, by status and reason."""
     pairs, numbers = np.unique(
         outcomes.status.astype(np.int64) * 256 + outcomes.reason, return_counts=True

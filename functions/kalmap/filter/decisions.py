@@ -1,4 +1,4 @@
-"""Outcomes: what the fold decided and estimated for each reading, as columns."""
+"""Decisions: what the fold decided and estimated for each reading, as columns."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ _STATUS[Reason.DUPLICATE] = Status.DUPLICATE
 _STATUS[[Reason.CORRUPT_STATE, Reason.PROFILE_CHANGED, Reason.USER_FAILED]] = Status.FAILED
 
 
-class Outcomes(NamedTuple):
+class Decisions(NamedTuple):
     """Decisions and estimates of readings; arrays of shape (readings,).
 
     Estimates are NaN where the reading was never folded.
@@ -33,10 +33,9 @@ class Outcomes(NamedTuple):
     innovation: F64
     nis: F64
     quality: F64
-    rate: F64
-    """Squared distance from the last estimate over the allowed one, for quality.components."""
+    """Probability that the reading is right."""
     restarted: Bool
-    """The reading completed a recovery: the filter restarted at its level."""
+    """The level jumped here, or another hypothesis became the likeliest."""
 
     @property
     def reported(self) -> tuple[F64, ...]:
@@ -46,13 +45,13 @@ class Outcomes(NamedTuple):
             self.quality,
         )  # fmt: skip
 
-    def select(self, readings: slice | I64) -> "Outcomes":
-        """The outcomes of these readings; with a slice, a view."""
-        return Outcomes._make(column[readings] for column in self)
+    def select(self, readings: slice | I64) -> "Decisions":
+        """The decisions about these readings; with a slice, a view."""
+        return Decisions._make(column[readings] for column in self)
 
     def clear(self, readings: slice | I64) -> None:
         """Set the estimates of these readings to NaN: they were not folded."""
-        for column in (*self.reported, self.rate):
+        for column in self.reported:
             column[readings] = np.nan
         self.restarted[readings] = False
 
@@ -64,22 +63,22 @@ class Outcomes(NamedTuple):
         self.status[others] = _STATUS[self.reason[others]]
 
 
-def allocate_outcomes(readings: int) -> Outcomes:
-    """Outcomes of any content."""
+def allocate_decisions(readings: int) -> Decisions:
+    """Decisions about any content."""
     status, reason = np.empty((2, readings), np.uint8)
-    level, level_sd, slope, predicted, innovation, nis, quality, rate = (
-        np.empty(readings) for _ in range(8)
+    level, level_sd, slope, predicted, innovation, nis, quality = (
+        np.empty(readings) for _ in range(7)
     )
     restarted = np.empty(readings, np.bool_)
-    return Outcomes(
-        status, reason, level, level_sd, slope, predicted, innovation, nis, quality, rate, restarted
+    return Decisions(
+        status, reason, level, level_sd, slope, predicted, innovation, nis, quality, restarted
     )
 
 
-def failed_outcomes(readings: int, reason: Reason) -> Outcomes:
-    """Outcomes of readings whose user or shard could not be processed."""
-    outcomes = allocate_outcomes(readings)
-    outcomes.clear(slice(None))
-    outcomes.reason[:] = reason
-    outcomes.status[:] = Status.FAILED
-    return outcomes
+def failed_decisions(readings: int, reason: Reason) -> Decisions:
+    """Decisions about readings whose user or shard could not be processed."""
+    decisions = allocate_decisions(readings)
+    decisions.clear(slice(None))
+    decisions.reason[:] = reason
+    decisions.status[:] = Status.FAILED
+    return decisions
