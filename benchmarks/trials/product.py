@@ -47,7 +47,6 @@ def general_profile(train: Series) -> Profile:
         name="trial", unit="{units}", range=(low - 2.0 * width, high + 2.0 * width),
         level_noise=0.02 * width / gap**0.5, slope_noise=0.02 * width / gap**1.5,
         slope_damping=0.1 / gap, slope_prior=0.1 * width / gap, measurement_noise=0.05 * width,
-        gate=16.0, rate_limit=width / gap,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from kalmap.filter.algebra import P00
-from kalmap.filter.columns import REASON_BITS, RESTARTED, empty_recovery
+from kalmap.filter.columns import REASON_BITS, RESTARTED, empty_belief
 from kalmap.filter.forward import filter_histories
 from kalmap.filter.packed import Histories, Start
 from kalmap.filter.parameters import parameters_of
@@ -41,7 +41,7 @@ def negative_log_likelihood(profile: Profile, histories: Histories) -> float:
     parameters = parameters_of(msgspec.structs.replace(profile, rate_limit=1e12))
     users = histories.counts.size
     start = Start(
-        np.zeros(users, np.bool_), np.zeros((5, users)), empty_recovery(users), histories.counts
+        np.zeros(users, np.bool_), np.zeros((5, users)), empty_belief(users), histories.counts
     )
     with np.errstate(all="ignore"):
         path = filter_histories(parameters, histories, start)
