@@ -31,12 +31,12 @@ from kalmap.filter.columns import (
     Checkpoints,
     Decoded,
     Entries,
+    Kind,
     empty_checkpoints,
     empty_entries,
     key_above,
     ranges,
 )
-from kalmap.filter.hypotheses import Kind
 from kalmap.outcome import Reason
 from kalmap.profile import MAX_WINDOW_READINGS
 from kalmap.readings import F64, I64, U8, U64, Bool

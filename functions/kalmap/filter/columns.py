@@ -1,5 +1,6 @@
 """Many users' states as columns: beliefs, checkpoints and windows, and how to index them."""
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,14 @@ OTHERS = 2
 WEIGHT = 5
 
 
+class Kind(IntEnum):
+    """What a hypothesis holds the last reading to be. States store these."""
+
+    GOOD = 0
+    WRONG = 1
+    WRONG_UNIT = 2
+
+
 class Belief(NamedTuple):
     """What users' filters hold to be true; the last axis of each array is the users.
 
@@ -29,7 +38,7 @@ class Belief(NamedTuple):
     others: F64
     """(OTHERS, 6, users) The same and WEIGHT of the others, heaviest first; zeros for none."""
     kinds: U8
-    """(1 + OTHERS, users) What the last reading is under each hypothesis: `hypotheses.Kind`."""
+    """(1 + OTHERS, users) What the last reading is under each hypothesis: `Kind`."""
     last: F64
     """(users,) Value of the last reading; 0 where there is one hypothesis that believes it."""
     scale: F64

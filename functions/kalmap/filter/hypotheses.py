@@ -6,62 +6,48 @@ reading makes branches of each:
 
     good              the filter takes the reading in
     after a jump      the same, with the jump's variance added to the level's
-    wrong             the filter stays as it was
     in another unit   the filter takes the converted reading in
+    wrong             the filter stays as it was
 
 and one branch begins at the reading, as a new user's filter would. If a single reading is behind
 the filter, more branches say that this one was wrong, or in another unit. Each branch weighs as
 much as it foretold the reading, times its prior (the multiple model approach: Bar-Shalom, Li and
-Kirubarajan, 2001, section 11.6; Harrison and Stevens, Bayesian Forecasting, JRSS B 38, 1976). Then
-branches that agree are merged by their moments (the Gaussian sum of Alspach and Sorenson, 1972), and
-the three heaviest remain.
+Kirubarajan, 2001, section 11.6; Harrison and Stevens, Bayesian Forecasting, JRSS B 38, 1976).
+`reduction` makes three hypotheses of the branches.
 
-What remains is rounded as the state stores it, and the arithmetic is +, -, *, / and square roots,
-in an order that does not depend on how many users there are. So a fold may be cut anywhere.
+The arithmetic is +, -, *, / and square roots, in an order that does not depend on how many users
+there are. So a fold may be cut anywhere, and its bits are the same everywhere.
 """
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
 from kalmap.filter import algebra
 from kalmap.filter.algebra import LEVEL, P00, P01, P11, SLOPE, Estimate, Innovation, Transition
-from kalmap.filter.columns import OTHERS, RESTARTED, WEIGHT, Belief
+from kalmap.filter.columns import OTHERS, RESTARTED, WEIGHT, Belief, Kind
 from kalmap.filter.noise import LEAST_SCALE, NORMAL, POPULATION, squarings_of, student_t
 from kalmap.filter.parameters import Parameters
+from kalmap.filter.reduction import Branches, moments, reduce, total_by_user
 from kalmap.outcome import Reason
-from kalmap.readings import F64, U8, Bool
+from kalmap.readings import F64, I64, U8, Bool
 
-#: Wrong readings are as likely anywhere in the range as where users are. There their spread is
-#: wider than the users' by this factor, since other people and other units are among them.
-_WIDER = 4.0 / 3.0
 #: Probability that the level after a reading has nothing to do with the one before.
 _RESTART = 1e-5
 #: Probability that a reading is in the mistaken unit of the one before.
 _UNIT_REPEATED = 0.9
 #: Of the wrong readings after a wrong one, the share that resembles it.
 _ALIKE = 0.5
-#: Branches agree whose levels are within so many standard deviations.
-_AGREE = 1.0
-#: A hypothesis below this share of the heaviest is dropped.
-_DROP = 1e-3
+#: Wrong readings are as likely anywhere in the range as where users are. There their spread is
+#: wider than the users' by this factor, since other people and other units are among them.
+_WIDER = 4.0 / 3.0
 #: A branch believes a reading that is within so many standard deviations of noise.
 _BELIEVES = 3.0
+#: A branch that is less probable is left out, unless it believes a reading that may be wrong.
+_NEGLIGIBLE, _MAY_BE_WRONG = 1e-5, 0.2
 #: One innovation counts at most this much for the noise: with t-distributed errors, one far off
 #: says less.
 _MOST_SURPRISE = 16.0
-#: The least weight that is kept; the greatest number that is stored in 32 bits.
-_LIGHTEST, _LARGEST = 1e-37, 3e38
-_HYPOTHESES = 1 + OTHERS
-
-
-class Kind(IntEnum):
-    """What a hypothesis holds a reading to be."""
-
-    GOOD = 0
-    WRONG = 1
-    WRONG_UNIT = 2
 
 
 class Weighed(NamedTuple):
@@ -89,16 +75,44 @@ class Weighed(NamedTuple):
         return np.where(self.wrong > 0.5, reason, self.restarted * RESTARTED).astype(np.uint8)
 
 
-class _Branches(NamedTuple):
-    """All that a reading may be; the last axes of each array are branches and users."""
+class _Question(NamedTuple):
+    """Users' readings, and what was known of each before; arrays of shape (users,)."""
 
-    weight: F64
-    estimate: F64
-    """(5, branches, users)"""
+    value: F64
+    noise: F64
+    """R of this user."""
+    last: F64
+    """The reading before."""
+    squarings: I64
+    """Degrees of freedom: `noise.student_t`."""
+    is_first: Bool
+    is_second: Bool
+    """A single reading is behind the filter."""
+
+
+class _Hypotheses(NamedTuple):
+    """Hypotheses of all users, the heaviest of each user first; arrays of shape (hypotheses,)."""
+
+    user: I64
+    share: F64
+    """Those of a user add up to 1."""
     kind: U8
-    """(branches, 1)"""
-    moves: Bool
-    """(branches, 1) Whether the heaviest hypothesis was another one, or jumped."""
+    estimate: F64
+    """(5, hypotheses)"""
+
+
+class _Updates(NamedTuple):
+    """Branches in which a filter takes a value in; arrays of shape (updates,)."""
+
+    parent: I64
+    """The hypothesis that each comes from."""
+    odds: F64
+    """The share of the parent times the prior of the branch."""
+    target: F64
+    """The value that is taken in."""
+    kind: U8
+    jumps: Bool
+    prior: Estimate[F64]
 
 
 def weigh(
@@ -119,26 +133,35 @@ def weigh(
         step: (users,) How the state moves up to the reading.
         is_first: (users,) Whether the belief is the population's.
     """
-    noise = base * belief.scale
-    shares, estimates = _hypotheses(belief)
-    prior = algebra.predict(Estimate(*estimates), step)
-    branches, good_nis = _branch(parameters, belief, shares, prior, value, noise, is_first)
-    total = np.maximum(_sum(branches.weight), 1e-300)
-    chance = branches.weight / total
-    wrong = _sum(np.where(branches.kind > Kind.GOOD, chance, 0.0))
-    wrong_unit = _sum(np.where(branches.kind == Kind.WRONG_UNIT, chance, 0.0))
-    after, restarted = _reduce(branches._replace(weight=chance), belief, value, noise)
-    scale, readings = _learn(parameters, belief, chance[:_HYPOTHESES], good_nis)
+    users, everyone = value.size, np.arange(value.size)
+    squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
+    question = _Question(
+        value, base * belief.scale, belief.last, squarings, is_first,
+        ~is_first & (belief.readings == 0.0),
+    )  # fmt: skip
+    before = _hypotheses(belief)
+    prior = algebra.predict(Estimate(*before.estimate), step.select(before.user))
+    predicted = moments(before.user, before.share, np.stack(prior), users)
+    innovation = Innovation(value - predicted[LEVEL], 1.0 / (predicted[P00] + question.noise))
+
+    branches, good, total = _branches(parameters, question, before, prior)
+    wrong_ones = branches.kind > Kind.GOOD
+    wrong = total_by_user(branches.user, branches.weight * wrong_ones, users)
+    in_unit = branches.weight * (branches.kind == Kind.WRONG_UNIT)
+    wrong_unit = total_by_user(branches.user, in_unit, users)
+    matters = branches.weight > _NEGLIGIBLE
+    matters |= branches.believes & (wrong > _MAY_BE_WRONG)[branches.user]
+    after, restarted = reduce(branches.select(np.flatnonzero(matters)), belief, value)
+    scale, readings = _learn(parameters, belief, before.user, *good)
     after = after._replace(
         scale=np.where(is_first, belief.scale, scale),
         readings=np.where(is_first, belief.readings, readings),
     )
-    before = mixture(shares, np.stack(prior))
-    innovation = Innovation(value - before[LEVEL], 1.0 / (before[P00] + noise))
+    left = _hypotheses(after)
     return Weighed(
         after,
-        mixture(*_hypotheses(after)),
-        np.where(is_first, np.nan, before[LEVEL]),
+        moments(left.user, left.share, left.estimate, users),
+        np.where(is_first, np.nan, predicted[LEVEL]),
         np.where(is_first, np.nan, algebra.nis(innovation)),
         innovation.precision,
         wrong,
@@ -186,256 +209,178 @@ def wrong_density(parameters: Parameters, value: F64) -> F64:
     return 0.5 * density + 0.5 * student_t(away * away, variance, NORMAL)
 
 
-def mixture(shares: F64, estimates: F64) -> F64:
-    """Mean and covariance of hypotheses, (5, users).
-
-    Args:
-        shares: (hypotheses, users) Their weights, in any unit.
-        estimates: (5, hypotheses, users) Exactly the first one's where it is alone.
-    """
-    return _moments(shares, estimates, estimates[:, 0])
-
-
-def _learn(parameters: Parameters, belief: Belief, good: F64, nis: F64) -> tuple[F64, F64]:
+def _learn(
+    parameters: Parameters, belief: Belief, user: I64, good: F64, nis: F64
+) -> tuple[F64, F64]:
     """What a reading says of a user's noise: the new scale, and the readings behind it.
 
     Args:
         parameters: Has the prior, and the memory.
         belief: Before the reading.
-        good: (hypotheses, users) Probability that the reading is good, under each.
-        nis: (hypotheses, users) Its normalised innovation squared, under each.
+        user: (hypotheses,) Whose each is.
+        good: (hypotheses,) Probability that the reading is good under each.
+        nis: (hypotheses,) Its normalised innovation squared under each.
     """
-    certain = np.rint(4.0 * _sum(good)) / 4.0
+    users = belief.scale.size
+    certain = np.rint(4.0 * total_by_user(user, good, users)) / 4.0
     readings = np.minimum(belief.readings + certain, parameters.memory)
     if not parameters.learns:
         return belief.scale, readings
-    surprise = _sum(good * (np.minimum(nis, _MOST_SURPRISE) - 1.0))
+    surprise = total_by_user(user, good * (np.minimum(nis, _MOST_SURPRISE) - 1.0), users)
     factor = 1.0 + surprise / (readings + parameters.prior)
     return np.maximum(belief.scale * factor, LEAST_SCALE), readings
 
 
-def _hypotheses(belief: Belief) -> tuple[F64, F64]:
-    """Weights (hypotheses, users), whose sum is 1, and estimates (5, hypotheses, users)."""
-    shares = np.empty((_HYPOTHESES, belief.last.size))
-    shares[0], shares[1:] = 1.0, belief.others[:, WEIGHT]
-    shares /= _sum(shares)
-    estimates = np.empty((5, *shares.shape))
-    estimates[:, 0] = belief.estimate
-    estimates[:, 1:] = belief.others[:, :WEIGHT].swapaxes(0, 1)
-    # An absent one needs a variance, so that nothing is divided by zero.
-    estimates[P00, 1:][shares[1:] == 0.0] = 1.0
-    return shares, estimates
-
-
-def _branch(
-    parameters: Parameters,
-    belief: Belief,
-    shares: F64,
-    prior: Estimate[F64],
-    value: F64,
-    noise: F64,
-    is_first: Bool,
-) -> tuple[_Branches, F64]:
-    """All branches of a reading, and its NIS (hypotheses, users) under the good ones."""
-    users, ratios = value.size, parameters.ratios
-    repeats, begins = belief.kinds, ~is_first
-    fault, wrong_unit = parameters.fault, parameters.wrong_unit
-    # Probabilities of a wrong reading in the right unit, unlike or like the last, and of each unit.
-    after_good, after_wrong = repeats == Kind.GOOD, repeats == Kind.WRONG
-    again = parameters.repeated * _ALIKE
-    other = np.where(after_wrong, again * (1.0 - wrong_unit), fault * (1.0 - wrong_unit))
-    alike = np.where(after_wrong, parameters.repeated * (1.0 - _ALIKE), 0.0)
-    unit = np.where(after_good, fault * wrong_unit, again * wrong_unit)
-    unit = np.where(repeats == Kind.WRONG_UNIT, _UNIT_REPEATED if ratios else 0.0, unit)
-    good = 1.0 - other - alike - unit
-    jump = np.where(is_first, 0.0, parameters.jump)
-    # A single reading behind the filter may itself be wrong.
-    alone = begins & (belief.readings == 0.0)
-    was_wrong = fault * (1.0 - wrong_unit) * _wrong_over_good(parameters, belief.estimate[LEVEL])
-    restart = np.where(alone, np.maximum(was_wrong, _RESTART), _RESTART) * (1.0 - fault) * begins
-
-    units = len(ratios)
-    rows = _HYPOTHESES * (2 + units) + units
-    weight, target = np.empty((2, rows, users))
-    estimate = np.empty((5, rows, users))
-    whole = _HYPOTHESES * (2 + units)
-    by_hypothesis = estimate[:, :whole].reshape(5, 2 + units, _HYPOTHESES, users)
-    by_hypothesis[:] = np.stack(prior)[:, None]
-    by_hypothesis[P00, 1] += parameters.jump_variance
-    odds = weight[:whole].reshape(2 + units, _HYPOTHESES, users)
-    odds[0], odds[1] = shares * good * (1.0 - jump), shares * good * jump
-    target[: 2 * _HYPOTHESES] = value
-    low, high = parameters.profile.range
-    for number, ratio in enumerate(ratios):
-        right = value / ratio
-        possible = (right >= low) & (right <= high)
-        odds[2 + number] = shares * unit * (possible / (units * ratio))
-        first = (2 + number) * _HYPOTHESES
-        target[first : first + _HYPOTHESES] = right
-        # The single reading before was in this unit.
-        row = whole + number
-        estimate[:, row] = [part[0] for part in prior]
-        estimate[LEVEL, row] /= ratio
-        estimate[P00, row] /= ratio * ratio
-        estimate[P01, row] = 0.0
-        weight[row] = alone * (shares[0] * fault * wrong_unit / units)
-        target[row] = value
-    squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
-    squarings = np.broadcast_to(squarings, (rows, users)).copy()
-    squarings[_HYPOTHESES : 2 * _HYPOTHESES] = NORMAL
-
-    spread = Estimate(*estimate)
-    innovation = algebra.innovation(spread, target, noise)
-    weight *= student_t(
-        innovation.difference * innovation.difference, spread.p00 + noise, squarings
+def _hypotheses(belief: Belief) -> _Hypotheses:
+    """The hypotheses of all users, the heaviest ones first."""
+    everyone = np.arange(belief.last.size)
+    there = [np.flatnonzero(belief.others[number, WEIGHT]) for number in range(OTHERS)]
+    user = np.concatenate((everyone, *there))
+    estimates, weights, kinds = [belief.estimate], [np.ones(everyone.size)], [belief.kinds[0]]
+    for number, users in enumerate(there):
+        estimates.append(belief.others[number, :WEIGHT, users].T)
+        weights.append(belief.others[number, WEIGHT, users])
+        kinds.append(belief.kinds[1 + number, users])
+    weight = np.concatenate(weights)
+    total = total_by_user(user, weight, everyone.size)
+    return _Hypotheses(
+        user, weight / total[user], np.concatenate(kinds), np.concatenate(estimates, axis=1)
     )
-    updated = np.stack(algebra.update_steady(spread, innovation, noise))
-    nis = algebra.nis(innovation)[:_HYPOTHESES]
-
-    begun, density = _begin(parameters, value, noise)
-    resembles = value - belief.last
-    same = student_t(resembles * resembles, 2.0 * noise, NORMAL)
-    wrong = shares * (other * wrong_density(parameters, value) + alike * same)
-    kinds = np.zeros((rows + 1 + _HYPOTHESES, 1), np.uint8)
-    kinds[2 * _HYPOTHESES : whole] = Kind.WRONG_UNIT
-    kinds[rows + 1 :] = Kind.WRONG
-    moves = np.ones((rows + 1 + _HYPOTHESES, 1), np.bool_)
-    moves[[0, *range(2 * _HYPOTHESES, whole, _HYPOTHESES), rows + 1]] = False
-    branches = _Branches(
-        np.concatenate((weight, (restart * density)[None], wrong)),
-        np.concatenate((updated, np.stack(begun)[:, None], np.stack(prior)), axis=1),
-        kinds,
-        moves,
-    )
-    return branches, nis
 
 
-def _wrong_over_good(parameters: Parameters, first: F64) -> F64:
-    """Density of a first reading that is wrong over that of one that is right."""
-    if parameters.population is None:
-        return np.ones(first.shape)
-    away = first - parameters.population.level
-    variance = np.full(first.shape, parameters.population.p00)
-    return wrong_density(parameters, first) / student_t(away * away, variance, POPULATION)
-
-
-def _begin(parameters: Parameters, value: F64, noise: F64) -> tuple[Estimate[F64], F64]:
-    """A new user's filter after this reading, and the reading's density."""
-    if parameters.population is None:
-        low, high = parameters.profile.range
-        begun = algebra.restart(
-            value, noise, parameters.slope_mean, parameters.slope_variance
-        )
-        return begun, np.full(value.shape, 1.0 / (high - low))
-    population = Estimate(*(np.full(value.shape, part) for part in parameters.population))
-    innovation = algebra.innovation(population, value, noise)
-    density = student_t(
-        innovation.difference * innovation.difference, population.p00 + noise, POPULATION
-    )
-    return algebra.update_steady(population, innovation, noise), density
-
-
-def _reduce(
-    branches: _Branches, belief: Belief, value: F64, noise: F64
-) -> tuple[Belief, Bool]:
-    """Merge the branches that agree, keep the heaviest, and round to what a state stores.
-
-    While the heaviest takes the reading for wrong, the best of those that believe it remains,
-    however improbable it is: it may be right, and then each further reading makes it likelier.
+def _branches(
+    parameters: Parameters, question: _Question, before: _Hypotheses, prior: Estimate[F64]
+) -> tuple[Branches, tuple[F64, F64], F64]:
+    """All branches of the readings.
 
     Returns:
-        The belief, with the scale of the one before, and whether the heaviest is another one.
+        The branches, with weights that add up to 1 for each user; the probability that the reading
+        is good under each hypothesis, and its NIS; the reading's density before it was seen.
     """
-    weight, estimate = branches.weight.copy(), branches.estimate
-    kinds, moves = branches.kind, branches.moves
-    everyone = np.arange(value.size)
-    near = _BELIEVES * np.sqrt(noise)
-    believes = (kinds == Kind.GOOD) & (np.abs(estimate[LEVEL] - value) < near)
-    masses = np.empty((_HYPOTHESES, value.size))
-    merged = np.empty((5, _HYPOTHESES, value.size))
-    kind = np.empty(masses.shape, np.uint8)
-    moved, believed = np.empty((2, *masses.shape), np.bool_)
-    for slot in range(_HYPOTHESES):
-        allowed = weight
-        if slot == _HYPOTHESES - 1:
-            lacking = (kind[0] != Kind.GOOD) & ~believed[1]
-            allowed = np.where(believes | ~lacking, weight, 0.0)
-        chosen = allowed.argmax(axis=0)
-        best = estimate[:, chosen, everyone]
-        kind[slot], moved[slot] = kinds[chosen, 0], moves[chosen, 0]
-        believed[slot] = believes[chosen, everyone]
-        agree = np.abs(estimate[LEVEL] - best[LEVEL]) < _AGREE * np.sqrt(best[P00])
-        agree &= (kinds > Kind.GOOD) == (kind[slot] > Kind.GOOD)
-        agree[chosen, everyone] = True
-        agree &= allowed[chosen, everyone] > 0.0
-        part = np.where(agree, weight, 0.0)
-        masses[slot] = _sum(part)
-        merged[:, slot] = _moments(part, estimate, best)
-        weight[agree] = 0.0
-    order = np.argsort(-masses, axis=0, kind="stable")
-    masses, kind, moved, believed = (
-        np.take_along_axis(column, order, 0) for column in (masses, kind, moved, believed)
+    users, count = question.value.size, before.user.size
+    updates, wrong = _updates(parameters, question, before, prior)
+    user = before.user[updates.parent]
+    noise, value = question.noise[user], question.value[user]
+    innovation = algebra.innovation(updates.prior, updates.target, noise)
+    squarings = np.where(updates.jumps, NORMAL, question.squarings[user])
+    weight = updates.odds * student_t(
+        innovation.difference * innovation.difference, updates.prior.p00 + noise, squarings
     )
-    merged = np.take_along_axis(merged, order[None], 1)
-    relative = masses[1:] / np.maximum(masses[0], 1e-300)
-    lacking = (kind[0] != Kind.GOOD) & ~(believed[1] & (relative[0] > _DROP))
-    remains = (relative > _DROP) | (lacking & believed[1:] & (relative > 0.0))
-    # With three, the second may be dropped and the third remain.
-    only_third = remains[1] & ~remains[0]
-    others = np.concatenate((merged[:, 1:].swapaxes(0, 1), relative[:, None]), axis=1)
-    others[0][:, only_third] = others[1][:, only_third]
-    kind[1, only_third] = kind[2, only_third]
-    remains[0] |= only_third
-    remains[1] &= ~only_third
-    others[~np.broadcast_to(remains[:, None], others.shape)] = 0.0
-    kind[1:] *= remains
-    after = Belief(
-        merged[:, 0], _rounded(others), kind, value.astype(np.float32).astype(np.float64),
-        belief.scale, belief.readings,
+    updated = algebra.update_steady(updates.prior, innovation, noise)
+    near = np.abs(updated.level - value) < _BELIEVES * np.sqrt(noise)
+
+    begins = np.flatnonzero(~question.is_first)
+    begun, odds = _begin(parameters, question, before.estimate[LEVEL, :users], begins)
+
+    owner = np.concatenate((user, begins, before.user))
+    weight = np.concatenate((weight, odds, wrong))
+    total = np.maximum(total_by_user(owner, weight, users), 1e-300)
+    weight /= total[owner]
+    certain = np.ones(begins.size, np.bool_)
+    moves = np.ones(owner.size, np.bool_)
+    moves[: user.size] = updates.jumps | (updates.parent >= users)
+    moves[user.size + begins.size :] = np.arange(count) >= users
+    branches = Branches(
+        owner,
+        weight,
+        np.concatenate((np.stack(updated), np.stack(begun), np.stack(prior)), axis=1),
+        np.concatenate(
+            (updates.kind, np.zeros(begins.size, np.uint8), np.full(count, Kind.WRONG, np.uint8))
+        ),
+        moves,
+        np.concatenate((near & (updates.kind == Kind.GOOD), certain, np.zeros(count, np.bool_))),
+    )
+    return branches, (weight[:count], algebra.nis(innovation)[:count]), total
+
+
+def _updates(
+    parameters: Parameters, question: _Question, before: _Hypotheses, prior: Estimate[F64]
+) -> tuple[_Updates, F64]:
+    """The branches that take a value in, and the weights of those that hold the reading wrong.
+
+    The first of the branches are the good ones, in the order of the hypotheses.
+    """
+    user, share, kind = before.user, before.share, before.kind
+    fault, wrong_unit, units = parameters.fault, parameters.wrong_unit, len(parameters.ratios)
+    # Probabilities of a wrong reading in the right unit, unlike or like the last, and of the units.
+    is_wrong = kind == Kind.WRONG
+    again = parameters.repeated * _ALIKE
+    other = np.where(is_wrong, again, fault) * (1.0 - wrong_unit)
+    alike = np.where(is_wrong, parameters.repeated * (1.0 - _ALIKE), 0.0)
+    unit = np.where(is_wrong, again, fault) * wrong_unit
+    unit[kind == Kind.WRONG_UNIT] = _UNIT_REPEATED if units else 0.0
+    good = share * (1.0 - other - alike - unit)
+    jump = np.where(question.is_first[user], 0.0, parameters.jump)
+
+    everyone = np.arange(user.size)
+    jumping = np.flatnonzero(jump > 0.0)
+    parents, odds = [everyone, jumping], [good * (1.0 - jump), (good * jump)[jumping]]
+    targets = [question.value[user], question.value[user[jumping]]]
+    low, high = parameters.profile.range
+    for ratio in parameters.ratios:
+        right = question.value / ratio
+        able = np.flatnonzero(((right >= low) & (right <= high))[user])
+        parents.append(able)
+        odds.append((share * unit)[able] / (units * ratio))
+        targets.append(right[user[able]])
+    last_unit = sum(part.size for part in parents)
+    # The single reading before was in another unit.
+    second = np.flatnonzero(question.is_second)
+    for _ in parameters.ratios:
+        parents.append(second)
+        odds.append(share[second] * (fault * wrong_unit / units))
+        targets.append(question.value[second])
+    parent = np.concatenate(parents)
+    level, slope, p00, p01, p11 = (part[parent] for part in prior)
+    first_unit = everyone.size + jumping.size
+    p00[everyone.size : first_unit] += parameters.jump_variance
+    for number, ratio in enumerate(parameters.ratios):
+        here = slice(last_unit + number * second.size, last_unit + (number + 1) * second.size)
+        level[here] /= ratio
+        p00[here] /= ratio * ratio
+        p01[here] /= ratio
+    kinds = np.zeros(parent.size, np.uint8)
+    kinds[first_unit:last_unit] = Kind.WRONG_UNIT
+    jumps = np.zeros(parent.size, np.bool_)
+    jumps[everyone.size : first_unit] = jumps[last_unit:] = True
+    updates = _Updates(
+        parent, np.concatenate(odds), np.concatenate(targets), kinds, jumps,
+        Estimate(level, slope, p00, p01, p11),
     )  # fmt: skip
-    after.last[~after.is_open] = 0.0
-    return after, moved[0]
+    away = question.value - question.last
+    same = student_t(away * away, 2.0 * question.noise, NORMAL)
+    elsewhere = wrong_density(parameters, question.value)
+    return updates, share * (other * elsewhere[user] + alike * same[user])
 
 
-def _rounded(others: F64) -> F64:
-    """Hypotheses as the state stores them: a level of 64 bits, 32 for the rest, 16 for a weight."""
-    rounded = np.minimum(others, _LARGEST).astype(np.float32)
-    weight = rounded[:, WEIGHT]
-    weight[weight > 0.0] = np.maximum(weight[weight > 0.0], np.float32(_LIGHTEST))
-    weight[:] = (weight.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-    result = rounded.astype(np.float64)
-    result[:, LEVEL] = others[:, LEVEL]
-    # Rounding must not make a covariance that is none.
-    largest = np.sqrt(result[:, P00] * result[:, P11]) * (1.0 - 2.0**-23)
-    result[:, P01] = np.minimum(result[:, P01], largest).astype(np.float32)
-    return result
-
-
-def _moments(weight: F64, estimate: F64, around: F64) -> F64:
-    """Mean and covariance of a mixture, computed around one of its parts.
+def _begin(
+    parameters: Parameters, question: _Question, before: F64, users: I64
+) -> tuple[Estimate[F64], F64]:
+    """Filters that begin at these users' readings, and their weights.
 
     Args:
-        weight: (parts, users)
-        estimate: (5, parts, users)
-        around: (5, users) The result, to the bit, where all weight is that part's.
+        parameters: The profile's numbers.
+        question: Of all users.
+        before: (all users,) Level under the heaviest hypothesis before the reading.
+        users: Positions of those that begin.
     """
-    level, slope = estimate[LEVEL] - around[LEVEL], estimate[SLOPE] - around[SLOPE]
-    terms = np.empty((5, *weight.shape))
-    terms[LEVEL], terms[SLOPE] = level, slope
-    terms[P00] = level * level + (estimate[P00] - around[P00])
-    terms[P01] = level * slope + (estimate[P01] - around[P01])
-    terms[P11] = slope * slope + (estimate[P11] - around[P11])
-    terms *= weight
-    total = np.maximum(_sum(weight), 1e-300)
-    level, slope, p00, p01, p11 = np.cumsum(terms, axis=1)[:, -1] / total
-    p00 = np.maximum(around[P00] + (p00 - level * level), 0.0)
-    p11 = np.maximum(around[P11] + (p11 - slope * slope), 0.0)
-    # A covariance below zero could lose all its digits in a prediction. Zero is on the safe side.
-    p01 = np.minimum(np.maximum(around[P01] + (p01 - level * slope), 0.0), np.sqrt(p00 * p11))
-    return np.stack((around[LEVEL] + level, around[SLOPE] + slope, p00, p01, p11))
-
-
-def _sum(rows: F64) -> F64:
-    """The sum over the first axis, row by row, in the same order at every width."""
-    total: F64 = np.cumsum(rows, axis=0)[-1]
-    return total
+    value, noise = question.value[users], question.noise[users]
+    fault, second = parameters.fault, question.is_second[users]
+    if parameters.population is None:
+        low, high = parameters.profile.range
+        begun = algebra.restart(value, noise, parameters.slope_mean, parameters.slope_variance)
+        density, over = np.full(value.shape, 1.0 / (high - low)), np.ones(value.shape)
+    else:
+        population = Estimate(*(np.full(value.shape, part) for part in parameters.population))
+        innovation = algebra.innovation(population, value, noise)
+        begun = algebra.update_steady(population, innovation, noise)
+        density = student_t(
+            innovation.difference * innovation.difference, population.p00 + noise, POPULATION
+        )
+        away = before[users] - population.level
+        over = student_t(away * away, population.p00, POPULATION)
+        over = wrong_density(parameters, before[users]) / over
+    # If a single reading is behind the filter, it may have been the wrong one.
+    was_wrong = fault * (1.0 - parameters.wrong_unit) * over
+    odds = np.where(second, np.maximum(was_wrong, _RESTART), _RESTART) * (1.0 - fault)
+    return begun, odds * density
