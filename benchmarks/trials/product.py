@@ -4,12 +4,16 @@ import numpy as np
 
 from benchmarks.trials.estimates import Estimates
 from benchmarks.trials.series import Series
+from kalmap.filter.columns import empty_belief
 from kalmap.filter.estimates import predict
 from kalmap.filter.fold import Folded, fold_users
+from kalmap.filter.forward import filter_histories
+from kalmap.filter.noise import width
+from kalmap.filter.packed import Histories, Start
+from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile
 from kalmap.readings import Readings
 from kalmap_cli.likelihood import (
-    Histories,
     fit_noises,
     negative_log_likelihood,
     scale_noises,
@@ -67,8 +71,9 @@ def run(
         full[known] = values
         return full
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sqrt(outcomes.innovation**2 / outcomes.nis)
+    inside = ~np.isnan(outcomes.level)
+    spread = np.full(inside.shape, np.nan)
+    spread[inside] = _predicted_sd(profile, series, source)
     later = {days: (np.full(known.shape, np.nan), np.full(known.shape, np.nan)) for days in ahead}
     for origin in origins:
         past = Series(series.days[:, : origin + 1], series.value[:, : origin + 1])
@@ -98,3 +103,24 @@ def _folded(profile: Profile, series: Series, source: str | None) -> Folded:
         number,
     )
     return fold_users(profile, [None] * len(known), readings, _NOW)
+
+
+def _predicted_sd(profile: Profile, series: Series, source: str | None) -> np.ndarray:
+    """Half of each reading's 95 % interval over 1.96, of readings inside the range."""
+    low, high = profile.range
+    inside = (series.value >= low) & (series.value <= high)
+    counts = inside.sum(axis=1)
+    days = np.concatenate(
+        [np.diff(row[keep], prepend=row[keep][:1]) for row, keep in zip(series.days, inside, strict=True)]
+    )
+    users = np.flatnonzero(counts)
+    parameters = parameters_of(profile)
+    codes = np.full(days.size, profile.source_code(source), np.uint8)
+    histories = Histories(counts[users], days, series.value[inside], codes)
+    none = np.zeros(users.size, np.bool_)
+    with np.errstate(all="ignore"):
+        path = filter_histories(
+            parameters, histories, Start(none, empty_belief(users.size), counts[users])
+        )
+        readings = np.maximum(path.readings - 1.0, 0.0)
+        return (width(parameters, readings) / np.sqrt(path.precision))[path.position]
