@@ -111,7 +111,10 @@ def _predicted_sd(profile: Profile, series: Series, source: str | None) -> np.nd
     inside = (series.value >= low) & (series.value <= high)
     counts = inside.sum(axis=1)
     days = np.concatenate(
-        [np.diff(row[keep], prepend=row[keep][:1]) for row, keep in zip(series.days, inside, strict=True)]
+        [
+            np.diff(row[keep], prepend=row[keep][:1])
+            for row, keep in zip(series.days, inside, strict=True)
+        ]
     )
     users = np.flatnonzero(counts)
     parameters = parameters_of(profile)

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
-from kalmap.filter.fold import Folded
 from kalmap.filter.decisions import Decisions
+from kalmap.filter.fold import Folded
 from kalmap.profile import Profile, Window, builtin_profile, load_profile
 from kalmap.readings import UNKNOWN_SOURCE, Readings
 

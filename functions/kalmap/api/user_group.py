@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from kalmap.api.cached_states import CachedStates
 from kalmap.errors import StoreUnavailable
 from kalmap.filter.cohort import Revisions
-from kalmap.filter.fold import Folded, fold_users
 from kalmap.filter.decisions import Decisions, failed_decisions
+from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I32, Bool, Readings

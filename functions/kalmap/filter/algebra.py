@@ -9,9 +9,9 @@ written out, since calls are slow there.
 tests/property/test_algebra.py holds them together to the bit.
 """
 
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from kalmap.readings import F64
+from kalmap.readings import F64, I64
 
 Number = TypeVar("Number", float, F64)
 
@@ -46,10 +46,6 @@ class Transition(NamedTuple, Generic[Number]):
     """What the mean slope adds to the level, and below to the slope; None if it is 0."""
     slope_drift: Number | None = None
 
-    def select(self: "Transition[F64]", chosen: Any) -> "Transition[F64]":
-        """The transitions at these positions; with a slice, views."""
-        return Transition(*(None if part is None else part[chosen] for part in self))
-
 
 class Innovation(NamedTuple, Generic[Number]):
     """A reading against its prediction."""
@@ -58,6 +54,12 @@ class Innovation(NamedTuple, Generic[Number]):
     """y = z - x."""
     precision: Number
     """1 / S, where S = P00 + R is the variance of y."""
+
+
+def transitions_at(step: Transition[F64], positions: slice | I64) -> Transition[F64]:
+    """The transitions at these positions; with a slice, views."""
+    parts = [None if part is None else part[positions] for part in step]
+    return Transition[F64]._make(parts)
 
 
 def predict(estimate: Estimate[Number], step: Transition[Number]) -> Estimate[Number]:

@@ -9,12 +9,12 @@ from kalmap.filter import codec, window
 from kalmap.filter.algebra import LEVEL, P00, SLOPE
 from kalmap.filter.bodies import Bodies
 from kalmap.filter.columns import REASON_BITS, RESTARTED, Checkpoints, Entries
+from kalmap.filter.decisions import Decisions
 from kalmap.filter.forward import Scratch, filter_histories
 from kalmap.filter.model import MICROSECONDS_PER_DAY
-from kalmap.filter.decisions import Decisions
+from kalmap.filter.noise import width
 from kalmap.filter.packed import Histories, Path, Start
 from kalmap.filter.parameters import Parameters
-from kalmap.filter.noise import width
 from kalmap.outcome import Reason, Status
 from kalmap.readings import F64, I32, I64, U8, U64, Bool, Readings
 

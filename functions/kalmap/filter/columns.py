@@ -1,7 +1,8 @@
 """Many users' states as columns: beliefs, checkpoints and windows, and how to index them."""
 
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,8 @@ class Belief(NamedTuple):
 
     def put(self, users: I64, belief: "Belief") -> None:
         """Set the beliefs of these users."""
-        for column, values in zip(self, belief, strict=True):
+        columns: Iterable[tuple[Any, Any]] = zip(self, belief, strict=True)
+        for column, values in columns:
             column[..., users] = values
 
     @property

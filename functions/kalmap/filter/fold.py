@@ -24,8 +24,8 @@ from kalmap.filter.cohort import (
     fail_user,
     fold_cohort,
 )
-from kalmap.filter.forward import Scratch
 from kalmap.filter.decisions import Decisions, allocate_decisions
+from kalmap.filter.forward import Scratch
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile, digest
 from kalmap.readings import I32, I64, Readings

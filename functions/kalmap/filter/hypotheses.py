@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.filter import algebra
-from kalmap.filter.algebra import LEVEL, P00, P01, P11, SLOPE, Estimate, Innovation, Transition
+from kalmap.filter.algebra import LEVEL, P00, Estimate, Innovation, Transition
 from kalmap.filter.columns import OTHERS, RESTARTED, WEIGHT, Belief, Kind
 from kalmap.filter.noise import LEAST_SCALE, NORMAL, POPULATION, squarings_of, student_t
 from kalmap.filter.parameters import Parameters
@@ -133,14 +133,14 @@ def weigh(
         step: (users,) How the state moves up to the reading.
         is_first: (users,) Whether the belief is the population's.
     """
-    users, everyone = value.size, np.arange(value.size)
+    users = value.size
     squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
     question = _Question(
         value, base * belief.scale, belief.last, squarings, is_first,
         ~is_first & (belief.readings == 0.0),
     )  # fmt: skip
     before = _hypotheses(belief)
-    prior = algebra.predict(Estimate(*before.estimate), step.select(before.user))
+    prior = algebra.predict(Estimate(*before.estimate), algebra.transitions_at(step, before.user))
     predicted = moments(before.user, before.share, np.stack(prior), users)
     innovation = Innovation(value - predicted[LEVEL], 1.0 / (predicted[P00] + question.noise))
 

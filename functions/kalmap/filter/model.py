@@ -16,7 +16,7 @@ Applied Stochastic Differential Equations, 2019, section 6.2):
     Q00 = level_noise^2 h + slope_noise^2 h^3 psi(a)
     psi(a) = (a - u - u^2 / 2) / a^3
 
-and, where slope_mean is not 0, it adds slope_mean (h - g) to the level and slope_mean u to the slope.
+and adds slope_mean (h - g) to the level and slope_mean u to the slope.
 
 No exp is called. For a <= 1/4 one power series gives both u / a and psi:
 
@@ -34,7 +34,7 @@ from math import factorial
 
 import numpy as np
 
-from kalmap.filter.algebra import Estimate, Transition, predict
+from kalmap.filter.algebra import Estimate, Transition, predict, transitions_at
 from kalmap.moments import DAY
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
@@ -66,9 +66,9 @@ def transition(profile: Profile, gap: F64, out: F64 | None = None) -> Transition
     for start in range(0, gap.size, _BLOCK):
         here = slice(start, start + _BLOCK)
         if profile.slope_damping == 0.0:
-            _undamped(profile, gap[here], result.select(here))
+            _undamped(profile, gap[here], transitions_at(result, here))
         else:
-            _damped(profile, gap[here], result.select(here))
+            _damped(profile, gap[here], transitions_at(result, here))
     slope_mean = profile.population.slope_mean
     if slope_mean == 0.0:
         return result
@@ -147,7 +147,7 @@ def _double(t: Transition[F64], times: I64) -> None:
     todo = np.flatnonzero(times)
     done = 0
     while todo.size:
-        step = t.select(todo)
+        step = transitions_at(t, todo)
         zero = np.zeros(todo.size)
         moved = predict(Estimate(zero, zero, step.q00, step.q01, step.q11), step)
         t.q00[todo], t.q01[todo], t.q11[todo] = moved.p00, moved.p01, moved.p11

@@ -28,10 +28,7 @@ _FREEDOM = np.array([0.0] + [4.0 * 2.0 ** (times - 1) - 1.0 for times in SQUARIN
 _NEXT = np.array([5.0, 11.0, 22.0, 44.0])
 _AT_ZERO = np.array(
     [0.0]
-    + [
-        gamma((df + 1.0) / 2.0) / gamma(df / 2.0) / sqrt(df * pi)
-        for df in _FREEDOM[1:].tolist()
-    ]
+    + [gamma((df + 1.0) / 2.0) / gamma(df / 2.0) / sqrt(df * pi) for df in _FREEDOM[1:].tolist()]
 )
 #: Squarings of the densities of a population's level and of what has no learned noise.
 POPULATION, NORMAL = 2, 5

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.filter.algebra import Transition
+from kalmap.filter.algebra import Transition, transitions_at
 from kalmap.filter.columns import Belief
 from kalmap.filter.hypotheses import Weighed
 from kalmap.readings import F64, I64, U8, Bool
@@ -71,7 +71,9 @@ class Inputs(NamedTuple):
 
     def select(self, positions: slice | I64) -> "Inputs":
         """The readings at these packed positions; with a slice, a view."""
-        return Inputs(self.value[positions], self.noise[positions], self.step.select(positions))
+        return Inputs(
+            self.value[positions], self.noise[positions], transitions_at(self.step, positions)
+        )
 
 
 class Path(NamedTuple):

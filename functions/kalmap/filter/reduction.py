@@ -1,7 +1,7 @@
 """Reduction: of all branches, the three hypotheses that remain.
 
-Branches that agree are merged by their moments (the Gaussian sum of Alspach and Sorenson, 1972); the
-heaviest remain. They are rounded as the state stores them, so that a stored state is the filter's.
+Branches that agree are merged by their moments (the Gaussian sum of Alspach and Sorenson, 1972);
+the heaviest remain. They are rounded as the state stores them, so that a stored state is the filter's.
 """
 
 from typing import NamedTuple
@@ -87,9 +87,8 @@ def reduce(branches: Branches, belief: Belief, value: F64) -> tuple[Belief, Bool
         believed[slot, best.user] = best.believes
         rows = rows.select(np.flatnonzero(~agree))
     order = np.argsort(-mass, axis=0, kind="stable")
-    mass, kind, moved, believed = (
-        np.take_along_axis(column, order, 0) for column in (mass, kind, moved, believed)
-    )
+    mass, kind = np.take_along_axis(mass, order, 0), np.take_along_axis(kind, order, 0)
+    moved, believed = np.take_along_axis(moved, order, 0), np.take_along_axis(believed, order, 0)
     merged = np.take_along_axis(merged, order[None], 1)
     others, kinds = _keep(mass, merged, kind, believed)
     last = value.astype(np.float32).astype(np.float64)
@@ -164,7 +163,8 @@ def _moments(place: I64, weight: F64, estimate: F64, around: F64) -> F64:
 
 def total_by_user(user: I64, weight: F64, users: int) -> F64:
     """The sum of each user's weights, in their order."""
-    return np.bincount(user, weight, users)
+    total: F64 = np.bincount(user, weight, users)
+    return total
 
 
 def _rounded(others: F64) -> F64:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.filter import algebra, hypotheses
-from kalmap.filter.algebra import STEADY_BELOW, Transition
+from kalmap.filter.algebra import STEADY_BELOW
 from kalmap.filter.columns import Belief, empty_belief
 from kalmap.filter.noise import LEAST_SCALE
 from kalmap.filter.packed import Inputs, Path
@@ -94,7 +94,7 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
                 at = np.array([positions.start + index])
                 weighed = hypotheses.weigh(
                     parameters, belief, value[index : index + 1], noise[index : index + 1],
-                    step.select(slice(index, index + 1)), np.array([is_first]),
+                    algebra.transitions_at(step, slice(index, index + 1)), np.array([is_first]),
                 )  # fmt: skip
                 belief, is_open = weighed.belief, bool(weighed.belief.is_open[0])
                 questions.append((at, weighed))
