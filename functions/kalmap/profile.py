@@ -48,6 +48,15 @@ class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mean of users' slopes, u/day, to which every slope returns."""
 
 
+class Rhythm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the time adds to readings, u; times are UTC."""
+
+    daily: tuple[float, ...] = ()
+    """At each full hour from 0 to 23; between them on a straight line. Or nothing."""
+    weekly: tuple[float, ...] = ()
+    """On each day from Monday to Sunday. Or nothing."""
+
+
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often readings are wrong: typing slips, another person, a mistaken unit."""
 
@@ -104,6 +113,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Noise multiplier of each known source."""
     unknown_source: float = 1.0
     """Noise multiplier of every other source."""
+    biases: dict[str, float] = {}
+    """What a known source adds to each reading, u."""
+    rhythm: Rhythm = Rhythm()
     population: Population = Population()
     faults: Faults = Faults()
     jumps: Jumps = Jumps()
@@ -141,6 +153,7 @@ _NUMBERS: dict[str, tuple[float, float]] = {
 }
 _WINDOW = {"readings": (1, MAX_WINDOW_READINGS), "days": (1e-6, MAX_WINDOW_DAYS)}
 _POPULATION = {"level_mean": (-_VALUE, _VALUE), "level_sd": (1e-9, 1e9), "slope_mean": (-1e9, 1e9)}
+_OFFSET = (-1e9, 1e9)
 _FAULTS = {"share": (0.0, 0.5), "repeated": (0.0, 0.99), "wrong_unit": (0.0, 1.0)}
 _JUMPS = {"share": (0.0, 0.5), "sd": (1e-9, 1e9)}
 #: The stored state counts quarters of readings in a byte.
@@ -183,6 +196,8 @@ def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
             fields[field] = _number(field, fields[field], bounds)
     fields["sources"] = _sources(fields.get("sources", {}))
     fields["window"] = Window(**_section("window", fields.get("window", {}), _WINDOW))
+    fields["biases"] = _biases(fields.get("biases", {}), fields["sources"])
+    fields["rhythm"] = _rhythm(fields.get("rhythm", {}))
     fields["population"] = _population(fields.get("population", {}))
     fields["faults"] = Faults(**_section("faults", fields.get("faults", {}), _FAULTS))
     fields["jumps"] = Jumps(**_section("jumps", fields.get("jumps", {}), _JUMPS))
@@ -342,3 +357,35 @@ def _sources(value: object) -> dict[str, float]:
             )
         multipliers[source] = float(_number(f"sources.{source}", multiplier, MULTIPLIERS))
     return multipliers
+
+
+def _biases(value: object, sources: Mapping[str, float]) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidProfile(f"Profile field 'biases' is {_shown(value)}; it must be an object.")
+    for source in value:
+        if source not in sources:
+            raise InvalidProfile(
+                f"Profile field 'biases' has the name {_shown(source)}, which is not in 'sources'."
+            )
+    return {name: float(_number(f"biases.{name}", value[name], _OFFSET)) for name in value}
+
+
+def _rhythm(value: object) -> Rhythm:
+    if isinstance(value, Rhythm):
+        value = msgspec.structs.asdict(value)
+    if not isinstance(value, Mapping):
+        raise InvalidProfile(f"Profile field 'rhythm' is {_shown(value)}; it must be an object.")
+    _check_known(value, Rhythm.__struct_fields__, "rhythm.")
+    parts = {}
+    for part, length in (("daily", 24), ("weekly", 7)):
+        numbers = value.get(part, ())
+        if not isinstance(numbers, list | tuple) or len(numbers) not in (0, length):
+            raise InvalidProfile(
+                f"Profile field 'rhythm.{part}' is {_shown(numbers)}; it must be {length} numbers, "
+                "or none."
+            )
+        parts[part] = tuple(
+            float(_number(f"rhythm.{part}[{index}]", number, _OFFSET))
+            for index, number in enumerate(numbers)
+        )
+    return Rhythm(**parts)

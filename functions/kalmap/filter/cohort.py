@@ -13,6 +13,7 @@ from kalmap.filter.decisions import Decisions
 from kalmap.filter.forward import Scratch, filter_histories
 from kalmap.filter.model import MICROSECONDS_PER_DAY
 from kalmap.filter.noise import width
+from kalmap.filter.offsets import offsets
 from kalmap.filter.packed import Histories, Path, Start
 from kalmap.filter.parameters import Parameters
 from kalmap.outcome import Reason, Status
@@ -228,9 +229,10 @@ def run_filter(
     np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
     gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
     gap /= MICROSECONDS_PER_DAY
+    value, added = entries.value, offsets(parameters.profile, entries.time, entries.source)
     return filter_histories(
         parameters,
-        Histories(counts, gap, entries.value, entries.source),
+        Histories(counts, gap, value if added is None else value - added, entries.source),
         Start(start.exists, start.belief, record_after),
         scratch,
     )
@@ -268,6 +270,9 @@ def _report(
     np.multiply(outcomes.level_sd, wider, out=outcomes.level_sd)
     np.subtract(1.0, outcomes.quality, out=outcomes.quality)
     np.subtract(readings.value, outcomes.predicted, out=outcomes.innovation)
+    added = offsets(parameters.profile, readings.time, readings.source)
+    if added is not None:
+        np.subtract(outcomes.innovation, added, out=outcomes.innovation)
     np.bitwise_or(reason, flags & _REASON, out=outcomes.reason)
     np.greater(flags & np.uint8(RESTARTED), 0, out=outcomes.restarted)
     if not merged.only_new:

@@ -38,6 +38,10 @@ _RESTART = 1e-5
 _UNIT_REPEATED = 0.9
 #: Of the wrong readings after a wrong one, the share that resembles it.
 _ALIKE = 0.5
+#: Readings within so many days are one occasion. Then what was wrong stays wrong, in the same way:
+#: that they agree is no news.
+_OCCASION = 1.0 / 48.0
+_REPEATED_AT_ONCE, _ALIKE_AT_ONCE = 0.98, 0.95
 #: Wrong readings are as likely anywhere in the range as where users are. There their spread is
 #: wider than the users' by this factor, since other people and other units are among them.
 _WIDER = 4.0 / 3.0
@@ -88,6 +92,8 @@ class _Question(NamedTuple):
     is_first: Bool
     is_second: Bool
     """A single reading is behind the filter."""
+    at_once: Bool
+    """It is the same occasion as the reading before."""
 
 
 class _Hypotheses(NamedTuple):
@@ -137,7 +143,7 @@ def weigh(
     squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
     question = _Question(
         value, base * belief.scale, belief.last, squarings, is_first,
-        ~is_first & (belief.readings == 0.0),
+        ~is_first & (belief.readings == 0.0), ~is_first & (step.gain <= _OCCASION),
     )  # fmt: skip
     before = _hypotheses(belief)
     prior = algebra.predict(Estimate(*before.estimate), algebra.transitions_at(step, before.user))
@@ -303,12 +309,14 @@ def _updates(
     user, share, kind = before.user, before.share, before.kind
     fault, wrong_unit, units = parameters.fault, parameters.wrong_unit, len(parameters.ratios)
     # Probabilities of a wrong reading in the right unit, unlike or like the last, and of the units.
-    is_wrong = kind == Kind.WRONG
-    again = parameters.repeated * _ALIKE
-    other = np.where(is_wrong, again, fault) * (1.0 - wrong_unit)
-    alike = np.where(is_wrong, parameters.repeated * (1.0 - _ALIKE), 0.0)
-    unit = np.where(is_wrong, again, fault) * wrong_unit
-    unit[kind == Kind.WRONG_UNIT] = _UNIT_REPEATED if units else 0.0
+    is_wrong, in_unit, at_once = kind == Kind.WRONG, kind == Kind.WRONG_UNIT, question.at_once[user]
+    repeated = np.where(at_once, _REPEATED_AT_ONCE, parameters.repeated)
+    same_unit = np.where(at_once, _REPEATED_AT_ONCE, _UNIT_REPEATED)
+    like = np.where(at_once, _ALIKE_AT_ONCE, _ALIKE)
+    afresh = np.where(is_wrong, repeated * (1.0 - like), fault)
+    other = np.where(in_unit, (1.0 - same_unit) * fault, afresh) * (1.0 - wrong_unit)
+    alike = np.where(is_wrong, repeated * like, 0.0)
+    unit = np.where(in_unit, same_unit, afresh * wrong_unit)
     good = share * (1.0 - other - alike - unit)
     jump = np.where(question.is_first[user], 0.0, parameters.jump)
 

@@ -1,7 +1,8 @@
 """Reduction: of all branches, the three hypotheses that remain.
 
 Branches that agree are merged by their moments (the Gaussian sum of Alspach and Sorenson, 1972);
-the heaviest remain. They are rounded as the state stores them, so that a stored state is the filter's.
+the heaviest remain. They are rounded as the state stores them, so that a stored state and the
+filter's are the same.
 """
 
 from typing import NamedTuple
@@ -163,8 +164,7 @@ def _moments(place: I64, weight: F64, estimate: F64, around: F64) -> F64:
 
 def total_by_user(user: I64, weight: F64, users: int) -> F64:
     """The sum of each user's weights, in their order."""
-    total: F64 = np.bincount(user, weight, users)
-    return total
+    return np.asarray(np.bincount(user, weight, users), np.float64)
 
 
 def _rounded(others: F64) -> F64:
