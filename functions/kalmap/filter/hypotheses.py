@@ -215,6 +215,21 @@ def wrong_density(parameters: Parameters, value: F64) -> F64:
     return 0.5 * density + 0.5 * student_t(away * away, variance, NORMAL)
 
 
+def _first_density(parameters: Parameters, level: F64) -> F64:
+    """Density of a new user's level."""
+    if parameters.population is None:
+        low, high = parameters.profile.range
+        return np.full(level.shape, 1.0 / (high - low))
+    away = level - parameters.population.level
+    variance = np.full(level.shape, parameters.population.p00)
+    return student_t(away * away, variance, POPULATION)
+
+
+def _is_plausible(parameters: Parameters, value: F64) -> Bool:
+    low, high = parameters.profile.range
+    return (value >= low) & (value <= high)
+
+
 def _learn(
     parameters: Parameters, belief: Belief, user: I64, good: F64, nis: F64
 ) -> tuple[F64, F64]:
@@ -307,7 +322,7 @@ def _updates(
     The first of the branches are the good ones, in the order of the hypotheses.
     """
     user, share, kind = before.user, before.share, before.kind
-    fault, wrong_unit, units = parameters.fault, parameters.wrong_unit, len(parameters.ratios)
+    fault, wrong_unit = parameters.fault, parameters.wrong_unit
     # Probabilities of a wrong reading in the right unit, unlike or like the last, and of the units.
     is_wrong, in_unit, at_once = kind == Kind.WRONG, kind == Kind.WRONG_UNIT, question.at_once[user]
     repeated = np.where(at_once, _REPEATED_AT_ONCE, parameters.repeated)
@@ -324,19 +339,23 @@ def _updates(
     jumping = np.flatnonzero(jump > 0.0)
     parents, odds = [everyone, jumping], [good * (1.0 - jump), (good * jump)[jumping]]
     targets = [question.value[user], question.value[user[jumping]]]
-    low, high = parameters.profile.range
-    for ratio in parameters.ratios:
-        right = question.value / ratio
-        able = np.flatnonzero(((right >= low) & (right <= high))[user])
-        parents.append(able)
-        odds.append((share * unit)[able] / (units * ratio))
-        targets.append(right[user[able]])
+    converted = [(ratio, question.value / ratio) for ratio in parameters.ratios]
+    plausible = [_is_plausible(parameters, right) for _, right in converted]
+    units = np.maximum(np.sum(plausible, axis=0), 1) if converted else np.ones(question.value.size)
+    for (ratio, right), able in zip(converted, plausible, strict=True):
+        those = np.flatnonzero(able[user])
+        parents.append(those)
+        odds.append((share * unit)[those] / (ratio * units[user[those]]))
+        targets.append(right[user[those]])
     last_unit = sum(part.size for part in parents)
     # The single reading before was in another unit.
     second = np.flatnonzero(question.is_second)
-    for _ in parameters.ratios:
+    first = before.estimate[LEVEL, second]
+    for ratio in parameters.ratios:
+        able = _is_plausible(parameters, first / ratio)
+        likelier = _first_density(parameters, first / ratio) / _first_density(parameters, first)
         parents.append(second)
-        odds.append(share[second] * (fault * wrong_unit / units))
+        odds.append(share[second] * (fault * wrong_unit / ratio) * (able * likelier))
         targets.append(question.value[second])
     parent = np.concatenate(parents)
     level, slope, p00, p01, p11 = (part[parent] for part in prior)
@@ -375,9 +394,8 @@ def _begin(
     value, noise = question.value[users], question.noise[users]
     fault, second = parameters.fault, question.is_second[users]
     if parameters.population is None:
-        low, high = parameters.profile.range
         begun = algebra.restart(value, noise, parameters.slope_mean, parameters.slope_variance)
-        density, over = np.full(value.shape, 1.0 / (high - low)), np.ones(value.shape)
+        density = _first_density(parameters, value)
     else:
         population = Estimate(*(np.full(value.shape, part) for part in parameters.population))
         innovation = algebra.innovation(population, value, noise)
@@ -385,9 +403,7 @@ def _begin(
         density = student_t(
             innovation.difference * innovation.difference, population.p00 + noise, POPULATION
         )
-        away = before[users] - population.level
-        over = student_t(away * away, population.p00, POPULATION)
-        over = wrong_density(parameters, before[users]) / over
+    over = wrong_density(parameters, before[users]) / _first_density(parameters, before[users])
     # If a single reading is behind the filter, it may have been the wrong one.
     was_wrong = fault * (1.0 - parameters.wrong_unit) * over
     odds = np.where(second, np.maximum(was_wrong, _RESTART), _RESTART) * (1.0 - fault)
