@@ -94,6 +94,14 @@ def test_every_module_imports_only_what_lies_below_it():
     assert violations == []
 
 
+def test_no_step_imports_another_step():
+    handlers = {path.stem for path in (ROOT / "functions" / "handlers" / "steps").glob("*.py")}
+    steps = {f"kalmap.pipeline.{name}" for name in handlers - {"__init__", "step"}}
+    modules = [module for module in MODULES if folder(module) == "pipeline"]
+    assert steps <= {f"kalmap.{module[:-3].replace('/', '.')}" for module in modules}
+    assert [(module, name) for module in modules for name in imports(module) if name in steps] == []
+
+
 def test_only_the_store_knows_aws():
     violations = [
         (module, name)

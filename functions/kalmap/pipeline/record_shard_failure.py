@@ -11,8 +11,8 @@ import msgspec
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder, Shard
 from kalmap.pipeline.caught_error import describe_error
+from kalmap.pipeline.chunk_partition import fail_chunk
 from kalmap.pipeline.failed_readings import fail_shard, fail_write
-from kalmap.pipeline.partition_measurements import fail_chunk
 from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore

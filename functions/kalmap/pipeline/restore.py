@@ -5,8 +5,8 @@ same locations. So workers of other shards read the same content before and afte
 """
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.pipeline.partition_measurements import fail_chunk, partition_chunk
-from kalmap.pipeline.plan_shards import plan_shards
+from kalmap.pipeline.chunk_partition import fail_chunk, partition_chunk
+from kalmap.pipeline.shard_list import list_shards
 from kalmap.store.objects import OpenBucket
 
 
@@ -26,4 +26,4 @@ def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
         else:
             partition_chunk(folder, chunk, bucket)
     if not folder.has_slices(shard):
-        plan_shards(folder)
+        list_shards(folder)
