@@ -82,8 +82,8 @@ def step(
     }
 
 
-def answer(result_path: str) -> State:
-    """Put a function's answer into the state."""
+def put_output(result_path: str) -> State:
+    """Put a function's output into the execution's state, under the name `answer`."""
     return {"ResultSelector": {"answer.$": "$.Payload"}, "ResultPath": result_path}
 
 
@@ -103,7 +103,7 @@ def batch_step(
     return step(
         function,
         payload,
-        result=answer(result_path),
+        result=put_output(result_path),
         permanent=permanent,
         catch=catch("RecordFailure"),
         next_state=next_state,

@@ -23,7 +23,7 @@ AWS = {"boto3", "botocore", "aws_lambda_powertools", "handlers"}
 OUTSIDE = {"os", "random", "time", "socket", "subprocess", "urllib"}
 #: Modules that wait, measure time, or draw random numbers.
 WAITING = {
-    "store/backoff.py", "store/breaker.py", "api/cache.py", "api/online.py",
+    "store/backoff.py", "store/breaker.py", "api/cache.py", "api/answer_request.py",
     "api/user_group.py", "pipeline/collect_writes.py",
 }  # fmt: skip
 #: The types by which DynamoDB's values are named, such as in {"S": "u-17"}.

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 import msgspec
 from hypothesis import HealthCheck, Phase, settings
 
+from kalmap.api.answer_request import Answer, Pace, answer_request
 from kalmap.api.cache import RecentStates
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.online import Answer, Pace, answer_request
 from kalmap.api.user_group import Request
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder

@@ -38,7 +38,7 @@ def test_every_entry_of_the_api_is_called() -> None:
     shown = "\n".join(api_blocks())
     for operation in OPERATIONS:
         path = re.sub(r"\\{\w+\\}", r"[^/\\s\"?]+", re.escape(operation.path))
-        call = rf'api "?{path}"?\s+-' if operation.body else rf'api "?{path}(\?\S+)?"?$'
+        call = rf'api "?{path}"?\s+-' if operation.request else rf'api "?{path}(\?\S+)?"?$'
         if operation.path == "/openapi.json":
             assert "`api /openapi.json`" in TEXT
         else:

@@ -15,7 +15,7 @@ from handlers.http.renewal import LastResponse
 from handlers.memory import resident_mb
 from handlers.telemetry import logger, metrics
 from kalmap.api.openapi import document
-from kalmap.api.wire import Health
+from kalmap.api.schemas import Health
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

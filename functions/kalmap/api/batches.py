@@ -9,7 +9,7 @@ import msgspec
 from kalmap.api.links import LINK_SECONDS, SignLink, batch_links
 from kalmap.api.pages import batch_view
 from kalmap.api.progress import progress
-from kalmap.api.wire import BatchStarted, BatchView, Upload, UploadRequest
+from kalmap.api.schemas import BatchStarted, BatchView, Upload, UploadRequest
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import store_records

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from kalmap.api.online import Answer
+from kalmap.api.answer_request import Answer
+from kalmap.api.schemas import Measurements
 from kalmap.api.user_group import Request
-from kalmap.api.wire import Measurements
 from kalmap.errors import TooLarge
 from kalmap.profile import Profile, builtin_profile, load_profile
 from kalmap.records.format_jsonl import Jsonl

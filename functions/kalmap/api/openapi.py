@@ -1,11 +1,11 @@
-"""The HTTP API's OpenAPI document. Its schemas come from the types that decode the bodies."""
+"""The HTTP API's OpenAPI document. Its schemas come from the types that decode and encode them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from kalmap.api import wire
+from kalmap.api import schemas
 from kalmap.api.idempotency import KEY
 from kalmap.api.pages import MAX_LIMIT, STATUSES
 from kalmap.batch.identity import BATCH_ID, BatchInput
@@ -42,11 +42,11 @@ class Operation(NamedTuple):
     path: str
     summary: str
     status: int
-    answer: type | None
-    body: type | None = None
+    response: type | None
+    request: type | None = None
     parameters: tuple[dict[str, Any], ...] = ()
     problems: tuple[int, ...] = ()
-    body_required: bool = True
+    request_required: bool = True
 
 
 class Answered(msgspec.Struct):
@@ -83,7 +83,7 @@ OPERATIONS = (
         "Fold measurements into their users' states, and answer at once",
         200,
         Answered,
-        wire.Measurements,
+        schemas.Measurements,
         (
             {
                 "name": "Idempotency-Key",
@@ -99,7 +99,7 @@ OPERATIONS = (
         "/batches",
         "Start a batch of objects in S3, or of records in the request",
         202,
-        wire.BatchStarted,
+        schemas.BatchStarted,
         BatchInput,
         (),
         (404, 409, 413, 415),
@@ -109,18 +109,18 @@ OPERATIONS = (
         "/batches/uploads",
         "Get an address for a file whose arrival starts a batch",
         201,
-        wire.Upload,
-        wire.UploadRequest,
+        schemas.Upload,
+        schemas.UploadRequest,
         (),
         (413, 415),
-        body_required=False,
+        request_required=False,
     ),
     Operation(
         "get",
         "/batches",
         "List the batches, the newest first",
         200,
-        wire.BatchPage,
+        schemas.BatchPage,
         None,
         (_LIMIT, _CURSOR),
     ),
@@ -129,7 +129,7 @@ OPERATIONS = (
         "/batches/{batch_id}",
         "Show a batch's progress, or how it ended",
         200,
-        wire.BatchView,
+        schemas.BatchView,
         None,
         (_BATCH,),
         (404,),
@@ -139,7 +139,7 @@ OPERATIONS = (
         "/batches/{batch_id}/results",
         "Read the results of a batch that has ended",
         200,
-        wire.ResultPage,
+        schemas.ResultPage,
         None,
         (
             _BATCH,
@@ -157,7 +157,7 @@ OPERATIONS = (
         "/users/{user_id}",
         "Show a user's state, or its prediction",
         200,
-        wire.UserView,
+        schemas.UserView,
         None,
         (
             {"name": "user_id", "in": "path", "required": True, "schema": {"type": "string"}},
@@ -174,7 +174,7 @@ OPERATIONS = (
         ),
         (404, 409),
     ),
-    Operation("get", "/health", "Show the health of the API", 200, wire.Health),
+    Operation("get", "/health", "Show the health of the API", 200, schemas.Health),
     Operation("get", "/openapi.json", "Read this document", 200, None),
 )
 
@@ -198,8 +198,8 @@ def document(server: str) -> dict[str, Any]:
     Args:
         server: The API's address with its stage.
     """
-    kinds = {kind for each in OPERATIONS for kind in (each.body, each.answer) if kind}
-    ordered = sorted(kinds | {wire.Problem}, key=lambda kind: kind.__name__)
+    kinds = {kind for each in OPERATIONS for kind in (each.request, each.response) if kind}
+    ordered = sorted(kinds | {schemas.Problem}, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(
         ordered, ref_template="#/components/schemas/{name}"
     )
@@ -233,17 +233,17 @@ def document(server: str) -> dict[str, Any]:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    answer: Mapping[str, Any] = _refer(operation.answer) if operation.answer else {}
+    response: Mapping[str, Any] = _refer(operation.response) if operation.response else {}
     responses = {
         str(operation.status): {
             "description": operation.summary,
-            "content": {"application/json": {"schema": answer}},
+            "content": {"application/json": {"schema": response}},
         }
     }
     for status in sorted({*_ALWAYS, *operation.problems}):
         responses[str(status)] = {
             "description": _PROBLEMS[status],
-            "content": {"application/json": {"schema": _refer(wire.Problem)}},
+            "content": {"application/json": {"schema": _refer(schemas.Problem)}},
         }
     described: dict[str, Any] = {
         "operationId": _name(operation),
@@ -251,10 +251,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "parameters": list(operation.parameters),
         "responses": responses,
     }
-    if operation.body:
+    if operation.request:
         described["requestBody"] = {
-            "required": operation.body_required,
-            "content": {"application/json": {"schema": _refer(operation.body)}},
+            "required": operation.request_required,
+            "content": {"application/json": {"schema": _refer(operation.request)}},
         }
     return described
 

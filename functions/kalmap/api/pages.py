@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from kalmap.api.wire import BatchPage, BatchView, ResultPage
+from kalmap.api.schemas import BatchPage, BatchView, ResultPage
 from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
 from kalmap.outcome import Status

@@ -1,6 +1,6 @@
 """The progress of a running batch, from the files that its steps have put into its folder."""
 
-from kalmap.api.wire import Progress
+from kalmap.api.schemas import Progress
 from kalmap.batch.folder import Folder
 
 

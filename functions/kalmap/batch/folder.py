@@ -335,8 +335,8 @@ class Folder:
 
     def save_summary(self, summary: Mapping[str, object]) -> str:
         """Store the summary; returns its key."""
-        body = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-        self.objects.put(self.summary_key(), body)
+        content = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+        self.objects.put(self.summary_key(), content)
         return self.summary_key()
 
     def summary(self) -> bytes | None:

@@ -47,7 +47,7 @@ class Objects:
             InputNotFound: There is no such object.
         """
         extra = {} if start is None or end is None else {"Range": f"bytes={start}-{end - 1}"}
-        data: bytes = self._body(key, **extra).read()
+        data: bytes = self._stream(key, **extra).read()
         return data
 
     def find(self, key: str) -> bytes | None:
@@ -59,13 +59,13 @@ class Objects:
 
     def lines(self, key: str) -> Iterator[bytes]:
         """Stream an object's lines."""
-        body = self._body(key)
-        yield from body.iter_lines(chunk_size=_PART_BYTES)
+        stream = self._stream(key)
+        yield from stream.iter_lines(chunk_size=_PART_BYTES)
 
-    def put(self, key: str, body: bytes | bytearray) -> None:
+    def put(self, key: str, content: bytes | bytearray) -> None:
         """Write an object."""
         self.puts += 1
-        self._client.put_object(Bucket=self.bucket, Key=key, Body=body)  # type: ignore[arg-type]
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=content)  # type: ignore[arg-type]
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List all keys below a prefix, sorted."""
@@ -130,7 +130,7 @@ class Objects:
         with self._counting:
             self.gets += 1
 
-    def _body(self, key: str, **extra: str) -> Any:
+    def _stream(self, key: str, **extra: str) -> Any:
         return self._get_object(key, **extra)["Body"]
 
     def _get_object(self, key: str, **extra: str) -> Any:

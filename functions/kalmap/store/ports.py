@@ -308,7 +308,7 @@ class AnswerClaim(NamedTuple):
 
     key: str
     """The caller and the key that they chose."""
-    body_digest: str
+    payload_digest: str
     """Digest of the request's body. A key belongs to one body."""
     seconds: float
     """Time after which the claim ends if its request does not."""

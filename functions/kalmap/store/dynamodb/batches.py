@@ -42,17 +42,17 @@ class DynamoDBBatchStore:
 
     def get(self, batch_id: str) -> BatchRecord | None:
         """Read a batch's record; None if there is none."""
-        answer = self._client.get_item(
+        response = self._client.get_item(
             TableName=self._table, Key={"batch_id": {"S": batch_id}}, ConsistentRead=True
         )
-        return batch_record(answer["Item"]) if "Item" in answer else None
+        return batch_record(response["Item"]) if "Item" in response else None
 
     def page(
         self, limit: int, after: BatchPosition | None = None
     ) -> tuple[list[BatchRecord], BatchPosition | None]:
         """Read one page of the records, the newest first."""
         start: Any = {} if after is None else {"ExclusiveStartKey": _index_key(after)}
-        answer = self._client.query(
+        response = self._client.query(
             TableName=self._table,
             IndexName="by-start",
             KeyConditionExpression="#listed = :all",
@@ -62,9 +62,9 @@ class DynamoDBBatchStore:
             Limit=limit,
             **start,
         )
-        last = answer.get("LastEvaluatedKey")
+        last = response.get("LastEvaluatedKey")
         position = BatchPosition(last["started_at"]["S"], last["batch_id"]["S"]) if last else None
-        return [batch_record(item) for item in answer["Items"]], position
+        return [batch_record(item) for item in response["Items"]], position
 
     def newest(self) -> Iterator[BatchRecord]:
         """Read all records, the newest first."""

@@ -147,7 +147,7 @@ class DynamoDBStateStore:
     def get(self, profile: str, user: str, *, deadline: float | None = None) -> Lookup:
         """Read one user's state with its readable fields, as of its last completed write."""
         use = DatabaseUse()
-        answer = self._table.call(
+        response = self._table.call(
             "get_item",
             self._retry.start(deadline),
             use,
@@ -156,7 +156,7 @@ class DynamoDBStateStore:
             ConsistentRead=True,
         )
         use.read_units += 1
-        return Lookup(user_state(answer["Item"]) if "Item" in answer else None, use)
+        return Lookup(user_state(response["Item"]) if "Item" in response else None, use)
 
     def of_user(self, user: str) -> Iterator[UserState]:
         """Read one user's states under every profile."""
@@ -206,7 +206,7 @@ class DynamoDBStateStore:
                 },
             }
             try:
-                answer = self._table.call(
+                response = self._table.call(
                     "batch_get_item",
                     retry,
                     use,
@@ -215,12 +215,12 @@ class DynamoDBStateStore:
                 )
             except StoreUnavailable as error:
                 return _part(states, use, keys), error
-            for item in answer["Responses"].get(self._table.name, ()):
+            for item in response["Responses"].get(self._table.name, ()):
                 states[item["user_id"]["S"]] = stored_state(item)
-            left = answer.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
+            left = response.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
             # If no cost is reported, each key costs one unit, with an item or without: a strongly
             # consistent read unit covers 4 KB, and every state is smaller.
-            use.read_units += capacity_units(answer, len(keys) - len(left))
+            use.read_units += capacity_units(response, len(keys) - len(left))
             if left:
                 use.throttles += 1
                 if not retry.pause(progress=len(left) < len(keys)):
