@@ -18,12 +18,12 @@ from kalmap.keys import BATCHES, INCOMING
 from kalmap.moments import iso
 from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.store.objects import Objects, OpenBucket
-from kalmap.store.ports import BatchRecord, BatchStatus, BatchStore
+from kalmap.store.ports import ApiStatus, BatchRecord, BatchStore
 
 #: Starts an execution of the state machine by its name and input; returns its ARN.
 StartExecution = Callable[[str, str], str]
 
-_STARTING: BatchStatus = "STARTING"
+_STARTING: ApiStatus = "STARTING"
 
 
 def start_batch(
@@ -92,7 +92,7 @@ def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink
     """
     record = find_batch(batch_id, records, work)
     if record is None:
-        return BatchView(batch_id, _STARTING)
+        return BatchView(batch_id=batch_id, status=_STARTING)
     view, folder = batch_view(record), Folder(work, record.prefix)
     if record.status == "RUNNING":
         return msgspec.structs.replace(view, progress=progress(folder))

@@ -10,7 +10,6 @@ from kalmap.api.idempotency import KEY
 from kalmap.api.pages import MAX_LIMIT, STATUSES
 from kalmap.batch.identity import BATCH_ID, BatchInput
 from kalmap.profile import DEFAULT_PROFILE
-from kalmap.results.lines import Result, Unreadable
 
 _BATCH_ID = {"type": "string", "pattern": f"^{BATCH_ID.pattern}$"}
 _EXAMPLE = {
@@ -49,23 +48,6 @@ class Operation(NamedTuple):
     request_required: bool = True
 
 
-class Answered(msgspec.Struct):
-    """The answer to measurements."""
-
-    results: list[Result] | None
-    """One for each measurement, in the same order. Null if `results_url` has them."""
-    results_url: str | None
-    """A link to the results as JSONL, if they are too long for this object."""
-    unreadable: list[Unreadable]
-    """The faults of measurements that could not be read."""
-    rejected: list[Unreadable]
-    """The earlier name of `unreadable`, kept until version 0.2."""
-    revisions: list[dict[str, Any]]
-    """Earlier readings whose status a late reading has changed."""
-    summary: dict[str, Any]
-    """Counts, mean quality, time per user, database requests."""
-
-
 def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
@@ -82,7 +64,7 @@ OPERATIONS = (
         "/measurements",
         "Fold measurements into their users' states, and answer at once",
         200,
-        Answered,
+        schemas.Answered,
         schemas.Measurements,
         (
             {

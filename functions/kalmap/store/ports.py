@@ -17,9 +17,14 @@ from kalmap.errors import StoreUnavailable
 
 #: How a batch ended.
 EndStatus = Literal["SUCCEEDED", "FAILED"]
-#: The state of a batch. Before its record is stored it is STARTING. The command line shows STOPPED
-#: if a record is RUNNING and its execution is not. A record has only the others.
-BatchStatus = EndStatus | Literal["STARTING", "RUNNING", "STOPPED"]
+#: The status of a batch in its record.
+RecordStatus = EndStatus | Literal["RUNNING"]
+#: The status that the HTTP API shows: STARTING if the batch's record is not stored yet, BROKEN if
+#: the record cannot be read.
+ApiStatus = RecordStatus | Literal["STARTING", "BROKEN"]
+#: The status that the command line shows: STOPPED if the record is RUNNING and its execution is
+#: not.
+BatchStatus = ApiStatus | Literal["STOPPED"]
 
 
 class StoredState(NamedTuple):
@@ -209,28 +214,33 @@ class StateStore(Protocol):
         """
 
 
-class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch's record in the table of batches."""
+class ListedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as a list shows it."""
 
     batch_id: str
     status: BatchStatus
-    execution: str
-    """Name of the execution that holds the batch, which is its attempt."""
-    prefix: str
-    """Key prefix of the batch's folder in the work bucket."""
+    reason: str | None = None
+    """Why it failed or cannot be read, in a sentence."""
     execution_arn: str | None = None
     started_at: str | None = None
     """In ISO 8601, like `finished_at`."""
     finished_at: str | None = None
-    reason: str | None = None
-    """Why it failed, in a sentence."""
-    summary: str | None = None
-    """Key of the summary in the work bucket."""
     received: int | None = None
     """Readings; None until the batch has ended."""
     accepted: int | None = None
     users: int | None = None
     changed: int | None = None
+
+
+class BatchRecord(ListedBatch, frozen=True, kw_only=True):
+    """A batch's record in the table of batches."""
+
+    execution: str
+    """Name of the execution that holds the batch, which is its attempt."""
+    prefix: str
+    """Key prefix of the batch's folder in the work bucket."""
+    summary: str | None = None
+    """Key of the summary in the work bucket."""
 
 
 class BatchEnd(NamedTuple):
@@ -267,23 +277,23 @@ class BatchStore(Protocol):
 
     def page(
         self, limit: int, after: BatchPosition | None = None
-    ) -> tuple[list[BatchRecord], BatchPosition | None]:
-        """Read one page of the records, the newest first.
+    ) -> tuple[list[ListedBatch], BatchPosition | None]:
+        """Read one page of the batches, the newest first.
 
         A batch that has just begun may be missing for a moment. Records of versions that had no
-        list are not in it, but `get` finds them.
+        list are not in it, but `get` finds them. Batches are BatchRecords, unless they are BROKEN.
 
         Args:
-            limit: Most records of the page.
-            after: Position of the last record of the page before.
+            limit: Most batches of the page.
+            after: Position of the last batch of the page before.
 
         Returns:
-            The records, and the position after which the next page begins. It is None on the last
+            The batches, and the position after which the next page begins. It is None on the last
             page.
         """
 
-    def newest(self) -> Iterator[BatchRecord]:
-        """Read all records, the newest first."""
+    def newest(self) -> Iterator[ListedBatch]:
+        """Read all batches as `page` does, the newest first."""
 
     def finish(self, batch_id: str, attempt: str, end: BatchEnd) -> bool:
         """Record how a batch ended, if this attempt still holds it; return whether it does."""
