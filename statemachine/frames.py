@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kalmap.keys import MAP_RUNS
+
 State = dict[str, Any]
 
 _INVOKE = "arn:${Partition}:states:::lambda:invoke"
@@ -212,7 +214,7 @@ def each_item(
             "Resource": "arn:${Partition}:states:::s3:putObject",
             "Parameters": {
                 "Bucket": "${WorkBucketName}",
-                "Prefix.$": "States.Format('map-runs/{}', $$.Execution.Name)",
+                "Prefix.$": f"States.Format('{MAP_RUNS}{{}}', $$.Execution.Name)",
             },
         },
         "ResultPath": None,

@@ -85,7 +85,7 @@ def result_page(
         InputNotFound: The batch ended before it had results.
     """
     position = _read_cursor(cursor, _Position, folder.prefix) if cursor else _Position()
-    shards = folder.cut().shards
+    shards = folder.plan_counts().shards
     if not 0 <= position.shard < shards:
         raise _foreign_cursor()
     remaining: Iterable[int] = range(position.shard, shards)

@@ -14,7 +14,7 @@ def progress(folder: Folder) -> Progress:
         return Progress("planning", 0, 0, 0)
     round_ = folder.rounds() - 1
     if round_ < 0 or not folder.has_shards(round_):
-        chunks = folder.cut().chunks
+        chunks = folder.plan_counts().chunks
         return Progress("partitioning", 0, min(folder.partition_reports(), chunks), chunks)
     total = len(folder.shards(round_))
     phases: tuple[tuple[Phase, StepName], ...]

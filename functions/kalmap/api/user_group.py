@@ -174,7 +174,7 @@ class UserGroup:
         if not changed:
             return {}, set()
         try:
-            written = self._states.write(
+            result = self._states.write(
                 self._request.profile.name,
                 changed,
                 request=self._request.name,
@@ -185,11 +185,11 @@ class UserGroup:
             users = {change.user for change in changed}
             self._give_up(users, error)
             return {}, users
-        self._report.database += written.use
-        self._report.written += len(written.stored)
-        self._report.conflicts += sorted(written.conflicts)
-        self._fail(written.failed, Reason.TIMED_OUT if self._is_late() else Reason.USER_FAILED)
-        return dict(written.conflicts), set(written.failed)
+        self._report.database += result.use
+        self._report.written += len(result.stored)
+        self._report.conflicts += sorted(result.conflicts)
+        self._fail(result.failed, Reason.TIMED_OUT if self._is_late() else Reason.USER_FAILED)
+        return dict(result.conflicts), set(result.failed)
 
     def _record_finished(self, users: Sequence[str], folded: Folded, unfinished: set[str]) -> None:
         """Count new users and collect revisions, of the users that this round has finished."""

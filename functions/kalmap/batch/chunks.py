@@ -33,14 +33,14 @@ class SourceObject(msgspec.Struct, frozen=True):
     format: AnyFormat
     gzipped: bool = False
 
-    def cut(self, step: int) -> list[tuple[int, int]]:
+    def split(self, step: int) -> list[tuple[int, int]]:
         """The ranges [start, end) that workers read, of about `step` bytes; none without records.
 
         A gzipped object is one range, because its bytes can only be read from their beginning.
         """
         if self.gzipped:
             return [(0, self.size)]
-        return self.format.cut(self.size, step)
+        return self.format.split(self.size, step)
 
 
 class Piece(NamedTuple):
@@ -54,7 +54,7 @@ class Piece(NamedTuple):
 class Chunk(msgspec.Struct, frozen=True):
     """The records of an object that begin in [start, end), then some small objects as a whole."""
 
-    chunk: int
+    number: int = msgspec.field(name="chunk")
     object: SourceObject
     start: int
     end: int
@@ -64,10 +64,10 @@ class Chunk(msgspec.Struct, frozen=True):
     def pieces(self) -> list[Piece]:
         """What one worker reads, in the input's order."""
         first = Piece(self.object, self.start, self.end)
-        return [first, *(Piece(source, *source.cut(source.size)[0]) for source in self.others)]
+        return [first, *(Piece(source, *source.split(source.size)[0]) for source in self.others)]
 
 
-def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
+def split_into_chunks(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
     """Cut objects into chunks of about `chunk_bytes`, in the input's order.
 
     Small objects that lie next to each other become one chunk.
@@ -76,7 +76,7 @@ def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
     # What the last chunk can still take of small objects: bytes of content, and bytes of JSON.
     free_bytes = free_json = 0
     for source in objects:
-        ranges = source.cut(chunk_bytes)
+        ranges = source.split(chunk_bytes)
         if not ranges:
             continue
         weight = source.size * (GZIP_RATIO if source.gzipped else 1)

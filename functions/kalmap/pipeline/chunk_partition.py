@@ -13,7 +13,7 @@ from kalmap.batch.folder import Folder
 from kalmap.batch.inflate import inflate
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
-from kalmap.records.measurement import MAX_UNREAD, Unread
+from kalmap.records.measurement import MAX_UNREADABLE, UnreadableRecord
 from kalmap.records.parse import File, parse_files
 from kalmap.records.shards import PartitionReport, route
 from kalmap.results.report import Report
@@ -30,7 +30,7 @@ def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> Partiti
     shards = folder.plan().shards
     notes: list[str] = []
     parsed = parse_files(_files(chunk, bucket, notes), folder.batch().profile)
-    data, report = route(parsed, chunk.chunk, shards)
+    data, report = route(parsed, chunk.number, shards)
     report.notes = notes
     folder.save_partition(data, report)
     return report
@@ -40,18 +40,18 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     """Record that a chunk has failed. Its records, if they can be counted, are `failed`."""
     shards = folder.plan().shards
     lines = 0
-    unread: list[Unread] = []
+    unreadable: list[UnreadableRecord] = []
     for number, file in enumerate(_files(chunk, bucket, [])):
         lines = file.first_line
         # What made the chunk fail may end the counting too. The sentence says so.
         with suppress(KalmapError):
             for block in file.format.blocks(file.parts):
-                if len(unread) == MAX_UNREAD:
+                if len(unreadable) == MAX_UNREADABLE:
                     break
-                for line, _ in islice(block.records(), MAX_UNREAD - len(unread)):
-                    unread.append(
-                        Unread(
-                            len(unread),
+                for line, _ in islice(block.records(), MAX_UNREADABLE - len(unreadable)):
+                    unreadable.append(
+                        UnreadableRecord(
+                            len(unreadable),
                             lines + line,
                             Reason.SHARD_FAILED,
                             sentence,
@@ -62,7 +62,9 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
                 lines += block.lines
     parsed = parse_files([], folder.batch().profile)
     data, report = route(
-        parsed._replace(unread=unread, records=len(unread), lines=lines), chunk.chunk, shards
+        parsed._replace(unread=unreadable, records=len(unreadable), lines=lines),
+        chunk.number,
+        shards,
     )
     report.error = sentence
     folder.save_partition(data, report)

@@ -17,7 +17,7 @@ def partition_measurements(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> 
     partitioned = partition_chunk(folder, chunk, bucket)
     return Report(
         step="partition",
-        number=chunk.chunk,
+        number=chunk.number,
         records=partitioned.records,
         notes=partitioned.notes,
     )

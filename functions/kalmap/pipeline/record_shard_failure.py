@@ -43,7 +43,7 @@ def record_shard_failure(
         chunk = msgspec.convert(event["chunk"], Chunk)
         partitioned = fail_chunk(folder, chunk, bucket, sentence)
         return Report(
-            step="partition", number=chunk.chunk, records=partitioned.records, error=sentence
+            step="partition", number=chunk.number, records=partitioned.records, error=sentence
         )
     shard = msgspec.convert(event["shard"], Shard)
     if failed_step == "write":
@@ -51,6 +51,6 @@ def record_shard_failure(
             folder, open_store(), round_, shard, sentence, bucket=bucket, deadline=deadline
         )
     if failed_step == "load":
-        report = Report(step="load", round=round_, number=shard.shard, error=sentence)
+        report = Report(step="load", round=round_, number=shard.number, error=sentence)
         folder.save_report(report)
     return fail_shard(folder, round_, shard, sentence, bucket)

@@ -18,9 +18,9 @@ def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
         InputNotFound: The batch's plan is lost, too.
     """
     for chunk in folder.chunks():
-        if folder.has_partition(chunk.chunk):
+        if folder.has_partition(chunk.number):
             continue
-        report = folder.partition_report(chunk.chunk)
+        report = folder.partition_report(chunk.number)
         if report and report.error:
             fail_chunk(folder, chunk, bucket, report.error)
         else:

@@ -48,8 +48,8 @@ def list_shards(folder: Folder) -> ShardList:
     adding = Lock()
 
     def read_counts(chunk: Chunk) -> _ChunkCounts:
-        report = folder.partition_report(chunk.chunk) or lose_chunk(folder, chunk.chunk)
-        lengths[chunk.chunk] = report.lengths
+        report = folder.partition_report(chunk.number) or lose_chunk(folder, chunk.number)
+        lengths[chunk.number] = report.lengths
         with adding:
             counts[:] += report.counts
         return _ChunkCounts(report.records, report.lines, report.error)

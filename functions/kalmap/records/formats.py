@@ -69,7 +69,7 @@ class Format(Protocol):
             UnknownFormat: It nearly has the format; the sentence says what is wrong.
         """
 
-    def cut(self, size: int, step: int) -> list[tuple[int, int]]:
+    def split(self, size: int, step: int) -> list[tuple[int, int]]:
         """Cut a content of `size` bytes into ranges of about `step` bytes.
 
         A record belongs to the range that it, or the group of records that it is in, begins in.
@@ -81,7 +81,7 @@ class Format(Protocol):
         """Read the bytes of the records that belong to a range.
 
         Args:
-            start: The first byte of a range that `cut` returned.
+            start: The first byte of a range that `split` returned.
             end: The byte after its last one.
             size: Bytes of the whole content.
             read: Returns the content's bytes [start, end); fewer at its end.

@@ -24,7 +24,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
     header_lines: int = 0
     """Lines before the records."""
 
-    def cut(self, size: int, step: int) -> list[tuple[int, int]]:
+    def split(self, size: int, step: int) -> list[tuple[int, int]]:
         """Cut a content of `size` bytes into ranges of about `step` bytes."""
         ranges = []
         start = self.body_start
@@ -42,7 +42,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         """Read the whole lines that begin in [start, end).
 
         Args:
-            start: The first byte of a range that `cut` returned.
+            start: The first byte of a range that `split` returned.
             end: The byte after its last one.
             size: Bytes of the whole content.
             read: Returns the content's bytes [start, end); fewer at its end.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kalmap.profile import Profile
 from kalmap.readings import I64, Readings
-from kalmap.records.measurement import Unread
+from kalmap.records.measurement import UnreadableRecord
 from kalmap.records.parse import Parsed
 
 #: The location of a shard's slice in a chunk's partition: one for each chunk and shard.
@@ -32,7 +32,7 @@ class Slice(msgspec.Struct, array_like=True):
     hash: bytes
     ordinal: bytes
     ids: list[str | None] | None
-    unread: list[Unread]
+    unreadable: list[UnreadableRecord]
 
 
 class PartitionReport(msgspec.Struct):
@@ -49,13 +49,13 @@ class PartitionReport(msgspec.Struct):
     """Sentences about what was ignored."""
 
 
-class UnreadRecord(NamedTuple):
+class IndexedUnreadable(NamedTuple):
     """An unreadable record with its position in the batch's whole input."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used
     chunk: int
     line: int
-    record: Unread
+    record: UnreadableRecord
 
 
 class ShardInput(NamedTuple):
@@ -67,7 +67,7 @@ class ShardInput(NamedTuple):
     """Measurement ids, aligned with the readings."""
     sources: list[str | None]
     """Source names, aligned with the readings."""
-    unread: list[UnreadRecord]
+    unreadable: list[IndexedUnreadable]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -93,21 +93,21 @@ def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionRepo
     shard = shard_of_user[parsed.user] if len(parsed.user) else np.empty(0, np.int64)
     order = np.argsort(shard, kind="stable")
     bounds = np.searchsorted(shard[order], np.arange(shards + 1))
-    unread: dict[int, list[Unread]] = {}
+    unreadable: dict[int, list[UnreadableRecord]] = {}
     for record in parsed.unread:
-        unread.setdefault(record.ordinal % shards, []).append(record)
+        unreadable.setdefault(record.ordinal % shards, []).append(record)
     slices: list[bytes] = []
     counts: list[int] = []
     for number in range(shards):
         rows = order[bounds[number] : bounds[number + 1]]
-        bad = unread.get(number, [])
-        counts.append(len(rows) + len(bad))
-        slices.append(_encoder.encode(_slice(parsed, rows, bad)) if counts[-1] else b"")
+        own = unreadable.get(number, [])
+        counts.append(len(rows) + len(own))
+        slices.append(_encoder.encode(_slice(parsed, rows, own)) if counts[-1] else b"")
     report = PartitionReport(chunk, parsed.records, parsed.lines, [len(s) for s in slices], counts)
     return b"".join(slices), report
 
 
-def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slice:
+def _slice(parsed: Parsed, rows: NDArray[np.intp], unreadable: list[UnreadableRecord]) -> Slice:
     users, user = np.unique(parsed.user[rows], return_inverse=True)
     sources, source = np.unique(parsed.source[rows], return_inverse=True)
     return Slice(
@@ -121,7 +121,7 @@ def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slic
         hash=parsed.hash[rows].astype("<u8").tobytes(),
         ordinal=parsed.ordinal[rows].astype("<i8").tobytes(),
         ids=[parsed.ids[row] for row in rows.tolist()] if parsed.ids else None,
-        unread=unread,
+        unreadable=unreadable,
     )
 
 
@@ -174,7 +174,7 @@ def assemble(
     columns: list[Readings] = []
     ids: list[str | None] = []
     sources: list[str | None] = []
-    unread: list[UnreadRecord] = []
+    unreadable: list[IndexedUnreadable] = []
     for chunk, first_index, first_line, data in slices:
         part = _decoder.decode(data)
         user, rows = _shared_codes(part, users, only_users)
@@ -194,12 +194,14 @@ def assemble(
         ids += [part.ids[row] for row in rows.tolist()] if part.ids else [None] * len(rows)
         sources += [part.sources[code] for code in source.tolist()]
         if only_users is None:
-            unread += [
-                UnreadRecord(record.ordinal + first_index, chunk, record.line + first_line, record)
-                for record in part.unread
+            unreadable += [
+                IndexedUnreadable(
+                    record.ordinal + first_index, chunk, record.line + first_line, record
+                )
+                for record in part.unreadable
             ]
     readings = Readings(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-    return ShardInput(list(users), readings, ids, sources, unread)
+    return ShardInput(list(users), readings, ids, sources, unreadable)
 
 
 def _shared_codes(

@@ -124,7 +124,7 @@ class Objects:
         parts = response["Body"].iter_chunks(_PART_BYTES)
         # A server may ignore the range (RFC 9110, section 14.2). The local cloud does so if the
         # request names a version.
-        yield from parts if "ContentRange" in response else _cut(parts, start, end)
+        yield from parts if "ContentRange" in response else _byte_range(parts, start, end)
 
     def _count_get(self) -> None:
         with self._counting:
@@ -153,7 +153,7 @@ class Objects:
 OpenBucket = Callable[[str], Objects]
 
 
-def _cut(parts: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
+def _byte_range(parts: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
     """Cut the bytes [start, end) out of the whole that the parts make together."""
     position = 0
     for part in parts:

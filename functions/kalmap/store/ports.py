@@ -102,7 +102,7 @@ class Lookup(NamedTuple):
     use: DatabaseUse
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """The outcome of each change. Every user is in exactly one of the first three fields."""
 
     stored: dict[str, StoredState]
@@ -173,7 +173,7 @@ class StateStore(Protocol):
         round_: int,
         mode: str = "conditional",
         deadline: float | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Write new states, and return the outcome of each.
 
         The same call made twice writes once. The second call reports the states of the first one

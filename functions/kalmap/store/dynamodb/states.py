@@ -29,7 +29,7 @@ from kalmap.store.ports import (
     Lookup,
     StoredState,
     UserState,
-    Written,
+    WriteResult,
 )
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class DynamoDBStateStore:
         round_: int,
         mode: str = "conditional",
         deadline: float | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Write new states, and return the outcome of each.
 
         Each changed user costs one write unit, or two in transactional mode. A conflict costs the
@@ -115,14 +115,16 @@ class DynamoDBStateStore:
             raise ValueError(f"write mode must be one of {', '.join(self._modes)}, got {mode!r}.")
         size, send = self._modes[mode]
 
-        def write(group: list[Change]) -> Written:
+        def write(group: list[Change]) -> WriteResult:
             tokens = _tokens(group, batch, attempt, round_)
             work = Work(profile, tokens, self._retry.start(deadline), DatabaseUse())
             return self._write_group(send, group, work)
 
         parts = self._each(write, _groups(changes, size))
         use = sum((part.use for part in parts), DatabaseUse())
-        whole = Written({}, {}, {}, use, frozenset().union(*(part.unfinished for part in parts)))
+        whole = WriteResult(
+            {}, {}, {}, use, frozenset().union(*(part.unfinished for part in parts))
+        )
         for part in parts:
             whole.stored.update(part.stored)
             whole.conflicts.update(part.conflicts)
@@ -230,9 +232,9 @@ class DynamoDBStateStore:
             keys = left
         return Loaded(states, use), None
 
-    def _write_group(self, send: Send, group: list[Change], work: Work) -> Written:
+    def _write_group(self, send: Send, group: list[Change], work: Work) -> WriteResult:
         """Send one request's changes until each has an outcome or the retries end."""
-        result = Written({}, {}, {}, work.use)
+        result = WriteResult({}, {}, {}, work.use)
         pending = group
         look_up: list[Change] = []
         given_up: dict[str, StoreUnavailable] = {}
