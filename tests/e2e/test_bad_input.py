@@ -48,7 +48,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_each_bad_line_is_in_the_rejected_file_with_its_position_and_reason(ran):
+def test_each_bad_line_is_in_unreadable_jsonl_with_its_position_and_reason(ran):
     out, _ = ran
     refused = {line["line"]: line for line in lines(out / "unreadable.jsonl")}
     expected = {number: reason for number, (_, reason) in enumerate(LINES, 1) if reason}
@@ -69,7 +69,7 @@ def test_the_screen_shows_the_first_bad_lines_with_the_users_file_name(ran):
     ]
 
 
-def test_the_rest_is_processed_and_every_line_has_its_result(ran):
+def test_beside_bad_lines_the_others_are_processed_and_every_line_has_its_result(ran):
     out, _ = ran
     results = lines(out / "results.jsonl")
     assert [result["index"] for result in results] == list(range(len(LINES)))

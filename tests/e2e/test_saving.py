@@ -193,7 +193,9 @@ def test_damage_is_refused_and_after_the_named_command_nothing_is_lost(copied):
         ("", "kalmap.json is damaged"),
     ],
 )
-def test_a_format_file_that_is_foreign_or_damaged_is_refused_and_left(copied, content, sentence):
+def test_a_format_file_that_is_foreign_or_damaged_is_refused_and_not_changed(
+    copied, content, sentence
+):
     path = copied / ".kalmap" / "kalmap.json"
     path.write_text(content)
     refused = kalmap("states", cwd=copied)

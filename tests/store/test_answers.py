@@ -93,13 +93,13 @@ def test_an_error_releases_the_claim_and_reaches_the_caller(answers, client, tab
     assert items(client, table) == []
 
 
-def test_a_key_with_another_body_is_refused(answers):
+def test_an_idempotency_key_with_another_body_is_refused(answers):
     answer_once(REQUEST, answers, final(b"first"))
     with pytest.raises(Contradiction, match="another body"):
         answer_once(REQUEST._replace(payload=b"other"), answers, final(b"second"))
 
 
-def test_a_key_belongs_to_its_caller(answers):
+def test_an_idempotency_key_belongs_to_its_caller(answers):
     answer_once(REQUEST, answers, final(b"ann's"))
     bob = REQUEST._replace(caller="arn:aws:iam::1:user/bob")
     assert answer_once(bob, answers, final(b"bob's")) == b"bob's"

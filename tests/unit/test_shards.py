@@ -108,7 +108,7 @@ def test_a_users_shard_depends_only_on_the_id(user, shards):
     assert shard_of(user, shards) == shard_of(user, shards)
 
 
-def test_users_spread_evenly():
+def test_users_spread_evenly_over_shards():
     counts = Counter(shard_of(f"user-{n}", 16) for n in range(16_000))
     assert max(counts.values()) < 1.15 * 1000
     assert shard_of("user-1", 16) == 2  # for ever: stored plans depend on it
@@ -138,7 +138,7 @@ class Bucket:
 
 
 @given(_CHUNKS, st.integers(1, 5))
-def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, shards):
+def test_results_merge_into_input_order_and_a_later_round_replaces_an_earlier_one(chunks, shards):
     objects = {}
     expected = {}
     for number, shard in enumerate(sharded(chunks, shards)):
