@@ -206,7 +206,7 @@ def test_above_the_memory_limit_a_process_gives_no_further_answer(start, monkeyp
     from handlers.http import renewal
 
     begun = []
-    monkeypatch.setattr(renewal, "_start_anew", lambda: begun.append(True))
+    monkeypatch.setattr(renewal, "_restart", lambda: begun.append(True))
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert start(BATCH_MEMORY_LIMIT_MB="4096").post([reading("u-1", 0)]).status == 200
     assert not begun

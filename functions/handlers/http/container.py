@@ -34,7 +34,7 @@ from kalmap.store.profiles import Profiles
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-#: A caller waits for the answer. After a few tries they had better try again themselves.
+#: A caller waits for the answer. After a few tries, they should send the request again.
 _RETRY = RetryPolicy(base=0.03, cap=0.5, attempts=8)
 _DATABASE_SECONDS = 3.0
 #: Seconds of an invocation that are left for encoding and sending the answer.

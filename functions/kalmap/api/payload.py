@@ -35,7 +35,7 @@ NAME_LIMIT = PayloadLimit(10_000, 100)
 
 
 def measurements_limit(count: int) -> PayloadLimit:
-    """The limit for so many measurements of six fields each, and a profile."""
+    """The limit for `count` measurements of six fields each, and a profile."""
     size = min(RECORDS_LIMIT.size, max(1_000_000, 2_000 * count))
     return PayloadLimit(size, 32 * count + 1_000)
 
@@ -74,7 +74,7 @@ def read_payload(
     data = _inflate(payload, encoding.strip().lower(), limit.size)
     if len(data) > limit.size:
         raise _too_large(f"has more than {limit.size:,} bytes")
-    # A comma stands before every value but the first of an object or list. Text may have some, too.
+    # Every value but the first of an object or list follows a comma. Texts may have commas, too.
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > limit.values:
         raise _too_large(f"has more than {limit.values:,} values")
     if not data.strip():

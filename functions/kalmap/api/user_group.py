@@ -2,7 +2,7 @@
 
 A round folds the users' readings into their states and writes the changed states. Users whose state
 another writer has changed meanwhile go into the next round. A user's readings are written together
-or not at all, no matter when the time ends.
+or not at all, even if the time ends.
 """
 
 import math
@@ -29,7 +29,7 @@ from kalmap.results.lines import count_outcomes
 from kalmap.results.report import Report
 from kalmap.store.ports import Change, StoredState
 
-#: A user fails after so many rounds, if others change the user's state in each of them.
+#: A user fails after this many rounds, if others change their state in each of them.
 MAX_ROUNDS = 30
 #: Seconds. After a conflict the other writer's state is known, so the first pauses are short.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.02

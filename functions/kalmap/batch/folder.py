@@ -282,7 +282,7 @@ class Folder:
         return (key for key in self.objects.keys(self.key(name)) if key.endswith(".jsonl"))
 
     def unreadable_examples(self, round_: int, most: int = 3) -> list[Unreadable]:
-        """Return early unreadable records of a round, each with another fault."""
+        """Return some of a round's first unreadable records, each with a different fault."""
         decode = msgspec.json.Decoder(Unreadable).decode
         records: list[Unreadable] = []
         for key in islice(

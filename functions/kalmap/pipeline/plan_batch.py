@@ -18,14 +18,14 @@ CHUNK_BYTES = 16 * 1024 * 1024
 MAX_CHUNKS = 10_000
 #: Every shard has a slice of every chunk. PlanShards holds the locations of all in memory.
 MAX_SLICES = 20_000_000
-#: The ratio of a gzipped object is estimated from so many bytes of its beginning.
+#: The ratio of a gzipped object is estimated from this many of its first bytes.
 _GZIP_SAMPLE_BYTES = 16 * 1024
 
 
 def plan_batch(
     folder: Folder, bucket: OpenBucket, *, readings_per_shard: int, max_shards: int
 ) -> tuple[Plan, str]:
-    """Cut the batch's input and choose the number of shards.
+    """Split the batch's input into chunks, and choose the number of shards.
 
     Returns:
         The plan, and the key of the chunks as Map items.
@@ -50,7 +50,7 @@ def plan_batch(
 
 
 def _chunks_of(objects: Sequence[SourceObject]) -> list[Chunk]:
-    """Cut the input into at most MAX_CHUNKS chunks, as small ones as that allows."""
+    """Split the input into chunks that are as small as MAX_CHUNKS allows."""
     chunk_bytes = CHUNK_BYTES
     while len(chunks := split_into_chunks(objects, chunk_bytes)) > MAX_CHUNKS:
         chunk_bytes *= 2

@@ -11,7 +11,7 @@ from kalmap.store.objects import OpenBucket
 
 
 def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
-    """Make the objects that hold a shard's readings again, if they are missing or cut off.
+    """Store a shard's readings again if they are missing or cut off.
 
     Raises:
         InputChanged: The input has changed since the batch was identified.

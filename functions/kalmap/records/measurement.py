@@ -39,7 +39,7 @@ class UnreadableRecord(msgspec.Struct, array_like=True, gc=False):
     user_id: str | None = None
     measurement_id: str | None = None
     file: int = 0
-    """Which of its chunk's objects it is in, from 0."""
+    """Position of its object among those of the chunk, from 0."""
 
 
 class RecordError(Exception):

@@ -174,7 +174,7 @@ class _Reader:
             return None
 
     def _to_columns(self, measurements: list[Measurement], ordinals: Sequence[int]) -> _Columns:
-        """Convert a block to columns. What they hold can be routed, folded, stored and reported.
+        """Convert a block to columns, whose values can all be routed, folded, stored and reported.
 
         Raises:
             RecordError: A measurement in it must be refused.
@@ -260,7 +260,7 @@ class _Reader:
     def _isolated(self, records: list[_Record]) -> Iterator[_Columns]:
         """Columns of records that have passed every check.
 
-        If anything still raises, the records are halved until those that raise stand alone.
+        If converting them raises an error, they are halved until a record that raises it is alone.
         """
         try:
             yield self._to_columns(

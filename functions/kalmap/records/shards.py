@@ -15,7 +15,8 @@ from kalmap.records.parse import Parsed
 
 #: The location of a shard's slice in a chunk's partition: one for each chunk and shard.
 SLICE_LOCATION = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
-#: Records before a chunk, and lines of its object before it: added to its ordinals and lines.
+#: Records before a chunk, and lines of its object before it. They are added to the numbers of its
+#: records and lines.
 CHUNK_START = np.dtype([("index", "<i8"), ("line", "<i8")])
 
 
@@ -83,8 +84,8 @@ def shard_of(user_id: str, shards: int) -> int:
 def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionReport]:
     """Cut a chunk's readings into one slice per shard.
 
-    An unreadable record goes to a shard too, so that one file of results holds it with its
-    final index and line number, which are known only when all chunks have been counted.
+    An unreadable record goes to a shard too. There it gets its index and line number in the whole
+    input, which are known only when all chunks have been counted.
 
     Returns:
         The concatenated slices, and the report with the length of each.
@@ -129,7 +130,7 @@ def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
     """Compute where each chunk begins in the batch's input: one `CHUNK_START` a chunk.
 
     Args:
-        records: Of each chunk, in the input's order.
+        records: The number of records of each chunk, in the input's order.
         first_lines: Lines of the object before each chunk.
     """
     starts = np.zeros(len(records), CHUNK_START)
@@ -139,10 +140,10 @@ def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
 
 
 def slice_locations(lengths: NDArray[np.uint32]) -> tuple[bytearray, list[int]]:
-    """Compute the locations of all slices, shard after shard, and where each shard's end.
+    """Compute the locations of all slices, shard after shard, and the end of each shard's part.
 
     Args:
-        lengths: Of each slice in bytes, of shape (chunks, shards).
+        lengths: The length of each slice in bytes, of shape (chunks, shards).
     """
     bounds = np.concatenate([[0], np.cumsum(np.count_nonzero(lengths, axis=0))])
     # Of shape (chunks, shards) like the lengths; a partition is smaller than 4 GB.
@@ -166,7 +167,8 @@ def assemble(
     """Join a shard's slices.
 
     Args:
-        slices: (chunk, index of its first record, lines before it, encoded slice) each.
+        slices: Each is a chunk, the index of its first record, the lines before it, and the
+            encoded slice.
         profile: The profile that has the sources' codes.
         only_users: In a conflict round, the users whose state another batch has changed.
     """

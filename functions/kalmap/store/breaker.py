@@ -22,7 +22,7 @@ Result = TypeVar("Result", Loaded, Lookup, WriteResult)
 
 
 class CircuitOpen(StoreUnavailable):
-    """No request was sent to the table, since it has been in trouble.
+    """No request was sent to the table, because earlier ones have failed.
 
     Args:
         retry_after: Seconds until the next try, above 0.

@@ -110,12 +110,12 @@ class WriteResult(NamedTuple):
     conflicts: dict[str, StoredState | None]
     """Users whose state another write has changed, with that state; None if it was deleted."""
     failed: dict[str, str]
-    """Users whose write was given up, with a sentence why. When the table was read once more, the
-    write was not there; or there was no time to read it. The same write, made again, is safe."""
+    """Users whose write failed, with a sentence that says why. The table was read once more without
+    finding the write, or there was no time to read it. It is safe to make the same write again."""
     use: DatabaseUse
     unfinished: frozenset[str] = frozenset()
-    """The failed users for whom the same write may succeed when it is made again, since only the
-    retries or the time ended."""
+    """Failed users whose write may succeed when it is made again, because only the retries or the
+    time ended."""
 
 
 class StateStore(Protocol):
