@@ -166,18 +166,3 @@ def test_a_stack_that_is_not_there_or_is_no_kalmap_is_wrong_usage(shared, tmp_pa
     other = kalmap(*command, "other", cwd=tmp_path, **shared.variables)
     assert other.code == 2
     assert "not a deployed kalmap" in other.err
-
-
-def test_a_cloud_that_does_not_answer_is_a_sentence(tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(GOOD % (b"u", 1, b"80"))
-    outcome = kalmap(
-        *("run", "a.jsonl", "--stack", "kalmap"),
-        cwd=tmp_path,
-        AWS_ENDPOINT_URL="http://127.0.0.1:9",
-        AWS_ACCESS_KEY_ID="a",
-        AWS_SECRET_ACCESS_KEY="b",
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_MAX_ATTEMPTS="1",
-    )
-    assert outcome.code == 1
-    assert "127.0.0.1:9" in outcome.err
