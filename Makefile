@@ -71,8 +71,8 @@ asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
 statemachine:  ## Write the state machine's definition and its drawing anew
-	@$(PYTHON) statemachine/filter_batch.py
-	@$(PYTHON) statemachine/drawing.py
+	@PYTHONPATH=functions $(PYTHON) statemachine/filter_batch.py
+	@PYTHONPATH=functions $(PYTHON) statemachine/drawing.py
 
 fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records

@@ -1,4 +1,4 @@
-"""How true the estimates are, on simulated body weight whose truth is known.
+"""The accuracy of the estimates on simulated body weight, whose true levels are known.
 
     python benchmarks/accuracy.py [--users 2000] [--days 180] [--seed 7]
 
@@ -80,7 +80,7 @@ def exponential_average(data: Weighed, weight: float = 0.1) -> np.ndarray:
 
 
 def median_of_seven(data: Weighed, most: int = 7) -> np.ndarray:
-    """Median of the last readings, each brought to now along their Theil-Sen slope."""
+    """The median of the last readings, each moved to the present along their Theil-Sen slope."""
     days = data.readings.time / 86_400e6
     level = np.empty(days.size)
     for size in range(1, most + 1):
@@ -101,7 +101,7 @@ def rmse(level: np.ndarray, data: Weighed, selected: np.ndarray) -> float:
 
 
 def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
-    """Precision and recall on each kind of fault, once a user has three readings."""
+    """Precision and recall for each kind of fault, after the first three readings of a user."""
     known = data.number >= 3
     rejected = (result.outcomes.reason > 0) & known
     error = np.abs(data.readings.value - data.level) / data.noise
@@ -138,7 +138,7 @@ def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
 
 
 def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
-    """Readings until one is believed again after every user's weight jumps in the middle."""
+    """Readings until one is accepted again, after the weight of every user jumps in the middle."""
     counts = np.bincount(data.readings.user, minlength=data.users)
     long = counts[data.readings.user] >= 20
     after = long & (data.number >= counts[data.readings.user] // 2)
@@ -148,7 +148,7 @@ def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
         result = fold_users(profile, [None] * data.users, moved, PERIOD_END + 10**12)
         near = np.abs(result.outcomes.level - data.level - jump * after) < JUMP / 4.0
         first = np.flatnonzero(after & (data.number == counts[data.readings.user] // 2))
-        # 1: the first reading after the jump was believed, and the level is the new one.
+        # 1: the first reading after the jump was accepted, and the level is the new one.
         window = first[:, None] + np.arange(10)
         believed = (result.outcomes.reason[window] == 0) & near[window]
         needed = np.where(believed.any(axis=1), believed.argmax(axis=1) + 1, 99)
@@ -182,7 +182,7 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
     found: dict[str, float] = {"readings": float(faulty.level.size)}
     for label, data in (("with faults", faulty), ("clean", clean)):
         result = folded(profile, data)
-        # The same readings for all: those whose level the fold estimates.
+        # All methods are judged on the readings whose level the fold estimates.
         selected = ~np.isnan(result.outcomes.level)
         errors = {
             "kalmap": rmse(result.outcomes.level, data, selected),

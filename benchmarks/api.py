@@ -1,8 +1,8 @@
 """The HTTP API under load: concurrent clients with overlapping users, on the local cloud.
 
-A function's own time is what it says in Server-Timing; the round trip has the local cloud's
-gateway in it, which is not AWS's. There are two budgets. The stricter one decides the exit code.
-The wider one is 200 ms, 1 s and 5 s, 512 MB, and below 10 database requests per 100 readings.
+The header Server-Timing has the function's own time. The round trip also includes the gateway of
+the local cloud, which differs from AWS's. There are two budgets. The stricter one decides the exit
+code. The wider one is 200 ms, 1 s and 5 s, 512 MB, and below 10 database requests per 100 readings.
 """
 
 import itertools
@@ -59,13 +59,13 @@ LOADS = (
     Load(500, 1, 1, 1, 1000, 5000),
     Load(500, 500, 2000, 2, 1000, 5000),
 )
-#: Every client with the same ten users, as fast as it can: what conflicts cost at worst. The
-#: 99th percentile is shown and has no budget, since it is the clients' own doing.
+#: All clients send the same ten users as fast as possible, for the highest cost of conflicts.
+#: The 99th percentile is shown and has no budget, because it depends on the clients alone.
 CONTENTION = Load(10, 10, 10, 4, 100, 200)
 
 
 class Outcome(NamedTuple):
-    """What one request came to."""
+    """The outcome of one request."""
 
     status: int
     own_ms: float
@@ -76,7 +76,7 @@ class Outcome(NamedTuple):
 
 
 def body(load: Load) -> dict[str, object]:
-    """A request: its users are also others', its readings are new."""
+    """A request's body. Its users are also in other requests, and its readings are new."""
     stamps = [_START + timedelta(seconds=next(_seconds)) for _ in range(load.readings)]
     users = _random.sample(range(load.pool), load.users)
     return {
@@ -110,7 +110,7 @@ def ask(api: Client, load: Load) -> Outcome:
 
 
 def run(api: Client, load: Load) -> list[Outcome]:
-    # Warm containers are what is measured: as many as there are clients.
+    # Only warm containers are measured: one for each client.
     ready = threading.Barrier(load.clients)
 
     def warm(_: int) -> None:
@@ -143,13 +143,13 @@ def _processes(group: int) -> Iterator[tuple[int, float]]:
 
 
 def row(load: Load, outcomes: list[Outcome]) -> tuple[str, bool]:
-    """The load's line of the table, and whether it kept its budgets."""
+    """The load's row of the table, and whether it kept its budgets."""
     own = np.array([one.own_ms for one in outcomes])
     trip = np.array([one.trip_ms for one in outcomes])
     errors = sum(one.status != 200 for one in outcomes)
     unfinished = sum(one.unfinished for one in outcomes)
     conflicts = sum(one.conflicts for one in outcomes)
-    # Of a request that met no conflict: what others did meanwhile is not in the budget.
+    # The budget is for requests without a conflict. It does not include the work of others.
     calm = [one.database for one in outcomes if not one.conflicts]
     asked = 100 * max(calm) / load.readings if calm else None
     median, p99 = np.nanmedian(own), np.nanpercentile(own, 99)

@@ -1,8 +1,9 @@
 """A batch of new users from the command to its results, by `kalmap run` on the local cloud.
 
-What someone at a laptop waits for: the local cloud starts, the template is deployed, the state
-machine runs, the results are fetched. In small batches most of it is the local cloud's, which
-starts a process for each step. The price is an estimate, of the same batch on AWS.
+The time includes all that a user waits for: the local cloud starts, the template is deployed, the
+state machine runs, and the results are fetched. In small batches most of the time is spent by the
+local cloud, which starts a process for each step. The price is an estimate for the same batch on
+AWS.
 
     python benchmarks/batch.py [--most 1000000]
 """
@@ -31,7 +32,7 @@ class Run(NamedTuple):
 
 
 def kalmap(*arguments: str | Path) -> None:
-    """A command of kalmap's; its output is not looked at."""
+    """Run a command of kalmap, and ignore its output."""
     subprocess.run(
         [sys.executable, "-m", "kalmap_cli.main", *map(str, arguments)],
         check=True,
@@ -41,7 +42,7 @@ def kalmap(*arguments: str | Path) -> None:
 
 
 def run(users: int, days: int, folder: Path) -> Run:
-    """Simulate readings and run them, in a data directory of their own."""
+    """Simulate readings and run them, in a new data directory."""
     readings, out = folder / "readings.jsonl", folder / "out"
     kalmap("simulate", "--users", str(users), "--days", str(days), "--seed", "1", "--out", readings)
     begun = time.perf_counter()

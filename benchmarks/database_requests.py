@@ -1,12 +1,12 @@
-"""Requests and capacity units of a batch, beside those of a call pair per reading.
+"""Requests and capacity units of a batch, and those of a read and a write for each reading.
 
-Counted on a real table of the local cloud, with kalmap's own fold:
+Both are counted on a table of the local cloud, with kalmap's own fold:
 
     python benchmarks/database_requests.py
 
-Requests are those that were sent. Units are the table's own figures where it reports them
-(all writes, single reads); it reports none for bulk reads, where the store counts one strong
-read unit a key, which is what AWS charges for an item of at most 4 KB, found or not.
+Requests are those that were sent. For writes and single reads, the table reports the units. It
+reports none for bulk reads, so the store counts one strongly consistent read unit per key. AWS
+charges that for an item of at most 4 KB, whether it exists or not.
 """
 
 import sys
@@ -37,7 +37,7 @@ Way = Callable[[Readings, str], DatabaseUse]
 
 
 class Row(NamedTuple):
-    """One batch, gone one way."""
+    """One batch in one of the two ways."""
 
     batch: str
     way: str

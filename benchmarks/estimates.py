@@ -1,12 +1,12 @@
-"""How true the estimates are on data and simulators that kalmap was not tuned to.
+"""The accuracy of the estimates on data and simulators that kalmap was not tuned to.
 
     python benchmarks/estimates.py [--users 200] [--seeds 2] [--worlds NAME...] [--sets NAME...]
 
-Simulated readings follow other rules than the profile's model (`trials/simulators.py`); public
-sets (`trials/data/README.md`) are fitted on half of the users and judged on the next readings of
-the other half, then the other way round. kalmap stands beside simple methods and beside three
-that know more: a Gaussian sum of a dozen hypotheses, the same model fitted by exact maximum
-likelihood with priors, and an oracle that is given every fault and jump.
+Simulated readings follow other rules than the profile's model (`trials/simulators.py`). On public
+data sets (`trials/data/README.md`), methods are fitted to half of the users and judged by the next
+readings of the other half, and then the other way round. kalmap is compared with simple methods and
+with three that know more: a Gaussian sum of a dozen hypotheses, the same model fitted by exact
+maximum likelihood with priors, and an oracle that knows every fault and jump.
 """
 
 import argparse
@@ -51,17 +51,17 @@ FIGURES = {
 
 
 def answers(world: World, train: World, model: Model) -> dict[str, Estimates]:
-    """What every method says of a simulated world.
+    """The estimates of every method in a simulated world.
 
     Args:
-        world: To be judged on.
-        train: The same rules, another seed: what methods may be fitted to.
+        world: The world to judge on.
+        train: A world of the same rules and another seed, which methods may be fitted to.
         model: The exact model, fitted to good readings of `train`.
     """
     body_weight = builtin_profile("body-weight")
     low, high = body_weight.range
     ahead = simulators.AHEAD
-    # Readings outside the profile's range are left out for all, as kalmap leaves them out.
+    # kalmap ignores readings outside the profile's range, so all methods ignore them.
     inside = (world.series.value >= low) & (world.series.value <= high)
     ranged = world.series._replace(value=np.where(inside, world.series.value, np.nan))
     value = train.series.value
@@ -91,7 +91,7 @@ def _good(world: World) -> Series:
 
 
 def _model(name: str, train: World) -> Model:
-    """The exact model of good readings; one for all worlds that differ in their faults only."""
+    """The exact model of good readings. Worlds that differ only in their faults share it."""
     if name in simulators.FAULTY:
         train = simulators.clean(TRAINING_SEED, len(train.level))
     few = np.arange(min(FITTED_USERS, len(train.level)))
@@ -99,7 +99,7 @@ def _model(name: str, train: World) -> Model:
 
 
 def of_worlds(names: list[str], users: int, seeds: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Every figure by world and method, the mean over seeds."""
+    """Every figure by world and method: the mean over seeds."""
     models: dict[str, Model] = {}
     found = {}
     for name in names:
@@ -126,14 +126,14 @@ def of_worlds(names: list[str], users: int, seeds: int) -> dict[str, dict[str, d
 
 
 def _mean(values: list[float], figure: str) -> float:
-    """Mean over seeds; of squares where the figure is a root of their mean."""
+    """The mean over seeds. For a root mean square, the root of the mean of squares."""
     if figure.startswith("RMSE"):
         return float(np.sqrt(np.mean(np.square(values))))
     return float(np.mean(values))
 
 
 def of_sets(names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures of the next readings of users that were held out, by set and method."""
+    """Figures for the next readings of users that no method was fitted to, by set and method."""
     found = {}
     for name in names:
         data = series.read(name)
@@ -169,7 +169,7 @@ def _of_set(data: Series, parts: list[tuple[Series, Estimates]]) -> dict[str, fl
     value = value.copy()
     value[:, 0] = np.nan
     known = ~np.isnan(value)
-    # Users differ in noise by what their own readings show: the spread of second differences.
+    # The noise of each user is estimated from the spread of second differences of their readings.
     spread = np.nanmean(np.abs(np.diff(value, 2, axis=1)), axis=1)
     calm, noisy = scores.thirds(spread)
     width = float(np.nanmax(data.value) - np.nanmin(data.value))
@@ -188,7 +188,7 @@ def _of_set(data: Series, parts: list[tuple[Series, Estimates]]) -> dict[str, fl
 
 
 def world_table(found: dict[str, dict[str, dict[str, float]]], figure: str) -> str:
-    """One figure as a Markdown table, worlds down, methods across; empty columns left out."""
+    """One figure as a Markdown table: worlds are rows, methods with figures are columns."""
     title, digits = FIGURES[figure]
     factor = 100.0 if title.endswith("%") else 1.0
     methods = [m for m in next(iter(found.values())) if any(

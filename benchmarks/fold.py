@@ -1,13 +1,13 @@
-"""How fast the fold is, against what else one could use, on the same readings in the same run.
+"""The speed of the fold, and of other filters on the same readings in the same run.
 
     python benchmarks/fold.py [--users 100000] [--repeat 5]
 
-The fold runs whole: merging, every decision, results, states to bytes, which stand in one
-buffer; a second figure has an object cut out of it for each user as well. The peers do what they
-can of it: predict over the true gap, gate, update, and note level, deviation, slope, prediction
-and NIS of each reading. Rates are readings per second, the best
-of several runs, in processor time of one core, so that what else the machine does matters
-little. A peer that is not installed is left out, and said to be.
+The whole fold is measured: merging, every decision, results, and the states as bytes in one buffer.
+A second figure includes an object of bytes for each user. The peers do the part of it that they
+can: they predict over the true gap, gate, update, and store level, deviation, slope, prediction and
+NIS of each reading. Rates are readings per second: the best of several runs, in processor time of
+one core, so that other work of the machine matters little. A peer that is not installed is left
+out, and the output says so.
 """
 
 import argparse
@@ -46,7 +46,7 @@ START = 1_700_000_000_000_000
 
 
 class Work(NamedTuple):
-    """Readings of many users, and what peers need of them worked out."""
+    """Readings of many users, and what peers need of them, computed before."""
 
     readings: Readings
     counts: np.ndarray
@@ -108,11 +108,11 @@ def kalmap_cut(profile: Profile, job: Work) -> list[bytes | None]:
 
 
 def second_batch(profile: Profile, job: Work) -> Callable[[], np.ndarray]:
-    """The same users again, a year later, with the windows the first batch left."""
+    """The same users a year later, with the windows that the first batch has stored."""
     now = int(job.readings.time.max())
-    # As they come from a store: an object each.
+    # A store returns an object for each state.
     bodies = kalmap_cut(profile, job)
-    # Thrice, so that windows are full.
+    # Three times, so that windows are full.
     for number in (1, 2, 3):
         later = job.readings._replace(time=job.readings.time + number * 60 * DAY)
         if number < 3:
@@ -259,7 +259,7 @@ void filter(int64_t users, const int64_t *counts, const double *gap, const doubl
 
 
 def compiled(folder: str) -> Callable[[Profile, Work], np.ndarray] | None:
-    """The C loop, or None where there is no compiler."""
+    """The C loop; None if there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
@@ -306,7 +306,7 @@ def installed(name: str) -> bool:
 
 
 def first_users(job: Work, users: int) -> Work:
-    """The work of the first users only, for peers too slow for all of it."""
+    """The work of the first users only, for peers that are too slow for all users."""
     n = int(job.counts[:users].sum())
     readings = Readings(*(column[:n] for column in job.readings))
     return Work(readings, job.counts[:users], job.gaps[:n], job.noise[:n])

@@ -1,9 +1,9 @@
-"""Run every benchmark beside this file and write what they print into docs/benchmarks.md.
+"""Run every benchmark beside this file, and write their output into docs/benchmarks.md.
 
     python benchmarks/run.py [NAME...]        all of them, or only these
 
-The page is written when all have ended well; a benchmark that fails is named, and the page stays
-as it was. With names, the results go to the terminal only.
+The page is written if all have succeeded. If one fails, its name is printed and the page is not
+changed. With names, the output goes only to the terminal.
 """
 
 import ast
@@ -23,14 +23,14 @@ HEAD = """\
 # Benchmarks
 
 Written by `make bench`. Compare figures within one run only: another machine, or the same one with
-other work to do, gives others. What each figure is, and what it is compared with, stands in the
-benchmark's own file.
+other work to do, gives others. The file of each benchmark says what its figures are, and what they
+are compared with.
 
 """
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """The machine and the versions that the figures were measured with."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -49,13 +49,13 @@ def title(benchmark: Path) -> str:
 
 
 def section(benchmark: Path, printed: str) -> str:
-    """What a benchmark printed, under its title; Markdown tables as they are."""
+    """A benchmark's output under its title. Markdown tables stay as they are."""
     shown = printed if printed.startswith(("|", "#")) else f"```\n{printed}\n```"
     return f"## {title(benchmark)}\n\n`{benchmark.relative_to(ROOT)}`\n\n{shown}\n"
 
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks; 1 where one of them failed, 2 for an unknown name."""
+    """Run the benchmarks. The exit code is 1 if one of them failed, and 2 for an unknown name."""
     found = {file.stem: file for file in sorted(HERE.glob("*.py")) if file.stem != "run"}
     if unknown := [name for name in names if name not in found]:
         print(f"No such benchmark: {', '.join(unknown)}. There are: {', '.join(found)}.")

@@ -1,8 +1,8 @@
 """One worker: JSONL bytes in, result bytes out, validated, on one core.
 
-The steps are those of PartitionMeasurements and FilterUsers without S3 in between. Two batches
-run one after the other for the same users: the first finds no states, the second finds
-windows that are full.
+The work is that of PartitionMeasurements and FilterUsers, without S3 in between. Two batches of the
+same users run one after the other. In the first one the users have no states. In the second one
+their windows are full.
 
     python benchmarks/worker.py [--readings 100000] [--users 10000]
 """
@@ -24,7 +24,7 @@ from kalmap.results.lines import encode
 
 PROFILE = builtin_profile("body-weight")
 REPEATS = 5
-#: A batch's span: three fill a window of 60 days.
+#: Days of one batch. Three batches fill a window of 60 days.
 DAYS = 20
 NOW = 1_900_000_000_000_000
 
@@ -39,7 +39,7 @@ class Timing(NamedTuple):
 
 
 def jsonl(users: int, readings: int, first_day: int) -> bytes:
-    """Readings of body weight, in order of time, users mixed."""
+    """Readings of body weight in order of time, for all users together."""
     rng = np.random.default_rng(first_day)
     user = rng.permutation(np.arange(readings) % users)
     level = 60.0 + 40.0 * (np.arange(users) % 97) / 97
@@ -55,7 +55,7 @@ def jsonl(users: int, readings: int, first_day: int) -> bytes:
 
 
 def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes], bytes]:
-    """One batch through one worker; gives the new states and the result lines."""
+    """Run one batch through one worker; returns the new states and the result lines."""
     marks = [time.process_time()]
     parsed = parse([data], Jsonl(), PROFILE)
     marks.append(time.process_time())
@@ -75,7 +75,7 @@ def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes]
 
 
 def measure(readings: int, users: int) -> dict[str, dict[str, float]]:
-    """Microseconds a reading of each part, the best of several runs, for both batches."""
+    """Microseconds per reading of each part, the best of several runs, for both batches."""
     batches = [jsonl(users, readings, 20_000 + DAYS * number) for number in range(4)]
     first, second = batches[0], batches[-1]
     found: dict[str, dict[str, float]] = {}

@@ -1,8 +1,8 @@
 """The weighings of 50 chicks, as three consecutive batches on the local cloud.
 
-Run by `make demo`. Every batch is the real thing: `kalmap run` deploys template.yaml to the
-local cloud, the state machine runs, and the second and third batch continue from the states
-that the one before has stored.
+`make demo` runs it. For each batch, `kalmap run` deploys template.yaml to the local cloud and runs
+the state machine. The second and third batch continue from the states that the batch before has
+stored.
 """
 
 import csv
@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
 DEMO = Path(".demo")
-#: The data set counts days since birth; here all chicks are born on this day.
+#: The data set counts days since birth. Here all chicks are born on this day.
 BORN = datetime(2025, 3, 1, 8, tzinfo=UTC)
 #: First and last day of life in each batch.
 BATCHES = ((0, 6), (8, 14), (16, 21))
@@ -50,7 +50,7 @@ def run(file: Path, out: Path, *, fresh: bool) -> int:
     command += ["--profile", str(HERE / "chick-growth.json"), "--data-dir", str(DEMO / "data")]
     command += ["--fresh"] if fresh else []
     print(f"\n$ kalmap {' '.join(command)}", flush=True)
-    # Little data would make one shard; a low limit lets the demo show several at work.
+    # So little data would be one shard. With a low limit the demo has several.
     environment = os.environ | {"KALMAP_READINGS_PER_SHARD": "50"}
     return subprocess.run(
         [sys.executable, "-m", "kalmap_cli.main", *command], env=environment, check=False
@@ -58,19 +58,19 @@ def run(file: Path, out: Path, *, fresh: bool) -> int:
 
 
 def main() -> int:
-    """Run the three batches; stop at the first that fails."""
+    """Run the three batches. If one fails, stop."""
     began = time.monotonic()
     outs = []
-    for place, file in enumerate(write_batches(DEMO / "input")):
-        out = DEMO / f"batch-{place + 1}"
-        # An earlier demo's: results never take the place of another batch's.
+    for number, file in enumerate(write_batches(DEMO / "input"), start=1):
+        out = DEMO / f"batch-{number}"
+        # Remove the results of an earlier demo: kalmap never overwrites another batch's.
         shutil.rmtree(out, ignore_errors=True)
-        if code := run(file, out, fresh=place == 0):
+        if code := run(file, out, fresh=number == 1):
             return code
         outs.append(out)
     print(f"\nThree batches in {time.monotonic() - began:.1f} s. {DEMO}/batch-N holds for each:")
-    print("  results.jsonl   what became of every weighing, in the order of the input")
-    print("  unreadable.jsonl  records that could not be read, with place and reason")
+    print("  results.jsonl   the result of every weighing, in the order of the input")
+    print("  unreadable.jsonl  records that could not be read, with position and reason")
     print("  summary.json    counts, times, database use")
     kalmap = os.path.relpath(Path(sys.executable).with_name("kalmap"))
     print(f"The stored states: {kalmap} states --data-dir {DEMO / 'data'}")

@@ -55,7 +55,7 @@ class Axes:
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
     def lines(self) -> Iterator[str]:
-        """The grid, with values at the left and dates below."""
+        """The lines of the grid, with values at the left and dates below."""
         step = _round_step((self.high - self.low) / 5)
         value = step * int(self.low / step + 1)
         while value < self.high:

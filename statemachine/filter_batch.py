@@ -10,7 +10,6 @@ from pathlib import Path
 
 from frames import (
     State,
-    answer,
     batch_step,
     catch,
     choose,
@@ -19,6 +18,7 @@ from frames import (
     give_up,
     number,
     publish,
+    put_output,
     service,
     step,
 )  # fmt: skip
@@ -259,7 +259,7 @@ def failure_states() -> dict[str, State]:
         "RecordFailure": step(
             "RecordFailureFunction",
             {"state.$": "$"},
-            result=answer("$.failure"),
+            result=put_output("$.failure"),
             catch=catch("UnrecordedFailure", result_path="$.failure"),
             next_state="PublishFailure",
             comment="Every Catch leads here. It marks the batch as failed, with the reason.",

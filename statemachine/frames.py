@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kalmap.keys import MAP_RUNS
+
 State = dict[str, Any]
 
 _INVOKE = "arn:${Partition}:states:::lambda:invoke"
@@ -82,8 +84,8 @@ def step(
     }
 
 
-def answer(result_path: str) -> State:
-    """Put a function's answer into the state."""
+def put_output(result_path: str) -> State:
+    """Put a function's output into the execution's state, under the name `answer`."""
     return {"ResultSelector": {"answer.$": "$.Payload"}, "ResultPath": result_path}
 
 
@@ -103,7 +105,7 @@ def batch_step(
     return step(
         function,
         payload,
-        result=answer(result_path),
+        result=put_output(result_path),
         permanent=permanent,
         catch=catch("RecordFailure"),
         next_state=next_state,
@@ -212,7 +214,7 @@ def each_item(
             "Resource": "arn:${Partition}:states:::s3:putObject",
             "Parameters": {
                 "Bucket": "${WorkBucketName}",
-                "Prefix.$": "States.Format('map-runs/{}', $$.Execution.Name)",
+                "Prefix.$": f"States.Format('{MAP_RUNS}{{}}', $$.Execution.Name)",
             },
         },
         "ResultPath": None,

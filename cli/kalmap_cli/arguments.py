@@ -1,11 +1,11 @@
 """The arguments of each command, and the function that it calls."""
 
 import argparse
-import textwrap
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from kalmap_cli.errors import DONE, WrongUsage, as_sentence
+from kalmap_cli.argument_parser import Parser, Version, add_command
+from kalmap_cli.errors import DONE, WrongUsage
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
 # mistakes are answered at once, and Ctrl-C during an import is handled like any other.
@@ -30,45 +30,9 @@ _MAX_PORT = 65535
 _DATA_DIR_HELP = "directory of the local cloud's data (default: $KALMAP_DATA_DIR or .kalmap)"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Ends with a sentence, as the commands do."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
-        raise WrongUsage(
-            f"{as_sentence(message[:1].upper() + message[1:])} `{self.prog} --help` has examples."
-        )
-
-
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Puts the default profile's name into help texts, and breaks lines only between words.
-
-    The constant is imported when help is shown: its module takes longer to import than all else.
-    """
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        from kalmap.profile import DEFAULT_PROFILE  # noqa: PLC0415
-
-        return action.help and action.help.replace("DEFAULT_PROFILE", DEFAULT_PROFILE)
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        # A name such as body-weight stays on one line.
-        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
-
-
-class _Version(argparse.Action):
-    """Prints the version. Finding it is slow, so it happens only here."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version  # noqa: PLC0415
-
-        print(f"{parser.prog} {version('kalmap')}")
-        parser.exit()
-
-
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands. The attribute `command` of its result is the function to call."""
-    top = _Parser(
+    top = Parser(
         prog="kalmap",
         description="Is each reading believable, and what is the true level now? One Kalman\n"
         "filter per user, over batches of any size, on AWS or on this machine.",
@@ -76,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="show kalmap's version and exit")
+    top.add_argument("--version", action=Version, nargs=0, help="show kalmap's version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_status(commands)
@@ -87,18 +51,6 @@ def parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_tune(commands)
     return top
-
-
-def _add(commands: Any, name: str, help_: str, examples: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_,
-        description=f"{help_[0].upper()}{help_[1:]}.",
-        epilog=f"examples:\n{examples}",
-        formatter_class=_HelpFormatter,
-        allow_abbrev=False,
-    )
-    return parser
 
 
 def _add_deployment(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +89,7 @@ def _existing_deployment(arguments: argparse.Namespace) -> tuple[Path | None, st
 
 
 def _add_run(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "run",
         "run a batch of measurements",
@@ -203,7 +155,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _add_status(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "status",
         "list the batches, or show one",
@@ -224,7 +176,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _add_retry(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "retry",
         "run the failed part of a batch again",
@@ -245,7 +197,7 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _add_results(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "results",
         "fetch the results of a batch again",
@@ -277,7 +229,7 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_states(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "states",
         "write the stored states as JSONL, sorted by user",
@@ -303,7 +255,7 @@ def _states(arguments: argparse.Namespace) -> int:
 
 
 def _add_serve(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "serve",
         "run the local cloud with its HTTP API until Ctrl-C",
@@ -331,7 +283,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _add_simulate(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "simulate",
         "simulate realistic body-weight readings whose true levels are known",
@@ -372,7 +324,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _add_tune(commands: Any) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "tune",
         "fit a profile's noises to many users' readings, by maximum likelihood",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kalmap.batch.folder import Folder
+from kalmap.keys import SUMMARY
 from kalmap.results.merge import is_read_here, lines_of_kind, merge, result_keys, unreadable
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import RunFailed, WrongUsage
@@ -29,7 +30,6 @@ DEFAULT = Path("kalmap-out")
 LATEST = "latest"
 
 _TEMPORARY = ".kalmap-fetching-"
-_SUMMARY = "summary.json"
 _NAMES = ("results.jsonl", "unreadable.jsonl", "failed.jsonl", "revisions.jsonl")
 #: Earlier versions of kalmap wrote this file.
 _EARLIER = ("rejected.jsonl",)
@@ -123,7 +123,7 @@ def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedRes
         results=folder / "results.jsonl" if lines["results.jsonl"] else None,
         unreadable=folder / "unreadable.jsonl",
         unreadable_lines=lines["unreadable.jsonl"],
-        summary=folder / _SUMMARY,
+        summary=folder / SUMMARY,
         failed=folder / "failed.jsonl" if lines["failed.jsonl"] else None,
         revisions=folder / "revisions.jsonl" if lines["revisions.jsonl"] else None,
         content=content,
@@ -162,9 +162,9 @@ def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path)
             "revisions.jsonl": lines_of_kind(copy, prefix, "revisions"),
         }
         lines = {name: _write_lines(temporary / name, each) for name, each in contents.items()}
-        _write_lines(temporary / _SUMMARY, [json.dumps(summary, indent=2).encode()])
+        _write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
         # The summary first: it names the batch even if this process ends before the next step.
-        move_into_place(temporary / _SUMMARY, folder / _SUMMARY)
+        move_into_place(temporary / SUMMARY, folder / SUMMARY)
         for name in _NAMES:
             if lines[name] or name == "unreadable.jsonl":
                 move_into_place(temporary / name, folder / name)
@@ -207,10 +207,10 @@ def _check_can_be_created(folder: Path) -> None:
 
 def _batch_in(folder: Path) -> str | None:
     """The batch whose results a folder has; empty if unknown, None if there are no results."""
-    if not any(os.path.lexists(folder / name) for name in (_SUMMARY, *_NAMES, *_EARLIER)):
+    if not any(os.path.lexists(folder / name) for name in (SUMMARY, *_NAMES, *_EARLIER)):
         return None
     try:
-        summary = json.loads((folder / _SUMMARY).read_bytes())
+        summary = json.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):
         return ""
     batch_id = summary.get("batch_id") if isinstance(summary, dict) else None

@@ -28,7 +28,7 @@ def find_stack(clients: Clients, name: str) -> Stack:
     """Find a deployed stack by its name.
 
     Raises:
-        WrongUsage: There is no stack of this name, or it is not a kalmap.
+        WrongUsage: There is no stack of this name, or it does not have kalmap's outputs.
     """
     try:
         stack = clients("cloudformation").describe_stacks(StackName=name)["Stacks"][0]

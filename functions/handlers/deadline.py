@@ -11,7 +11,7 @@ def seconds_for_work(context: "LambdaContext", reserve: float) -> float:
 
     Args:
         context: The invocation's context.
-        reserve: Seconds for a call that has begun, and for the report or answer.
+        reserve: Seconds for a call that has begun, and for the report or response.
     """
     left = context.get_remaining_time_in_millis() / 1000
     return max(left - reserve, left / 2)

@@ -21,7 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Time after which a request is answered. Unfinished users are then `failed`."""
     batch_memory_limit_mb: Annotated[int, Meta(ge=64, le=10_240)] = 512
     """Resident memory above which a container frees its cache. If that is not enough, the container
-    starts anew."""
+    restarts."""
     cache_batch_size: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """States per request to a shared cache."""
     cache_warmup_size: Annotated[int, Meta(ge=0, le=10_000)] = 20

@@ -32,7 +32,7 @@ class Readings(NamedTuple):
     source: U8
     """Position in the profile's sorted source names, or UNKNOWN_SOURCE."""
     tag: U8
-    """1 where the hash is of a measurement id, 0 where it is of source and value."""
+    """1 if the hash is that of a measurement id, 0 if it is that of source and value."""
     hash: U64
     index: I64  # type: ignore[assignment]  # hides tuple.index, which is not used
     """0-based position in the batch's input; unique."""

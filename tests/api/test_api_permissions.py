@@ -10,11 +10,11 @@ from kalmap.profile import builtin_profile
 from kalmap_cli.local.deploy import read_template
 from tests.support.api_function import Api
 from tests.support.both_paths import reading
-from tests.support.policies import Cloud, Need, covered, grants, place, record
+from tests.support.policies import Cloud, Need, covered, grants, record, target_of
 from tests.support.template import TEMPLATE
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
-ALLOWED = {Need(g.action, place(g)) for g in grants(RESOURCES) if g.function == "ApiFunction"}
+ALLOWED = {Need(g.action, target_of(g)) for g in grants(RESOURCES) if g.function == "ApiFunction"}
 
 
 @pytest.fixture(scope="module")

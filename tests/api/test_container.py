@@ -21,7 +21,7 @@ class TestCache:
         assert api.post([reading("u-1", 0)]).body["summary"]["database"]["read_units"] == 1
         assert api.post([reading("u-1", 1)]).body["summary"]["database"]["read_units"] == 0
 
-    def test_without_the_cache_a_container_reads_a_recent_user_again(self, start):
+    def test_without_a_cache_a_container_reads_a_recent_user_again(self, start):
         api = start(ENABLE_BATCH_CACHE="false")
         for hour in range(2):
             response = api.post([reading("u-1", hour)])

@@ -58,7 +58,9 @@ class TestOtherCallersAreAnswered:
             body = {"measurements": [reading("u-1", 0)], "profile": profile | more}
             assert api.call("POST", "/measurements", body).status == status
 
-    def test_past_the_limit_the_cache_is_cleared_and_every_request_is_answered(self, start, capsys):
+    def test_above_the_memory_limit_the_cache_is_cleared_and_every_request_is_answered(
+        self, start, capsys
+    ):
         # Python with numpy takes more than 64 MB: every answer passes the limit.
         api = start(BATCH_MEMORY_LIMIT_MB="64")
         from handlers.http.container import recent_states
@@ -69,7 +71,7 @@ class TestOtherCallersAreAnswered:
         metrics = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
         assert [one["MemoryRelieved"] for one in metrics] == [[1.0]] * 5
 
-    def test_below_the_limit_states_are_kept(self, start, capsys):
+    def test_below_the_memory_limit_cached_states_stay(self, start, capsys):
         api = start(BATCH_MEMORY_LIMIT_MB="4096")
         api.post([reading("u-1", 0)])
         from handlers.http.container import recent_states
@@ -200,11 +202,11 @@ def test_a_second_gzip_stream_behind_the_first_is_refused_and_not_dropped(api):
     assert padded.status == 200
 
 
-def test_an_answer_past_the_limit_is_the_last_of_its_process(start, monkeypatch):
+def test_above_the_memory_limit_a_process_gives_no_further_answer(start, monkeypatch):
     from handlers.http import renewal
 
     begun = []
-    monkeypatch.setattr(renewal, "_start_anew", lambda: begun.append(True))
+    monkeypatch.setattr(renewal, "_restart", lambda: begun.append(True))
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert start(BATCH_MEMORY_LIMIT_MB="4096").post([reading("u-1", 0)]).status == 200
     assert not begun

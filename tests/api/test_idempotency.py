@@ -22,7 +22,7 @@ def test_another_container_returns_the_same_answer(api):
     assert api.post(records, Idempotency_Key="k-1").raw == first.raw
 
 
-def test_a_key_with_another_body_is_refused(api):
+def test_an_idempotency_key_with_another_body_is_refused(api):
     api.post([reading("u-1", 0)], Idempotency_Key="k-1")
     response = api.post([reading("u-1", 1)], Idempotency_Key="k-1")
     assert response.status == 409
@@ -66,7 +66,7 @@ ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/writer"
         (f"arn:aws:iam::{ACCOUNT}:root", "arn:aws:iam::210987654321:root", False),
     ],
 )
-def test_a_key_is_the_callers_and_a_role_is_one_caller_in_all_its_sessions(
+def test_all_sessions_of_a_role_share_their_idempotency_keys_and_other_callers_do_not(
     api, monkeypatch, one, other, same
 ):
     records, event = [reading("u-1", 0)], api.event

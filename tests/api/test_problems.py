@@ -122,3 +122,17 @@ def test_a_record_without_its_fields_is_a_problem_and_is_logged(api, log):
     assert_problem(response, 500, "internal")
     assert batch_id in response.body["message"]
     assert '"error":"BrokenRecord"' in log.getvalue()
+
+
+def test_a_record_without_its_fields_is_listed_as_broken_and_the_others_are_as_they_are(api):
+    started = {"listed": {"S": "batches"}, "started_at": {"S": "2026-03-01T00:00:00Z"}}
+    whole = {name: {"S": "e"} for name in ("execution", "prefix")} | {"status": {"S": "FAILED"}}
+    for batch_id, fields in (("c" * 32, {}), ("d" * 32, whole)):
+        item = {"batch_id": {"S": batch_id}} | started | fields
+        api.dynamodb.put_item(TableName=api.tables["BatchesTable"], Item=item)
+    response = api.call("GET", "/batches")
+    assert response.status == 200
+    batches = {batch["batch_id"]: batch for batch in response.body["batches"]}
+    assert batches["c" * 32]["status"] == "BROKEN"
+    assert "Delete the record" in batches["c" * 32]["reason"]
+    assert (batches["d" * 32]["status"], batches["d" * 32]["reason"]) == ("FAILED", None)

@@ -55,7 +55,7 @@ def test_an_unknown_user_is_not_found(api):
         assert_problem(response, 404, "not_found")
 
 
-def test_ids_with_any_printable_character_are_found(api):
+def test_a_user_whose_id_has_any_printable_character_is_found(api):
     for user in ("ü/ä?#%41 \"'", "a+b&c=d", "日本"):
         api.post([reading(user, 0)])
         response = api.call("GET", "/users/{user_id}", path={"user_id": quote(user, safe="")})

@@ -41,7 +41,7 @@ TABLE_CALLS = ("BatchGetItem", "BatchExecuteStatement", "BatchWriteItem", "Trans
         ("BatchGetItem", {"RequestItems": {}, "ReturnConsumedCapacity": "ALL"}, "is none of"),
     ],
 )
-def test_a_request_that_aws_would_refuse_is_found(called, request_, message):
+def test_the_check_of_requests_finds_one_that_aws_would_refuse(called, request_, message):
     assert any(message in problem for problem in problems(operation("dynamodb", called), request_))
 
 

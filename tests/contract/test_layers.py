@@ -23,7 +23,7 @@ AWS = {"boto3", "botocore", "aws_lambda_powertools", "handlers"}
 OUTSIDE = {"os", "random", "time", "socket", "subprocess", "urllib"}
 #: Modules that wait, measure time, or draw random numbers.
 WAITING = {
-    "store/backoff.py", "store/breaker.py", "api/cache.py", "api/online.py",
+    "store/backoff.py", "store/breaker.py", "api/cache.py", "api/answer_request.py",
     "api/user_group.py", "pipeline/collect_writes.py",
 }  # fmt: skip
 #: The types by which DynamoDB's values are named, such as in {"S": "u-17"}.
@@ -92,6 +92,14 @@ def test_every_module_imports_only_what_lies_below_it():
         if folder_of_import(name) not in {None, "", folder(module)} | LOWER[folder(module)]
     ]
     assert violations == []
+
+
+def test_no_step_imports_another_step():
+    handlers = {path.stem for path in (ROOT / "functions" / "handlers" / "steps").glob("*.py")}
+    steps = {f"kalmap.pipeline.{name}" for name in handlers - {"__init__", "step"}}
+    modules = [module for module in MODULES if folder(module) == "pipeline"]
+    assert steps <= {f"kalmap.{module[:-3].replace('/', '.')}" for module in modules}
+    assert [(module, name) for module in modules for name in imports(module) if name in steps] == []
 
 
 def test_only_the_store_knows_aws():

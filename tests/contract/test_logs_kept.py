@@ -14,7 +14,7 @@ def test_every_log_group_expires_after_the_configured_days():
         assert group["RetentionInDays"] == {"Ref": "LogDays"}
 
 
-def test_every_function_writes_into_such_a_group():
+def test_every_function_writes_into_a_log_group_that_expires():
     functions = of_type(TEMPLATE, "AWS::Lambda::Function")
     assert functions
     for function in functions.values():

@@ -8,6 +8,9 @@ from tests.support.template import ROOT
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 LAWS = (ROOT / "docs" / "laws.md").read_text()
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+#: The repository's folders, as far as pages name what is in them.
+FOLDERS = r"(?:functions|cli|statemachine|tests|benchmarks|examples|docs|\.ci)"
 
 
 def names_of_tests(file):
@@ -38,10 +41,34 @@ def test_every_law_has_a_number_and_a_test():
     assert [law.splitlines()[0] for law in laws if "`tests/" not in law] == []
 
 
-def test_every_path_in_the_architecture_exists():
-    paths = re.findall(r"`((?:functions|cli|statemachine|tests)/[\w./]+)`", ARCHITECTURE)
-    assert paths
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+def test_every_path_in_a_page_exists():
+    paths = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(rf"`({FOLDERS}/[\w./-]+)(?:::\w+)?`", page.read_text())
+    }
+    assert {page for page, _ in paths} >= {"CONTRIBUTING.md", "architecture.md", "laws.md"}
+    assert [(page, path) for page, path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_every_module_in_a_page_exists():
+    folders = ("functions", "cli", "statemachine", "tests", "benchmarks", "examples")
+    modules = [f"/{path}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    named = {
+        (page.name, module)
+        for page in PAGES
+        for module in re.findall(r"`((?:\w+/)*\w+\.py)`", page.read_text())
+    }
+    assert named
+    missing = [
+        (page, name)
+        for page, name in sorted(named)
+        if not any(module.endswith(f"/{name}") for module in modules)
+    ]
+    assert missing == []
+
+
+def test_every_folder_of_the_library_in_the_architecture_exists():
     folders = re.findall(r"[: ]kalmap/(\w+) ", ARCHITECTURE)
     assert folders
     assert [name for name in folders if not (ROOT / "functions" / "kalmap" / name).is_dir()] == []

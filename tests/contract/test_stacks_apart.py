@@ -66,7 +66,7 @@ def test_an_event_without_a_stack_matches_no_rule():
 
 
 @pytest.mark.parametrize(("key", "size"), [("incoming/", 0), ("incoming/2026/", 0), ("in/a", 9)])
-def test_a_folder_made_in_the_console_is_no_dropped_file(key, size):
+def test_a_folder_made_in_the_console_starts_no_batch(key, size):
     assert hearing(DEV, dropped(DEV, key, size)) == set()
 
 

@@ -339,7 +339,7 @@ def test_the_role_starts_and_follows_only_its_own_executions():
     assert statements()["RedriveMapRuns"]["Resource"]["Fn::Sub"] == executions[1]
 
 
-def test_the_role_writes_where_the_maps_write_and_reads_where_their_items_lie():
+def test_the_state_machines_role_writes_the_folder_of_map_results_and_reads_that_of_map_items():
     for _, state in of_kind("Map"):
         prefix = state["ResultWriter"]["Parameters"]["Prefix.$"]
         assert prefix.startswith(f"States.Format('{MAP_RUNS}")

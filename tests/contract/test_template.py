@@ -5,7 +5,7 @@ import re
 from kalmap import keys
 from kalmap_cli.local.deploy import read_template
 from tests.support import transformed_template as transformed
-from tests.support.policies import grants, place
+from tests.support.policies import grants, target_of
 from tests.support.template import TEMPLATE
 
 STACK = read_template(TEMPLATE)
@@ -134,7 +134,7 @@ def test_an_api_whose_function_is_ended_raises_the_alarms_about_errors_and_slow_
         assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == dimensions
 
 
-def test_an_event_that_a_function_fails_on_goes_to_a_queue():
+def test_an_event_on_which_a_function_fails_goes_to_a_queue():
     # Rules' own dead letters are those that were not delivered.
     for name, function in of_type("AWS::Serverless::Function").items():
         events = function["Properties"].get("Events", {}).values()
@@ -149,7 +149,7 @@ def test_every_object_expires_except_profiles():
     prefixes = [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule]
     prefixes.remove({"Ref": "SchedulePrefix"})
     expired = {prefix.rstrip("/") for prefix in prefixes}
-    stored = {place(grant) for grant in grants(RESOURCES) if grant.action == "s3:PutObject"}
+    stored = {target_of(grant) for grant in grants(RESOURCES) if grant.action == "s3:PutObject"}
     # The command line puts its files under uploads/, the state machine its under map-runs/.
     assert expired == stored - KEPT | {"uploads", "map-runs"}
     # Versions that were replaced, of everything.

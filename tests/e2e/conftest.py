@@ -5,6 +5,7 @@ one that stays up for the session, and drive it as they would drive AWS: by `--s
 """
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,3 +22,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCloud]:
     with DataDirectory(directory) as data, LocalCloud(data, idle_seconds=20.0) as cloud:
         deploy(cloud.clients, local_parameters() | {"ReadingsPerShard": "50"})
         yield SharedCloud(cloud, directory)
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests of the test itself that fail are sent again as often as ever, but at once."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))

@@ -13,7 +13,7 @@ import urllib3
 from kalmap.profile import builtin_profile
 from tests.support.both_paths import reading
 from tests.support.deployed_stack import daily_readings
-from tests.support.policies import place
+from tests.support.policies import target_of
 from tests.support.roles_cloud import GRANTS, OTHERS, Guarded, guarded_stack
 from tests.support.signed_client import Client
 
@@ -165,7 +165,7 @@ def test_every_path_works_under_the_role(stack, caller):
 
 
 def permission(grant):
-    return grant.action, place(grant)
+    return grant.action, target_of(grant)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_each_bad_line_is_in_the_rejected_file_with_its_position_and_reason(ran):
+def test_each_bad_line_is_in_unreadable_jsonl_with_its_position_and_reason(ran):
     out, _ = ran
     refused = {line["line"]: line for line in lines(out / "unreadable.jsonl")}
     expected = {number: reason for number, (_, reason) in enumerate(LINES, 1) if reason}
@@ -69,7 +69,7 @@ def test_the_screen_shows_the_first_bad_lines_with_the_users_file_name(ran):
     ]
 
 
-def test_the_rest_is_processed_and_every_line_has_its_result(ran):
+def test_beside_bad_lines_the_others_are_processed_and_every_line_has_its_result(ran):
     out, _ = ran
     results = lines(out / "results.jsonl")
     assert [result["index"] for result in results] == list(range(len(LINES)))
@@ -166,18 +166,3 @@ def test_a_stack_that_is_not_there_or_is_no_kalmap_is_wrong_usage(shared, tmp_pa
     other = kalmap(*command, "other", cwd=tmp_path, **shared.variables)
     assert other.code == 2
     assert "not a deployed kalmap" in other.err
-
-
-def test_a_cloud_that_does_not_answer_is_a_sentence(tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(GOOD % (b"u", 1, b"80"))
-    outcome = kalmap(
-        *("run", "a.jsonl", "--stack", "kalmap"),
-        cwd=tmp_path,
-        AWS_ENDPOINT_URL="http://127.0.0.1:9",
-        AWS_ACCESS_KEY_ID="a",
-        AWS_SECRET_ACCESS_KEY="b",
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_MAX_ATTEMPTS="1",
-    )
-    assert outcome.code == 1
-    assert "127.0.0.1:9" in outcome.err

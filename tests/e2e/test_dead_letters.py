@@ -82,7 +82,7 @@ def test_only_its_own_rule_may_send_to_the_failed_batches_queue(stack, targets):
         assert queue.takes(rule) == (behind[0]["Arn"] == queue.arn)
 
 
-def test_an_event_that_the_function_fails_on_goes_to_the_dead_letter_queue(stack):
+def test_an_event_on_which_the_function_fails_goes_to_the_dead_letter_queue(stack):
     resources = stack.client("cloudformation").describe_stack_resources(StackName=STACK)
     [function] = [
         resource["PhysicalResourceId"]

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,8 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from tests.support.expected_files import fold_files, stored
-from tests.support.kalmap_command import kalmap, processes_of, start
+from tests.support.faulty_cloud import FAULTS_MODULE, rule
+from tests.support.kalmap_command import environment, kalmap, processes_of, start
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,9 @@ def statuses(directory):
 
 
 @contextmanager
-def a_run_that_says(directory, beginning, *more):
+def a_run_that_says(directory, beginning, *more, **variables):
     """A second batch in progress, given as soon as it prints a line that begins so."""
-    process = start("run", "second.jsonl", *more, cwd=directory)
+    process = start("run", "second.jsonl", *more, cwd=directory, **variables)
     assert process.stderr
     try:
         for line in process.stderr:
@@ -67,9 +69,18 @@ def a_run_that_says(directory, beginning, *more):
         process.communicate()
 
 
-def a_run_that_has_left(directory, state):
+def a_run_that_has_left(directory, state, **variables):
     """A second batch in progress, given as soon as it says that it has left a state."""
-    return a_run_that_says(directory, f"  {state} ")
+    return a_run_that_says(directory, f"  {state} ", **variables)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Variables of a run whose local cloud holds its first worker that filters."""
+    shutil.copy(FAULTS_MODULE, tmp_path)
+    plan = {"name": "held", "rules": [rule("Filter", "GetObject", "held")]}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    return {"PYTHONPATH": os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))}
 
 
 def interrupted(process, number=signal.SIGINT):
@@ -204,11 +215,11 @@ def test_a_killed_run_ends_its_local_cloud_and_a_second_run_completes_the_work(d
     assert_both_files_count_once(directory)
 
 
-def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(directory):
+def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(directory, held):
     (directory / "few.jsonl").write_text(
         '{"user_id": "few", "timestamp": "2025-12-31T07:00:00Z", "value": 80}\n'
     )
-    with a_run_that_has_left(directory, "IdentifyBatch") as process:
+    with a_run_that_has_left(directory, "IdentifyBatch", **held) as process:
         # How far a batch is can be seen from outside.
         [running] = [
             line.split()[0]

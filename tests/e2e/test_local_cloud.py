@@ -113,7 +113,7 @@ def ask_when_it_is_killed(data):
         cloud.clients("s3").list_buckets()
 
 
-def test_a_request_to_a_local_cloud_that_was_killed_ends_with_a_sentence(tmp_path):
+def test_a_request_to_a_local_cloud_that_was_killed_ends_with_a_sentence(tmp_path, without_pauses):
     sentence = r"ended unexpectedly; its log is .*cloud\.log"
     with DataDirectory(tmp_path) as data, pytest.raises(RunFailed, match=sentence):
         ask_when_it_is_killed(data)

@@ -117,7 +117,7 @@ def test_every_kind_of_change_that_was_answered_survives_a_kill(tmp_path):
     assert count_items(tmp_path / "cloud", "kep") == len(before)
 
 
-def test_kills_at_any_moment_lose_nothing_that_was_answered(tmp_path):
+def test_kills_at_any_moment_lose_nothing_that_was_answered(tmp_path, without_pauses):
     answered = {}
     tried = {}
 
@@ -193,7 +193,9 @@ def test_damage_is_refused_and_after_the_named_command_nothing_is_lost(copied):
         ("", "kalmap.json is damaged"),
     ],
 )
-def test_a_format_file_that_is_foreign_or_damaged_is_refused_and_left(copied, content, sentence):
+def test_a_format_file_that_is_foreign_or_damaged_is_refused_and_not_changed(
+    copied, content, sentence
+):
     path = copied / ".kalmap" / "kalmap.json"
     path.write_text(content)
     refused = kalmap("states", cwd=copied)
@@ -283,7 +285,9 @@ def test_a_deployment_whose_record_is_lost_imports_the_existing_tables_and_bucke
         assert len([name for name in tables if "States" in name]) == 1
 
 
-def test_the_error_says_that_the_directory_was_removed_and_nothing_replaces_it(tmp_path):
+def test_the_error_says_that_the_directory_was_removed_and_nothing_replaces_it(
+    tmp_path, without_pauses
+):
     directory = tmp_path / "data"
     with failing_local_cloud(directory, f"{directory} was removed or replaced while") as cloud:
         make_table(cloud)
@@ -310,7 +314,7 @@ def test_a_directory_that_is_replaced_is_not_touched(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
-def test_a_failed_save_is_an_error_and_the_earlier_save_is_restored(tmp_path):
+def test_a_failed_save_is_an_error_and_the_earlier_save_is_restored(tmp_path, without_pauses):
     directory = tmp_path / "data"
     with local_cloud(directory) as cloud:
         make_table(cloud)

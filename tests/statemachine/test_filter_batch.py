@@ -71,7 +71,7 @@ def test_the_same_readings_again_change_no_byte_and_write_nothing(engine):
     assert_accounts_for_all(summary, engine.results(record), 40)
 
 
-def test_every_bad_record_comes_back_as_a_result_and_in_the_rejected_file(engine):
+def test_every_bad_record_comes_back_as_a_result_and_in_unreadable_jsonl(engine):
     lines = [json.dumps(line).encode() for line in readings(users=3, days=3)]
     lines[2:2] = [b"{broken", b"", b'{"user_id":"user-0","timestamp":"2026-03-01","value":1}']
     ended = engine.run(batch(engine.put("in/a.jsonl", b"\r\n".join(lines))))

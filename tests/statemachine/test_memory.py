@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kalmap.batch.chunks import MAX_GZIP_LINES
-from kalmap.records.measurement import MAX_UNREAD
+from kalmap.records.measurement import MAX_UNREADABLE
 from kalmap_cli.local.deploy import read_template
 from tests.support.large_chunk import memory_mb
 from tests.support.template import TEMPLATE
@@ -19,7 +19,7 @@ _RUNTIME_MB = 100
     ("step", "function", "most"),
     [
         ("partition", "PartitionFunction", MAX_GZIP_LINES),
-        ("fail", "FailShardFunction", MAX_UNREAD),
+        ("fail", "FailShardFunction", MAX_UNREADABLE),
     ],
 )
 def test_the_most_lines_that_are_taken_fit_into_the_workers_memory(step, function, most):

@@ -7,7 +7,7 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from tests.support.moto_engine import deployed
-from tests.support.policies import Need, covered, functions, grants, place
+from tests.support.policies import Need, covered, functions, grants, target_of
 from tests.support.recorded_calls import recorded
 from tests.support.statemachine_batches import always, batch, other_writer, readings
 
@@ -181,8 +181,8 @@ def test_no_function_has_the_same_right_twice(used):
         granted = allowed(template, function)
         assert len(granted) == len([g for g in grants(template) if g.function == function])
         for need in granted:
-            assert need.place == "*" or not covered(need, granted - {need}), function
+            assert need.target == "*" or not covered(need, granted - {need}), function
 
 
 def allowed(template, function):
-    return {Need(g.action, place(g)) for g in grants(template) if g.function == function}
+    return {Need(g.action, target_of(g)) for g in grants(template) if g.function == function}

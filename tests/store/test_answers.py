@@ -29,8 +29,8 @@ def answers(table, monkeypatch):
     return DynamoDBAnswerStore(table)
 
 
-def final(body):
-    return lambda: ComputedAnswer(body, final=True)
+def final(payload):
+    return lambda: ComputedAnswer(payload, final=True)
 
 
 def sha256_of_json(text):
@@ -51,9 +51,9 @@ def test_the_format_of_a_stored_answer_does_not_change(answers, client, table):
     before = time.time()
     answer_once(REQUEST, answers, final(b"an answer"))
     [item] = items(client, table)
-    body_digest = hashlib.sha256(REQUEST.body).hexdigest()
+    payload_digest = hashlib.sha256(REQUEST.payload).hexdigest()
     assert item["id"] == {"S": "v1#" + sha256_of_json("arn:aws:iam::1:user/ann\nk-1")}
-    assert item["validation"] == {"S": sha256_of_json(body_digest)}
+    assert item["validation"] == {"S": sha256_of_json(payload_digest)}
     assert item["status"] == {"S": "COMPLETED"}
     assert 86_399 <= int(item["expiration"]["N"]) - before < 86_500
     assert 28_000 <= int(item["in_progress_expiration"]["N"]) - 1000 * before < 60_000
@@ -68,7 +68,7 @@ def test_an_answer_that_was_stored_before_is_read(answers, client, table):
         TableName=table,
         Item={
             "id": {"S": "v1#" + sha256_of_json("arn:aws:iam::1:user/ann\nk-1")},
-            "validation": {"S": sha256_of_json(hashlib.sha256(REQUEST.body).hexdigest())},
+            "validation": {"S": sha256_of_json(hashlib.sha256(REQUEST.payload).hexdigest())},
             "status": {"S": "COMPLETED"},
             "expiration": {"N": str(int(time.time()) + 1000)},
             "data": {"S": json.dumps({"packed": packed})},
@@ -93,13 +93,13 @@ def test_an_error_releases_the_claim_and_reaches_the_caller(answers, client, tab
     assert items(client, table) == []
 
 
-def test_a_key_with_another_body_is_refused(answers):
+def test_an_idempotency_key_with_another_body_is_refused(answers):
     answer_once(REQUEST, answers, final(b"first"))
     with pytest.raises(Contradiction, match="another body"):
-        answer_once(REQUEST._replace(body=b"other"), answers, final(b"second"))
+        answer_once(REQUEST._replace(payload=b"other"), answers, final(b"second"))
 
 
-def test_a_key_belongs_to_its_caller(answers):
+def test_an_idempotency_key_belongs_to_its_caller(answers):
     answer_once(REQUEST, answers, final(b"ann's"))
     bob = REQUEST._replace(caller="arn:aws:iam::1:user/bob")
     assert answer_once(bob, answers, final(b"bob's")) == b"bob's"

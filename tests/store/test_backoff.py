@@ -49,7 +49,7 @@ def test_no_pause_reaches_the_deadline(patience, chances):
     assert time.slept == [] or time.now < 100 + patience
 
 
-def test_without_jitter_the_bounds_themselves_are_slept():
+def test_without_jitter_each_pause_lasts_its_upper_bound():
     time = Time()
     retry = time.policy(base=1, cap=5, attempts=6, jitter=False).start()
     while retry.pause():
@@ -57,7 +57,7 @@ def test_without_jitter_the_bounds_themselves_are_slept():
     assert time.slept == [1, 2, 4, 5, 5]
 
 
-def test_tries_count_afresh_once_a_part_was_done():
+def test_after_partial_progress_the_count_of_tries_starts_again():
     time = Time()
     retry = time.policy(base=1, cap=100, attempts=3, jitter=False).start()
     assert [retry.pause(), retry.pause(progress=True), retry.pause(), retry.pause()] == [True] * 4

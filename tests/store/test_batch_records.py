@@ -7,6 +7,11 @@ import pytest
 from kalmap.errors import BrokenRecord
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.ports import BatchEnd, BatchRecord
+from kalmap_cli.commands import status
+from kalmap_cli.deployment import Deployment
+from kalmap_cli.errors import RunFailed
+from kalmap_cli.execution import PollIntervals
+from kalmap_cli.stack import Stack
 from tests.support.dynamodb import new_client
 from tests.support.template import create_tables
 
@@ -102,13 +107,48 @@ def test_a_record_contains_the_outcome_of_its_batch(records):
     )
 
 
-def test_a_record_without_its_folder_is_broken(records):
-    put(records, 1)
+def break_record(records, number):
     records._client.update_item(
         TableName=records._table,
-        Key={"batch_id": {"S": f"{1:032x}"}},
+        Key={"batch_id": {"S": f"{number:032x}"}},
         UpdateExpression="REMOVE prefix, #status",
         ExpressionAttributeNames={"#status": "status"},
     )
+
+
+def test_a_record_without_its_folder_is_broken(records):
+    put(records, 1)
+    break_record(records, 1)
     with pytest.raises(BrokenRecord, match="0001 is broken: it has no status and no prefix"):
         records.get(f"{1:032x}")
+
+
+def test_a_broken_record_is_listed_among_the_others(records):
+    for number in range(3):
+        put(records, number)
+    break_record(records, 1)
+    listed = {batch.batch_id: batch for batch in records.newest()}
+    assert sorted(ids(listed.values())) == [0, 1, 2]
+    broken = listed.pop(f"{1:032x}")
+    assert not isinstance(broken, BatchRecord)
+    assert (broken.status, broken.started_at) == ("BROKEN", "2026-03-01T00:00:00Z")
+    assert "has no status and no prefix" in broken.reason
+    assert {batch.status for batch in listed.values()} == {"RUNNING"}
+
+
+def test_kalmap_status_prints_a_broken_record_and_the_others(records, capsys):
+    put(records, 1)
+    put(records, 16)
+    break_record(records, 1)
+    clients = {"dynamodb": records._client, "s3": None}
+    stack = Stack("", "work", "", records._table)
+    deployment = Deployment(clients.get, stack, PollIntervals(0.1, 0.1), "")
+    status.print_list(deployment)
+    printed = capsys.readouterr().out.splitlines()
+    [broken] = [line for line in printed if " broken " in line]
+    assert "has no status and no prefix. Delete the record" in broken
+    assert any(" running " in line for line in printed)
+    with pytest.raises(RunFailed, match="has no status and no prefix"):
+        status.find_batch(deployment, f"{1:032x}"[:31])
+    with pytest.raises(RunFailed, match="has no status and no prefix"):
+        status.find_batch(deployment, f"{1:032x}")

@@ -5,7 +5,7 @@ import pytest
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import Circuit, CircuitBreaker, CircuitOpen
 from kalmap.store.dynamodb.states import DynamoDBStateStore
-from kalmap.store.ports import Change, DatabaseUse, Loaded, StoredState, Written
+from kalmap.store.ports import Change, DatabaseUse, Loaded, StoredState, WriteResult
 from tests.support.dynamodb import new_client
 from tests.support.dynamodb_faults import THROTTLED, Injector
 
@@ -52,7 +52,7 @@ def test_only_consecutive_errors_open_the_breaker(breaker):
     "result",
     [
         Loaded({}, DatabaseUse(requests=4, throttles=2, retries=2)),
-        Written({}, {}, {"u": "Refused."}, DatabaseUse(requests=1)),
+        WriteResult({}, {}, {"u": "Refused."}, DatabaseUse(requests=1)),
     ],
 )
 def test_sustained_throttling_opens_the_breaker_even_if_operations_succeed(breaker, result):
@@ -66,8 +66,10 @@ def test_sustained_throttling_opens_the_breaker_even_if_operations_succeed(break
     [
         Loaded({}, DatabaseUse(requests=4, throttles=1, retries=1)),
         Loaded({}, DatabaseUse()),
-        Written({"a": StoredState(1, b"s", (1,))}, {}, {"b": "Refused."}, DatabaseUse(requests=1)),
-        Written({}, {"a": None}, {}, DatabaseUse(requests=1)),
+        WriteResult(
+            {"a": StoredState(1, b"s", (1,))}, {}, {"b": "Refused."}, DatabaseUse(requests=1)
+        ),
+        WriteResult({}, {"a": None}, {}, DatabaseUse(requests=1)),
     ],
 )
 def test_a_rare_throttle_a_bad_user_and_a_conflict_leave_the_breaker_closed(breaker, result):

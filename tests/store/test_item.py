@@ -75,7 +75,7 @@ def test_every_level_and_slope_becomes_a_number_that_the_table_takes_or_null(lev
             assert number == value or (number == 0 and abs(value) < 1e-130)
 
 
-def test_numpy_numbers_are_written_as_plain_ones():
+def test_numbers_of_numpy_are_written_like_those_of_python():
     item = values(change(level=np.float64(81.4), as_of=np.int64(1_772_345_520_000_001)), 1)
     assert item["level"] == {"N": "81.4"}
     assert item["as_of"] == {"S": "2026-03-01T06:12:00.000001Z"}
@@ -88,13 +88,13 @@ def test_the_readable_time_reads_back_to_the_microsecond(as_of):
     assert user_state(item).as_of == as_of
 
 
-def test_readable_attributes_that_cannot_be_read_are_none():
+def test_level_slope_and_time_are_none_if_they_cannot_be_read():
     broken = {"level": {"S": "x"}, "as_of": {"S": "soon"}}
     state = user_state({**key("u", "p"), **broken})
     assert (state.level, state.slope, state.as_of) == (None, None, None)
 
 
-def test_a_token_differs_with_every_part_of_its_name():
+def test_the_token_of_a_write_depends_on_batch_attempt_round_user_and_old_version():
     old = StoredState(5, b"", (5,))
     tokens = [
         version_token("b", "a", 0, "u", None),

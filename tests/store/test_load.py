@@ -30,7 +30,7 @@ def test_stored_users_come_with_body_version_and_tokens_and_others_are_absent(st
     assert state.tokens == (state.version,)
 
 
-def test_loading_no_users_makes_no_request(store):
+def test_a_load_of_no_users_makes_no_request(store):
     loaded = store.load("p", [])
     assert loaded.states == {}
     assert loaded.use.requests == 0
@@ -74,7 +74,7 @@ def test_keys_left_unprocessed_are_asked_for_until_all_have_come(client, store):
 
 
 @pytest.mark.parametrize("every", [2, 3, 5])
-def test_throttles_on_every_nth_request_are_waited_out(client, store, every):
+def test_a_read_succeeds_if_every_nth_request_is_throttled(client, store, every):
     fill(store, users(450))
     with Injector(client, 0, {THROTTLED: 1.0}, every=every) as faults:
         loaded = store.load("p", users(450))

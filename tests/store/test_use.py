@@ -16,7 +16,7 @@ def write(store, group, mode="conditional", batch="b"):
     return store.write("p", group, batch=batch, attempt="a", round_=0, mode=mode).use
 
 
-def test_uses_can_be_added():
+def test_the_costs_of_two_operations_can_be_added():
     total = sum(
         (DatabaseUse(1, 2.5, 3.0, 4, 5), DatabaseUse(10, 20.0, 30.0, 40, 50)), DatabaseUse()
     )
@@ -27,26 +27,28 @@ def test_uses_can_be_added():
     ("mode", "requests", "write_units"),
     [("conditional", 5, 120), ("transactional", 2, 240), ("overwrite", 5, 120)],
 )
-def test_a_mode_costs_its_requests_and_write_units_and_no_read(store, mode, requests, write_units):
+def test_each_write_mode_costs_only_its_requests_and_write_units(
+    store, mode, requests, write_units
+):
     use = write(store, changes(120), mode)
     assert use == DatabaseUse(requests=requests, write_units=write_units)
 
 
-def test_a_lost_conflict_costs_its_write_unit(store):
+def test_a_write_that_loses_a_conflict_costs_its_write_unit(store):
     write(store, changes(10))
     old = store.load("p", ["u0"]).states["u0"]
     write(store, changes(1, old), batch="winner")
     assert write(store, changes(1, old), batch="loser").write_units == 1
 
 
-def test_a_cancelled_transaction_costs_its_units_though_no_answer_says_so(store):
+def test_a_cancelled_transaction_is_counted_with_units_that_its_response_does_not_report(store):
     write(store, changes(1), batch="winner")
     assert write(store, changes(4), "transactional", "loser").write_units == 2 * 4 + 2 * 3
 
 
 @pytest.mark.parametrize("kind", [THROTTLED, PARTIAL])
 @pytest.mark.parametrize("mode", ["conditional", "overwrite"])
-def test_what_is_throttled_costs_no_unit_until_it_is_done(client, store, mode, kind):
+def test_a_throttled_request_costs_no_unit_until_it_succeeds(client, store, mode, kind):
     with Injector(client, 2, {kind: 1.0}, budget=3):
         use = write(store, changes(20), mode)
     assert use.write_units == 20

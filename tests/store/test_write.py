@@ -83,7 +83,7 @@ def test_the_same_write_made_twice_changes_nothing_and_is_no_conflict(store, kno
 
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("others", [0, 1, 2, 3])
-def test_an_own_write_is_recognised_after_up_to_three_later_writes(store, known, others):
+def test_a_repeated_write_is_recognised_after_up_to_three_later_writes(store, known, others):
     if known:
         overtake(store, "a", batch="before")
     changes = [change("a", state(store, "a"), b"mine")]
@@ -93,7 +93,7 @@ def test_an_own_write_is_recognised_after_up_to_three_later_writes(store, known,
     assert store.find_written("p", changes, batch="b", attempt="a", round_=0) == {"a"}
 
 
-def test_an_own_write_is_a_conflict_after_four_later_writes(store):
+def test_a_repeated_write_is_a_conflict_after_four_later_writes(store):
     changes = [change("a")]
     write(store, changes)
     overtake(store, "a", 4)
@@ -113,7 +113,7 @@ def test_a_conflict_returns_the_stored_state_and_changes_nothing(store):
     assert state(store, "a") == winner
 
 
-def test_the_winning_state_comes_with_the_refusal_and_costs_no_read(client, store):
+def test_a_refused_write_returns_the_stored_state_without_another_read(client, store):
     overtake(store, "a")
     old = state(store, "a")
     overtake(store, "a", batch="winner")
@@ -130,7 +130,7 @@ def test_a_new_user_that_another_batch_has_created_meanwhile_is_in_conflict(stor
     assert done.use.read_units == 1
 
 
-def test_a_state_deleted_meanwhile_is_a_conflict_with_nothing(client, store, table):
+def test_a_state_deleted_meanwhile_is_a_conflict_without_a_stored_state(client, store, table):
     overtake(store, "a")
     old = state(store, "a")
     client.delete_item(TableName=table, Key=key("a", "p"))
@@ -237,7 +237,7 @@ def test_groups_without_time_left_fail_without_being_sent(client, table):
     assert all("no time was left" in sentence for sentence in done.failed.values())
 
 
-def test_a_missing_table_fails_every_user_in_a_sentence(client):
+def test_if_the_table_is_missing_every_user_fails_with_a_sentence(client):
     done = write(DynamoDBStateStore(client, "nowhere"), [change("a")])
     assert "ResourceNotFound" in done.failed["a"]
 

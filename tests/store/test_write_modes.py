@@ -127,7 +127,7 @@ def test_a_request_token_stands_for_the_tables_name_and_the_states(client, store
 
 @pytest.mark.parametrize("mode", ["transactional", "overwrite"])
 @pytest.mark.parametrize("kind", [CUT, SLOW, LATE_500, THROTTLED, PARTIAL])
-def test_other_modes_survive_each_fault_too(client, store, mode, kind):
+def test_transactional_and_overwriting_writes_survive_each_fault(client, store, mode, kind):
     with Injector(client, 5, {kind: 1.0}, budget=2) as faults:
         done = write(store, changes(7), mode)
     assert faults.counts[kind] == 2

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 import msgspec
 from hypothesis import HealthCheck, Phase, settings
 
+from kalmap.api.answer_request import Answer, Pace, answer_request
 from kalmap.api.cache import RecentStates
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.online import Answer, Pace, answer_request
 from kalmap.api.user_group import Request
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
@@ -21,7 +21,7 @@ from kalmap.moments import microseconds, parse_moment
 from kalmap.pipeline.filter_users import filter_users
 from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.pipeline.load_states import load_states
-from kalmap.pipeline.partition_measurements import partition_chunk
+from kalmap.pipeline.partition_measurements import partition_measurements
 from kalmap.pipeline.plan_batch import plan_batch
 from kalmap.pipeline.plan_shards import plan_shards
 from kalmap.pipeline.write_states import write_states
@@ -92,7 +92,7 @@ def run_batch(bucket, store: DynamoDBStateStore, records: list, *, shard_size: i
     folder = Folder.of(bucket, pointer)
     _, items = plan_batch(folder, opened, readings_per_shard=shard_size, max_shards=3)
     for chunk in msgspec.json.decode(bucket.get(items), type=list[Chunk]):
-        partition_chunk(folder, chunk, opened)
+        partition_measurements(folder, chunk, opened)
     plan_shards(folder)
     for shard in folder.shards(0):
         folder.save_report(load_states(folder, store, 0, shard, None))

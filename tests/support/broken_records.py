@@ -170,7 +170,7 @@ def goes_through(parsed: Parsed) -> None:
     folded = fold_users(PROFILE, [None] * len(shard.users), shard.readings, LATEST)
     assert not folded.errors
     assert encode(shard, folded.outcomes).count(b"\n") == parsed.records
-    encode_unreadable(shard.unread, ["a file"])
+    encode_unreadable(shard.unreadable, ["a file"])
     for change in changes(shard.users, folded, {}):
         stored = user_state(key(change.user, PROFILE.name) | values(change, 1))
         assert stored.as_of == change.as_of

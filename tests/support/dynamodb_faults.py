@@ -136,7 +136,7 @@ class Injector:
     def _without_part(self, params, operation, context):
         """Takes a random part of the work out of a request, and keeps it for the answer."""
         if operation == "BatchExecuteStatement":
-            positions = self._some(range(len(params["Statements"])))
+            positions = self._failing_positions(range(len(params["Statements"])))
             context["left"] = {
                 position: {"Code": self._random.choice(STATEMENT_CODES), "Message": "injected"}
                 for position in positions
@@ -147,7 +147,7 @@ class Injector:
             context["empty"] = not remaining
             return {**params, "Statements": remaining or params["Statements"]}
         if operation == "TransactWriteItems":
-            positions = self._some(range(len(params["TransactItems"])))
+            positions = self._failing_positions(range(len(params["TransactItems"])))
             context["left"] = [
                 {"Code": "TransactionConflict" if position in positions else "None"}
                 for position in range(len(params["TransactItems"]))
@@ -158,7 +158,7 @@ class Injector:
             return None
         ((table, request),) = params["RequestItems"].items()
         work = request["Keys"] if operation == "BatchGetItem" else request
-        positions = self._some(range(len(work)))
+        positions = self._failing_positions(range(len(work)))
         left = [part for position, part in enumerate(work) if position in positions]
         remaining = [part for position, part in enumerate(work) if position not in positions]
         context["empty"] = not remaining
@@ -170,7 +170,7 @@ class Injector:
             request = remaining or work
         return {**params, "RequestItems": {table: request}}
 
-    def _some(self, positions):
+    def _failing_positions(self, positions):
         return set(self._random.sample(positions, self._random.randint(1, len(positions))))
 
     def _before(self, model, context, **_):
@@ -276,5 +276,5 @@ class SlowTable(Injector):
         ((_, request),) = params["RequestItems"].items()
         return len(request["Keys"])
 
-    def _some(self, positions):
+    def _failing_positions(self, positions):
         return set(positions[self._taken :])

@@ -30,10 +30,11 @@ class Grant(NamedTuple):
 
 
 class Need(NamedTuple):
-    """A permission as a call needs it: an IAM action and the kind of place it is for."""
+    """A permission as a call needs it: an IAM action, and what it acts on."""
 
     action: str
-    place: str
+    target: str
+    """A table, a folder of the work bucket, or another resource, by its name in the template."""
 
 
 def functions(template: Mapping[str, Any]) -> list[str]:
@@ -51,7 +52,7 @@ def grants(template: Mapping[str, Any]) -> list[Grant]:
         Grant(name, action, resource, prefix)
         for name in functions(template)
         for policy in template[name]["Properties"]["Policies"]
-        for statement in map(_given, _document(template, policy)["Statement"])
+        for statement in map(_with_all_parameters, _document(template, policy)["Statement"])
         for prefix in _prefixes(statement)
         for action in as_list(statement["Action"])
         for resource in map(_text, as_list(statement["Resource"]))
@@ -79,8 +80,8 @@ def _prefixes(statement: Mapping[str, Any]) -> list[str | None]:
     return [prefix]
 
 
-def _given(value: Any) -> Any:
-    """What stands there where every parameter is given."""
+def _with_all_parameters(value: Any) -> Any:
+    """The value that a condition gives if every parameter is set."""
     if "Fn::If" in value:
         [_, value, otherwise] = value["Fn::If"]
         assert otherwise == {"Ref": "AWS::NoValue"}
@@ -88,7 +89,7 @@ def _given(value: Any) -> Any:
 
 
 def _text(resource: Any) -> str:
-    resource = _given(resource)
+    resource = _with_all_parameters(resource)
     if isinstance(resource, str):
         return resource
     if "Fn::GetAtt" in resource:
@@ -96,8 +97,8 @@ def _text(resource: Any) -> str:
     return str(resource["Fn::Sub"])
 
 
-def place(grant: Grant) -> str:
-    """The kind of place that a grant is for."""
+def target_of(grant: Grant) -> str:
+    """What a grant is for, as in `Need.target`."""
     text = grant.prefix or grant.resource.removeprefix("${WorkBucket.Arn}").lstrip("/")
     if "${InputBucket}" in grant.resource:
         return "InputBucket"
@@ -124,8 +125,10 @@ class Cloud(NamedTuple):
         cls, template: Mapping[str, Any], work_bucket: str, tables: Mapping[str, str]
     ) -> "Cloud":
         """Of the resources that tests made from a template."""
-        places = {place(g) for g in grants(template) if g.resource.startswith("${WorkBucket.Arn}")}
-        return cls(work_bucket, tables, frozenset(places - {"*"}))
+        targets = {
+            target_of(g) for g in grants(template) if g.resource.startswith("${WorkBucket.Arn}")
+        }
+        return cls(work_bucket, tables, frozenset(targets - {"*"}))
 
     def needs(self, operation: str, request: Mapping[str, Any]) -> Iterator[Need]:
         """What a call needs, by AWS's service authorization reference."""
@@ -157,17 +160,17 @@ class Cloud(NamedTuple):
 
     def to_know_it_is_missing(self, request: Mapping[str, Any]) -> Need:
         """The permission to learn that an object does not exist. Without it S3 answers 403."""
-        return Need("s3:ListBucket", self._place(request["Bucket"], request["Key"]))
+        return Need("s3:ListBucket", self._target(request["Bucket"], request["Key"]))
 
     def _of_s3(self, operation: str, request: Mapping[str, Any]) -> Need:
         if operation == "ListObjectsV2":
-            return Need("s3:ListBucket", self._place(request["Bucket"], request["Prefix"]))
+            return Need("s3:ListBucket", self._target(request["Bucket"], request["Prefix"]))
         if operation == "PutObject":
-            return Need("s3:PutObject", self._place(request["Bucket"], request["Key"]))
+            return Need("s3:PutObject", self._target(request["Bucket"], request["Key"]))
         version = "Version" if "VersionId" in request else ""
-        return Need(f"s3:GetObject{version}", self._place(request["Bucket"], request["Key"]))
+        return Need(f"s3:GetObject{version}", self._target(request["Bucket"], request["Key"]))
 
-    def _place(self, bucket: str, key: str) -> str:
+    def _target(self, bucket: str, key: str) -> str:
         if bucket != self.work_bucket:
             return "InputBucket"
         folder = key.split("/", 1)[0]
@@ -178,7 +181,7 @@ def covered(need: Need, granted: set[Need]) -> bool:
     """Whether a need is among what is granted, or within it."""
     return need in granted or (
         need.action.startswith("s3:")
-        and need.place != "InputBucket"
+        and need.target != "InputBucket"
         and Need(need.action, "*") in granted
     )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from kalmap.api.wire import Measurements, UploadRequest
+from kalmap.api.schemas import Measurements, UploadRequest
 from kalmap.batch.identity import BatchInput, InputObject, Pointer, ProfileObject
 from kalmap.profile import Profile, builtin_profile
 from kalmap.records.measurement import Measurement

@@ -98,7 +98,7 @@ def test_the_same_content_profile_and_options_are_the_same_batch():
         identified(retry_of="b"),
     ],
 )
-def test_anything_else_is_another_batch(other):
+def test_a_batch_with_other_content_or_options_has_another_id(other):
     assert other != identified()
 
 

@@ -6,7 +6,7 @@ from kalmap.api.cache import RecentStates
 from kalmap.api.cached_states import CachedStates
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.ports import Change, DatabaseUse, Loaded, StoredState, Written
+from kalmap.store.ports import Change, DatabaseUse, Loaded, StoredState, WriteResult
 
 OLD = StoredState(1, b"old", (1,))
 NEW = StoredState(2, b"new", (2, 1))
@@ -46,7 +46,7 @@ def write(states):
 
 
 def test_after_a_write_the_cache_has_what_was_stored_and_nothing_of_the_other_users(store, states):
-    store.outcome = Written(
+    store.outcome = WriteResult(
         {"u-1": NEW}, {"u-2": OLD}, {"u-3": "It failed."}, DatabaseUse(requests=1)
     )
     assert write(states) is store.outcome
@@ -71,6 +71,6 @@ def test_a_state_that_was_dropped_is_not_cached_again_at_once(store, states):
 def test_without_a_cache_nothing_is_recalled_and_every_write_is_made(store):
     states = CachedStates(store, CircuitBreaker())
     states.load("p", USERS, None)
-    store.outcome = Written(dict.fromkeys(USERS, NEW), {}, {}, DatabaseUse(requests=1))
+    store.outcome = WriteResult(dict.fromkeys(USERS, NEW), {}, {}, DatabaseUse(requests=1))
     assert write(states).stored == dict.fromkeys(USERS, NEW)
     assert states.recall("p", USERS) == {}

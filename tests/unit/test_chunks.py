@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kalmap.batch.chunks import (
     PACKED_BYTES,
     SourceObject,
-    cut,
+    split_into_chunks,
 )
 from kalmap.records.format_csv import Csv
 from kalmap.records.format_jsonl import Jsonl
@@ -25,7 +25,7 @@ def pieces(data, chunk_bytes, body_start=0):
     item = source(len(data), body_start)
     return [
         b"".join(item.format.read_range(start, end, len(data), lambda a, b: data[a:b]))
-        for chunk in cut([item], chunk_bytes)
+        for chunk in split_into_chunks([item], chunk_bytes)
         for _, start, end in chunk.pieces
     ]
 
@@ -55,14 +55,14 @@ def test_a_very_long_line_is_one_line_of_one_chunk(length):
 
 
 def test_a_gzipped_object_is_one_chunk():
-    assert len(cut([source(10_000, gzipped=True)], 10)) == 1
+    assert len(split_into_chunks([source(10_000, gzipped=True)], 10)) == 1
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), st.integers(1, 3000))
 def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
-    chunks = cut([source(size) for size in sizes], chunk_bytes)
-    assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
+    chunks = split_into_chunks([source(size) for size in sizes], chunk_bytes)
+    assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
     read = [piece for chunk in chunks for piece in chunk.pieces]
     assert [p.object for p in read if p.start == 0] == [source(size) for size in sizes]
     assert sum(piece.end - piece.start for piece in read) == sum(sizes)
@@ -71,7 +71,7 @@ def test_chunks_cover_each_object_in_order_without_gap(sizes, chunk_bytes):
 
 def test_small_objects_share_a_chunk_in_their_order_and_large_ones_have_their_own():
     sizes = [1000] * 5 + [PACKED_BYTES + 1] + [1000] * 3 + [PACKED_BYTES // 2] * 3
-    chunks = cut([source(size) for size in sizes], 4 * PACKED_BYTES)
+    chunks = split_into_chunks([source(size) for size in sizes], 4 * PACKED_BYTES)
     assert [len(chunk.pieces) for chunk in chunks] == [5, 1, 3 + 1, 2]
     read = [(p.start, p.end) for chunk in chunks for p in chunk.pieces]
     assert read == [(0, size) for size in sizes]
@@ -79,7 +79,7 @@ def test_small_objects_share_a_chunk_in_their_order_and_large_ones_have_their_ow
 
 def test_gzipped_objects_share_a_chunk_only_if_they_are_small_when_inflated():
     small, large = source(1000, gzipped=True), source(PACKED_BYTES // 2, gzipped=True)
-    chunks = cut([small, small, large, large], 4 * PACKED_BYTES)
+    chunks = split_into_chunks([small, small, large, large], 4 * PACKED_BYTES)
     assert [len(chunk.pieces) for chunk in chunks] == [2, 1, 1]
 
 
@@ -89,6 +89,6 @@ def test_ten_thousand_small_objects_are_few_chunks_that_fit_a_payload():
         SourceObject("bucket", f"exports/2026/03/{n:06d}.csv", 900, "e" * 32, "v" * 32, format_)
         for n in range(10_000)
     ]
-    chunks = cut(objects, 4 * PACKED_BYTES)
+    chunks = split_into_chunks(objects, 4 * PACKED_BYTES)
     assert len(chunks) < 100
     assert max(len(msgspec.json.encode(chunk)) for chunk in chunks) < 100_000

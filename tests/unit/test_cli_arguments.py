@@ -209,7 +209,7 @@ def test_every_field_of_a_batchs_input_has_an_option():
     assert read_input({"retry_of": "0" * 32} | again).now == started.now
 
 
-def test_options_that_are_left_out_are_left_to_the_cloud():
+def test_options_that_the_user_omits_are_not_sent_to_the_cloud():
     assert batch_options(parser().parse_args(["run", "f"])) == {"profile": "body-weight"}
 
 

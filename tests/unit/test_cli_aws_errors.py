@@ -1,5 +1,7 @@
 """AWS settings that are wrong: exit 2, and a sentence that says what to do."""
 
+from types import SimpleNamespace
+
 import pytest
 from botocore.exceptions import ClientError, SSOTokenLoadError
 
@@ -41,6 +43,23 @@ def test_a_setting_that_is_wrong_is_named(tmp_path, monkeypatch, capsys, variabl
     assert word in sentence
     assert "`aws configure`" in sentence
     assert len(sentence.splitlines()) == 1
+
+
+def test_a_cloud_that_does_not_answer_is_asked_several_times_and_is_a_sentence(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "a.jsonl").write_text(
+        '{"user_id": "u", "timestamp": "2026-01-01T07:00:00Z", "value": 80}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    pauses = []
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pauses.append))
+    assert main(["run", "a.jsonl", "--stack", "kalmap"]) == FAILED
+    assert len(pauses) == 8
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert sentence.startswith("kalmap: The cloud does not answer: ")
+    assert "127.0.0.1:9" in sentence
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_short_tags_become_their_long_form_and_dates_stay_text(folder):
+def test_short_tags_of_cloudformation_become_long_ones_and_dates_stay_text(folder):
     content = read_template(folder / "template.yaml")
     assert content["AWSTemplateFormatVersion"] == "2010-09-09"
     properties = content["Resources"]["Plan"]["Properties"]

@@ -79,7 +79,9 @@ def test_a_full_device_is_a_sentence_and_stays_a_device(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_the_earlier_content_stays_until_the_new_content_is_complete(tmp_path, trouble):
+def test_an_output_file_keeps_its_earlier_content_until_the_new_content_is_complete(
+    tmp_path, trouble
+):
     file = tmp_path / "file"
     file.write_bytes(b"old\n")
     new = tmp_path / "new"
@@ -168,7 +170,9 @@ def test_two_outputs_must_be_different_files_even_if_neither_exists(tmp_path, mo
     assert main([*SIMULATE, device, "--truth", device]) == 0
 
 
-def test_an_ending_that_means_another_form_is_refused(tmp_path, monkeypatch, capsys):
+def test_an_output_file_whose_name_ends_like_another_format_is_refused(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main([*SIMULATE, "a.parquet"]) == WRONG_USAGE
     assert "--out a.parquet ends in .parquet" in capsys.readouterr().err

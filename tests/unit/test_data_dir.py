@@ -83,7 +83,7 @@ def test_a_directory_that_was_replaced_is_noticed_and_not_touched(used, tmp_path
 
 
 @pytest.mark.parametrize("content", ["", "garbage", "[]", "{}", '{"kalmap_data_directory": "x"}'])
-def test_a_damaged_format_file_is_refused_and_left(used, content):
+def test_a_damaged_format_file_is_refused_and_not_changed(used, content):
     (used / "kalmap.json").write_text(content)
     with pytest.raises(Damaged, match="kalmap"):
         DataDirectory(used).__enter__()

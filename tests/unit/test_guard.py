@@ -243,7 +243,7 @@ def test_the_query_signature_of_old_curl_versions_is_accepted():
     assert status((method, target.replace("a=1", "a=2"), headers, body)) == 403
 
 
-def test_time_is_bounded_on_both_sides():
+def test_a_signature_whose_time_is_too_early_or_too_late_is_refused():
     method, target, headers, _ = requests()["an API's"]
     low = {name.lower(): value for name, value in headers}
     signature = read_signature(SentRequest(method, *target.split("?"), low))
@@ -286,7 +286,7 @@ def test_a_websocket_is_closed_before_it_is_open():
         ("dynamodb", b'"SignatureDoesNotMatch"'),
     ],
 )
-def test_a_refusal_has_the_form_that_a_services_clients_read(service, code):
+def test_a_refusal_has_the_form_that_the_clients_of_its_service_read(service, code):
     _, body = ask(*signed(url=f"{ADDRESS}/", key=OTHER, service=service))
     assert code in body["body"]
     if service == "dynamodb":

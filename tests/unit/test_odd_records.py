@@ -30,7 +30,7 @@ def test_half_a_surrogate_pair_is_malformed_in_every_field(field):
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     assert encode(shard, failed_decisions(1, Reason.TIMED_OUT)).count(b"\n") == 2
-    assert encode_unreadable(shard.unread, ["f"])
+    assert encode_unreadable(shard.unreadable, ["f"])
 
 
 def test_a_whole_surrogate_pair_is_a_character():

@@ -38,7 +38,7 @@ def test_every_entry_of_the_api_is_called() -> None:
     shown = "\n".join(api_blocks())
     for operation in OPERATIONS:
         path = re.sub(r"\\{\w+\\}", r"[^/\\s\"?]+", re.escape(operation.path))
-        call = rf'api "?{path}"?\s+-' if operation.body else rf'api "?{path}(\?\S+)?"?$'
+        call = rf'api "?{path}"?\s+-' if operation.request else rf'api "?{path}(\?\S+)?"?$'
         if operation.path == "/openapi.json":
             assert "`api /openapi.json`" in TEXT
         else:
@@ -66,7 +66,7 @@ def test_figures_are_no_better_than_those_that_were_measured() -> None:
     )
 
 
-def test_make_knows_every_target_shown() -> None:
+def test_every_make_target_in_the_pages_exists() -> None:
     shown = {words[1] for words in commands() if words[0] == "make"}
     shown |= set(re.findall(r"`make ([a-z-]+)`", TEXT + (ROOT / "CONTRIBUTING.md").read_text()))
     assert {"demo", "test"} <= shown
@@ -113,7 +113,7 @@ def test_the_execution_input_shown_is_accepted() -> None:
     )
 
 
-def test_statuses_and_reasons_named_are_those_that_exist() -> None:
+def test_the_statuses_and_reasons_in_the_readme_exist() -> None:
     paragraph = re.search(r"- `status` is (.*?)\n- ", TEXT, re.DOTALL)
     assert paragraph
     statuses, reasons = paragraph.group(1).split("`reason`")
@@ -121,7 +121,7 @@ def test_statuses_and_reasons_named_are_those_that_exist() -> None:
     assert set(re.findall(r"`(\w+)`", reasons)) <= {reason.label for reason in Reason}
 
 
-def test_states_named_are_those_of_the_state_machine() -> None:
+def test_the_states_in_the_readme_are_those_of_the_state_machine() -> None:
     state_machine = definition()
     table = re.findall(r"^\| ((?:[A-Z]\w+(?:, )?)+) \|", TEXT, re.MULTILINE)
     named = [name for row in table for name in row.split(", ")]
@@ -137,11 +137,11 @@ def test_every_link_inside_the_repository_leads_somewhere() -> None:
             assert (file.parent / target).exists(), f"{file.name} links to {target}"
 
 
-def test_the_profile_it_links_to_is_valid() -> None:
+def test_the_profile_that_the_readme_links_to_is_valid() -> None:
     assert load_profile((ROOT / "examples" / "chick-growth.json").read_bytes())
 
 
-def test_the_parameter_and_the_runtime_named_are_the_templates() -> None:
+def test_the_parameter_and_the_runtime_in_the_readme_are_those_of_the_template() -> None:
     class Loader(yaml.SafeLoader):
         """Reads CloudFormation's short tags as text."""
 
@@ -165,7 +165,7 @@ def test_the_parameter_and_the_runtime_named_are_the_templates() -> None:
         (r"at most ([\d,]+) objects", MAX_OBJECTS),
     ],
 )
-def test_limits_named_are_the_codes(sentence: str, limit: float) -> None:
+def test_every_limit_in_the_readme_is_that_of_the_code(sentence: str, limit: float) -> None:
     match = re.search(sentence, " ".join(TEXT.split()))
     assert match
     assert float(match.group(1).replace(",", "")) == limit

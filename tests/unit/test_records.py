@@ -107,7 +107,7 @@ def test_minus_zero_is_zero():
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
-def test_a_bom_and_either_line_end_change_nothing(bom, ending):
+def test_a_byte_order_mark_and_either_kind_of_line_end_change_nothing(bom, ending):
     data = bom + ending.join([GOOD_LINE, GOOD_LINE]) + ending
     assert parse([data], Jsonl(), PROFILE).records == 2
     text = bom + b"user_id,timestamp,value" + ending + b"u,2026-03-01T07:12:00Z,81.4" + ending

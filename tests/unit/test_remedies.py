@@ -107,7 +107,7 @@ def all_options() -> set[str]:
     return {option for command in chosen.choices for option in options(command)}
 
 
-def test_enough_sentences_are_found_to_be_tried() -> None:
+def test_the_search_for_messages_finds_every_command() -> None:
     shown = [command for sentence in CLI for command in commands(sentence)]
     assert {"run", "retry", "status", "states", "serve", "simulate", "tune"} <= {
         command.split()[1] for command in shown
@@ -119,12 +119,12 @@ def test_enough_sentences_are_found_to_be_tried() -> None:
 @pytest.mark.parametrize(
     "sentence", [s for s in CLI + CLOUD if commands(s)], ids=lambda s: s.location
 )
-def test_a_command_that_a_sentence_shows_parses(sentence: Sentence) -> None:
+def test_every_command_in_a_message_can_be_parsed(sentence: Sentence) -> None:
     for command in commands(sentence):
         assert parses(command), command
 
 
-def test_a_command_about_a_batch_says_where_the_batch_is() -> None:
+def test_every_command_about_a_batch_in_a_message_has_the_options_of_its_deployment() -> None:
     shown = [(location, quoted) for location, text in CLI for quoted in QUOTED.findall(text)]
     about = [
         (location, x) for location, x in shown if re.match(r"kalmap (status|retry|results)\b", x)
@@ -134,7 +134,7 @@ def test_a_command_about_a_batch_says_where_the_batch_is() -> None:
         assert command.endswith(("options}", "options} --out DIR")), (location, command)
 
 
-def test_text_in_backticks_is_a_command_or_a_field_of_the_input() -> None:
+def test_text_in_backticks_in_a_message_is_a_command_or_a_field_of_the_input() -> None:
     for location, text in CLI + CLOUD:
         if "`" not in text or location.startswith("functions/kalmap/api/"):
             continue

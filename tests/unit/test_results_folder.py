@@ -65,7 +65,9 @@ def test_the_results_of_the_same_batch_are_replaced_with_none_of_the_old_left(ob
     assert sorted(content(out)) == ["results.jsonl", "summary.json", "unreadable.jsonl"]
 
 
-def test_a_file_of_such_a_name_without_a_summary_stays_too(objects, tmp_path):
+def test_a_file_named_like_results_is_never_overwritten_in_a_folder_without_a_summary(
+    objects, tmp_path
+):
     for name in ("results.jsonl", "rejected.jsonl", "failed.jsonl"):
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
@@ -77,14 +79,16 @@ def test_a_file_of_such_a_name_without_a_summary_stays_too(objects, tmp_path):
         assert names(folder) == [name]
 
 
-def test_other_files_in_the_folder_are_no_hindrance(objects, tmp_path):
+def test_other_files_in_the_results_folder_stay(objects, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     check_results_folder(tmp_path)
     fetch_results(objects, FIRST, tmp_path)
     assert content(tmp_path)["notes.txt"] == "mine"
 
 
-def test_without_a_name_each_batch_has_a_folder_and_latest_leads_to_the_newest(objects, tmp_path):
+def test_without_out_each_batch_has_a_folder_of_its_own_and_latest_leads_to_the_newest(
+    objects, tmp_path
+):
     for batch in (FIRST, SECOND):
         check_results_folder(None)
         fetch_results(objects, batch, None)

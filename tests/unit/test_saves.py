@@ -149,7 +149,7 @@ def changes_of(folder):
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def cut(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[:100])
 
 
@@ -157,13 +157,13 @@ def lengthen(path):
     os.truncate(path, path.stat().st_size + 1000)
 
 
-def flip(path):
+def flip_bit(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut, lengthen, flip, Path.unlink])
+@pytest.mark.parametrize("damage", [truncate, lengthen, flip_bit, Path.unlink])
 def test_damage_in_any_file_of_a_save_is_reported_with_a_command_that_works(cloud, damage):
     undamaged = cloud.parent.with_name("whole")
     shutil.copytree(cloud.parent, undamaged)
@@ -185,7 +185,7 @@ def test_damage_in_any_file_of_a_save_is_reported_with_a_command_that_works(clou
         assert files_of(saves.newest(cloud).folder) == dict(FIRST)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("damage", [truncate, flip_bit, Path.unlink])
 def test_damage_of_a_log_that_is_needed_is_named(cloud, damage):
     # The last file may end anywhere; one before it may not.
     log_of(cloud, []).close()
@@ -197,7 +197,7 @@ def test_damage_of_a_log_that_is_needed_is_named(cloud, damage):
 
 def test_damage_within_the_last_log_is_no_torn_end(cloud):
     path = change_log.log_path(cloud, 3)
-    flip(path)
+    flip_bit(path)
     with pytest.raises(Damaged, match=rf"{path} is damaged: its line \d+ is not what was written"):
         saves.newest(cloud)
 
@@ -222,7 +222,7 @@ def test_lines_of_another_log_or_twice_the_same_are_no_log(cloud):
 
 def test_two_damaged_saves_are_refused_without_a_command_that_loses_states(cloud):
     for path in cloud.rglob("services.tsv"):
-        cut(path)
+        truncate(path)
     with pytest.raises(Damaged, match="There is no other complete save"):
         saves.newest(cloud)
 
@@ -316,7 +316,7 @@ def test_a_directory_of_format_1_is_a_save_as_long_as_its_tables_are_whole(tmp_p
     assert saves.newest(tmp_path).folder == folder
     for name in ("dynamodb", "s3"):
         content = (folder / f"{name}.json").read_bytes()
-        cut(folder / f"{name}.json")
+        truncate(folder / f"{name}.json")
         with pytest.raises(Damaged, match=f"{name}.json is damaged"):
             saves.newest(tmp_path)
         (folder / f"{name}.json").write_bytes(content)

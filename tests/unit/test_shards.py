@@ -84,7 +84,7 @@ def test_every_record_comes_back_once_with_its_index_for_any_number_of_shards(ch
             assert shard.ids[row] == record["measurement_id"]
             assert shard.sources[row] == record["source"]
             assert shard.readings.source[row] == PROFILE.source_code(record["source"])
-        for unread in shard.unread:
+        for unread in shard.unreadable:
             indexes[unread.index] += 1
             assert records[unread.index]["value"] == "bad"
     assert indexes == Counter(range(len(records)))
@@ -108,7 +108,7 @@ def test_a_users_shard_depends_only_on_the_id(user, shards):
     assert shard_of(user, shards) == shard_of(user, shards)
 
 
-def test_users_spread_evenly():
+def test_users_spread_evenly_over_shards():
     counts = Counter(shard_of(f"user-{n}", 16) for n in range(16_000))
     assert max(counts.values()) < 1.15 * 1000
     assert shard_of("user-1", 16) == 2  # for ever: stored plans depend on it
@@ -138,13 +138,13 @@ class Bucket:
 
 
 @given(_CHUNKS, st.integers(1, 5))
-def test_results_merge_into_input_order_and_a_later_round_stands_above(chunks, shards):
+def test_results_merge_into_input_order_and_a_later_round_replaces_an_earlier_one(chunks, shards):
     objects = {}
     expected = {}
     for number, shard in enumerate(sharded(chunks, shards)):
         outcomes = failed_decisions(len(shard.ids), Reason.SHARD_FAILED)
         objects[f"b/round-0/results/{number:06d}.jsonl"] = encode(shard, outcomes)
-        expected |= {unread.index: "malformed" for unread in shard.unread}
+        expected |= {unread.index: "malformed" for unread in shard.unreadable}
         expected |= dict.fromkeys(shard.readings.index.tolist(), "shard_failed")
         for round_, reason, suffix in (
             (2, Reason.CONFLICT, ""),
@@ -171,7 +171,7 @@ def test_every_line_that_is_merged_begins_with_its_index():
     sound = {"user_id": "a", "timestamp": "2026-03-01T07:00:00Z", "value": 80}
     [shard] = sharded([[sound, sound | {"value": "bad"}]], 1)
     results = encode(shard, failed_decisions(1, Reason.CONFLICT))
-    unreadable = encode_unreadable(shard.unread, [["a file"]])
+    unreadable = encode_unreadable(shard.unreadable, [["a file"]])
     starts = [line[:11] for line in (results + unreadable).splitlines()]
     assert starts == [b'{"index":0,', b'{"index":1,', b'{"index":1,']
 

@@ -149,7 +149,7 @@ def test_a_failed_chunk_closes_the_gate_with_any_limits():
     assert "It broke." in (closed_gate(total(reports), Limits(1.0, 1.0)) or "")
 
 
-def test_what_a_later_round_supersedes_counts_once():
+def test_a_result_that_a_later_round_replaces_counts_once():
     totals = total(
         [
             received(10),

@@ -3,17 +3,19 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from kalmap.errors import BrokenRecord
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
-from kalmap.store.ports import BatchRecord, BatchStatus
+from kalmap.store.ports import BatchRecord, BatchStatus, ListedBatch
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment, open_deployment
-from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.errors import DONE, RunFailed, WrongUsage
 from kalmap_cli.execution import get_progress
 from kalmap_cli.file_names import FileNames
 from kalmap_cli.screen import SHORT_ID, item_counts, print_summary
@@ -21,6 +23,7 @@ from kalmap_cli.terminal import fit_to_terminal
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 _NUMBER_COLUMNS = range(3, 6)
+B = TypeVar("B", bound=ListedBatch)
 
 
 def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
@@ -31,10 +34,15 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
     """
     with open_deployment(None, data_dir, stack) as deployment:
         if batch is None:
-            _print_batches(_for_user(deployment, _records(deployment).newest()))
+            print_list(deployment)
         else:
             _print_batch(deployment, *_for_user(deployment, [find_batch(deployment, batch)]))
     return DONE
+
+
+def print_list(deployment: Deployment) -> None:
+    """Print all batches, the newest first, a line each."""
+    _print_batches(_for_user(deployment, _records(deployment).newest()))
 
 
 def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
@@ -42,62 +50,69 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
 
     Raises:
         WrongUsage: There is no such batch, or there are several.
+        RunFailed: Its record cannot be read. The sentence says what to do.
     """
     list_command = f"`kalmap status{deployment.options}` lists all batches."
     if not id_prefix:
         raise WrongUsage(f"The batch's id is empty. {list_command}")
     # A batch that is named by its full id may be missing in the list.
-    record = _records(deployment).get(id_prefix)
-    records = [record] if record else _records(deployment).newest()
-    matching = [record for record in records if record.batch_id.startswith(id_prefix)]
+    try:
+        record = _records(deployment).get(id_prefix)
+    except BrokenRecord as error:
+        raise RunFailed(str(error)) from error
+    batches = [record] if record else _records(deployment).newest()
+    matching = [batch for batch in batches if batch.batch_id.startswith(id_prefix)]
     if len(matching) != 1:
         raise WrongUsage(
             f"There {'are several batches' if matching else 'is no batch'} whose id begins with "
             f"{id_prefix}. {list_command}"
         )
-    return _with_current_status(deployment, matching[0])
+    [batch] = matching
+    if not isinstance(batch, BatchRecord):
+        raise RunFailed(batch.reason)
+    return _with_current_status(deployment, batch)
 
 
 def _records(deployment: Deployment) -> DynamoDBBatchStore:
     return DynamoDBBatchStore(deployment.clients("dynamodb"), deployment.stack.batches_table)
 
 
-def _for_user(deployment: Deployment, batches: Iterable[BatchRecord]) -> list[BatchRecord]:
+def _for_user(deployment: Deployment, batches: Iterable[B]) -> list[B]:
     """Batches with their current status, and with reasons in words of the command line."""
     names = FileNames(Objects(deployment.clients("s3"), deployment.stack.bucket))
     return [
         msgspec.structs.replace(
-            record, reason=with_option_names(names.replace_keys(record.reason or ""))
+            batch, reason=with_option_names(names.replace_keys(batch.reason or ""))
         )
-        for record in (_with_current_status(deployment, batch) for batch in list(batches))
+        for batch in (_with_current_status(deployment, each) for each in list(batches))
     ]
 
 
-def _with_current_status(deployment: Deployment, record: BatchRecord) -> BatchRecord:
-    """The record, with status STOPPED if it is RUNNING and its execution is not."""
-    if record.status != "RUNNING" or not record.execution_arn:
-        return record
+def _with_current_status(deployment: Deployment, batch: B) -> B:
+    """The batch, with status STOPPED if it is RUNNING and its execution is not."""
+    if batch.status != "RUNNING" or not batch.execution_arn:
+        return batch
     try:
         execution = deployment.clients("stepfunctions").describe_execution(
-            executionArn=record.execution_arn
+            executionArn=batch.execution_arn
         )
     except ClientError:
-        return _stopped(deployment, record, "no longer exists")
+        return _stopped(deployment, batch, "no longer exists")
     if execution["status"] == "RUNNING":
-        return record
-    return _stopped(deployment, record, "ended early")
+        return batch
+    return _stopped(deployment, batch, "ended early")
 
 
-def _stopped(deployment: Deployment, record: BatchRecord, event: str) -> BatchRecord:
-    short_id = record.batch_id[:SHORT_ID]
+def _stopped(deployment: Deployment, batch: B, event: str) -> B:
+    short_id = batch.batch_id[:SHORT_ID]
     again = f"`kalmap retry {short_id}{deployment.options}` runs the batch again."
     status: BatchStatus = "STOPPED"
     return msgspec.structs.replace(
-        record, status=status, reason=record.reason or f"Its execution {event}; {again}"
+        batch, status=status, reason=batch.reason or f"Its execution {event}; {again}"
     )
 
 
-def _print_batches(batches: list[BatchRecord]) -> None:
+def _print_batches(batches: list[ListedBatch]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not batches:
         console.print(

@@ -71,8 +71,8 @@ def deploy(
         )
     content = read_template(template)
     artifacts = _package(content, template.parent)
-    body = json.dumps(content)
-    digest = _digest(body.encode(), json.dumps(dict(parameters), sort_keys=True).encode())
+    text = json.dumps(content)
+    digest = _digest(text.encode(), json.dumps(dict(parameters), sort_keys=True).encode())
 
     cloudformation = clients("cloudformation")
     existing = _describe(cloudformation, stack)
@@ -90,7 +90,7 @@ def deploy(
     try:
         action(
             StackName=stack,
-            TemplateBody=body,
+            TemplateBody=text,
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value}
                 for name, value in parameters.items()

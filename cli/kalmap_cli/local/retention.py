@@ -1,4 +1,4 @@
-"""Delete old executions and logs, as AWS does. The local cloud would keep them for ever."""
+"""Delete old executions and logs, as AWS does. The local cloud never does."""
 
 from datetime import datetime, timedelta
 from typing import Any

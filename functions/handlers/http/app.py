@@ -15,7 +15,8 @@ from handlers.http.renewal import LastResponse
 from handlers.memory import resident_mb
 from handlers.telemetry import logger, metrics
 from kalmap.api.openapi import document
-from kalmap.api.wire import Health
+from kalmap.api.schemas import Health
+from kalmap.store.breaker import Circuit
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -36,11 +37,11 @@ for router in (measurements.router, batches.router, users.router):
 @app.get("/health")
 def get_health() -> Response[Any]:
     """Show whether requests are answered."""
-    circuit = breaker().circuit.value
+    circuit = breaker().circuit
     recent = recent_states()
     return json_response(
         Health(
-            status="ok" if circuit == "closed" else "degraded",
+            status="ok" if circuit is Circuit.CLOSED else "degraded",
             circuit=circuit,
             cached_states=len(recent) if recent else 0,
             memory_mb=round(resident_mb(), 1),

@@ -13,9 +13,9 @@ from handlers.http.gateway import Call, json_response
 from handlers.http.signing import sign_get, sign_put
 from handlers.telemetry import now
 from kalmap.api.batches import ended_batch_folder, prepare_upload, start_batch, view_batch
-from kalmap.api.body import NAME_LIMIT
 from kalmap.api.pages import batch_page, page_limit, result_page, result_status
-from kalmap.api.wire import UploadRequest
+from kalmap.api.payload import NAME_LIMIT
+from kalmap.api.schemas import UploadRequest
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

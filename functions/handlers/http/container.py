@@ -18,12 +18,12 @@ from handlers.deadline import seconds_for_work
 from handlers.memory import release_memory, resident_mb
 from handlers.settings import Settings, cache_address, read_settings
 from handlers.telemetry import logger
+from kalmap.api.answer_request import Pace
 from kalmap.api.cache import Cache, Layers, RecentStates, SharedStates
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.frequent import publish_frequent, warm_up
+from kalmap.api.frequent_users import publish_frequent, warm_up
 from kalmap.api.measurements import RequestProfiles
 from kalmap.api.memory import MemoryCheck, check_memory
-from kalmap.api.online import Pace
 from kalmap.errors import KalmapError
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.breaker import CircuitBreaker
@@ -34,7 +34,7 @@ from kalmap.store.profiles import Profiles
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-#: A caller waits for the answer. After a few tries they had better try again themselves.
+#: A caller waits for the answer. After a few tries, they should send the request again.
 _RETRY = RetryPolicy(base=0.03, cap=0.5, attempts=8)
 _DATABASE_SECONDS = 3.0
 #: Seconds of an invocation that are left for encoding and sending the answer.

@@ -12,8 +12,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 
-from kalmap.api.body import RECORDS_LIMIT, BodyLimit, read_body
 from kalmap.api.openapi import parameters
+from kalmap.api.payload import RECORDS_LIMIT, PayloadLimit, read_payload
 from kalmap.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class Call:
             return base64.b64decode(body)
         return body.encode(errors="replace")
 
-    def read(self, kind: type[T], limit: BodyLimit = RECORDS_LIMIT) -> T:
-        """Decode the body. See `kalmap.api.body.read_body`."""
-        return read_body(
+    def read(self, kind: type[T], limit: PayloadLimit = RECORDS_LIMIT) -> T:
+        """Decode the body. See `kalmap.api.payload.read_payload`."""
+        return read_payload(
             self.body,
             kind,
             content_type=self.header("content-type"),

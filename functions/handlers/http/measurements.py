@@ -19,12 +19,12 @@ from handlers.http.container import (
 from handlers.http.gateway import Call, compressed_response
 from handlers.http.signing import sign_get
 from handlers.telemetry import metrics, now
-from kalmap.api.body import measurements_limit
+from kalmap.api.answer_request import Answer, answer_request
 from kalmap.api.idempotency import ComputedAnswer, KeyedRequest, answer_once
 from kalmap.api.links import LINK_SECONDS
 from kalmap.api.measurements import encode_answer, read_request
-from kalmap.api.online import Answer, answer_request
-from kalmap.api.wire import Measurements
+from kalmap.api.payload import measurements_limit
+from kalmap.api.schemas import Measurements
 from kalmap.keys import ANSWERS
 from kalmap.moments import microseconds
 
@@ -39,11 +39,11 @@ def post_measurements() -> Response[Any]:
     call = Call(router.current_event, router.lambda_context)
     if call.has_header(_KEY_HEADER):
         request = KeyedRequest(call.caller, call.header(_KEY_HEADER), call.body, call.seconds_left)
-        body = answer_once(request, answer_store(), lambda: _compute(call))
+        payload = answer_once(request, answer_store(), lambda: _compute(call))
     else:
-        body = _compute(call).body
+        payload = _compute(call).payload
     accepts = call.header("accept-encoding") if settings().enable_streaming else ""
-    return compressed_response(body, accepts=accepts)
+    return compressed_response(payload, accepts=accepts)
 
 
 def _compute(call: Call) -> ComputedAnswer:
@@ -61,8 +61,8 @@ def _compute(call: Call) -> ComputedAnswer:
         work_bucket().put(key, results)
         return sign_get(key, LINK_SECONDS)
 
-    body = encode_answer(answer, link_results if settings().enable_streaming else None)
-    return ComputedAnswer(body, final=not answer.totals.failed_users)
+    payload = encode_answer(answer, link_results if settings().enable_streaming else None)
+    return ComputedAnswer(payload, final=not answer.totals.failed_users)
 
 
 def _observe(answer: Answer, measurements: int) -> None:

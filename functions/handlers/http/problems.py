@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from handlers.http.gateway import JSON, Call
 from handlers.telemetry import logger, metrics
 from kalmap import errors
-from kalmap.api.body import field_of
-from kalmap.api.wire import Problem
+from kalmap.api.payload import field_of
+from kalmap.api.schemas import Problem
 from kalmap.store.dynamodb.table import THROTTLED
 
 _MAX_MESSAGE, _MAX_FIELD = 1_000, 200
@@ -122,5 +122,5 @@ def _respond(call: Call, refusal: Refusal, message: str) -> Response[Any]:
     if len(message) > _MAX_MESSAGE:
         message = message[:_MAX_MESSAGE] + "...."
     field = refusal.field[:_MAX_FIELD] if refusal.field else refusal.field
-    body = msgspec.json.encode(Problem(refusal.code, message, field, call.request_id)).decode()
-    return Response(refusal.status, JSON, body, headers)
+    content = msgspec.json.encode(Problem(refusal.code, message, field, call.request_id)).decode()
+    return Response(refusal.status, JSON, content, headers)

@@ -1,4 +1,4 @@
-"""A container whose memory has grown too large starts its process anew, after a response.
+"""A container whose memory has grown too large restarts its process after a response.
 
 An adapter of Lambda's runtime: this works only because of when the runtime releases a response.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class LastResponse(dict[str, Any]):
-    """A response after which the process starts anew, if AWS runs it.
+    """A response after which the process restarts, if AWS runs it.
 
     AWS's runtime releases a response after it has sent it and before it asks for the next request.
     A process that is replaced at this moment loses nothing. Earlier, the response would be lost.
@@ -19,10 +19,10 @@ class LastResponse(dict[str, Any]):
     def __del__(self) -> None:
         # The local cloud has no such interface, and its workers end soon anyway.
         if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-            _start_anew()
+            _restart()
 
 
-def _start_anew() -> None:
+def _restart() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     # The environment that this process began with: the runtime has removed some of it.

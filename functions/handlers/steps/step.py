@@ -1,4 +1,4 @@
-"""The frame of every step: decode the event, measure the work, save a report, encode the answer."""
+"""The frame of every step: decode the event, measure the work, save a report, encode the output."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -45,8 +45,8 @@ class Task:
 def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
     """Make a Lambda handler of a step: decode, measure, save its report, log, encode.
 
-    If the step returns a Report, the answer is an empty object, so that payloads stay small. If it
-    returns anything else, that is the answer, and a report of its costs is saved.
+    If the step returns a Report, the output is an empty object, so that payloads stay small. If it
+    returns anything else, that is the output, and a report of its costs is saved.
 
     Args:
         name: The step's name in reports.
@@ -60,26 +60,26 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
             task = _task(event, context)
             objects = task.folder.objects
             gets, puts = objects.gets, objects.puts
-            answer = run(task)
-            report = answer if isinstance(answer, Report) else Report(step=name, round=task.round)
+            output = run(task)
+            report = output if isinstance(output, Report) else Report(step=name, round=task.round)
             report.started, report.ended = started, time.time()
             report.gets, report.puts = objects.gets - gets, objects.puts - puts + 1
             report.memory_mb = peak_memory_mb()
             report.configured_mb = int(context.memory_limit_in_mb)
             task.folder.save_report(report)
             _observe(report)
-            return {} if answer is report else encode(answer)
+            return {} if output is report else encode(output)
 
         return handler
 
     return decorate
 
 
-def encode(answer: Any) -> dict[str, Any]:
-    """Encode an answer as a JSON object."""
-    if hasattr(answer, "_asdict"):
-        answer = answer._asdict()
-    return dict(msgspec.to_builtins(answer))
+def encode(output: Any) -> dict[str, Any]:
+    """Encode a step's output as a JSON object."""
+    if hasattr(output, "_asdict"):
+        output = output._asdict()
+    return dict(msgspec.to_builtins(output))
 
 
 def _task(event: Mapping[str, Any], context: "LambdaContext") -> Task:

@@ -9,7 +9,7 @@ import msgspec
 from kalmap.api.links import LINK_SECONDS, SignLink, batch_links
 from kalmap.api.pages import batch_view
 from kalmap.api.progress import progress
-from kalmap.api.wire import BatchStarted, BatchView, Upload, UploadRequest
+from kalmap.api.schemas import BatchStarted, BatchView, Upload, UploadRequest
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import store_records
@@ -18,12 +18,12 @@ from kalmap.keys import BATCHES, INCOMING
 from kalmap.moments import iso
 from kalmap.pipeline.identify_batch import identify_batch
 from kalmap.store.objects import Objects, OpenBucket
-from kalmap.store.ports import BatchRecord, BatchStatus, BatchStore
+from kalmap.store.ports import ApiStatus, BatchRecord, BatchStore
 
 #: Starts an execution of the state machine by its name and input; returns its ARN.
 StartExecution = Callable[[str, str], str]
 
-_STARTING: BatchStatus = "STARTING"
+_STARTING: ApiStatus = "STARTING"
 
 
 def start_batch(
@@ -92,7 +92,7 @@ def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink
     """
     record = find_batch(batch_id, records, work)
     if record is None:
-        return BatchView(batch_id, _STARTING)
+        return BatchView(batch_id=batch_id, status=_STARTING)
     view, folder = batch_view(record), Folder(work, record.prefix)
     if record.status == "RUNNING":
         return msgspec.structs.replace(view, progress=progress(folder))

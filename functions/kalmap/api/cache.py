@@ -190,11 +190,11 @@ class SharedStates:
         states = {}
         for group in self._groups(keys):
             try:
-                answers = self._client.mget([_name(key) for key in group])
+                values = self._client.mget([_name(key) for key in group])
             except self._failure:
                 self.use.errors += 1
-                answers = [None] * len(group)
-            for key, data in zip(group, answers, strict=True):
+                values = [None] * len(group)
+            for key, data in zip(group, values, strict=True):
                 if data is not None and (state := _decode(data)):
                     states[key] = state
         self.use.hits += len(states)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from kalmap.api.cache import Cache, Key
 from kalmap.errors import StoreUnavailable
 from kalmap.store.breaker import CircuitBreaker
-from kalmap.store.ports import Change, Loaded, StateStore, StoredState, UserState, Written
+from kalmap.store.ports import Change, Loaded, StateStore, StoredState, UserState, WriteResult
 
 
 class CachedStates:
@@ -57,7 +57,7 @@ class CachedStates:
         request: str,
         round_: int,
         deadline: float | None,
-    ) -> Written:
+    ) -> WriteResult:
         """Write new states, each on condition that its old one is still there.
 
         Afterwards the cache has the states that were stored. Of all other users in the call it has
@@ -74,7 +74,7 @@ class CachedStates:
             CircuitOpen: The breaker is open; nothing was written.
         """
         try:
-            written = self._breaker.run(
+            result = self._breaker.run(
                 lambda: self._store.write(
                     profile,
                     changes,
@@ -87,9 +87,9 @@ class CachedStates:
         except StoreUnavailable:
             self._drop(profile, (change.user for change in changes))
             raise
-        self._drop(profile, (c.user for c in changes if c.user not in written.stored))
-        self._put(profile, written.stored)
-        return written
+        self._drop(profile, (c.user for c in changes if c.user not in result.stored))
+        self._put(profile, result.stored)
+        return result
 
     def _put(self, profile: str, states: dict[str, StoredState]) -> None:
         if self._cache is not None and states:

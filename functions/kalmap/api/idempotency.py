@@ -19,16 +19,16 @@ class KeyedRequest(NamedTuple):
     caller: str
     """A key belongs to its caller."""
     key: str
-    body: bytes
-    """As it was sent."""
+    payload: bytes
+    """The body as it was sent."""
     seconds: float
     """Time in which the request is answered or lost."""
 
 
 class ComputedAnswer(NamedTuple):
-    """An answer's body, and whether a repetition of the request may get the same one."""
+    """An answer in JSON, and whether a repetition of the request may get the same one."""
 
-    body: bytes
+    payload: bytes
     final: bool
     """False if readings failed. They may be sent again under the same key."""
 
@@ -36,9 +36,9 @@ class ComputedAnswer(NamedTuple):
 class _NotFinal(Exception):
     """Carries an answer that is not final past the store, which would keep it."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, payload: bytes) -> None:
         super().__init__()
-        self.body = body
+        self.payload = payload
 
 
 def answer_once(
@@ -57,20 +57,20 @@ def answer_once(
         )
     claim = AnswerClaim(
         key=f"{request.caller}\n{request.key}",
-        body_digest=hashlib.sha256(request.body).hexdigest(),
+        payload_digest=hashlib.sha256(request.payload).hexdigest(),
         seconds=request.seconds,
     )
 
     def compute_final() -> bytes:
         answer = compute()
         if not answer.final:
-            raise _NotFinal(answer.body)
-        return answer.body
+            raise _NotFinal(answer.payload)
+        return answer.payload
 
     try:
         return answers.answer_once(claim, compute_final)
     except _NotFinal as answer:
-        return answer.body
+        return answer.payload
     except OtherRequest as error:
         raise Contradiction(
             "The Idempotency-Key was used before with another body. Use a new key."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from itertools import chain, islice
 
-from kalmap.api.wire import Links
+from kalmap.api.schemas import Links
 from kalmap.batch.folder import Folder
 from kalmap.keys import EARLIER_UNREADABLE
 

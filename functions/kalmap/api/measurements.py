@@ -1,4 +1,4 @@
-"""The bodies of POST /measurements: one is read into a request, the other is made of its answer."""
+"""POST /measurements: its JSON is read into a request, and an answer is encoded as JSON."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from kalmap.api.online import Answer
+from kalmap.api.answer_request import Answer
+from kalmap.api.schemas import Answered, Measurements
 from kalmap.api.user_group import Request
-from kalmap.api.wire import Measurements
 from kalmap.errors import TooLarge
 from kalmap.profile import Profile, builtin_profile, load_profile
 from kalmap.records.format_jsonl import Jsonl
@@ -56,7 +56,7 @@ def read_request(
     """Parse the measurements of a request.
 
     Args:
-        sent: The request's body.
+        sent: The request's JSON.
         name: Names the request's writes. No two requests have the same name.
         now: Wall-clock time in microseconds since 1970 UTC.
         limit: Most measurements that a request may have.
@@ -89,20 +89,18 @@ def encode_answer(answer: Answer, link_results: LinkResults | None) -> bytes:
         answer: The answer to a request.
         link_results: Stores results that are too long for an answer. None: no results are.
     """
-    results, link = _json_array(answer.results), b"null"
+    link = None
     if link_results is not None and len(answer.results) > LINK_FROM:
-        results, link = b"null", msgspec.json.encode(link_results(answer.results))
+        link = link_results(answer.results)
     unreadable = _json_array(answer.unreadable)
-    # `rejected` is the earlier name of `unreadable`, kept until version 0.2.
-    return (
-        b'{"results":%b,"results_url":%b,"unreadable":%b,"rejected":%b,"revisions":%b,"summary":%b}'
-        % (
-            results,
-            link,
-            unreadable,
-            unreadable,
-            _json_array(answer.revisions),
-            msgspec.json.encode(answer.summary),
+    return msgspec.json.encode(
+        Answered(
+            results=_json_array(answer.results) if link is None else None,
+            results_url=link,
+            unreadable=unreadable,
+            rejected=unreadable,
+            revisions=_json_array(answer.revisions),
+            summary=answer.summary,
         )
     )
 
@@ -115,6 +113,6 @@ def _json_lines(measurements: list[msgspec.Raw]) -> bytes:
     )
 
 
-def _json_array(lines: bytes) -> bytes:
-    """JSON lines as a JSON array."""
-    return b"[" + lines.rstrip(b"\n").replace(b"\n", b",") + b"]"
+def _json_array(lines: bytes) -> Any:
+    """JSON lines as a JSON array, which is encoded as it is."""
+    return msgspec.Raw(b"[" + lines.rstrip(b"\n").replace(b"\n", b",") + b"]")

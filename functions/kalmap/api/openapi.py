@@ -1,16 +1,15 @@
-"""The HTTP API's OpenAPI document. Its schemas come from the types that decode the bodies."""
+"""The HTTP API's OpenAPI document. Its schemas come from the types that decode and encode them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from kalmap.api import wire
+from kalmap.api import schemas
 from kalmap.api.idempotency import KEY
 from kalmap.api.pages import MAX_LIMIT, STATUSES
 from kalmap.batch.identity import BATCH_ID, BatchInput
 from kalmap.profile import DEFAULT_PROFILE
-from kalmap.results.lines import Result, Unreadable
 
 _BATCH_ID = {"type": "string", "pattern": f"^{BATCH_ID.pattern}$"}
 _EXAMPLE = {
@@ -42,28 +41,11 @@ class Operation(NamedTuple):
     path: str
     summary: str
     status: int
-    answer: type | None
-    body: type | None = None
+    response: type | None
+    request: type | None = None
     parameters: tuple[dict[str, Any], ...] = ()
     problems: tuple[int, ...] = ()
-    body_required: bool = True
-
-
-class Answered(msgspec.Struct):
-    """The answer to measurements."""
-
-    results: list[Result] | None
-    """One for each measurement, in the same order. Null if `results_url` has them."""
-    results_url: str | None
-    """A link to the results as JSONL, if they are too long for this object."""
-    unreadable: list[Unreadable]
-    """The faults of measurements that could not be read."""
-    rejected: list[Unreadable]
-    """The earlier name of `unreadable`, kept until version 0.2."""
-    revisions: list[dict[str, Any]]
-    """Earlier readings whose status a late reading has changed."""
-    summary: dict[str, Any]
-    """Counts, mean quality, time per user, database requests."""
+    request_required: bool = True
 
 
 def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
@@ -82,8 +64,8 @@ OPERATIONS = (
         "/measurements",
         "Fold measurements into their users' states, and answer at once",
         200,
-        Answered,
-        wire.Measurements,
+        schemas.Answered,
+        schemas.Measurements,
         (
             {
                 "name": "Idempotency-Key",
@@ -99,7 +81,7 @@ OPERATIONS = (
         "/batches",
         "Start a batch of objects in S3, or of records in the request",
         202,
-        wire.BatchStarted,
+        schemas.BatchStarted,
         BatchInput,
         (),
         (404, 409, 413, 415),
@@ -109,18 +91,18 @@ OPERATIONS = (
         "/batches/uploads",
         "Get an address for a file whose arrival starts a batch",
         201,
-        wire.Upload,
-        wire.UploadRequest,
+        schemas.Upload,
+        schemas.UploadRequest,
         (),
         (413, 415),
-        body_required=False,
+        request_required=False,
     ),
     Operation(
         "get",
         "/batches",
         "List the batches, the newest first",
         200,
-        wire.BatchPage,
+        schemas.BatchPage,
         None,
         (_LIMIT, _CURSOR),
     ),
@@ -129,7 +111,7 @@ OPERATIONS = (
         "/batches/{batch_id}",
         "Show a batch's progress, or how it ended",
         200,
-        wire.BatchView,
+        schemas.BatchView,
         None,
         (_BATCH,),
         (404,),
@@ -139,7 +121,7 @@ OPERATIONS = (
         "/batches/{batch_id}/results",
         "Read the results of a batch that has ended",
         200,
-        wire.ResultPage,
+        schemas.ResultPage,
         None,
         (
             _BATCH,
@@ -157,7 +139,7 @@ OPERATIONS = (
         "/users/{user_id}",
         "Show a user's state, or its prediction",
         200,
-        wire.UserView,
+        schemas.UserView,
         None,
         (
             {"name": "user_id", "in": "path", "required": True, "schema": {"type": "string"}},
@@ -174,7 +156,7 @@ OPERATIONS = (
         ),
         (404, 409),
     ),
-    Operation("get", "/health", "Show the health of the API", 200, wire.Health),
+    Operation("get", "/health", "Show the health of the API", 200, schemas.Health),
     Operation("get", "/openapi.json", "Read this document", 200, None),
 )
 
@@ -198,8 +180,8 @@ def document(server: str) -> dict[str, Any]:
     Args:
         server: The API's address with its stage.
     """
-    kinds = {kind for each in OPERATIONS for kind in (each.body, each.answer) if kind}
-    ordered = sorted(kinds | {wire.Problem}, key=lambda kind: kind.__name__)
+    kinds = {kind for each in OPERATIONS for kind in (each.request, each.response) if kind}
+    ordered = sorted(kinds | {schemas.Problem}, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(
         ordered, ref_template="#/components/schemas/{name}"
     )
@@ -233,17 +215,17 @@ def document(server: str) -> dict[str, Any]:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    answer: Mapping[str, Any] = _refer(operation.answer) if operation.answer else {}
+    response: Mapping[str, Any] = _refer(operation.response) if operation.response else {}
     responses = {
         str(operation.status): {
             "description": operation.summary,
-            "content": {"application/json": {"schema": answer}},
+            "content": {"application/json": {"schema": response}},
         }
     }
     for status in sorted({*_ALWAYS, *operation.problems}):
         responses[str(status)] = {
             "description": _PROBLEMS[status],
-            "content": {"application/json": {"schema": _refer(wire.Problem)}},
+            "content": {"application/json": {"schema": _refer(schemas.Problem)}},
         }
     described: dict[str, Any] = {
         "operationId": _name(operation),
@@ -251,10 +233,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "parameters": list(operation.parameters),
         "responses": responses,
     }
-    if operation.body:
+    if operation.request:
         described["requestBody"] = {
-            "required": operation.body_required,
-            "content": {"application/json": {"schema": _refer(operation.body)}},
+            "required": operation.request_required,
+            "content": {"application/json": {"schema": _refer(operation.request)}},
         }
     return described
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from kalmap.api.wire import BatchPage, BatchView, ResultPage
+from kalmap.api.schemas import BatchPage, BatchView, ResultPage
 from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
 from kalmap.outcome import Status
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
-from kalmap.store.ports import BatchPosition, BatchRecord, BatchStore
+from kalmap.store.ports import BatchPosition, BatchStore, ListedBatch
 
 #: Lines after which a page ends, even if few of them match the filters.
 _MAX_LINES = 50_000
@@ -85,7 +85,7 @@ def result_page(
         InputNotFound: The batch ended before it had results.
     """
     position = _read_cursor(cursor, _Position, folder.prefix) if cursor else _Position()
-    shards = folder.cut().shards
+    shards = folder.plan_counts().shards
     if not 0 <= position.shard < shards:
         raise _foreign_cursor()
     remaining: Iterable[int] = range(position.shard, shards)
@@ -127,20 +127,9 @@ def batch_page(records: BatchStore, *, limit: int, cursor: str | None) -> BatchP
     return BatchPage(list(map(batch_view, page)), _cursor(last, _BATCHES) if last else None)
 
 
-def batch_view(record: BatchRecord) -> BatchView:
-    """Describe a batch by its record."""
-    return BatchView(
-        batch_id=record.batch_id,
-        status=record.status,
-        reason=record.reason,
-        execution_arn=record.execution_arn,
-        started_at=record.started_at,
-        finished_at=record.finished_at,
-        received=record.received,
-        accepted=record.accepted,
-        users=record.users,
-        changed=record.changed,
-    )
+def batch_view(batch: ListedBatch) -> BatchView:
+    """Show what a list shows of a batch."""
+    return BatchView(**{name: getattr(batch, name) for name in ListedBatch.__struct_fields__})
 
 
 def _shard_keys(folder: Folder, shard: int, rounds: int) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The progress of a running batch, from the files that its steps have put into its folder."""
 
-from kalmap.api.wire import Progress
+from kalmap.api.schemas import Phase, Progress
 from kalmap.batch.folder import Folder
+from kalmap.results.report import StepName
 
 
 def progress(folder: Folder) -> Progress:
@@ -13,10 +14,12 @@ def progress(folder: Folder) -> Progress:
         return Progress("planning", 0, 0, 0)
     round_ = folder.rounds() - 1
     if round_ < 0 or not folder.has_shards(round_):
-        chunks = folder.cut().chunks
+        chunks = folder.plan_counts().chunks
         return Progress("partitioning", 0, min(folder.partition_reports(), chunks), chunks)
     total = len(folder.shards(round_))
-    for phase, step in (("writing", "write"), ("filtering", "filter"), ("loading", "load")):
+    phases: tuple[tuple[Phase, StepName], ...]
+    phases = (("writing", "write"), ("filtering", "filter"), ("loading", "load"))
+    for phase, step in phases:
         finished = folder.finished(step, round_)
         # A phase begins after all shards have finished the phase before it.
         if finished or phase == "loading":

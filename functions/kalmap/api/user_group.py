@@ -2,7 +2,7 @@
 
 A round folds the users' readings into their states and writes the changed states. Users whose state
 another writer has changed meanwhile go into the next round. A user's readings are written together
-or not at all, no matter when the time ends.
+or not at all, even if the time ends.
 """
 
 import math
@@ -29,7 +29,7 @@ from kalmap.results.lines import count_outcomes
 from kalmap.results.report import Report
 from kalmap.store.ports import Change, StoredState
 
-#: A user fails after so many rounds, if others change the user's state in each of them.
+#: A user fails after this many rounds, if others change their state in each of them.
 MAX_ROUNDS = 30
 #: Seconds. After a conflict the other writer's state is known, so the first pauses are short.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.02
@@ -174,7 +174,7 @@ class UserGroup:
         if not changed:
             return {}, set()
         try:
-            written = self._states.write(
+            result = self._states.write(
                 self._request.profile.name,
                 changed,
                 request=self._request.name,
@@ -185,11 +185,11 @@ class UserGroup:
             users = {change.user for change in changed}
             self._give_up(users, error)
             return {}, users
-        self._report.database += written.use
-        self._report.written += len(written.stored)
-        self._report.conflicts += sorted(written.conflicts)
-        self._fail(written.failed, Reason.TIMED_OUT if self._is_late() else Reason.USER_FAILED)
-        return dict(written.conflicts), set(written.failed)
+        self._report.database += result.use
+        self._report.written += len(result.stored)
+        self._report.conflicts += sorted(result.conflicts)
+        self._fail(result.failed, Reason.TIMED_OUT if self._is_late() else Reason.USER_FAILED)
+        return dict(result.conflicts), set(result.failed)
 
     def _record_finished(self, users: Sequence[str], folded: Folded, unfinished: set[str]) -> None:
         """Count new users and collect revisions, of the users that this round has finished."""

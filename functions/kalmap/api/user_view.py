@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.wire import Interval, UserView
+from kalmap.api.schemas import Interval, UserView
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.filter.codec import profile_digest_of
 from kalmap.filter.estimates import describe, predict

@@ -7,16 +7,16 @@ import msgspec
 
 from kalmap.records.formats import AnyFormat
 
-#: A gzipped object cannot be cut, so it must fit into one worker: tests/statemachine/test_memory.py
-#: holds these against the memory that the template gives it.
+#: A gzipped object cannot be split, so it must fit into one worker.
+#: tests/statemachine/test_memory.py compares these limits with the worker's memory.
 MAX_GZIP_BYTES = 64 * 1024 * 1024
 MAX_INFLATED_BYTES = 768 * 1024 * 1024
 MAX_GZIP_LINES = 6_000_000
-#: The most that one worker reads of an object that can be cut. Only very large inputs need it.
+#: The longest range of an object that one worker reads. Only very large inputs need such ranges.
 MAX_CHUNK_BYTES = 128 * 1024 * 1024
-#: Objects up to this size share a chunk, which together has at most this size.
+#: Small objects share a chunk. Together they have at most this size.
 PACKED_BYTES = 4 * 1024 * 1024
-#: About how many times its size gzipped text inflates to.
+#: Gzipped text inflates to about this many times its size.
 GZIP_RATIO = 8
 #: A chunk passes through the state machine, whose payloads have at most 256 KB.
 _MAX_CHUNK_JSON = 64 * 1024
@@ -33,14 +33,14 @@ class SourceObject(msgspec.Struct, frozen=True):
     format: AnyFormat
     gzipped: bool = False
 
-    def cut(self, step: int) -> list[tuple[int, int]]:
-        """The ranges [start, end) that workers read, of about `step` bytes; none without records.
+    def split(self, step: int) -> list[tuple[int, int]]:
+        """Split the object into ranges [start, end) of about `step` bytes; none without records.
 
         A gzipped object is one range, because its bytes can only be read from their beginning.
         """
         if self.gzipped:
             return [(0, self.size)]
-        return self.format.cut(self.size, step)
+        return self.format.split(self.size, step)
 
 
 class Piece(NamedTuple):
@@ -54,7 +54,7 @@ class Piece(NamedTuple):
 class Chunk(msgspec.Struct, frozen=True):
     """The records of an object that begin in [start, end), then some small objects as a whole."""
 
-    chunk: int
+    number: int = msgspec.field(name="chunk")
     object: SourceObject
     start: int
     end: int
@@ -64,19 +64,19 @@ class Chunk(msgspec.Struct, frozen=True):
     def pieces(self) -> list[Piece]:
         """What one worker reads, in the input's order."""
         first = Piece(self.object, self.start, self.end)
-        return [first, *(Piece(source, *source.cut(source.size)[0]) for source in self.others)]
+        return [first, *(Piece(source, *source.split(source.size)[0]) for source in self.others)]
 
 
-def cut(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
-    """Cut objects into chunks of about `chunk_bytes`, in the input's order.
+def split_into_chunks(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:
+    """Split objects into chunks of about `chunk_bytes`, in the input's order.
 
     Small objects that lie next to each other become one chunk.
     """
     chunks: list[Chunk] = []
-    # What the last chunk can still take of small objects: bytes of content, and bytes of JSON.
+    # Small objects that still fit into the last chunk: bytes of content, and bytes of JSON.
     free_bytes = free_json = 0
     for source in objects:
-        ranges = source.cut(chunk_bytes)
+        ranges = source.split(chunk_bytes)
         if not ranges:
             continue
         weight = source.size * (GZIP_RATIO if source.gzipped else 1)

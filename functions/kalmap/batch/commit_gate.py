@@ -9,7 +9,7 @@ from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
 from kalmap.wording import START_AGAIN, counted
 
-#: A share of fewer readings says little. They may have as many unusable ones as so many readings.
+#: Of fewer readings, a share says little. They may have as many unusable ones as so many readings.
 _FEW = 20
 _WHICH = "The results say which."
 #: Rejected readings that count as unusable, like unreadable ones.

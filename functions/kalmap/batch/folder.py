@@ -30,14 +30,14 @@ _EXAMPLE_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-class Cut(msgspec.Struct, frozen=True):
+class PlanCounts(msgspec.Struct, frozen=True):
     """The numbers of chunks and shards: the part of `plan.json` that all versions have."""
 
     chunks: int
     shards: int
 
 
-class Plan(Cut, frozen=True):
+class Plan(PlanCounts, frozen=True):
     """How the input is cut: the content of `plan.json`."""
 
     files: list[list[str]]
@@ -53,7 +53,7 @@ class _EarlierBatch(msgspec.Struct, frozen=True):
 class Shard(msgspec.Struct, frozen=True):
     """A Map item: a shard, and the byte range of its slices' locations in `slices.bin`."""
 
-    shard: int
+    number: int = msgspec.field(name="shard")
     readings: int
     slices: tuple[int, int]
 
@@ -106,9 +106,9 @@ class Folder:
         """Whether the plan is stored."""
         return self.objects.find(self.key(keys.PLAN)) is not None
 
-    def cut(self) -> Cut:
-        """Into how many parts the input is cut."""
-        return self._read(keys.PLAN, Cut)
+    def plan_counts(self) -> PlanCounts:
+        """The numbers of chunks and shards."""
+        return self._read(keys.PLAN, PlanCounts)
 
     def save_plan(self, plan: Plan, chunks: Sequence[Chunk]) -> str:
         """Store the plan and the chunks; returns the key of the Map's items."""
@@ -282,7 +282,7 @@ class Folder:
         return (key for key in self.objects.keys(self.key(name)) if key.endswith(".jsonl"))
 
     def unreadable_examples(self, round_: int, most: int = 3) -> list[Unreadable]:
-        """Return early unreadable records of a round, each with another fault."""
+        """Return some of a round's first unreadable records, each with a different fault."""
         decode = msgspec.json.Decoder(Unreadable).decode
         records: list[Unreadable] = []
         for key in islice(
@@ -335,8 +335,8 @@ class Folder:
 
     def save_summary(self, summary: Mapping[str, object]) -> str:
         """Store the summary; returns its key."""
-        body = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-        self.objects.put(self.summary_key(), body)
+        content = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+        self.objects.put(self.summary_key(), content)
         return self.summary_key()
 
     def summary(self) -> bytes | None:

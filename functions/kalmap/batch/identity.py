@@ -34,7 +34,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Pins a key's version; S3 events carry it."""
     prefix: str | None = None
     days: int | None = None
-    """With a prefix: read only objects that were put there in so many days before `now`."""
+    """With a prefix: read only objects that were put there in this many days before `now`."""
     records: list[dict[str, Any]] | None = None
 
 

@@ -10,7 +10,7 @@ from kalmap.records.gzipped import MAGIC, is_gzipped, new_inflater
 #: Measurements inflate to 4 to 40 times their gzipped size. Only repeated content, or content that
 #: is made to do harm, exceeds this.
 _MAX_RATIO = 250
-#: So many bytes may have any ratio, and may be one line.
+#: Content up to this size may have any ratio, and may be one line.
 _FREE_BYTES = 16 * 1024 * 1024
 _STEP = 1 << 20
 
@@ -40,7 +40,7 @@ def inflate(parts: Iterable[bytes], name: str, notes: list[str] | None = None) -
         notes: A sentence is added to it if bytes were ignored.
 
     Raises:
-        InvalidInput: It is truncated, corrupt, or swells beyond what a worker reads.
+        InvalidInput: It is truncated, corrupt, or inflates to more than a worker reads.
     """
     inflater = new_inflater()
     read_bytes = inflated_bytes = lines = line_bytes = 0

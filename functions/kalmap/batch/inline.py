@@ -29,14 +29,14 @@ def store_records(records: Iterable[object], work: Objects, now: datetime) -> st
         work: The work bucket, whose objects expire after some days.
         now: The time.
     """
-    body = b"".join(_line(record) for record in records)
-    key = f"{INLINE}{hashlib.sha256(body).hexdigest()}.jsonl"
+    content = b"".join(_line(record) for record in records)
+    key = f"{INLINE}{hashlib.sha256(content).hexdigest()}.jsonl"
     try:
         if now - work.head(key)["LastModified"] < _FRESH:
             return key
     except InputNotFound:
         pass
-    work.put(key, body)
+    work.put(key, content)
     return key
 
 

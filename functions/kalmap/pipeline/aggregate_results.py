@@ -20,7 +20,7 @@ def aggregate_results(folder: Folder, round_: int) -> Judged:
     shards = folder.shards(round_)
     reports = {report.number: report for report in folder.reports(round_, "filter")}
     for shard in shards:
-        if shard.shard not in reports:
+        if shard.number not in reports:
             report = fail_shard(folder, round_, shard, WORKER_LOST)
             folder.save_report(report)
     totals = total(folder.reports(round_))

@@ -1,4 +1,4 @@
-"""The summary of a batch: its identity and the sum of its reports; and how its record ends."""
+"""The summary of a batch: its identity and the sum of its reports. Also the end of its record."""
 
 from datetime import datetime
 from typing import Any

@@ -35,9 +35,9 @@ def collect_writes(folder: Folder, round_: int) -> Collected:
     again: list[Shard] = []
     conflicts = 0
     for shard in shards:
-        report = reports.get(shard.shard) or _lost_write(folder, round_, shard)
+        report = reports.get(shard.number) or _lost_write(folder, round_, shard)
         if report.conflicts:
-            folder.save_users(round_ + 1, shard.shard, report.conflicts)
+            folder.save_users(round_ + 1, shard.number, report.conflicts)
             again.append(shard)
             conflicts += len(report.conflicts)
     folder.save_totals(round_, total(folder.reports(round_)))

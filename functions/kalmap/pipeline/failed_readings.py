@@ -52,28 +52,28 @@ def fail_shard(
     """
     batch = folder.batch()
     try:
-        inputs = _readings(folder, shard, folder.users(round_, shard.shard), bucket)
+        inputs = _readings(folder, shard, folder.users(round_, shard.number), bucket)
     except (*_UNREADABLE, InputChanged):
         if round_:
             raise
         # Only the number of its readings is known: they are counted but have no result lines.
         counts = Tally({(Status.FAILED, Reason.SHARD_FAILED): shard.readings})
-        return Report(step="filter", number=shard.shard, error=sentence, readings=counts)
+        return Report(step="filter", number=shard.number, error=sentence, readings=counts)
     outcomes = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
-    folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, outcomes))
-    if inputs.unread:
-        lines = encode_unreadable(inputs.unread, folder.plan().files)
-        folder.save_lines("unreadable", round_, shard.shard, lines)
+    folder.objects.put(folder.results_key(round_, shard.number), encode(inputs, outcomes))
+    if inputs.unreadable:
+        lines = encode_unreadable(inputs.unreadable, folder.plan().files)
+        folder.save_lines("unreadable", round_, shard.number, lines)
     rows = np.arange(len(inputs.ids))
     folder.save_lines(
-        "failed", round_, shard.shard, encode_measurements(inputs, rows, batch.profile)
+        "failed", round_, shard.number, encode_measurements(inputs, rows, batch.profile)
     )
     return Report(
         step="filter",
         round=round_,
-        number=shard.shard,
+        number=shard.number,
         error=sentence,
-        readings=count_outcomes(outcomes, inputs.unread),
+        readings=count_outcomes(outcomes, inputs.unreadable),
         users=len(inputs.users),
         failed_users=len(inputs.users),
     )
@@ -97,16 +97,16 @@ def fail_write(
     Raises:
         StoreUnavailable: The table did not answer before the deadline.
     """
-    report = Report(step="write", round=round_, number=shard.shard, error=sentence)
-    filtered = folder.report(round_, "filter", shard.shard)
+    report = Report(step="write", round=round_, number=shard.number, error=sentence)
+    filtered = folder.report(round_, "filter", shard.number)
     if filtered is None or filtered.error:
         return report
     batch = folder.batch()
     try:
-        changes = folder.changes(round_, shard.shard)
+        changes = folder.changes(round_, shard.number)
     except _UNREADABLE:
         # The write step could not read the changes either, so it has written nothing.
-        inputs = _readings(folder, shard, folder.users(round_, shard.shard), bucket)
+        inputs = _readings(folder, shard, folder.users(round_, shard.number), bucket)
         fail_users(folder, report, shard, dict.fromkeys(inputs.users, Reason.SHARD_FAILED), bucket)
         return report
     stored: set[str] = set()
@@ -145,10 +145,10 @@ def fail_users(
     if not reasons:
         return
     batch = folder.batch()
-    inputs = _readings(folder, shard, set(reasons), bucket)._replace(unread=[])
+    inputs = _readings(folder, shard, set(reasons), bucket)._replace(unreadable=[])
     outcomes = _outcomes(inputs, reasons)
     folder.objects.put(
-        folder.results_key(report.round, shard.shard, failed=True), encode(inputs, outcomes)
+        folder.results_key(report.round, shard.number, failed=True), encode(inputs, outcomes)
     )
     rows = np.arange(len(inputs.ids))
     name = report.number

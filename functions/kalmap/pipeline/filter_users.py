@@ -25,12 +25,12 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
 
     A shard whose states could not be loaded has failed already, and keeps its report.
     """
-    loaded = folder.report(round_, "load", shard.shard)
+    loaded = folder.report(round_, "load", shard.number)
     if loaded and loaded.error:
-        return folder.report(round_, "filter", shard.shard) or loaded
+        return folder.report(round_, "filter", shard.number) or loaded
     batch = folder.batch()
-    inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.shard))
-    states = folder.snapshot(round_, shard.shard)
+    inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.number))
+    states = folder.snapshot(round_, shard.number)
     fresh = batch.write_mode == "overwrite"
     folded = fold_users(
         batch.profile,
@@ -40,15 +40,15 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
         adopt_profile=batch.adopt_profile,
     )
     changed = changes(inputs.users, folded, states)
-    folder.save_changes(round_, shard.shard, changed)
-    folder.objects.put(folder.results_key(round_, shard.shard), encode(inputs, folded.outcomes))
-    _save_lines(folder, round_, shard.shard, inputs, folded, profile=batch.profile)
+    folder.save_changes(round_, shard.number, changed)
+    folder.objects.put(folder.results_key(round_, shard.number), encode(inputs, folded.outcomes))
+    _save_lines(folder, round_, shard.number, inputs, folded, profile=batch.profile)
     accepted = folded.outcomes.status == Status.ACCEPTED
     return Report(
         step="filter",
         round=round_,
-        number=shard.shard,
-        readings=count_outcomes(folded.outcomes, inputs.unread),
+        number=shard.number,
+        readings=count_outcomes(folded.outcomes, inputs.unreadable),
         users=len(inputs.users),
         new_users=sum(name not in states for name in inputs.users),
         failed_users=int(np.count_nonzero(folded.users.failure)),
@@ -68,8 +68,8 @@ def _save_lines(
     *,
     profile: Profile,
 ) -> None:
-    if inputs.unread:
-        unreadable = encode_unreadable(inputs.unread, folder.plan().files)
+    if inputs.unreadable:
+        unreadable = encode_unreadable(inputs.unreadable, folder.plan().files)
         folder.save_lines("unreadable", round_, shard, unreadable)
     failed = np.flatnonzero(folded.outcomes.status == Status.FAILED)
     folder.save_lines("failed", round_, shard, encode_measurements(inputs, failed, profile))

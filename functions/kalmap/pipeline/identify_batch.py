@@ -140,7 +140,7 @@ def _check_locations(batch_input: BatchInput, work: Objects) -> None:
 
 
 def _below(prefix: str) -> str | None:
-    """Find the own folder that a key or prefix is in, or contains; None if there is none."""
+    """Find a folder of kalmap that a key or prefix is in or contains; None if there is none."""
     for own in OWN_FOLDERS:
         if prefix.startswith(own) or own.startswith(prefix):
             return own

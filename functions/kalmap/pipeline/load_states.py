@@ -29,17 +29,17 @@ def load_states(
             next try reads the rest.
     """
     batch = folder.batch()
-    only = folder.users(round_, shard.shard)
+    only = folder.users(round_, shard.number)
     users = folder.shard_input(shard, batch.profile, only).users if only is None else sorted(only)
-    before = folder.progress(round_, "load", shard.shard, LoadProgress) or LoadProgress(users)
+    before = folder.progress(round_, "load", shard.number, LoadProgress) or LoadProgress(users)
     loaded, trouble = store.load_part(batch.profile.name, before.left, deadline=deadline)
     states = before.states | loaded.states
     database = before.database + loaded.use
     if trouble:
         progress = LoadProgress(list(loaded.left), states, database)
-        folder.save_progress(round_, "load", shard.shard, progress)
+        folder.save_progress(round_, "load", shard.number, progress)
         raise trouble
-    folder.save_snapshot(round_, shard.shard, states)
+    folder.save_snapshot(round_, shard.number, states)
     return Report(
-        step="load", round=round_, number=shard.shard, users=len(users), database=database
+        step="load", round=round_, number=shard.number, users=len(users), database=database
     )

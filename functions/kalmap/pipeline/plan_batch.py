@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, cut
+from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, split_into_chunks
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.batch.inflate import check_gzip_size
@@ -18,14 +18,14 @@ CHUNK_BYTES = 16 * 1024 * 1024
 MAX_CHUNKS = 10_000
 #: Every shard has a slice of every chunk. PlanShards holds the locations of all in memory.
 MAX_SLICES = 20_000_000
-#: The ratio of a gzipped object is estimated from so many bytes of its beginning.
+#: The ratio of a gzipped object is estimated from this many of its first bytes.
 _GZIP_SAMPLE_BYTES = 16 * 1024
 
 
 def plan_batch(
     folder: Folder, bucket: OpenBucket, *, readings_per_shard: int, max_shards: int
 ) -> tuple[Plan, str]:
-    """Cut the batch's input and choose the number of shards.
+    """Split the batch's input into chunks, and choose the number of shards.
 
     Returns:
         The plan, and the key of the chunks as Map items.
@@ -37,7 +37,7 @@ def plan_batch(
         InputNotFound: No object holds a record.
     """
     inspected = at_once(lambda item: _inspect(item, bucket), folder.inputs())
-    chunks = _cut([source for source, _ in inspected])
+    chunks = _chunks_of([source for source, _ in inspected])
     if not chunks:
         raise InputNotFound("The input has a header but no records.")
     wanted = math.ceil(sum(readings for _, readings in inspected) / readings_per_shard)
@@ -49,10 +49,10 @@ def plan_batch(
     return plan, folder.save_plan(plan, chunks)
 
 
-def _cut(objects: Sequence[SourceObject]) -> list[Chunk]:
-    """Cut the input into at most MAX_CHUNKS chunks, as small ones as that allows."""
+def _chunks_of(objects: Sequence[SourceObject]) -> list[Chunk]:
+    """Split the input into chunks that are as small as MAX_CHUNKS allows."""
     chunk_bytes = CHUNK_BYTES
-    while len(chunks := cut(objects, chunk_bytes)) > MAX_CHUNKS:
+    while len(chunks := split_into_chunks(objects, chunk_bytes)) > MAX_CHUNKS:
         chunk_bytes *= 2
         if chunk_bytes > MAX_CHUNK_BYTES:
             size = sum(source.size for source in objects)

@@ -1,76 +1,14 @@
 """PlanShards: sum the chunks' counts to index offsets, and make round 0's Map items."""
 
-from threading import Lock
-from typing import NamedTuple
-
-import numpy as np
-
-from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
-from kalmap.errors import ChunkFailed, InputNotFound
-from kalmap.pipeline.partition_measurements import lose_chunk
-from kalmap.records.shards import chunk_starts, slice_locations
-from kalmap.store.objects import at_once
+from kalmap.pipeline.shard_list import ShardList, list_shards
 
 
-class _ChunkCounts(NamedTuple):
-    """Counts of one chunk, and why it failed."""
-
-    records: int
-    lines: int
-    error: str | None
-
-
-class Partitioned(NamedTuple):
-    """The sum of all chunks."""
-
-    shards: int
-    items: str
-    """Key of round 0's Map items."""
-    records: int
-    failed_chunks: int
-
-
-def plan_shards(folder: Folder) -> Partitioned:
-    """Compute where every chunk's records begin in the batch's input, and list the shards to run.
+def plan_shards(folder: Folder) -> ShardList:
+    """List the shards that have readings, and store them as round 0's Map items.
 
     Raises:
         InputNotFound: The input has only blank lines.
         ChunkFailed: No chunk could be read, so there is nothing to run.
     """
-    chunks = folder.chunks()
-    shards = folder.plan().shards
-    lengths = np.empty((len(chunks), shards), np.uint32)
-    counts = np.zeros(shards, np.int64)
-    adding = Lock()
-
-    def read_counts(chunk: Chunk) -> _ChunkCounts:
-        report = folder.partition_report(chunk.chunk) or lose_chunk(folder, chunk.chunk)
-        lengths[chunk.chunk] = report.lengths
-        with adding:
-            counts[:] += report.counts
-        return _ChunkCounts(report.records, report.lines, report.error)
-
-    of_chunks = at_once(read_counts, chunks)
-    first_lines: list[int] = []
-    lines = 0
-    for number, chunk in enumerate(chunks):
-        if number == 0 or chunk.object != chunks[number - 1].object:
-            # Objects that share a chunk have their lines counted from their own beginnings.
-            lines = 0 if chunk.others else chunk.object.format.header_lines
-        first_lines.append(lines)
-        lines += of_chunks[number].lines
-    failed = [chunk.error for chunk in of_chunks if chunk.error]
-    records = sum(chunk.records for chunk in of_chunks)
-    if not records:
-        if failed:
-            raise ChunkFailed(f"Nothing of the input could be read. {failed[0]}")
-        raise InputNotFound("The input holds no records, only blank lines.")
-    starts = chunk_starts([chunk.records for chunk in of_chunks], first_lines)
-    to_run = folder.save_slices(starts, *slice_locations(lengths), counts.tolist())
-    return Partitioned(
-        shards=len(to_run),
-        items=folder.save_shards(0, to_run),
-        records=records,
-        failed_chunks=len(failed),
-    )
+    return list_shards(folder)

@@ -11,8 +11,8 @@ import msgspec
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder, Shard
 from kalmap.pipeline.caught_error import describe_error
+from kalmap.pipeline.chunk_partition import fail_chunk
 from kalmap.pipeline.failed_readings import fail_shard, fail_write
-from kalmap.pipeline.partition_measurements import fail_chunk
 from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore
@@ -43,7 +43,7 @@ def record_shard_failure(
         chunk = msgspec.convert(event["chunk"], Chunk)
         partitioned = fail_chunk(folder, chunk, bucket, sentence)
         return Report(
-            step="partition", number=chunk.chunk, records=partitioned.records, error=sentence
+            step="partition", number=chunk.number, records=partitioned.records, error=sentence
         )
     shard = msgspec.convert(event["shard"], Shard)
     if failed_step == "write":
@@ -51,6 +51,6 @@ def record_shard_failure(
             folder, open_store(), round_, shard, sentence, bucket=bucket, deadline=deadline
         )
     if failed_step == "load":
-        report = Report(step="load", round=round_, number=shard.shard, error=sentence)
+        report = Report(step="load", round=round_, number=shard.number, error=sentence)
         folder.save_report(report)
     return fail_shard(folder, round_, shard, sentence, bucket)

@@ -5,25 +5,25 @@ same locations. So workers of other shards read the same content before and afte
 """
 
 from kalmap.batch.folder import Folder, Shard
-from kalmap.pipeline.partition_measurements import fail_chunk, partition_chunk
-from kalmap.pipeline.plan_shards import plan_shards
+from kalmap.pipeline.chunk_partition import fail_chunk, partition_chunk
+from kalmap.pipeline.shard_list import list_shards
 from kalmap.store.objects import OpenBucket
 
 
 def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
-    """Make the objects that hold a shard's readings again, if they are missing or cut off.
+    """Store a shard's readings again if they are missing or cut off.
 
     Raises:
         InputChanged: The input has changed since the batch was identified.
         InputNotFound: The batch's plan is lost, too.
     """
     for chunk in folder.chunks():
-        if folder.has_partition(chunk.chunk):
+        if folder.has_partition(chunk.number):
             continue
-        report = folder.partition_report(chunk.chunk)
+        report = folder.partition_report(chunk.number)
         if report and report.error:
             fail_chunk(folder, chunk, bucket, report.error)
         else:
             partition_chunk(folder, chunk, bucket)
     if not folder.has_slices(shard):
-        plan_shards(folder)
+        list_shards(folder)

@@ -10,7 +10,7 @@ from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Reason
 from kalmap.pipeline.failed_readings import fail_users
 from kalmap.results.report import Report
-from kalmap.store.ports import Change, DatabaseUse, StateStore, Written
+from kalmap.store.ports import Change, DatabaseUse, StateStore, WriteResult
 from kalmap.wording import counted
 
 
@@ -38,17 +38,17 @@ def write_states(
         StoreUnavailable: The time ended before all states were written. The outcome of the others
             is stored, and the next try writes the rest.
     """
-    report = Report(step="write", round=round_, number=shard.shard)
-    filtered = folder.report(round_, "filter", shard.shard)
+    report = Report(step="write", round=round_, number=shard.number)
+    filtered = folder.report(round_, "filter", shard.number)
     if filtered is None or filtered.error:
         return report
     batch = folder.batch()
-    changes = folder.changes(round_, shard.shard)
-    before = folder.progress(round_, "write", shard.shard, WriteProgress)
+    changes = folder.changes(round_, shard.number)
+    before = folder.progress(round_, "write", shard.number, WriteProgress)
     if before:
         left = set(before.left)
         changes = [change for change in changes if change.user in left]
-    written = store.write(
+    result = store.write(
         batch.profile.name,
         changes,
         batch=batch.batch_id,
@@ -57,10 +57,10 @@ def write_states(
         mode=batch.write_mode,
         deadline=deadline,
     )
-    done = _sum(before, written)
+    done = _sum(before, result)
     if done.left:
-        folder.save_progress(round_, "write", shard.shard, done)
-        raise StoreUnavailable(_too_slow(shard, changes, written))
+        folder.save_progress(round_, "write", shard.number, done)
+        raise StoreUnavailable(_too_slow(shard, changes, result))
     report.database = done.database
     report.written = done.written
     report.conflicts = sorted(done.conflicts)
@@ -73,26 +73,24 @@ def write_states(
     return report
 
 
-def _sum(before: WriteProgress | None, written: Written) -> WriteProgress:
+def _sum(before: WriteProgress | None, result: WriteResult) -> WriteProgress:
     """Add what this try has done to what earlier tries had."""
     first = before or WriteProgress()
     refused = {
-        user: sentence
-        for user, sentence in written.failed.items()
-        if user not in written.unfinished
+        user: sentence for user, sentence in result.failed.items() if user not in result.unfinished
     }
     return WriteProgress(
-        left=sorted(written.unfinished),
-        written=first.written + len(written.stored),
-        conflicts=[*first.conflicts, *written.conflicts],
+        left=sorted(result.unfinished),
+        written=first.written + len(result.stored),
+        conflicts=[*first.conflicts, *result.conflicts],
         failed=first.failed | refused,
-        database=first.database + written.use,
+        database=first.database + result.use,
     )
 
 
-def _too_slow(shard: Shard, changes: Sequence[Change], written: Written) -> str:
-    example = written.failed[next(iter(written.unfinished))]
+def _too_slow(shard: Shard, changes: Sequence[Change], result: WriteResult) -> str:
+    example = result.failed[next(iter(result.unfinished))]
     return (
-        f"Of {counted(len(changes), 'state')} of shard {shard.shard} that were to be written, "
-        f"{len(written.unfinished):,} could not be written in time. {example}"
+        f"Of {counted(len(changes), 'state')} of shard {shard.number} that were to be written, "
+        f"{len(result.unfinished):,} could not be written in time. {example}"
     )

@@ -21,7 +21,7 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
     form: ClassVar[str] = f"CSV with the header {','.join(REQUIRED_FIELDS)}"
 
     columns: list[str]
-    """The names of all columns, in lower case; those that are no field are ignored."""
+    """The names of all columns, in lower case. Columns that are not fields are ignored."""
 
     @classmethod
     def recognise(cls, name: str, head: bytes) -> "Csv | None":

@@ -10,8 +10,8 @@ from kalmap.outcome import Reason
 from kalmap.records.line_format import BOM, LineFormat, decode_text, may_hold_a_long_line
 from kalmap.records.measurement import Measurement, RecordError
 
-#: A content is JSONL if one of so many first lines begins like an object. A broken first line does
-#: not hide the format.
+#: A content is JSONL if one of this many first lines begins like an object. So a broken first line
+#: does not hide the format.
 _LINES_LOOKED_AT = 50
 _LINE_END, _RETURN, _OPENS, _CLOSES = b"\n\r{}"
 _decoder = msgspec.json.Decoder(Measurement)
@@ -54,7 +54,7 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
             raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
         if not isinstance(record, dict):
             raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
-        # Escapes can spell half a surrogate pair, which is no character and has no UTF-8.
+        # Escapes can spell half a surrogate pair, which is not a character and has no UTF-8.
         if "\\u" in text and any(_has_half_a_pair(value) for value in record.values()):
             raise RecordError(Reason.MALFORMED, "The line holds half a surrogate pair.")
         return record
@@ -82,7 +82,7 @@ def _is_utf_8(data: bytes) -> bool:
 
 
 def _has_an_object_on_each_line(data: bytes, objects: int) -> bool:
-    """Whether the objects decoded from a block stand one on each line.
+    """Whether each line of a block has exactly one of the decoded objects.
 
     The decoder also accepts several objects on a line, an object over several lines, and blank
     lines. But a record's position in its file must not depend on what else is in the block.

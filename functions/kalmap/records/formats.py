@@ -1,6 +1,6 @@
 """Formats: the input's file formats, and how a content's format is detected.
 
-A format is a class whose objects say where the records of one content lie. To add one, write a
+A format is a class. Its objects say where the records of one content are. To add one, write a
 module like `format_csv.py` and add its class to `AnyFormat`.
 """
 
@@ -14,7 +14,7 @@ from kalmap.records.line_format import BOM
 from kalmap.records.measurement import MAX_LINE_BYTES, Measurement
 from kalmap.records.other_formats import recognise_other
 
-#: How many of a content's first bytes its format is detected by.
+#: The format of a content is detected from this many of its first bytes.
 HEAD_BYTES = MAX_LINE_BYTES
 #: The table of formats, tried in this order. A stored format is read back by its name, its tag.
 AnyFormat = Jsonl | Csv
@@ -42,7 +42,7 @@ class Block(Protocol):
 
 
 class Format(Protocol):
-    """A format, and where its records lie in one content."""
+    """A format, and where its records are in one content."""
 
     title: ClassVar[str]
     """Its name in a sentence."""
@@ -69,10 +69,11 @@ class Format(Protocol):
             UnknownFormat: It nearly has the format; the sentence says what is wrong.
         """
 
-    def cut(self, size: int, step: int) -> list[tuple[int, int]]:
-        """Cut a content of `size` bytes into ranges of about `step` bytes.
+    def split(self, size: int, step: int) -> list[tuple[int, int]]:
+        """Split a content of `size` bytes into ranges of about `step` bytes.
 
-        A record belongs to the range that it, or the group of records that it is in, begins in.
+        A record belongs to the range in which it begins. If the format has groups of records, a
+        record belongs to the range in which its group begins.
         """
 
     def read_range(
@@ -81,7 +82,7 @@ class Format(Protocol):
         """Read the bytes of the records that belong to a range.
 
         Args:
-            start: The first byte of a range that `cut` returned.
+            start: The first byte of a range that `split` returned.
             end: The byte after its last one.
             size: Bytes of the whole content.
             read: Returns the content's bytes [start, end); fewer at its end.

@@ -17,15 +17,15 @@ _BLOCK_BYTES = 512 * 1024
 
 
 class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="name"):
-    """A format with one record a line, and where its records lie in one content."""
+    """A format with one record a line, and where its records are in one content."""
 
     body_start: int = 0
     """Where the records begin, in inflated bytes: after a header."""
     header_lines: int = 0
     """Lines before the records."""
 
-    def cut(self, size: int, step: int) -> list[tuple[int, int]]:
-        """Cut a content of `size` bytes into ranges of about `step` bytes."""
+    def split(self, size: int, step: int) -> list[tuple[int, int]]:
+        """Split a content of `size` bytes into ranges of about `step` bytes."""
         ranges = []
         start = self.body_start
         while start < size:
@@ -42,7 +42,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         """Read the whole lines that begin in [start, end).
 
         Args:
-            start: The first byte of a range that `cut` returned.
+            start: The first byte of a range that `split` returned.
             end: The byte after its last one.
             size: Bytes of the whole content.
             read: Returns the content's bytes [start, end); fewer at its end.
@@ -83,7 +83,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:
         """Decode all lines at once; None if they must be decoded one by one."""
-        # Each format has its own.
+        # Each format overrides this method.
         raise NotImplementedError
 
     def decode_line(self, line: bytes) -> dict[str, object]:
@@ -92,7 +92,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         Raises:
             RecordError: It does not have the format.
         """
-        # Each format has its own.
+        # Each format overrides this method.
         raise NotImplementedError
 
 
@@ -149,7 +149,7 @@ def decode_text(line: bytes) -> str:
 
 def may_hold_a_long_line(data: bytes) -> bool:
     """Whether a line may be longer than any that is read."""
-    # A look every MAX_LINE_BYTES / 2 for a line end nearby is cheaper than splitting.
+    # Searching for a line end every MAX_LINE_BYTES / 2 is cheaper than splitting.
     half = MAX_LINE_BYTES // 2
     return any(
         data.find(b"\n", start, start + half) < 0 for start in range(0, len(data) - half, half)

@@ -14,7 +14,7 @@ REQUIRED_FIELDS = ("user_id", "timestamp", "value")
 OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
 _EXCERPT_CHARACTERS = 200
 #: The most unreadable records of one chunk. Each is stored with what is wrong with it.
-MAX_UNREAD = 1_000_000
+MAX_UNREADABLE = 1_000_000
 
 
 class Measurement(msgspec.Struct, gc=False):
@@ -28,7 +28,7 @@ class Measurement(msgspec.Struct, gc=False):
     measurement_id: str | None = None
 
 
-class Unread(msgspec.Struct, array_like=True, gc=False):
+class UnreadableRecord(msgspec.Struct, array_like=True, gc=False):
     """A record that could not be read, with its position and a sentence that says why."""
 
     ordinal: int
@@ -39,7 +39,7 @@ class Unread(msgspec.Struct, array_like=True, gc=False):
     user_id: str | None = None
     measurement_id: str | None = None
     file: int = 0
-    """Which of its chunk's objects it is in, from 0."""
+    """Position of its object among those of the chunk, from 0."""
 
 
 class RecordError(Exception):
@@ -50,10 +50,12 @@ class RecordError(Exception):
         self.reason, self.detail, self.record = reason, detail, record
 
 
-def make_unread(ordinal: int, line: int, error: RecordError, raw: bytes) -> Unread:
+def describe_unreadable(
+    ordinal: int, line: int, error: RecordError, raw: bytes
+) -> UnreadableRecord:
     """Describe a record that could not be read, with an excerpt that helps to find it."""
     record = error.record if isinstance(error.record, dict) else {}
-    return Unread(
+    return UnreadableRecord(
         ordinal=ordinal,
         line=line,
         reason=error.reason,

@@ -17,11 +17,11 @@ from kalmap.readings import F64, I32, I64, U8, U64
 from kalmap.records.formats import Block, Format
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
-    MAX_UNREAD,
+    MAX_UNREADABLE,
     Measurement,
     RecordError,
-    Unread,
-    make_unread,
+    UnreadableRecord,
+    describe_unreadable,
     measurement_of,
 )
 from kalmap.records.timestamps import OUT_OF_CALENDAR
@@ -49,7 +49,7 @@ class Parsed(NamedTuple):
     """0-based position among the chunk's records, valid or not."""
     ids: list[str | None] | None
     """Measurement ids; None if no reading has one."""
-    unread: list[Unread]
+    unread: list[UnreadableRecord]
     records: int
     lines: int
 
@@ -75,7 +75,7 @@ def parse_files(files: Iterable[File], profile: Profile) -> Parsed:
         Every record exactly once: among the columns, or in `unread`.
 
     Raises:
-        InvalidInput: More than `MAX_UNREAD` records are unreadable.
+        InvalidInput: More than `MAX_UNREADABLE` records are unreadable.
     """
     reader = _Reader(profile)
     for number, file in enumerate(files):
@@ -125,7 +125,7 @@ class _Reader:
         self._sources: dict[str | None, int] = {}
         self._source_hashes: list[int] = []
         self._blocks: list[_Columns] = []
-        self._unread: list[Unread] = []
+        self._unread: list[UnreadableRecord] = []
         self._records = 0
         self._lines = 0
 
@@ -174,7 +174,7 @@ class _Reader:
             return None
 
     def _to_columns(self, measurements: list[Measurement], ordinals: Sequence[int]) -> _Columns:
-        """Convert a block to columns. What they hold can be routed, folded, stored and reported.
+        """Convert a block to columns, whose values can all be routed, folded, stored and reported.
 
         Raises:
             RecordError: A measurement in it must be refused.
@@ -260,7 +260,7 @@ class _Reader:
     def _isolated(self, records: list[_Record]) -> Iterator[_Columns]:
         """Columns of records that have passed every check.
 
-        If anything still raises, the records are halved until those that raise stand alone.
+        If converting them raises an error, they are halved until a record that raises it is alone.
         """
         try:
             yield self._to_columns(
@@ -281,12 +281,12 @@ class _Reader:
             error = RecordError(
                 Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
             )
-        if len(self._unread) >= MAX_UNREAD:
+        if len(self._unread) >= MAX_UNREADABLE:
             raise InvalidInput(
-                f"More than {MAX_UNREAD:,} records of one part of the input cannot be read. The "
-                f"first of them: {self._unread[0].detail}"
+                f"More than {MAX_UNREADABLE:,} records of one part of the input cannot be read. "
+                f"The first of them: {self._unread[0].detail}"
             )
-        refused = make_unread(self._records + ordinal, self._lines + line, error, raw)
+        refused = describe_unreadable(self._records + ordinal, self._lines + line, error, raw)
         refused.file = self._file
         self._unread.append(refused)
 

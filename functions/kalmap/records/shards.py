@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from kalmap.profile import Profile
 from kalmap.readings import I64, Readings
-from kalmap.records.measurement import Unread
+from kalmap.records.measurement import UnreadableRecord
 from kalmap.records.parse import Parsed
 
 #: The location of a shard's slice in a chunk's partition: one for each chunk and shard.
 SLICE_LOCATION = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
-#: Records before a chunk, and lines of its object before it: added to its ordinals and lines.
+#: Records before a chunk, and lines of its object before it. They are added to the numbers of its
+#: records and lines.
 CHUNK_START = np.dtype([("index", "<i8"), ("line", "<i8")])
 
 
@@ -32,7 +33,7 @@ class Slice(msgspec.Struct, array_like=True):
     hash: bytes
     ordinal: bytes
     ids: list[str | None] | None
-    unread: list[Unread]
+    unreadable: list[UnreadableRecord]
 
 
 class PartitionReport(msgspec.Struct):
@@ -49,13 +50,13 @@ class PartitionReport(msgspec.Struct):
     """Sentences about what was ignored."""
 
 
-class UnreadRecord(NamedTuple):
+class IndexedUnreadable(NamedTuple):
     """An unreadable record with its position in the batch's whole input."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used
     chunk: int
     line: int
-    record: Unread
+    record: UnreadableRecord
 
 
 class ShardInput(NamedTuple):
@@ -67,7 +68,7 @@ class ShardInput(NamedTuple):
     """Measurement ids, aligned with the readings."""
     sources: list[str | None]
     """Source names, aligned with the readings."""
-    unread: list[UnreadRecord]
+    unreadable: list[IndexedUnreadable]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -83,8 +84,8 @@ def shard_of(user_id: str, shards: int) -> int:
 def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionReport]:
     """Cut a chunk's readings into one slice per shard.
 
-    An unreadable record goes to a shard too, so that one file of results holds it with its
-    final index and line number, which are known only when all chunks have been counted.
+    An unreadable record goes to a shard too. There it gets its index and line number in the whole
+    input, which are known only when all chunks have been counted.
 
     Returns:
         The concatenated slices, and the report with the length of each.
@@ -93,21 +94,21 @@ def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionRepo
     shard = shard_of_user[parsed.user] if len(parsed.user) else np.empty(0, np.int64)
     order = np.argsort(shard, kind="stable")
     bounds = np.searchsorted(shard[order], np.arange(shards + 1))
-    unread: dict[int, list[Unread]] = {}
+    unreadable: dict[int, list[UnreadableRecord]] = {}
     for record in parsed.unread:
-        unread.setdefault(record.ordinal % shards, []).append(record)
+        unreadable.setdefault(record.ordinal % shards, []).append(record)
     slices: list[bytes] = []
     counts: list[int] = []
     for number in range(shards):
         rows = order[bounds[number] : bounds[number + 1]]
-        bad = unread.get(number, [])
-        counts.append(len(rows) + len(bad))
-        slices.append(_encoder.encode(_slice(parsed, rows, bad)) if counts[-1] else b"")
+        own = unreadable.get(number, [])
+        counts.append(len(rows) + len(own))
+        slices.append(_encoder.encode(_slice(parsed, rows, own)) if counts[-1] else b"")
     report = PartitionReport(chunk, parsed.records, parsed.lines, [len(s) for s in slices], counts)
     return b"".join(slices), report
 
 
-def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slice:
+def _slice(parsed: Parsed, rows: NDArray[np.intp], unreadable: list[UnreadableRecord]) -> Slice:
     users, user = np.unique(parsed.user[rows], return_inverse=True)
     sources, source = np.unique(parsed.source[rows], return_inverse=True)
     return Slice(
@@ -121,7 +122,7 @@ def _slice(parsed: Parsed, rows: NDArray[np.intp], unread: list[Unread]) -> Slic
         hash=parsed.hash[rows].astype("<u8").tobytes(),
         ordinal=parsed.ordinal[rows].astype("<i8").tobytes(),
         ids=[parsed.ids[row] for row in rows.tolist()] if parsed.ids else None,
-        unread=unread,
+        unreadable=unreadable,
     )
 
 
@@ -129,7 +130,7 @@ def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
     """Compute where each chunk begins in the batch's input: one `CHUNK_START` a chunk.
 
     Args:
-        records: Of each chunk, in the input's order.
+        records: The number of records of each chunk, in the input's order.
         first_lines: Lines of the object before each chunk.
     """
     starts = np.zeros(len(records), CHUNK_START)
@@ -139,10 +140,10 @@ def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
 
 
 def slice_locations(lengths: NDArray[np.uint32]) -> tuple[bytearray, list[int]]:
-    """Compute the locations of all slices, shard after shard, and where each shard's end.
+    """Compute the locations of all slices, shard after shard, and the end of each shard's part.
 
     Args:
-        lengths: Of each slice in bytes, of shape (chunks, shards).
+        lengths: The length of each slice in bytes, of shape (chunks, shards).
     """
     bounds = np.concatenate([[0], np.cumsum(np.count_nonzero(lengths, axis=0))])
     # Of shape (chunks, shards) like the lengths; a partition is smaller than 4 GB.
@@ -166,7 +167,8 @@ def assemble(
     """Join a shard's slices.
 
     Args:
-        slices: (chunk, index of its first record, lines before it, encoded slice) each.
+        slices: Each is a chunk, the index of its first record, the lines before it, and the
+            encoded slice.
         profile: The profile that has the sources' codes.
         only_users: In a conflict round, the users whose state another batch has changed.
     """
@@ -174,7 +176,7 @@ def assemble(
     columns: list[Readings] = []
     ids: list[str | None] = []
     sources: list[str | None] = []
-    unread: list[UnreadRecord] = []
+    unreadable: list[IndexedUnreadable] = []
     for chunk, first_index, first_line, data in slices:
         part = _decoder.decode(data)
         user, rows = _shared_codes(part, users, only_users)
@@ -194,12 +196,14 @@ def assemble(
         ids += [part.ids[row] for row in rows.tolist()] if part.ids else [None] * len(rows)
         sources += [part.sources[code] for code in source.tolist()]
         if only_users is None:
-            unread += [
-                UnreadRecord(record.ordinal + first_index, chunk, record.line + first_line, record)
-                for record in part.unread
+            unreadable += [
+                IndexedUnreadable(
+                    record.ordinal + first_index, chunk, record.line + first_line, record
+                )
+                for record in part.unreadable
             ]
     readings = Readings(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-    return ShardInput(list(users), readings, ids, sources, unread)
+    return ShardInput(list(users), readings, ids, sources, unreadable)
 
 
 def _shared_codes(

@@ -14,7 +14,7 @@ from kalmap.moments import DAY, SECOND
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
 from kalmap.readings import I64, Bool
-from kalmap.records.shards import ShardInput, UnreadRecord
+from kalmap.records.shards import IndexedUnreadable, ShardInput
 from kalmap.results.tally import Tally
 
 _LINES_PER_BLOCK = 8192
@@ -69,21 +69,21 @@ def encode(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp] | None
         rows: Encode only these readings, and no unreadable records; None for all.
     """
     chosen = np.arange(len(shard.readings.index)) if rows is None else rows
-    unread = shard.unread if rows is None else []
+    unreadable = shard.unreadable if rows is None else []
     index = np.concatenate(
         [
             shard.readings.index[chosen],
-            np.array([record.index for record in unread], np.int64),
+            np.array([record.index for record in unreadable], np.int64),
         ]
     )
-    source = np.concatenate([chosen, -1 - np.arange(len(unread))])
+    source = np.concatenate([chosen, -1 - np.arange(len(unreadable))])
     order = source[np.argsort(index, kind="stable")]
     blocks = []
     for start in range(0, len(order), _LINES_PER_BLOCK):
         block = order[start : start + _LINES_PER_BLOCK]
         lines = _lines(shard, outcomes, block[block >= 0])
         if (block < 0).any():
-            lines += [_unread_result(shard.unread[-1 - row]) for row in block[block < 0]]
+            lines += [_unreadable_result(shard.unreadable[-1 - row]) for row in block[block < 0]]
             lines.sort(key=lambda line: line.index)
         blocks.append(_encoder.encode_lines(lines))
     return b"".join(blocks)
@@ -113,20 +113,20 @@ def _restarted(flags: Bool) -> Iterable[Literal[True] | msgspec.UnsetType]:
     return [flag or msgspec.UNSET for flag in flags.tolist()]
 
 
-def _unread_result(unread: UnreadRecord) -> Result:
-    record = unread.record
+def _unreadable_result(unreadable: IndexedUnreadable) -> Result:
+    record = unreadable.record
     return Result(
-        index=unread.index,
+        index=unreadable.index,
         user_id=record.user_id,
         measurement_id=record.measurement_id,
         timestamp=None,
         value=None,
-        status=_unread_status(record.reason).label,
+        status=_status_without_reading(record.reason).label,
         reason=_REASON_LABELS[record.reason],
     )
 
 
-def _unread_status(reason: Reason) -> Status:
+def _status_without_reading(reason: Reason) -> Status:
     """The status of a record without a reading: it is unreadable, or its chunk has failed."""
     failed = reason in {Reason.SHARD_FAILED, Reason.TIMED_OUT}
     return Status.FAILED if failed else Status.UNREADABLE
@@ -158,11 +158,13 @@ def iso_timestamps(time: I64) -> list[str]:
     return texts
 
 
-def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[Sequence[str]]) -> bytes:
+def encode_unreadable(
+    unreadable: Sequence[IndexedUnreadable], files: Sequence[Sequence[str]]
+) -> bytes:
     """Encode the lines of the file of unreadable records.
 
     Args:
-        unread: The records that could not be read.
+        unreadable: The records that could not be read.
         files: The names of each chunk's objects.
     """
     return _encoder.encode_lines(
@@ -175,7 +177,7 @@ def encode_unreadable(unread: Sequence[UnreadRecord], files: Sequence[Sequence[s
                 detail=record.record.detail,
                 excerpt=record.record.excerpt,
             )
-            for record in sorted(unread, key=lambda record: record.index)
+            for record in sorted(unreadable, key=lambda record: record.index)
         ]
     )
 
@@ -231,7 +233,7 @@ def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
     )
 
 
-def count_outcomes(outcomes: Decisions, unread: Sequence[UnreadRecord]) -> Tally:
+def count_outcomes(outcomes: Decisions, unreadable: Sequence[IndexedUnreadable]) -> Tally:
     """Count readings, and records that could not be read, by status and reason."""
     pairs, numbers = np.unique(
         outcomes.status.astype(np.int64) * 256 + outcomes.reason, return_counts=True
@@ -243,6 +245,7 @@ def count_outcomes(outcomes: Decisions, unread: Sequence[UnreadRecord]) -> Tally
         }
     )
     tally.update(
-        (_unread_status(record.record.reason), Reason(record.record.reason)) for record in unread
+        (_status_without_reading(record.record.reason), Reason(record.record.reason))
+        for record in unreadable
     )
     return tally

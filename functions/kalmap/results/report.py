@@ -38,7 +38,7 @@ class Report(Counts, kw_only=True):
     step: StepName
     round: int = 0
     number: int = 0
-    """Of the shard, or for `partition` of the chunk; 0 for a step of the whole batch."""
+    """Number of the shard or, for `partition`, of the chunk; 0 for a step of the whole batch."""
     error: str | None = None
     """The sentence why the step was given up; its shard's readings are then `failed`."""
 
@@ -46,7 +46,7 @@ class Report(Counts, kw_only=True):
     """Sentences about what was ignored; of `partition` only."""
     readings: Tally = msgspec.field(default_factory=Tally)
     superseded: Tally = msgspec.field(default_factory=Tally)
-    """Of the readings the same shard's filter step counted, those that no longer hold."""
+    """Readings that the shard's filter step has counted and whose results no longer hold."""
     changed: int = 0
     conflicts: list[str] = []
     """Users whose state another batch has changed since it was loaded."""

@@ -16,13 +16,13 @@ from enum import Enum
 from typing import TypeVar
 
 from kalmap.errors import StoreUnavailable
-from kalmap.store.ports import Loaded, Lookup, Written
+from kalmap.store.ports import Loaded, Lookup, WriteResult
 
-Result = TypeVar("Result", Loaded, Lookup, Written)
+Result = TypeVar("Result", Loaded, Lookup, WriteResult)
 
 
 class CircuitOpen(StoreUnavailable):
-    """No request was sent to the table, since it has been in trouble.
+    """No request was sent to the table, because earlier ones have failed.
 
     Args:
         retry_after: Seconds until the next try, above 0.
@@ -129,7 +129,11 @@ class CircuitBreaker:
                 self._open_until = self._clock() + self._rest
 
 
-def _troubled(result: Loaded | Lookup | Written) -> bool:
-    if isinstance(result, Written) and result.failed and not (result.stored or result.conflicts):
+def _troubled(result: Loaded | Lookup | WriteResult) -> bool:
+    if (
+        isinstance(result, WriteResult)
+        and result.failed
+        and not (result.stored or result.conflicts)
+    ):
         return True
     return 0 < result.use.requests <= 2 * result.use.retries

@@ -47,7 +47,7 @@ class Objects:
             InputNotFound: There is no such object.
         """
         extra = {} if start is None or end is None else {"Range": f"bytes={start}-{end - 1}"}
-        data: bytes = self._body(key, **extra).read()
+        data: bytes = self._stream(key, **extra).read()
         return data
 
     def find(self, key: str) -> bytes | None:
@@ -59,13 +59,13 @@ class Objects:
 
     def lines(self, key: str) -> Iterator[bytes]:
         """Stream an object's lines."""
-        body = self._body(key)
-        yield from body.iter_lines(chunk_size=_PART_BYTES)
+        stream = self._stream(key)
+        yield from stream.iter_lines(chunk_size=_PART_BYTES)
 
-    def put(self, key: str, body: bytes | bytearray) -> None:
+    def put(self, key: str, content: bytes | bytearray) -> None:
         """Write an object."""
         self.puts += 1
-        self._client.put_object(Bucket=self.bucket, Key=key, Body=body)  # type: ignore[arg-type]
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=content)  # type: ignore[arg-type]
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List all keys below a prefix, sorted."""
@@ -124,13 +124,13 @@ class Objects:
         parts = response["Body"].iter_chunks(_PART_BYTES)
         # A server may ignore the range (RFC 9110, section 14.2). The local cloud does so if the
         # request names a version.
-        yield from parts if "ContentRange" in response else _cut(parts, start, end)
+        yield from parts if "ContentRange" in response else _byte_range(parts, start, end)
 
     def _count_get(self) -> None:
         with self._counting:
             self.gets += 1
 
-    def _body(self, key: str, **extra: str) -> Any:
+    def _stream(self, key: str, **extra: str) -> Any:
         return self._get_object(key, **extra)["Body"]
 
     def _get_object(self, key: str, **extra: str) -> Any:
@@ -153,7 +153,7 @@ class Objects:
 OpenBucket = Callable[[str], Objects]
 
 
-def _cut(parts: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
+def _byte_range(parts: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
     """Cut the bytes [start, end) out of the whole that the parts make together."""
     position = 0
     for part in parts:

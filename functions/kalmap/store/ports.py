@@ -17,9 +17,14 @@ from kalmap.errors import StoreUnavailable
 
 #: How a batch ended.
 EndStatus = Literal["SUCCEEDED", "FAILED"]
-#: The state of a batch. Before its record is stored it is STARTING. The command line shows STOPPED
-#: if a record is RUNNING and its execution is not. A record has only the others.
-BatchStatus = EndStatus | Literal["STARTING", "RUNNING", "STOPPED"]
+#: The status of a batch in its record.
+RecordStatus = EndStatus | Literal["RUNNING"]
+#: The status that the HTTP API shows: STARTING if the batch's record is not stored yet, BROKEN if
+#: the record cannot be read.
+ApiStatus = RecordStatus | Literal["STARTING", "BROKEN"]
+#: The status that the command line shows: STOPPED if the record is RUNNING and its execution is
+#: not.
+BatchStatus = ApiStatus | Literal["STOPPED"]
 
 
 class StoredState(NamedTuple):
@@ -97,7 +102,7 @@ class Lookup(NamedTuple):
     use: DatabaseUse
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """The outcome of each change. Every user is in exactly one of the first three fields."""
 
     stored: dict[str, StoredState]
@@ -105,12 +110,12 @@ class Written(NamedTuple):
     conflicts: dict[str, StoredState | None]
     """Users whose state another write has changed, with that state; None if it was deleted."""
     failed: dict[str, str]
-    """Users whose write was given up, with a sentence why. When the table was read once more, the
-    write was not there; or there was no time to read it. The same write, made again, is safe."""
+    """Users whose write failed, with a sentence that says why. The table was read once more without
+    finding the write, or there was no time to read it. It is safe to make the same write again."""
     use: DatabaseUse
     unfinished: frozenset[str] = frozenset()
-    """The failed users for whom the same write may succeed when it is made again, since only the
-    retries or the time ended."""
+    """Failed users whose write may succeed when it is made again, because only the retries or the
+    time ended."""
 
 
 class StateStore(Protocol):
@@ -168,7 +173,7 @@ class StateStore(Protocol):
         round_: int,
         mode: str = "conditional",
         deadline: float | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Write new states, and return the outcome of each.
 
         The same call made twice writes once. The second call reports the states of the first one
@@ -209,28 +214,33 @@ class StateStore(Protocol):
         """
 
 
-class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch's record in the table of batches."""
+class ListedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as a list shows it."""
 
     batch_id: str
     status: BatchStatus
-    execution: str
-    """Name of the execution that holds the batch, which is its attempt."""
-    prefix: str
-    """Key prefix of the batch's folder in the work bucket."""
+    reason: str | None = None
+    """Why it failed or cannot be read, in a sentence."""
     execution_arn: str | None = None
     started_at: str | None = None
     """In ISO 8601, like `finished_at`."""
     finished_at: str | None = None
-    reason: str | None = None
-    """Why it failed, in a sentence."""
-    summary: str | None = None
-    """Key of the summary in the work bucket."""
     received: int | None = None
     """Readings; None until the batch has ended."""
     accepted: int | None = None
     users: int | None = None
     changed: int | None = None
+
+
+class BatchRecord(ListedBatch, frozen=True, kw_only=True):
+    """A batch's record in the table of batches."""
+
+    execution: str
+    """Name of the execution that holds the batch, which is its attempt."""
+    prefix: str
+    """Key prefix of the batch's folder in the work bucket."""
+    summary: str | None = None
+    """Key of the summary in the work bucket."""
 
 
 class BatchEnd(NamedTuple):
@@ -267,23 +277,23 @@ class BatchStore(Protocol):
 
     def page(
         self, limit: int, after: BatchPosition | None = None
-    ) -> tuple[list[BatchRecord], BatchPosition | None]:
-        """Read one page of the records, the newest first.
+    ) -> tuple[list[ListedBatch], BatchPosition | None]:
+        """Read one page of the batches, the newest first.
 
         A batch that has just begun may be missing for a moment. Records of versions that had no
-        list are not in it, but `get` finds them.
+        list are not in it, but `get` finds them. Batches are BatchRecords, unless they are BROKEN.
 
         Args:
-            limit: Most records of the page.
-            after: Position of the last record of the page before.
+            limit: Most batches of the page.
+            after: Position of the last batch of the page before.
 
         Returns:
-            The records, and the position after which the next page begins. It is None on the last
+            The batches, and the position after which the next page begins. It is None on the last
             page.
         """
 
-    def newest(self) -> Iterator[BatchRecord]:
-        """Read all records, the newest first."""
+    def newest(self) -> Iterator[ListedBatch]:
+        """Read all batches as `page` does, the newest first."""
 
     def finish(self, batch_id: str, attempt: str, end: BatchEnd) -> bool:
         """Record how a batch ended, if this attempt still holds it; return whether it does."""
@@ -308,7 +318,7 @@ class AnswerClaim(NamedTuple):
 
     key: str
     """The caller and the key that they chose."""
-    body_digest: str
+    payload_digest: str
     """Digest of the request's body. A key belongs to one body."""
     seconds: float
     """Time after which the claim ends if its request does not."""

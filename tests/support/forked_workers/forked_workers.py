@@ -1,11 +1,13 @@
 """Lambda workers of the local cloud as forks of a process that has imported what they all import.
 
 Starting a worker costs more processor time than most of its calls in the tests. Each of these
-workers still has its own process, environment, folder and copy of the deployed code; only the
-third-party modules are imported before. On other systems than Linux workers start as ever.
+workers still has its own process, environment and folder, and imports the deployed code itself;
+only the third-party modules are imported before. The workers of a local cloud share the unpacked
+code, so that only the first compiles it. On other systems than Linux workers start as ever.
 """
 
 import atexit
+import hashlib
 import io
 import json
 import os
@@ -14,7 +16,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import zipfile
 from pathlib import Path
 
 #: The programs that are a local cloud.
@@ -23,6 +27,8 @@ PROGRAM = Path(__file__).with_name("worker_template.py")
 
 _start = threading.Lock()
 _template = None
+_unpacking = threading.Lock()
+_extract_all = zipfile.ZipFile.extractall
 
 
 def install():
@@ -30,7 +36,22 @@ def install():
     is_cloud = any(word.endswith(CLOUDS) for word in sys.orig_argv)
     if is_cloud and sys.platform == "linux":
         subprocess.Popen = _Popen
+        zipfile.ZipFile.extractall = _link_code
     return is_cloud
+
+
+def _link_code(archive, folder):
+    """Unpack a function's code once for all its workers, and link a worker's folder to it.
+
+    The first worker that imports a module compiles it for all.
+    """
+    code = Path(archive.filename).read_bytes()
+    unpacked = Path(tempfile.gettempdir(), f"code-{hashlib.sha256(code).hexdigest()}")
+    with _unpacking:
+        if not unpacked.exists():
+            _extract_all(archive, unpacked)
+    for entry in unpacked.iterdir():
+        Path(folder, entry.name).symlink_to(entry)
 
 
 class _Popen(subprocess.Popen):

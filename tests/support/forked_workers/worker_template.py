@@ -5,6 +5,7 @@ worker imports from the code that is deployed.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -14,11 +15,14 @@ import socket
 import sys
 import traceback
 
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 
 #: Descriptions of services, which are read from files, are read once for all workers.
 _read = JSONFileLoader.load_file
 _files = {}
+#: Which services there are is looked for in the folders once.
+_list_services = Loader.list_available_services
+_services = {}
 
 
 def _read_once(self, path):
@@ -27,9 +31,16 @@ def _read_once(self, path):
     return _files[path]
 
 
+def _list_once(self, type_name):
+    if type_name not in _services:
+        _services[type_name] = _list_services(self, type_name)
+    return _services[type_name]
+
+
 def prepare():
     """Import, and read what clients are made from."""
     JSONFileLoader.load_file = _read_once
+    Loader.list_available_services = _list_once
     for name in (
         "aws_lambda_powertools", "aws_lambda_powertools.event_handler",
         "aws_lambda_powertools.metrics", "boto3.dynamodb.types", "boto3.session", "msgspec",
@@ -40,6 +51,9 @@ def prepare():
     session = boto3.session.Session("none", "none", region_name="us-east-1")
     for service in ("s3", "dynamodb"):
         session.client(service)
+    # What is here stays: no worker need look through it, and so copy its pages.
+    gc.collect()
+    gc.freeze()
 
 
 def _reap(*_):

@@ -50,7 +50,7 @@ class DynamoDBAnswerStore:
         """Return the answer that is stored for a claim's key, or compute and store it."""
         config = IdempotencyConfig(
             event_key_jmespath="key",
-            payload_validation_jmespath="body",
+            payload_validation_jmespath="payload",
             hash_function="sha256",
             expires_after_seconds=_ANSWER_SECONDS,
             lambda_context=_TimeLeft(claim.seconds),  # type: ignore[arg-type]
@@ -62,11 +62,11 @@ class DynamoDBAnswerStore:
             config=config,
             key_prefix="v1",
         )
-        def answer(record: dict[str, str]) -> dict[str, str]:  # noqa: ARG001 - for the decorator
+        def packed_answer(record: dict[str, str]) -> dict[str, str]:  # noqa: ARG001 - for the decorator
             return _pack(compute())
 
         try:
-            packed = answer(record={"key": claim.key, "body": claim.body_digest})
+            packed = packed_answer(record={"key": claim.key, "payload": claim.payload_digest})
         except IdempotencyValidationError as error:
             raise OtherRequest from error
         except IdempotencyAlreadyInProgressError as error:

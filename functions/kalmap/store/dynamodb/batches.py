@@ -12,7 +12,14 @@ import msgspec
 
 from kalmap.errors import BrokenRecord
 from kalmap.moments import iso
-from kalmap.store.ports import BatchEnd, BatchPosition, BatchRecord, BatchStatus, EndStatus
+from kalmap.store.ports import (
+    BatchEnd,
+    BatchPosition,
+    BatchRecord,
+    EndStatus,
+    ListedBatch,
+    RecordStatus,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -42,17 +49,17 @@ class DynamoDBBatchStore:
 
     def get(self, batch_id: str) -> BatchRecord | None:
         """Read a batch's record; None if there is none."""
-        answer = self._client.get_item(
+        response = self._client.get_item(
             TableName=self._table, Key={"batch_id": {"S": batch_id}}, ConsistentRead=True
         )
-        return batch_record(answer["Item"]) if "Item" in answer else None
+        return batch_record(response["Item"]) if "Item" in response else None
 
     def page(
         self, limit: int, after: BatchPosition | None = None
-    ) -> tuple[list[BatchRecord], BatchPosition | None]:
-        """Read one page of the records, the newest first."""
+    ) -> tuple[list[ListedBatch], BatchPosition | None]:
+        """Read one page of the batches, the newest first."""
         start: Any = {} if after is None else {"ExclusiveStartKey": _index_key(after)}
-        answer = self._client.query(
+        response = self._client.query(
             TableName=self._table,
             IndexName="by-start",
             KeyConditionExpression="#listed = :all",
@@ -62,16 +69,16 @@ class DynamoDBBatchStore:
             Limit=limit,
             **start,
         )
-        last = answer.get("LastEvaluatedKey")
+        last = response.get("LastEvaluatedKey")
         position = BatchPosition(last["started_at"]["S"], last["batch_id"]["S"]) if last else None
-        return [batch_record(item) for item in answer["Items"]], position
+        return list(map(_listed_batch, response["Items"])), position
 
-    def newest(self) -> Iterator[BatchRecord]:
-        """Read all records, the newest first."""
+    def newest(self) -> Iterator[ListedBatch]:
+        """Read all batches, the newest first."""
         after = None
         while True:
-            records, after = self.page(_PAGE, after)
-            yield from records
+            batches, after = self.page(_PAGE, after)
+            yield from batches
             if after is None:
                 return
 
@@ -120,7 +127,7 @@ class DynamoDBBatchStore:
         batch_id: str,
         attempt: str,
         fields: Mapping[str, Any],
-        required_status: BatchStatus | None = None,
+        required_status: RecordStatus | None = None,
     ) -> bool:
         """Set fields of a record, if the attempt holds it and it has the required status.
 
@@ -169,6 +176,19 @@ def batch_record(item: Mapping[str, Any]) -> BatchRecord:
             "the batch again."
         )
     return BatchRecord(**{name: fields[name] for name in _FIELDS if name in fields})
+
+
+def _listed_batch(item: Mapping[str, Any]) -> ListedBatch:
+    """Read a batch of the list, whose index requires its id and start. It may be broken."""
+    try:
+        return batch_record(item)
+    except BrokenRecord as error:
+        return ListedBatch(
+            batch_id=item["batch_id"]["S"],
+            status="BROKEN",
+            reason=str(error),
+            started_at=item["started_at"]["S"],
+        )
 
 
 def _index_key(position: BatchPosition) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from kalmap.store.ports import (
     Lookup,
     StoredState,
     UserState,
-    Written,
+    WriteResult,
 )
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class DynamoDBStateStore:
         round_: int,
         mode: str = "conditional",
         deadline: float | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Write new states, and return the outcome of each.
 
         Each changed user costs one write unit, or two in transactional mode. A conflict costs the
@@ -115,14 +115,16 @@ class DynamoDBStateStore:
             raise ValueError(f"write mode must be one of {', '.join(self._modes)}, got {mode!r}.")
         size, send = self._modes[mode]
 
-        def write(group: list[Change]) -> Written:
+        def write(group: list[Change]) -> WriteResult:
             tokens = _tokens(group, batch, attempt, round_)
             work = Work(profile, tokens, self._retry.start(deadline), DatabaseUse())
             return self._write_group(send, group, work)
 
         parts = self._each(write, _groups(changes, size))
         use = sum((part.use for part in parts), DatabaseUse())
-        whole = Written({}, {}, {}, use, frozenset().union(*(part.unfinished for part in parts)))
+        whole = WriteResult(
+            {}, {}, {}, use, frozenset().union(*(part.unfinished for part in parts))
+        )
         for part in parts:
             whole.stored.update(part.stored)
             whole.conflicts.update(part.conflicts)
@@ -147,7 +149,7 @@ class DynamoDBStateStore:
     def get(self, profile: str, user: str, *, deadline: float | None = None) -> Lookup:
         """Read one user's state with its readable fields, as of its last completed write."""
         use = DatabaseUse()
-        answer = self._table.call(
+        response = self._table.call(
             "get_item",
             self._retry.start(deadline),
             use,
@@ -156,7 +158,7 @@ class DynamoDBStateStore:
             ConsistentRead=True,
         )
         use.read_units += 1
-        return Lookup(user_state(answer["Item"]) if "Item" in answer else None, use)
+        return Lookup(user_state(response["Item"]) if "Item" in response else None, use)
 
     def of_user(self, user: str) -> Iterator[UserState]:
         """Read one user's states under every profile."""
@@ -206,7 +208,7 @@ class DynamoDBStateStore:
                 },
             }
             try:
-                answer = self._table.call(
+                response = self._table.call(
                     "batch_get_item",
                     retry,
                     use,
@@ -215,12 +217,12 @@ class DynamoDBStateStore:
                 )
             except StoreUnavailable as error:
                 return _part(states, use, keys), error
-            for item in answer["Responses"].get(self._table.name, ()):
+            for item in response["Responses"].get(self._table.name, ()):
                 states[item["user_id"]["S"]] = stored_state(item)
-            left = answer.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
+            left = response.get("UnprocessedKeys", {}).get(self._table.name, {}).get("Keys", [])
             # If no cost is reported, each key costs one unit, with an item or without: a strongly
             # consistent read unit covers 4 KB, and every state is smaller.
-            use.read_units += capacity_units(answer, len(keys) - len(left))
+            use.read_units += capacity_units(response, len(keys) - len(left))
             if left:
                 use.throttles += 1
                 if not retry.pause(progress=len(left) < len(keys)):
@@ -230,9 +232,9 @@ class DynamoDBStateStore:
             keys = left
         return Loaded(states, use), None
 
-    def _write_group(self, send: Send, group: list[Change], work: Work) -> Written:
+    def _write_group(self, send: Send, group: list[Change], work: Work) -> WriteResult:
         """Send one request's changes until each has an outcome or the retries end."""
-        result = Written({}, {}, {}, work.use)
+        result = WriteResult({}, {}, {}, work.use)
         pending = group
         look_up: list[Change] = []
         given_up: dict[str, StoreUnavailable] = {}

@@ -48,16 +48,16 @@ Send = Callable[[Table, Sequence[Change], Work], list[WriteOutcome]]
 
 def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list[WriteOutcome]:
     """Send one conditional PartiQL statement per user, each with an outcome of its own."""
-    answer = table.call(
+    response = table.call(
         "batch_execute_statement",
         work.retry,
         work.use,
         Statements=[_statement(table, change, work) for change in pending],
         ReturnConsumedCapacity="TOTAL",
     )
-    outcomes = [_outcome(response.get("Error")) for response in answer["Responses"]]
+    outcomes = [_outcome(part.get("Error")) for part in response["Responses"]]
     carried_out = [o for o in outcomes if o not in {Verdict.THROTTLED, Verdict.AGAIN}]
-    work.use.write_units += capacity_units(answer, len(carried_out))
+    work.use.write_units += capacity_units(response, len(carried_out))
     return outcomes
 
 
@@ -91,7 +91,7 @@ def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> lis
     # and, by the version tokens, batch, attempt and round.
     request_token = blake2b(repr(actions).encode(), digest_size=16).hexdigest()
     try:
-        answer = table.call(
+        response = table.call(
             "transact_write_items",
             work.retry,
             work.use,
@@ -108,7 +108,7 @@ def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> lis
             Verdict.AGAIN if reason.get("Code", "None") == "None" else _outcome(reason)
             for reason in reasons
         ]
-    work.use.write_units += capacity_units(answer, 2 * len(pending))
+    work.use.write_units += capacity_units(response, 2 * len(pending))
     return [Verdict.STORED] * len(pending)
 
 
@@ -140,16 +140,16 @@ def send_puts(table: Table, pending: Sequence[Change], work: Work) -> list[Write
         {**key(change.user, work.profile), **values(change, work.tokens[change.user])}
         for change in pending
     ]
-    answer = table.call(
+    response = table.call(
         "batch_write_item",
         work.retry,
         work.use,
         RequestItems={table.name: [{"PutRequest": {"Item": item}} for item in items]},
         ReturnConsumedCapacity="TOTAL",
     )
-    unprocessed = answer.get("UnprocessedItems", {}).get(table.name, [])
+    unprocessed = response.get("UnprocessedItems", {}).get(table.name, [])
     left = {put["PutRequest"]["Item"]["user_id"]["S"] for put in unprocessed}
-    work.use.write_units += capacity_units(answer, len(pending) - len(left))
+    work.use.write_units += capacity_units(response, len(pending) - len(left))
     return [Verdict.THROTTLED if c.user in left else Verdict.STORED for c in pending]
 
 

@@ -19,7 +19,7 @@ _NAME = re.compile(r"(?:required|unknown) field `([^`]*)`")
 T = TypeVar("T")
 
 
-class BodyLimit(NamedTuple):
+class PayloadLimit(NamedTuple):
     """The largest body that a request may have, after it is inflated."""
 
     size: int
@@ -29,29 +29,29 @@ class BodyLimit(NamedTuple):
 
 
 #: For the records of a batch.
-RECORDS_LIMIT = BodyLimit(10_000_000, 500_000)
+RECORDS_LIMIT = PayloadLimit(10_000_000, 500_000)
 #: For a file's name.
-NAME_LIMIT = BodyLimit(10_000, 100)
+NAME_LIMIT = PayloadLimit(10_000, 100)
 
 
-def measurements_limit(count: int) -> BodyLimit:
-    """The limit for so many measurements of six fields each, and a profile."""
+def measurements_limit(count: int) -> PayloadLimit:
+    """The limit for `count` measurements of six fields each, and a profile."""
     size = min(RECORDS_LIMIT.size, max(1_000_000, 2_000 * count))
-    return BodyLimit(size, 32 * count + 1_000)
+    return PayloadLimit(size, 32 * count + 1_000)
 
 
-def read_body(
-    body: bytes,
+def read_payload(
+    payload: bytes,
     kind: type[T],
     *,
     content_type: str,
     encoding: str,
-    limit: BodyLimit = RECORDS_LIMIT,
+    limit: PayloadLimit = RECORDS_LIMIT,
 ) -> T:
     """Decode a request's body.
 
     Args:
-        body: The bytes as they were sent.
+        payload: The bytes of the body as they were sent.
         kind: The type to decode.
         content_type: The request's Content-Type. An empty one counts as JSON.
         encoding: The request's Content-Encoding.
@@ -69,12 +69,12 @@ def read_body(
             f"The body's type is {media_type[:60]!r}. Send application/json. Send files of CSV or "
             "JSONL by POST /batches/uploads."
         )
-    if len(body) > MAX_SENT_BYTES:
+    if len(payload) > MAX_SENT_BYTES:
         raise _too_large(f"has more than {MAX_SENT_BYTES:,} bytes")
-    data = _inflate(body, encoding.strip().lower(), limit.size)
+    data = _inflate(payload, encoding.strip().lower(), limit.size)
     if len(data) > limit.size:
         raise _too_large(f"has more than {limit.size:,} bytes")
-    # A comma stands before every value but the first of an object or list. Text may have some, too.
+    # Every value but the first of an object or list follows a comma. Texts may have commas, too.
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > limit.values:
         raise _too_large(f"has more than {limit.values:,} values")
     if not data.strip():
@@ -99,18 +99,18 @@ def _too_large(fault: str) -> TooLarge:
     return TooLarge(f"The request's body {fault}. Upload it as a file by POST /batches/uploads.")
 
 
-def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
+def _inflate(payload: bytes, encoding: str, limit: int) -> bytes:
     """The body without its encoding. At most `limit` bytes of it are inflated."""
     if encoding in {"", "identity"}:
-        return body
+        return payload
     if encoding != "gzip":
         raise UnsupportedBody(
             f"The body's encoding is {encoding[:60]!r}. Send the body plain or gzipped."
         )
     inflate = new_inflater()
-    limit = min(limit, max(_INFLATED_BYTES, _INFLATED_TIMES * len(body)))
+    limit = min(limit, max(_INFLATED_BYTES, _INFLATED_TIMES * len(payload)))
     try:
-        data = inflate.decompress(body, limit)
+        data = inflate.decompress(payload, limit)
     except zlib.error as error:
         raise InvalidInput(f"The body is declared as gzip, but it is not: {error}.") from error
     if inflate.unconsumed_tail:

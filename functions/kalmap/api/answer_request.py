@@ -74,12 +74,12 @@ def answer_request(request: Request, states: CachedStates, pace: Pace) -> Answer
     outcomes = failed_decisions(len(shard.ids), Reason.TIMED_OUT)
     for group in groups:
         fill_outcomes(outcomes, group.rows, group.outcomes)
-    unread = count_outcomes(failed_decisions(0, Reason.TIMED_OUT), shard.unread)
-    parsing = Report(step="partition", records=request.measurements.records, readings=unread)
+    unreadable = count_outcomes(failed_decisions(0, Reason.TIMED_OUT), shard.unreadable)
+    parsing = Report(step="partition", records=request.measurements.records, readings=unreadable)
     totals = total([parsing, *(group.report for group in groups)])
     return Answer(
         results=encode(shard, outcomes),
-        unreadable=encode_unreadable(shard.unread, ["measurements"]),
+        unreadable=encode_unreadable(shard.unreadable, ["measurements"]),
         revisions=encode_revisions(
             shard.users, concat_revisions([part for group in groups for part in group.revisions])
         ),

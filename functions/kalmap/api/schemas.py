@@ -1,11 +1,17 @@
 """The JSON objects of the HTTP API: requests' bodies, answers and problems."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from kalmap.profile import DEFAULT_PROFILE
+from kalmap.results.lines import Result, Unreadable
+from kalmap.store.breaker import Circuit
+from kalmap.store.ports import ApiStatus, ListedBatch
+
+#: What the steps of a running batch are doing.
+Phase = Literal["planning", "partitioning", "loading", "filtering", "writing", "completing"]
 
 
 class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,6 +23,23 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A built-in profile's name, or a profile."""
     adopt_profile: bool = False
     """Continue states that were folded under another profile of this name."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to measurements."""
+
+    results: list[Result] | None
+    """One for each measurement, in the same order. Null if `results_url` has them."""
+    results_url: str | None
+    """A link to the results as JSONL, if they are too long for this object."""
+    unreadable: list[Unreadable]
+    """The faults of measurements that could not be read."""
+    rejected: list[Unreadable]
+    """The earlier name of `unreadable`, kept until version 0.2."""
+    revisions: list[dict[str, Any]]
+    """Earlier readings whose status a late reading has changed."""
+    summary: dict[str, Any]
+    """Counts, mean quality, time per user, database requests."""
 
 
 class UploadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +67,7 @@ class BatchStarted(msgspec.Struct, frozen=True):
     """A batch that was started by this request or an earlier one."""
 
     batch_id: str
-    status: str
+    status: ApiStatus
     """STARTING, or the status of the same batch that was started earlier."""
     execution_arn: str
     status_url: str
@@ -54,8 +77,7 @@ class BatchStarted(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct, frozen=True):
     """The progress of a running batch."""
 
-    phase: str
-    """planning, partitioning, loading, filtering, writing or completing."""
+    phase: Phase
     round: int
     """Round of conflicts, from 0."""
     done: int
@@ -78,21 +100,10 @@ class Links(msgspec.Struct, frozen=True):
     revisions: list[str]
 
 
-class BatchView(msgspec.Struct, frozen=True):
+class BatchView(ListedBatch, frozen=True, kw_only=True):
     """A batch."""
 
-    batch_id: str
-    status: str
-    """STARTING, RUNNING, SUCCEEDED or FAILED."""
-    reason: str | None = None
-    """Why it failed, in a sentence."""
-    execution_arn: str | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
-    received: int | None = None
-    accepted: int | None = None
-    users: int | None = None
-    changed: int | None = None
+    status: ApiStatus
     progress: Progress | None = None
     summary: dict[str, Any] | None = None
     links: Links | None = None
@@ -146,10 +157,10 @@ class UserView(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """The health of the container that answered."""
 
-    status: str
-    """ok, or degraded if the circuit is not closed."""
-    circuit: str
-    """State of the circuit breaker around the table: closed, open or half open."""
+    status: Literal["ok", "degraded"]
+    """degraded if the circuit is not closed."""
+    circuit: Circuit
+    """State of the circuit breaker around the table."""
     cached_states: int
     memory_mb: float
 

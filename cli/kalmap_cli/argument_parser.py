@@ -1,0 +1,64 @@
+"""How arguments are parsed: errors as sentences, and help with examples that fits a terminal."""
+
+import argparse
+import textwrap
+from typing import Any, NoReturn
+
+from kalmap_cli.errors import WrongUsage, as_sentence
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses wrong arguments with a sentence, as the commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise WrongUsage(
+            f"{as_sentence(message[:1].upper() + message[1:])} `{self.prog} --help` has examples."
+        )
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Puts the default profile's name into help texts, and breaks lines only between words.
+
+    The constant is imported when help is shown: its module takes longer to import than all else.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        from kalmap.profile import DEFAULT_PROFILE  # noqa: PLC0415
+
+        return action.help and action.help.replace("DEFAULT_PROFILE", DEFAULT_PROFILE)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        # A name such as body-weight stays on one line.
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
+class Version(argparse.Action):
+    """Prints the version. Finding it is slow, so it happens only here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version, and end."""
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(f"{parser.prog} {version('kalmap')}")
+        parser.exit()
+
+
+def add_command(commands: Any, name: str, help_: str, examples: str) -> argparse.ArgumentParser:
+    """Add a command with its help.
+
+    Args:
+        commands: What `add_subparsers` returned.
+        name: The command's name.
+        help_: What it does, as a phrase.
+        examples: A line each.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_[0].upper()}{help_[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    return parser
