@@ -15,8 +15,8 @@ from kalmap.readings import F64, I64, U8, Bool
 
 #: Branches agree whose levels are within so many standard deviations.
 _AGREE = 1.0
-#: A hypothesis below this share of the heaviest is dropped.
-_DROP = 1e-3
+#: A hypothesis below this share of the heaviest is dropped; a new question needs a larger share.
+_DROP, _DROP_AT_ONCE = 1e-3, 1e-2
 #: The least weight that is kept; the greatest number that is stored in 32 bits.
 _LIGHTEST, _LARGEST = 1e-37, 3e38
 _HYPOTHESES = 1 + OTHERS
@@ -91,18 +91,19 @@ def reduce(branches: Branches, belief: Belief, value: F64) -> tuple[Belief, Bool
     mass, kind = np.take_along_axis(mass, order, 0), np.take_along_axis(kind, order, 0)
     moved, believed = np.take_along_axis(moved, order, 0), np.take_along_axis(believed, order, 0)
     merged = np.take_along_axis(merged, order[None], 1)
-    others, kinds = _keep(mass, merged, kind, believed)
+    drop = np.where(belief.is_open, _DROP, _DROP_AT_ONCE)
+    others, kinds = _keep(mass, merged, kind, believed, drop)
     last = value.astype(np.float32).astype(np.float64)
     after = belief._replace(estimate=merged[:, 0], others=others, kinds=kinds, last=last)
     last[~after.is_open] = 0.0
     return after, moved[0]
 
 
-def _keep(mass: F64, merged: F64, kind: U8, believed: Bool) -> tuple[F64, U8]:
+def _keep(mass: F64, merged: F64, kind: U8, believed: Bool, drop: F64) -> tuple[F64, U8]:
     """Drop what is too light, and round the rest; the hypotheses come heaviest first."""
     relative = mass[1:] / mass[0]
-    lacking = (kind[0] != Kind.GOOD) & ~(believed[1] & (relative[0] > _DROP))
-    remains = (relative > _DROP) | (lacking & believed[1:] & (relative > 0.0))
+    lacking = (kind[0] != Kind.GOOD) & ~(believed[1] & (relative[0] > drop))
+    remains = (relative > drop) | (lacking & believed[1:] & (relative > 0.0))
     others = np.concatenate((merged[:, 1:].swapaxes(0, 1), relative[:, None]), axis=1)
     # The second may be dropped and the third remain.
     third = np.flatnonzero(remains[1] & ~remains[0])
