@@ -351,7 +351,7 @@ def _updates(
     # The single reading before was in another unit.
     second = np.flatnonzero(question.is_second)
     first = before.estimate[LEVEL, second]
-    for ratio in parameters.ratios:
+    for ratio in parameters.ratios if second.size else ():
         able = _is_plausible(parameters, first / ratio)
         likelier = _first_density(parameters, first / ratio) / _first_density(parameters, first)
         parents.append(second)

@@ -57,36 +57,35 @@ def reduce(branches: Branches, belief: Belief, value: F64) -> tuple[Belief, Bool
         The belief after the reading, and whether its heaviest hypothesis is another one.
     """
     users = value.size
-    rows = branches.select(np.lexsort((-branches.weight, branches.user)))
+    estimate, is_wrong = branches.estimate, branches.kind > Kind.GOOD
     mass = np.zeros((_HYPOTHESES, users))
     merged = np.zeros((5, _HYPOTHESES, users))
     kind = np.zeros(mass.shape, np.uint8)
     moved, believed = np.zeros((2, *mass.shape), np.bool_)
+    rows = np.lexsort((-branches.weight, branches.user))
     for slot in range(_HYPOTHESES):
         if slot == _HYPOTHESES - 1:
             lacking = (kind[0] != Kind.GOOD) & ~believed[1]
-            rows = rows.select(np.flatnonzero(rows.believes | ~lacking[rows.user]))
-        if not rows.user.size:
+            rows = rows[branches.believes[rows] | ~lacking[branches.user[rows]]]
+        if not rows.size:
             break
+        user, level = branches.user[rows], estimate[LEVEL, rows]
         # The first row of each user is the heaviest.
-        begins = np.ones(rows.user.size, np.bool_)
-        begins[1:] = rows.user[1:] != rows.user[:-1]
-        first = np.flatnonzero(begins)
-        place = np.cumsum(begins) - 1
-        best = rows.select(first)
-        limit = _AGREE * np.sqrt(best.estimate[P00])
-        agree = np.abs(rows.estimate[LEVEL] - best.estimate[LEVEL, place]) < limit[place]
-        agree &= (rows.kind > Kind.GOOD) == (best.kind > Kind.GOOD)[place]
-        agree[first] = True
-        part = np.flatnonzero(agree)
-        weight = rows.weight[part]
-        mass[slot, best.user] = total_by_user(place[part], weight, first.size)
-        merged[:, slot, best.user] = _moments(
-            place[part], weight, rows.estimate[:, part], best.estimate
-        )
-        kind[slot, best.user], moved[slot, best.user] = best.kind, best.moves
-        believed[slot, best.user] = best.believes
-        rows = rows.select(np.flatnonzero(~agree))
+        begins = np.ones(rows.size, np.bool_)
+        np.not_equal(user[1:], user[:-1], out=begins[1:])
+        first, place = np.flatnonzero(begins), np.cumsum(begins) - 1
+        best, asked = rows[first], user[first]
+        around = estimate[:, best]
+        agree = np.abs(level - around[LEVEL, place]) < (_AGREE * np.sqrt(around[P00]))[place]
+        agree &= is_wrong[rows] == is_wrong[best][place]
+        agree |= begins
+        part, whole = rows[agree], place[agree]
+        weight = branches.weight[part]
+        mass[slot, asked] = total_by_user(whole, weight, first.size)
+        merged[:, slot, asked] = _moments(whole, weight, estimate[:, part], around)
+        kind[slot, asked], moved[slot, asked] = branches.kind[best], branches.moves[best]
+        believed[slot, asked] = branches.believes[best]
+        rows = rows[~agree]
     order = np.argsort(-mass, axis=0, kind="stable")
     mass, kind = np.take_along_axis(mass, order, 0), np.take_along_axis(kind, order, 0)
     moved, believed = np.take_along_axis(moved, order, 0), np.take_along_axis(believed, order, 0)
