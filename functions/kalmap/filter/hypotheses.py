@@ -35,7 +35,7 @@ from kalmap.readings import F64, I64, U8, Bool
 #: Probability that the level after a reading has nothing to do with the one before.
 _RESTART = 1e-5
 #: Probability that a reading is in the mistaken unit of the one before.
-_UNIT_REPEATED = 0.9
+_UNIT_REPEATED = 0.8
 #: Of the wrong readings after a wrong one, the share that resembles it.
 _ALIKE = 0.5
 #: Readings within so many days are one occasion. Then what was wrong stays wrong, in the same way:
@@ -345,7 +345,8 @@ def _updates(
     for (ratio, right), able in zip(converted, plausible, strict=True):
         those = np.flatnonzero(able[user])
         parents.append(those)
-        odds.append((share * unit)[those] / (ratio * units[user[those]]))
+        # Not divided by a ratio below 1: else a mistaken unit could gain with each reading for ever.
+        odds.append((share * unit)[those] / (max(ratio, 1.0) * units[user[those]]))
         targets.append(right[user[those]])
     last_unit = sum(part.size for part in parents)
     # The single reading before was in another unit.
