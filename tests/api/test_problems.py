@@ -37,7 +37,7 @@ def test_what_is_not_json_is_refused(api, raw):
 
 
 def test_a_profile_that_is_wrong_or_unknown_is_refused(api):
-    for profile in ("no-such", {"name": "x"}, CHICKS | {"gate": -1}):
+    for profile in ("no-such", {"name": "x"}, CHICKS | {"slope_prior": -1}):
         body = {"measurements": [1], "profile": profile}
         response = api.call("POST", "/measurements", body)
         assert_problem(response, 400, "invalid_profile", "profile")

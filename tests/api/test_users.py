@@ -91,7 +91,10 @@ def test_reads_do_not_use_the_table_while_the_breaker_is_open(api):
 
 
 def test_a_custom_profile_is_stored_for_later_reads_of_its_states(api):
-    body = {"measurements": [reading("c-1", 0, 41.0, unit="g")], "profile": CHICKS}
+    body = {
+        "measurements": [reading("c-1", 0, 41.0, unit="g")],
+        "profile": CHICKS | {"learning": None},
+    }
     assert api.call("POST", "/measurements", body).status == 200
     api.cold_start()
     asked = {"path": {"user_id": "c-1"}, "query": {"profile": "chicks"}}

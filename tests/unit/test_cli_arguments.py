@@ -104,8 +104,8 @@ def test_a_missing_profile_file_is_named(capsys, good):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"gate": -1}, ["gate", "-1", "from 1 to"]),
-        ({"recovery": 0}, ["recovery", "0", "a whole number from"]),
+        ({"slope_prior": -1}, ["slope_prior", "-1", "from 0 to"]),
+        ({"window": {"readings": 0}}, ["window.readings", "0", "a whole number from"]),
         ({"gait": 3}, ["gait"]),
         ({"unit": None}, ["unit"]),
     ],
@@ -130,8 +130,6 @@ def read_profile_content():
         "slope_damping": 0,
         "slope_prior": 0,
         "measurement_noise": 0.5,
-        "gate": 16,
-        "rate_limit": 1,
     }
 
 

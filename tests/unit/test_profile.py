@@ -31,16 +31,26 @@ def test_an_unknown_built_in_name_lists_those_there_are():
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("gate", 0.5, "'gate' is 0.5; it must be a number from 1"),
-        ("gate", "16", "'gate' is '16'"),
-        ("gate", True, "'gate' is True"),
-        ("gate", None, "'gate' is None"),
+        ("slope_prior", -0.5, "'slope_prior' is -0.5; it must be a number from 0"),
+        ("slope_prior", "16", "'slope_prior' is '16'"),
+        ("slope_prior", True, "'slope_prior' is True"),
+        ("slope_prior", None, "'slope_prior' is None"),
+        ("faults", {"share": 0.6}, "'faults.share' is 0.6; it must be a number from 0 to 0.5"),
+        ("faults", {"often": 1}, "unknown field 'faults.often'"),
+        ("jumps", {"sd": 0}, "'jumps.sd' is 0; it must be a number from 1e-09"),
+        ("learning", {"prior": 0.5}, "'learning.prior' is 0.5; it must be a number from 1 to 63"),
+        ("learning", 4, "'learning' is 4; it must be an object"),
+        ("population", {"level_mean": 75.0}, "'population' has no 'level_sd'"),
+        ("biases", {"phone": 1.0}, "'biases' has the name 'phone', which is not in 'sources'"),
+        ("biases", {"scale": "x"}, "'biases.scale' is 'x'"),
+        ("rhythm", {"weekly": [1.0]}, "'rhythm.weekly' is [1.0]; it must be 7 numbers, or none"),
+        ("rhythm", {"daily": 24 * ["x"]}, "'rhythm.daily[0]' is 'x'"),
+        ("rhythm", {"yearly": []}, "unknown field 'rhythm.yearly'"),
         ("measurement_noise", -0.5, "'measurement_noise' is -0.5; it must be a number from 1e-09"),
         ("measurement_noise", float("nan"), "'measurement_noise' is nan"),
         ("level_noise", -1e-9, "'level_noise'"),
         ("level_noise", float("inf"), "'level_noise' is inf"),
-        ("recovery", 2.5, "'recovery' is 2.5; it must be a whole number from 2 to 15"),
-        ("recovery", 1, "'recovery' is 1"),
+        ("window", {"readings": 2.5}, "'window.readings' is 2.5; it must be a whole number"),
         ("range", [80.0, 20.0], "the first must be below the second"),
         ("range", [20.0], "two numbers"),
         ("range", [20.0, "x"], "'x'"),
@@ -63,7 +73,6 @@ def test_an_unknown_built_in_name_lists_those_there_are():
         ("window", {"readings": 25}, "'window.readings' is 25; it must be a whole number"),
         ("window", {"hours": 25}, "unknown field 'window.hours'"),
         ("window", 24, "'window' is 24"),
-        ("quality", {"fit": 0, "rate": 0, "source": 0}, "at least one weight"),
         ("colour", "red", "unknown field 'colour'; known are: name, unit"),
     ],
 )
@@ -76,7 +85,7 @@ def test_a_bad_field_is_named_with_its_value_and_what_is_allowed(field, value, w
 
 
 @pytest.mark.parametrize(
-    "field", ["name", "unit", "range", "gate", "measurement_noise", "rate_limit"]
+    "field", ["name", "unit", "range", "slope_prior", "measurement_noise", "level_noise"]
 )
 def test_a_missing_field_is_named(field):
     with pytest.raises(InvalidProfile, match=f"no field '{field}'"):
@@ -94,11 +103,35 @@ def test_the_digest_changes_with_every_field_but_the_description():
     assert digest(load_profile(GOOD | {"description": "other"})) == digest(base)
     assert digest(load_profile(json.loads(json.dumps(GOOD, sort_keys=True)))) == digest(base)
     others = [
-        {"gate": 15.0}, {"unit": "lb"}, {"name": "x"}, {"window": {"readings": 3}},
-        {"sources": {}}, {"recovery": 4}, {"future_tolerance": 0.0},
+        {"level_noise": 15.0}, {"unit": "lb"}, {"name": "x"}, {"window": {"readings": 3}},
+        {"sources": {}}, {"future_tolerance": 0.0}, {"faults": {"share": 0.01}}, {"learning": None},
+        {"population": {}}, {"jumps": {"sd": 2.0}}, {"biases": {"scale": 0.1}},
+        {"rhythm": {"weekly": 7 * [0.1]}},
     ]  # fmt: skip
     digests = {digest(load_profile(GOOD | other)) for other in others}
     assert len(digests | {digest(base)}) == len(others) + 1
+
+
+def test_a_profile_of_the_older_form_is_read_without_the_fields_that_are_not_used():
+    former = {"gate": 16.0, "rate_limit": 1.0, "recovery": 3, "quality": {"fit": 0.5}}
+    assert load_profile(GOOD | former) == load_profile(GOOD)
+
+
+def test_a_profile_may_leave_out_every_section_but_the_noises():
+    sections = (
+        "population",
+        "faults",
+        "jumps",
+        "learning",
+        "biases",
+        "rhythm",
+        "sources",
+        "window",
+    )
+    profile = load_profile({key: value for key, value in GOOD.items() if key not in sections})
+    assert profile.population.level_mean is None
+    assert profile.faults.share > 0.0
+    assert load_profile(msgspec.json.encode(profile)) == profile
 
 
 def test_sources_have_codes_by_name_and_unknown_ones_share_one():

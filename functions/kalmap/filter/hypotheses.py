@@ -24,12 +24,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.filter import algebra
-from kalmap.filter.algebra import LEVEL, P00, Estimate, Innovation, Transition
-from kalmap.filter.columns import OTHERS, RESTARTED, WEIGHT, Belief, Kind
+from kalmap.filter.algebra import LEVEL, P00, Estimate, Innovation
+from kalmap.filter.columns import OTHERS, WEIGHT, Belief, Kind
 from kalmap.filter.noise import LEAST_SCALE, NORMAL, POPULATION, squarings_of, student_t
+from kalmap.filter.packed import Inputs, Weighed
 from kalmap.filter.parameters import Parameters
 from kalmap.filter.reduction import Branches, moments, reduce, total_by_user
-from kalmap.outcome import Reason
 from kalmap.readings import F64, I64, U8, Bool
 
 #: Probability that the level after a reading has nothing to do with the one before.
@@ -52,31 +52,6 @@ _NEGLIGIBLE, _MAY_BE_WRONG = 1e-5, 0.2
 #: One innovation counts at most this much for the noise: with t-distributed errors, one far off
 #: says less.
 _MOST_SURPRISE = 16.0
-
-
-class Weighed(NamedTuple):
-    """What became of one reading of each user; arrays of shape (users,)."""
-
-    belief: Belief
-    mixture: F64
-    """(5, users) LEVEL, SLOPE, P00, P01, P11 of all hypotheses together."""
-    predicted: F64
-    """NaN, with the NIS, for a first reading."""
-    nis: F64
-    precision: F64
-    wrong: F64
-    """Probability that the reading is wrong."""
-    wrong_unit: Bool
-    """Whether a mistaken unit is the likeliest of what may be wrong."""
-    restarted: Bool
-    """Whether another hypothesis became the heaviest, or a jump or a restart did."""
-    density: F64
-
-    @property
-    def flags(self) -> U8:
-        """The readings' reasons, and whether the filter restarted at an accepted one."""
-        reason = np.where(self.wrong_unit, Reason.UNIT_SUSPECT, Reason.OUTLIER)
-        return np.where(self.wrong > 0.5, reason, self.restarted * RESTARTED).astype(np.uint8)
 
 
 class _Question(NamedTuple):
@@ -121,24 +96,16 @@ class _Updates(NamedTuple):
     prior: Estimate[F64]
 
 
-def weigh(
-    parameters: Parameters,
-    belief: Belief,
-    value: F64,
-    base: F64,
-    step: Transition[F64],
-    is_first: Bool,
-) -> Weighed:
+def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool) -> Weighed:
     """Fold one reading of each user into their hypotheses.
 
     Args:
         parameters: The profile's numbers.
         belief: Before the reading. For a first reading: the population's.
-        value: (users,) The readings.
-        base: (users,) Their R, for a typical user.
-        step: (users,) How the state moves up to the reading.
+        inputs: (users,) The readings.
         is_first: (users,) Whether the belief is the population's.
     """
+    value, base, step = inputs
     users = value.size
     squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
     question = _Question(
@@ -345,7 +312,7 @@ def _updates(
     for (ratio, right), able in zip(converted, plausible, strict=True):
         those = np.flatnonzero(able[user])
         parents.append(those)
-        # Not divided by a ratio below 1: else a mistaken unit could gain with each reading for ever.
+        # Not divided by a ratio below 1: else a mistaken unit could gain for ever.
         odds.append((share * unit)[those] / (max(ratio, 1.0) * units[user[those]]))
         targets.append(right[user[those]])
     last_unit = sum(part.size for part in parents)

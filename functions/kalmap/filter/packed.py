@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.filter.algebra import Transition, transitions_at
-from kalmap.filter.columns import Belief
-from kalmap.filter.hypotheses import Weighed
+from kalmap.filter.columns import RESTARTED, Belief
+from kalmap.outcome import Reason
 from kalmap.readings import F64, I64, U8, Bool
 
 
@@ -74,6 +74,31 @@ class Inputs(NamedTuple):
         return Inputs(
             self.value[positions], self.noise[positions], transitions_at(self.step, positions)
         )
+
+
+class Weighed(NamedTuple):
+    """What became of one reading of each user; arrays of shape (users,)."""
+
+    belief: Belief
+    mixture: F64
+    """(5, users) LEVEL, SLOPE, P00, P01, P11 of all hypotheses together."""
+    predicted: F64
+    """NaN, with the NIS, for a first reading."""
+    nis: F64
+    precision: F64
+    wrong: F64
+    """Probability that the reading is wrong."""
+    wrong_unit: Bool
+    """Whether a mistaken unit is the likeliest of what may be wrong."""
+    restarted: Bool
+    """Whether another hypothesis became the heaviest, or a jump or a restart did."""
+    density: F64
+
+    @property
+    def flags(self) -> U8:
+        """The readings' reasons, and whether the filter restarted at an accepted one."""
+        reason = np.where(self.wrong_unit, Reason.UNIT_SUSPECT, Reason.OUTLIER)
+        return np.where(self.wrong > 0.5, reason, self.restarted * RESTARTED).astype(np.uint8)
 
 
 class Path(NamedTuple):

@@ -93,9 +93,8 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
                     belief.scale[0], belief.readings[0] = scale, readings
                 at = np.array([positions.start + index])
                 weighed = hypotheses.weigh(
-                    parameters, belief, value[index : index + 1], noise[index : index + 1],
-                    algebra.transitions_at(step, slice(index, index + 1)), np.array([is_first]),
-                )  # fmt: skip
+                    parameters, belief, inputs.select(at), np.array([is_first])
+                )
                 belief, is_open = weighed.belief, bool(weighed.belief.is_open[0])
                 questions.append((at, weighed))
                 x, v, p00, p01, p11 = belief.estimate[:, 0].tolist()

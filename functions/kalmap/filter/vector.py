@@ -88,7 +88,7 @@ def run(parameters: Parameters, packing: Packing, inputs: Inputs, start: Start, 
                 path.precision[new] = np.nan
         if asked.size:
             weighed = hypotheses.weigh(
-                parameters, asking, value[asked], base[asked], algebra.transitions_at(step, asked),
+                parameters, asking, inputs.select(first + asked),
                 ~start.exists[asked] if number == 0 else np.zeros(asked.size, np.bool_),
             )  # fmt: skip
             path.put(first + asked, weighed)

@@ -96,8 +96,8 @@ def _number(value: float) -> Attribute:
     """A float as a DynamoDB number; NULL if DynamoDB has no such number."""
     if not math.isfinite(value) or abs(value) > 9e125:
         return {"NULL": True}
-    # A numpy float has another repr than Python's.
-    return {"N": repr(float(value)) if abs(value) >= 1e-130 else "0"}
+    # Seven digits are enough to read, and leave the item its write unit.
+    return {"N": f"{value:.7g}" if abs(value) >= 1e-130 else "0"}
 
 
 def _float(attribute: Attribute) -> float | None:
