@@ -59,7 +59,7 @@ def list_shards(folder: Folder) -> ShardList:
     lines = 0
     for number, chunk in enumerate(chunks):
         if number == 0 or chunk.object != chunks[number - 1].object:
-            # Objects that share a chunk have their lines counted from their own beginnings.
+            # In a chunk of several objects, lines are counted from the beginning of each object.
             lines = 0 if chunk.others else chunk.object.format.header_lines
         first_lines.append(lines)
         lines += of_chunks[number].lines
