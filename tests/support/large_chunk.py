@@ -67,7 +67,7 @@ def _prepare(bucket: str, lines: int) -> tuple[str, Folder]:
     folder.save_batch(Batch("b", "a", profile, "conditional", Limits(), False, 0, ""), [])
     columns = ["user_id", "timestamp", "value", "measurement_id"]
     source = SourceObject(
-        bucket, "in.csv.gz", len(body), etag, None, Csv(columns=columns), gzipped=True
+        bucket, "in.csv.gz", len(body), etag, format=Csv(columns=columns), gzipped=True
     )
     chunk = Chunk(0, source, 0, len(body))
     folder.save_plan(Plan(1, 100, [["in.csv.gz"]]), [chunk])
