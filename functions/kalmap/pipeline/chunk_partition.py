@@ -71,8 +71,8 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     return report
 
 
-def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
-    """Record that a chunk has failed whose records cannot be counted."""
+def fail_uncounted_chunk(folder: Folder, chunk: int) -> PartitionReport:
+    """Record that a chunk has failed, and that its records cannot be counted."""
     sentence = f"Chunk {chunk} could not be read, and its records could not be counted."
     shards = folder.plan().shards
     report = PartitionReport(
