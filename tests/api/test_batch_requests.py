@@ -1,4 +1,4 @@
-"""The paths below /batches: sources, uploads and pages that are accepted or refused."""
+"""The paths below /batches: which sources, uploads and pages are accepted or refused."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a container keeps: states, and as little memory as it may."""
+"""A container's cached states, and its memory."""
 
 import json
 import os

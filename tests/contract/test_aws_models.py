@@ -1,4 +1,4 @@
-"""What the code takes for granted about AWS, held against botocore's descriptions of it.
+"""The code's assumptions about AWS, compared with botocore's descriptions of its services.
 
 What each step and the API really ask for is held against them while their tests run
 (tests/support/policies.py).

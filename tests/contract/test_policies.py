@@ -1,4 +1,4 @@
-"""Every policy in the template is tried somewhere, and is as narrow as its use."""
+"""Every policy in the template is tested, and allows only what is used."""
 
 import json
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Two stacks in one account and region never hear each other's events, metrics or alarms."""
+"""Two stacks in one account and region do not react to each other's events, metrics and alarms."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The state machine, the template and errors.py hold to each other, both ways round."""
+"""The state machine, the template and errors.py agree with each other."""
 
 import ast
 import inspect

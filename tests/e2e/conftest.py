@@ -1,7 +1,7 @@
-"""The real thing: the command as a process, the deployed stack, and nothing replaced.
+"""End-to-end tests: the command as a process, and the deployed stack. Nothing is replaced.
 
-Starting a local cloud, deploying and warming its workers takes seconds, so most tests share
-one that stays up for the session, and drive it as they would drive AWS: by `--stack`.
+Starting a local cloud, deploying, and warming its workers takes seconds. So most tests share one
+local cloud for the session, and use it like AWS: by `--stack`.
 """
 
 from collections.abc import Iterator

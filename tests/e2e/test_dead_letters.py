@@ -1,8 +1,8 @@
-"""What stands behind the rules as they are deployed: queues, and who may send to them.
+"""The queues of the deployed rules, and who may send to them.
 
-The local cloud drops what a rule cannot deliver, so that a message in the dead-letter queue is
-AWS's doing alone. Looked at here are the two things it takes: the target's configuration, and
-the queue's policy, by the judgement of the local cloud's own evaluation of policies.
+The local cloud drops events that a rule cannot deliver, so only AWS puts messages into the
+dead-letter queue. Two conditions of that are tested here: the target's configuration, and the
+queue's policy, by the local cloud's own evaluation of policies.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What another deployment changes, and what it leaves alone."""
+"""What another deployment changes, and what it does not."""
 
 import json
 import shutil

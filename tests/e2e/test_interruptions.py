@@ -1,4 +1,4 @@
-"""A run that is interrupted, killed or doubled: nothing left running, states intact, no lies."""
+"""An interrupted, killed or repeated run leaves no process, keeps the states, and says so."""
 
 import fcntl
 import json

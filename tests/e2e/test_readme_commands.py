@@ -1,4 +1,4 @@
-"""The commands that README.md shows, run by a shell in their order as they stand there."""
+"""The commands that README.md shows, run by a shell in their order."""
 
 import json
 import re

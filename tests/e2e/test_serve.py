@@ -1,4 +1,4 @@
-"""`kalmap serve`: what it says works, other commands use its cloud, Ctrl-C ends it."""
+"""`kalmap serve`: the commands that it shows work, others use its cloud, and Ctrl-C ends it."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""A batch of 20,000 readings: what it takes. Times are printed, not asserted."""
+"""The time and memory of a batch of 20,000 readings. Times are printed, not asserted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who may run a batch: repeated starts, lost answers, stops, restarts, late wakers."""
+"""A batch runs once: with repeated starts, lost responses, stops, restarts and late workers."""
 
 import json
 import time

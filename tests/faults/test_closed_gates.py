@@ -1,4 +1,4 @@
-"""Permanent faults: what commits, what does not, and what is reported."""
+"""Permanent faults: when a batch commits, when it does not, and what it reports."""
 
 import gzip
 

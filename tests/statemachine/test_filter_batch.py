@@ -1,4 +1,4 @@
-"""The state machine itself: what runs, what is written, what goes round again."""
+"""The state machine itself: the states that run, what they write, and who is in the next round."""
 
 import json
 from datetime import datetime, timedelta

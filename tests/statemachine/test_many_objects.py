@@ -1,4 +1,4 @@
-"""A prefix of many small objects: few workers read them, and each record keeps its place."""
+"""A prefix of many small objects: few workers read them, and each record keeps its position."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""A table that takes less than is asked of it delays a batch, and fails it only in the end."""
+"""A table with too little capacity delays a batch, and fails it only after all attempts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bytes of the very version that a batch began with, from the local cloud's S3."""
+"""Reads from the local cloud's S3 return the version of an object that a batch began with."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""What operations report to have cost; the table's own figures, where it gives any."""
+"""The costs that operations report: the table's own figures, if it gives any."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The API's function, called with events as API Gateway makes them, in this process.
 
-Its table and bucket are the local cloud's. What the gateway itself does, and batches, are
-tested end to end.
+Its table and bucket are those of the local cloud. The end-to-end tests cover the gateway and
+batches.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Api:
                         value.cache_clear()
 
     def call(self, method: str, resource: str, body: object = None, **more: Any) -> Response:
-        """A request; for what more there may be in it see `event`."""
+        """Send a request. `event` describes its parts."""
         event = self.event(method, resource, body, **more)
         context = SimpleNamespace(
             function_name="ApiFunction",
@@ -89,7 +89,7 @@ class Api:
         raw: bytes | None = None,
         **headers: str,
     ) -> dict[str, Any]:
-        """A request as API Gateway gives it to the function; headers are named with underscores."""
+        """A request as API Gateway passes it on. Arguments name headers with underscores."""
         sent = raw if raw is not None else None if body is None else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         asked = parse_qs(urlencode(query or {}))
@@ -120,7 +120,7 @@ CHICKS = {
 
 
 def assert_problem(response: Response, status: int, code: str, field: str | None = None) -> None:
-    """The response is a problem of this status and code, in the form that all problems have."""
+    """Check that a response is a problem with this status and code, in the form of all problems."""
     assert response.status == status
     assert response.body["code"] == code
     assert response.body["field"] == field

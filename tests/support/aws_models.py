@@ -1,6 +1,6 @@
-"""Requests held against botocore's descriptions of AWS's services: limits, patterns and values.
+"""Check requests by botocore's descriptions of AWS's services: limits, patterns and values.
 
-botocore itself looks at names and types only, and the local cloud takes more than AWS does.
+botocore itself checks only names and types, and the local cloud accepts more than AWS does.
 """
 
 import re
@@ -24,7 +24,7 @@ def operation(name: str, called: str) -> OperationModel:
 
 
 def problems(operation: OperationModel, request: Mapping[str, Any]) -> list[str]:
-    """What AWS would refuse a request for, each with the place in it."""
+    """The reasons why AWS would refuse a request, each with its position in the request."""
     shape = operation.input_shape
     return list(_problems(shape, request, operation.name)) if shape else []
 

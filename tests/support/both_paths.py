@@ -1,6 +1,6 @@
-"""The two ways in: a request answered at once, and a batch through the pipeline's steps.
+"""The two paths of a reading: a request answered at once, and a batch through the pipeline's steps.
 
-Both as their Lambdas go, with the real table and bucket of the local cloud.
+Both run as in their Lambda functions, on a table and a bucket of the local cloud.
 """
 
 import itertools
@@ -52,7 +52,7 @@ def reading(user: str, hours: float, value: float = 80.0, **more) -> dict:
 
 
 def store_of(client, table, **options) -> DynamoDBStateStore:
-    """Retries at once, so that no test waits for a pause."""
+    """A store that retries without a pause, so that no test waits."""
     retry = RetryPolicy(base=1e-9, cap=1e-9, attempts=10)
     return DynamoDBStateStore(client, table, **({"retry": retry, "parallelism": 2} | options))
 
@@ -64,7 +64,7 @@ def container(client, table, *, threshold: int = 3, **options) -> CachedStates:
 
 
 def ask(states: CachedStates, records: list, pace: Pace = PACE) -> Answer:
-    """A request answered at once."""
+    """Answer a request at once."""
     now = microseconds(parse_moment(NOW))
     parsed = parse([msgspec.json.Encoder().encode_lines(records)], Jsonl(), PROFILE)
     return answer_request(Request(uuid.uuid4().hex, parsed, PROFILE, False, now), states, pace)
@@ -79,7 +79,7 @@ def results(answer: Answer) -> list[dict]:
 
 
 def run_batch(bucket, store: DynamoDBStateStore, records: list, *, shard_size: int = 3) -> None:
-    """A batch without conflicts, step after step, in several chunks' worth of shards."""
+    """Run the steps of a batch without conflicts, in several shards."""
 
     def opened(_name):
         return bucket

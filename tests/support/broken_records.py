@@ -1,10 +1,9 @@
 """Broken and odd lines, and what must hold for each of them.
 
-Every line is a record exactly once, valid or with a reason; a line means the same alone as
-among others; what is valid is finite and named, and goes all the way: to a shard, through the
-fold, into the table's items and into result lines, and back again as a failed reading would.
-Hypothesis draws the blocks, and each block
-makes its lines from its seed, by breaking and mixing sound ones.
+Every line is exactly one record: valid, or unreadable with a reason. A line means the same alone
+and among others. A valid record has a finite value and a name. It can be sent to a shard, folded,
+stored in the table, written as a result line, and sent again as if it had failed. Hypothesis draws
+the blocks. Each block makes its lines from its seed, by breaking and mixing sound ones.
 """
 
 import contextlib
@@ -62,7 +61,7 @@ TOKENS = [b'"', b"{", b"}", b"[", b"]", b":", b",", b"\\", b"\\u", b"\xff", b"\x
 
 
 def odd(field: str, chance: random.Random) -> object:
-    """Something odd to stand in a field."""
+    """An odd value for a field."""
     if field == "timestamp" and chance.random() < 0.7:
         return odd_timestamp(chance)
     return chance.choice(ODD)
@@ -131,7 +130,7 @@ def broken(line: bytes, chance: random.Random) -> bytes:
 
 
 def check(lines: list[bytes], format_: AnyFormat) -> int:
-    """Parse a block, whole and line by line; gives the number of its records."""
+    """Parse a block, whole and line by line; returns the number of its records."""
     parsed = parse([b"\n".join(lines)], format_, PROFILE)
     sound(parsed)
     goes_through(parsed)
@@ -148,7 +147,7 @@ def check(lines: list[bytes], format_: AnyFormat) -> int:
 
 
 def outcomes(parsed: Parsed) -> list[object]:
-    """What became of each record, in order: its value and key, or why it could not be read."""
+    """The outcome of each record, in order: its value and key, or why it could not be read."""
     rows = zip(
         parsed.ordinal.tolist(),
         parsed.value.tolist(),
@@ -162,7 +161,7 @@ def outcomes(parsed: Parsed) -> list[object]:
 
 
 def goes_through(parsed: Parsed) -> None:
-    """What was read can be sent to a shard, folded, stored, reported and sent again."""
+    """Check that all that was read can be routed, folded, stored, reported and sent again."""
     slices, report = route(parsed, 0, 1)
     if not report.counts[0]:
         return
@@ -182,7 +181,7 @@ def goes_through(parsed: Parsed) -> None:
 
 
 def sound(parsed: Parsed) -> None:
-    """Nothing is lost or doubled, and what is valid can be folded."""
+    """Check that no record is lost or doubled, and that valid ones can be folded."""
     assert len(parsed.value) + len(parsed.unread) == parsed.records
     ordinals = [*parsed.ordinal.tolist(), *(unread.ordinal for unread in parsed.unread)]
     assert sorted(ordinals) == list(range(parsed.records))
@@ -196,7 +195,7 @@ def sound(parsed: Parsed) -> None:
 def fuzz(
     blocks: int, *, seed: int, tell: Callable[[int], None] = lambda _: None
 ) -> tuple[int, int]:
-    """Check blocks that Hypothesis draws; gives the numbers of lines and of records.
+    """Check blocks that Hypothesis draws; returns the numbers of lines and of records.
 
     Args:
         blocks: How many, each of `LINES_PER_BLOCK` lines.

@@ -35,7 +35,7 @@ HEADERS = {
 
 
 def the_body(route, chance):
-    """A body: of the route's own shape, or of any that the code reads; broken or zipped."""
+    """A body of the route's own shape or of another; it may be broken or gzipped."""
     if chance.random() < 0.5:
         raw = a_body(chance)
     else:
@@ -49,7 +49,7 @@ def the_body(route, chance):
 
 
 def send(api, chance):
-    """One request; gives its status."""
+    """Send one request; returns its status."""
     headers = {name: chance.choice(odd) for name, odd in HEADERS.items() if chance.random() < 0.15}
     if chance.random() < 0.6:
         route = chance.choice(list(BODIES))
@@ -68,13 +68,13 @@ def send(api, chance):
 
 
 def put_object(api):
-    """What the sound request to start a batch names."""
+    """Put the object that the sound request to start a batch names."""
     api.s3.create_bucket(Bucket="bucket")
     api.s3.put_object(Bucket="bucket", Key="none", Body=json.dumps(SOUND).encode())
 
 
 def accept_starts(monkeypatch):
-    """Let the API start executions of a state machine that takes every one."""
+    """Let the API start executions of a state machine that accepts every input."""
 
     class StepFunctions:
         def start_execution(self, *, input, **_):  # noqa: A002 - boto3's name for it

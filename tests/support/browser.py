@@ -1,8 +1,9 @@
 """A page in a real browser, against the local cloud: from another origin, and by DNS rebinding.
 
-A page has bound its name to the local cloud's address when its browser sends to the cloud what it
-believes to send to the page's own host. So the page's host is here a server on the same port of
-another loopback address, which hands on to the cloud, byte for byte, all but the page itself.
+DNS rebinding: a page changes the address of its own name to that of the local cloud, so that its
+browser sends requests for the page's host to the cloud. Here the page's host is a server on the
+same port of another loopback address. It serves the page, and forwards every other request to the
+cloud byte for byte.
 """
 
 import json
@@ -33,14 +34,14 @@ _PATIENCE = 90.0
 
 
 class Attack(NamedTuple):
-    """What a page reported, and what was handed on to the local cloud and back."""
+    """What a page reported, and what was forwarded to the local cloud and back."""
 
     reported: dict[str, Any]
     handed_on: list[tuple[bytes, bytes]]
 
 
 class _Host(socketserver.ThreadingTCPServer):
-    """The page's host. It hands what it does not know on to an address, if there is one."""
+    """The page's host. It forwards other requests to an address, if there is one."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -55,7 +56,7 @@ class _Host(socketserver.ThreadingTCPServer):
 
 
 class _Exchange(socketserver.BaseRequestHandler):
-    """One request, one answer."""
+    """One request and its response."""
 
     server: _Host
 
@@ -110,12 +111,12 @@ def _serving(host: _Host) -> Iterator[_Host]:
 
 
 def attack(chromium: str, port: int, name: str, zipped: str, folder: Path) -> Attack:
-    """Open the page in a browser, and wait until it has tried all.
+    """Open the page in a browser, and wait until it has made all attempts.
 
     Args:
         chromium: the browser.
         port: of the local cloud.
-        name: what the page calls the local cloud: an address of its, or `REBOUND`.
+        name: the name that the page uses for the local cloud: one of its addresses, or `REBOUND`.
         zipped: a function's code, a zip in base64.
         folder: empty, for the browser's profile.
     """

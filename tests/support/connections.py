@@ -1,4 +1,4 @@
-"""Watching and answering for a table: what a test needs beside the table itself."""
+"""Servers in front of a table or in its place, and a record of what a client sends."""
 
 import contextlib
 import socket
@@ -23,7 +23,7 @@ def sent_by(client):
 
 @contextlib.contextmanager
 def deaf_server():
-    """The address of a server that takes connections and never answers."""
+    """The address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -62,7 +62,7 @@ def cutting_proxy(address, cuts, after=0):
 
 
 def _message(connection):
-    """One HTTP message with a length, as all of DynamoDB's are; nothing at the end."""
+    """One HTTP message with a length, like all of DynamoDB's; empty at the end."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = connection.recv(65536)
@@ -81,9 +81,9 @@ def _message(connection):
 
 @contextlib.contextmanager
 def answering_server(status, body, times):
-    """The address of a server that gives one answer so many times, and then none at all.
+    """The address of a server that gives one answer a number of times, and then never answers.
 
-    It is no DynamoDB: a proxy or a load balancer that stands between speaks like this.
+    Proxies and load balancers in front of DynamoDB answer like this.
     """
     answers = []
     answer = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

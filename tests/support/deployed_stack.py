@@ -1,4 +1,4 @@
-"""The deployed stack, through its services, and readings to give it."""
+"""The deployed stack, used through its services, and readings for it."""
 
 import json
 import time
@@ -9,7 +9,7 @@ PATIENCE = 60.0
 
 
 class Stack:
-    """The deployed stack, through its services."""
+    """The deployed stack, used through its services."""
 
     def __init__(self, cloud):
         self.client = cloud.clients
@@ -27,7 +27,7 @@ class Stack:
         return [e for e in matching if text in e.get("input", "")]
 
     def ended(self, text, count=1):
-        """Wait until so many executions with a text in their input have ended."""
+        """Wait until a number of executions with a text in their input have ended."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             executions = self.executions(text)

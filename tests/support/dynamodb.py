@@ -1,4 +1,4 @@
-"""A DynamoDB for tests: the local cloud's, as a process of its own, and as well guarded.
+"""A DynamoDB for tests: that of the local cloud, in a process of its own, behind the same guard.
 
 A client with the secret of this process's environment can use it. tests/conftest.py makes one.
 """
@@ -58,8 +58,8 @@ def new_client(address: str | None = None, **options):
     """A client that leaves retries to the store, as the handlers make it.
 
     Args:
-        address: of what stands between it and the process, which knows its own address only.
-        options: of its configuration.
+        address: of a server in front of the process; None for the process itself.
+        options: of the client's configuration.
     """
     client = boto3.client(
         "dynamodb",

@@ -1,8 +1,8 @@
 """Faults between a boto3 DynamoDB client and a table, drawn from a seed.
 
-The hooks are botocore's own events, so that everything around them is real: the store, the
-client, the connection and the table. A fault either keeps a request, or part of it, from the
-table, or lets the table carry it out and spoils the answer.
+The hooks are botocore's own events. So everything around them is real: the store, the client, the
+connection and the table. A fault keeps a request or a part of it from the table, or it lets the
+table carry the request out and changes the response.
 """
 
 import random
@@ -54,18 +54,18 @@ STATEMENT_CODES = (
 
 
 class Killed(BaseException):
-    """The process ends here. Not an Exception, so that nothing under test can survive it."""
+    """The process ends here. It is not an Exception, so that no code under test can catch it."""
 
 
 class Injector:
     """Injects faults into a client's requests until it is stopped.
 
     Args:
-        client: The client to spoil.
-        seed: Draws the faults; the same requests in the same order meet the same faults.
-        shares: Probability of each kind per request; together at most 1.
-        every: Instead: the n-th, 2n-th, … request meets a fault, drawn evenly from `shares`.
-        budget: No faults after so many.
+        client: The client to inject faults into.
+        seed: Draws the faults. The same requests in the same order meet the same faults.
+        shares: Probability of each kind per request. Their sum is at most 1.
+        every: If given, the n-th, 2n-th, … request meets a fault, drawn evenly from `shares`.
+        budget: The most faults.
 
     Attributes:
         counts: Faults injected, by kind.
@@ -134,7 +134,7 @@ class Injector:
         return None
 
     def _without_part(self, params, operation, context):
-        """Takes a random part of the work out of a request, and keeps it for the answer."""
+        """Remove a random part of a request's work, and keep it for the response."""
         if operation == "BatchExecuteStatement":
             positions = self._failing_positions(range(len(params["Statements"])))
             context["left"] = {
@@ -220,7 +220,7 @@ class Injector:
 
 
 def _answer(status, code):
-    """An answer that no server gave, as botocore has it after parsing."""
+    """A response that no server gave, in botocore's form after parsing."""
     http = AWSResponse("", status, {}, None)
     parsed = {"ResponseMetadata": {"HTTPStatusCode": status}}
     if code:
@@ -229,16 +229,16 @@ def _answer(status, code):
 
 
 class SlowTable(Injector):
-    """Lets a table do so much a second; the rest comes back as throttled.
+    """Limits what a table does in a second. The rest is throttled.
 
     Args:
-        client: The client to spoil.
-        operation: Which of its requests are slowed, reads or writes.
+        client: The client to inject faults into.
+        operation: The requests that are limited: reads or writes.
         per_second: Items that the table has capacity for.
-        first: Items that it has capacity for at first.
+        first: Items that it has capacity for at the beginning.
 
     Attributes:
-        done: Items that it has read or written.
+        done: Items that the table has read or written.
     """
 
     def __init__(self, client, operation: str, per_second: float, *, first: float = 0.0):

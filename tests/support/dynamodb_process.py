@@ -1,4 +1,4 @@
-"""The emulator behind the local cloud's guard, on a socket that it inherits. It keeps nothing."""
+"""The emulator behind the local cloud's guard, on an inherited socket, without any storage."""
 
 import asyncio
 import os

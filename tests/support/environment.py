@@ -1,4 +1,4 @@
-"""What all tests share, set at import: a local account, region, and a secret of their own."""
+"""The environment of all tests, set at import: a local account, a region, and a new secret."""
 
 import logging
 import os

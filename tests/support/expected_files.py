@@ -1,4 +1,4 @@
-"""States that files must lead to, and those that `kalmap states` shows."""
+"""The states that a batch of files must give, and those that `kalmap states` shows."""
 
 import base64
 import json

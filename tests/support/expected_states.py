@@ -1,4 +1,4 @@
-"""What states must be, by the domain alone: no cloud, no store, no shards, no state machine."""
+"""The states that the fold alone gives, without cloud, store, shards and state machine."""
 
 from collections.abc import Mapping
 

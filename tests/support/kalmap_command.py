@@ -1,4 +1,4 @@
-"""The command as a process of its own, and what it may have left running."""
+"""The command in a process of its own, and the processes that it may have left running."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def start(
 
 
 def kalmap(*arguments: object, cwd: Path, **more: str) -> Outcome:
-    """Run a `kalmap` command to its end; never may it show a traceback."""
+    """Run a `kalmap` command to its end, and check that it shows no traceback."""
     process = start(*arguments, cwd=cwd, **more)
     out, err = process.communicate(timeout=120)
     assert "Traceback" not in out + err
@@ -64,14 +64,14 @@ def processes_of(data_dir: Path) -> list[str]:
 
 
 class SharedCloud(NamedTuple):
-    """A local cloud that is up for the whole session, to be used as if it were AWS."""
+    """A local cloud that runs for the whole test session and is used like AWS."""
 
     cloud: LocalCloud
     directory: Path
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes AWS's tools use it."""
+        """Environment variables that make AWS's tools use it."""
         return {
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -80,9 +80,9 @@ class SharedCloud(NamedTuple):
         }
 
     def run(self, *arguments: object, cwd: Path) -> Outcome:
-        """`kalmap run … --stack` on it."""
+        """Run `kalmap run … --stack` on it."""
         return self.kalmap("run", *arguments, cwd=cwd)
 
     def kalmap(self, *arguments: object, cwd: Path) -> Outcome:
-        """A `kalmap` command with `--stack` on it."""
+        """Run a `kalmap` command with `--stack` on it."""
         return kalmap(*arguments, "--stack", STACK, cwd=cwd, **self.variables)

@@ -1,4 +1,4 @@
-"""A worker of its own, as Lambda has them: it reads one gzipped object of many lines.
+"""A worker in its own process, like those of Lambda: it reads one gzipped object of many lines.
 
     python -m tests.support.large_chunk partition|fail LINES [MEGABYTES]
 
@@ -38,7 +38,7 @@ _HANDLERS = {
 
 
 def memory_mb(step: str, lines: int, limit: str = "") -> float:
-    """What a worker held at most that read so many lines, or gave them up."""
+    """The peak memory of a worker that read so many lines, or recorded their failure."""
     bucket = f"work-{uuid.uuid4().hex[:12]}"
     settings = {
         "AWS_ENDPOINT_URL": endpoint(),
@@ -56,7 +56,7 @@ def memory_mb(step: str, lines: int, limit: str = "") -> float:
 
 
 def _prepare(bucket: str, lines: int) -> tuple[str, Folder]:
-    """Put an object and its batch's folder; gives a worker's event."""
+    """Put an object and its batch's folder; returns a worker's event."""
     s3 = boto3.client("s3", endpoint_url=endpoint())
     s3.create_bucket(Bucket=bucket)
     body = _gzipped(lines)
@@ -67,7 +67,7 @@ def _prepare(bucket: str, lines: int) -> tuple[str, Folder]:
     folder.save_batch(Batch("b", "a", profile, "conditional", Limits(), False, 0, ""), [])
     columns = ["user_id", "timestamp", "value", "measurement_id"]
     source = SourceObject(
-        bucket, "in.csv.gz", len(body), etag, None, Csv(columns=columns), gzipped=True
+        bucket, "in.csv.gz", len(body), etag, format=Csv(columns=columns), gzipped=True
     )
     chunk = Chunk(0, source, 0, len(body))
     folder.save_plan(Plan(1, 100, [["in.csv.gz"]]), [chunk])
@@ -81,7 +81,7 @@ def _prepare(bucket: str, lines: int) -> tuple[str, Folder]:
 
 
 def _gzipped(lines: int) -> bytes:
-    """A CSV without its header; the most demanding, each line has ids of its own."""
+    """A gzipped CSV without its header. Each line has its own ids, which takes the most memory."""
     body = io.BytesIO()
     with gzip.open(body, "wb", 1) as file:
         for first in range(0, lines, _AT_ONCE):

@@ -1,4 +1,4 @@
-"""What the template's policies allow each function, and which permissions a call to AWS needs."""
+"""The permissions that the template's policies give each function, and those that calls need."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +60,7 @@ def grants(template: Mapping[str, Any]) -> list[Grant]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """What a policy gives as a list, or alone."""
+    """A value of a policy as a list, even if the policy has it alone."""
     return value if isinstance(value, list) else [value]
 
 
@@ -112,7 +112,7 @@ def target_of(grant: Grant) -> str:
 
 
 class Cloud(NamedTuple):
-    """What calls name, for `needs` to say what it is in the template."""
+    """The names of deployed resources, which `needs` translates into names of the template."""
 
     work_bucket: str
     tables: Mapping[str, str]
@@ -191,7 +191,7 @@ Ledger = Callable[[BaseClient], set[Need] | None]
 
 
 def record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
-    """Note what every call to AWS, and every address signed, needs, until the patch is undone."""
+    """Record the needs of every call to AWS and every signed address, until the patch is undone."""
     call, sign = BaseClient._make_api_call, RequestSigner.generate_presigned_url
 
     def note_call(self: Any, operation: str, request: dict[str, Any]) -> Any:

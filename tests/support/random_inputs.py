@@ -29,7 +29,7 @@ KINDS = (Measurements, UploadRequest, BatchInput, Profile, ProfileObject, Pointe
 
 
 def odd(chance: random.Random) -> Any:
-    """A value that stands nowhere rightly."""
+    """A value that is wrong in every field."""
     return copy.deepcopy(chance.choice((*ODD, *MORE)))
 
 
@@ -70,7 +70,7 @@ def a_profile(chance: random.Random) -> dict[str, Any]:
 
 
 def an_event(chance: random.Random) -> dict[str, Any]:
-    """What EventBridge gives a batch that a file, a schedule or an event starts."""
+    """The input that EventBridge gives a batch started by a file, a schedule or an event."""
     s3 = {"bucket": {"name": "bucket"}, "object": {"key": "in/a.csv", "version-id": "none"}}
     detail = chance.choice((s3, drawn(BatchInput, chance), odd(chance)))
     return {
@@ -82,7 +82,7 @@ def an_event(chance: random.Random) -> dict[str, Any]:
 
 
 def changed(value: Any, chance: random.Random) -> Any:
-    """The value with one in it replaced, taken out, or doubled under another name."""
+    """The value after one value in it is replaced, removed, or doubled under another name."""
     value = copy.deepcopy(value)
     container = value
     while True:

@@ -1,4 +1,4 @@
-"""What README.md shows: its fenced blocks by language, and its commands by what runs them."""
+"""The fenced blocks of README.md by language, and its commands by the shell that runs them."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each function of the pipeline asks of AWS, recorded."""
+"""A record of the permissions that each function of the pipeline needs."""
 
 from collections import defaultdict
 from collections.abc import Iterator

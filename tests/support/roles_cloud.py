@@ -1,4 +1,4 @@
-"""A deployed stack whose functions are held to their roles, and what to try on it.
+"""A deployed stack that enforces the roles of its functions, and requests to it.
 
 With this setting, the local cloud allows a function only what its role allows. It allows the
 state machine and the rules everything.
@@ -76,7 +76,7 @@ class Guarded(Stack):
         return f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{name}"
 
     def resolved(self, resource: str) -> str:
-        """A resource of a grant, with what its names stand for in this deployment."""
+        """A grant's resource, with the names of this deployment."""
         arns = {
             name: f"arn:aws:dynamodb:{REGION}:{_ACCOUNT}:table/{self.ids[name]}"
             for name in RESOURCES
@@ -94,7 +94,7 @@ class Guarded(Stack):
         return re.sub(r"\$\{([\w:.]+)\}", lambda match: known[match[1]], resource)
 
     def allowed(self, function: str) -> set[tuple[str, str, str | None]]:
-        """What a function's deployed role allows: action, ARN and listed prefix."""
+        """The permissions of a function's deployed role: action, ARN and listed prefix."""
         documents = [d for _, d in self._inline(function)]
         iam = self.client("iam")
         for arn in self._attached(function):
@@ -111,7 +111,7 @@ class Guarded(Stack):
 
     @contextlib.contextmanager
     def without(self, *taken: Grant) -> Iterator[None]:
-        """The stack as if the template gave one of its functions these grants not."""
+        """The stack as if the template did not give one of its functions these grants."""
         [function] = {grant.function for grant in taken}
         iam, role = self.client("iam"), self.role(function)
         inline, attached = self._inline(function), self._attached(function)
@@ -168,13 +168,13 @@ class Guarded(Stack):
         )
 
     def put(self, key: str, body: str, bucket: str | None = None) -> Payload:
-        """Upload an object; gives where it is, as a batch's source."""
+        """Upload an object; returns its location as a batch's source."""
         location = {"bucket": bucket or self.bucket, "key": key}
         self.client("s3").put_object(Bucket=location["bucket"], Key=key, Body=body)
         return location
 
     def run(self, batch_input: Payload) -> Payload:
-        """Run a batch to its end; gives its execution's description."""
+        """Run a batch to its end; returns its execution's description."""
         states = self.client("stepfunctions")
         arn = states.start_execution(
             stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(batch_input)
@@ -184,7 +184,7 @@ class Guarded(Stack):
         return dict(described)
 
     def invoked(self, execution: Payload) -> Iterator[tuple[str, Payload]]:
-        """The functions an execution invoked, and would have on failures, with their events."""
+        """The functions that an execution invoked, or would after failures, with their events."""
         states, arn = self.client("stepfunctions"), execution["executionArn"]
         for event in states.get_execution_history(executionArn=arn, maxResults=1000)["events"]:
             entered = event.get("stateEnteredEventDetails")
@@ -198,7 +198,7 @@ class Guarded(Stack):
                 yield from _invocations(first, json.loads(described["input"]), execution)
 
     def apart(self, event: Payload, name: str) -> Payload:
-        """An event about a copy of its batch's folder, which no other event is about."""
+        """The event with a copy of its batch's folder, which no other event uses."""
         s3, prefix = self.client("s3"), event["batch"]["prefix"]
         copy = f"{prefix}-{name}"
         listed = s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{prefix}/")["Contents"]
@@ -211,7 +211,7 @@ class Guarded(Stack):
         return event | {"batch": event["batch"] | {"prefix": copy}}
 
     def invoke(self, function: str, event: Payload) -> str | None:
-        """Invoke a function; gives what it failed of, by itself or in its report, if it did."""
+        """Invoke a function; returns its error, or that of its report; None if there is none."""
         response = self.client("lambda").invoke(
             FunctionName=self.ids[function], Payload=json.dumps(event)
         )
@@ -231,7 +231,7 @@ class Guarded(Stack):
 def _invocations(
     name: str, batch_input: Payload, execution: Payload
 ) -> Iterator[tuple[str, Payload]]:
-    """What a state, entered with an input, sends to its function, and to the one of its Catch."""
+    """The events that a state with an input sends to its function, and to that of its Catch."""
     state = _STATES[name]
     if not str(state.get("Resource")).endswith(":lambda:invoke"):
         return

@@ -1,4 +1,4 @@
-"""The HTTP API as a client reaches it: signed requests through the gateway."""
+"""A client of the HTTP API: it sends signed requests through the gateway."""
 
 import json
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ class Client:
         self._http = urllib3.PoolManager(maxsize=connections, retries=False)
 
     def call(self, method: str, path: str, body: object = None, **more: Any) -> Response:
-        """A signed request."""
+        """Send a signed request."""
         query = more.pop("query", None)
         url = f"{self.address}{path}" + (f"?{urlencode(query)}" if query else "")
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body)

@@ -1,4 +1,4 @@
-"""Batches for the tests of the state machine, and what is looked for in what they leave."""
+"""Batches for the tests of the state machine, and their results."""
 
 from collections import Counter
 

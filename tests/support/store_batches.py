@@ -1,8 +1,8 @@
 """A batch run through the real store as the pipeline does: load, fold, write, in rounds.
 
-Beside kalmap's own fold there are two that can be checked by eye, whose state is the list of
-the readings it has absorbed. `tally` appends them, so that a write that counted twice shows;
-`union` leaves out known ones, as kalmap's fold does.
+Beside kalmap's own fold there are two simple ones, whose state is a list of readings. `tally`
+appends all readings, so that a write that counted twice is visible. `union` ignores known ones,
+like kalmap's fold.
 """
 
 import json

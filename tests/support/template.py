@@ -1,4 +1,4 @@
-"""The deployment's resources for tests, made from the very template that is deployed."""
+"""The deployment's resources for tests, made from the template that is deployed."""
 
 import functools
 import json
@@ -33,11 +33,11 @@ def template() -> dict[str, Any]:
 
 
 def create_tables(client: Any, suffix: str = "") -> dict[str, str]:
-    """Create every table of the template, empty; gives the tables' names by logical id.
+    """Create every table of the template, empty; returns the tables' names by logical id.
 
     Args:
-        client: For DynamoDB.
-        suffix: Of the tables' names. Tables that have these names already are deleted first.
+        client: A client of DynamoDB.
+        suffix: The end of the tables' names. Existing tables of these names are deleted first.
     """
     replace = bool(suffix)
     suffix = suffix or uuid.uuid4().hex[:12]

@@ -17,7 +17,7 @@ def transformed(code: str = _LOCAL["CodeUri"], **parameters: str) -> dict[str, A
     """The template after SAM's transform.
 
     Args:
-        code: Where the functions' code was uploaded to.
+        code: The location of the functions' uploaded code.
         parameters: The stack's parameters that differ from their defaults.
     """
     return copy.deepcopy(_transformed(code, tuple(sorted(parameters.items()))))
@@ -33,7 +33,7 @@ def _transformed(code: str, parameters: tuple[tuple[str, str], ...]) -> dict[str
 
 
 class _NoPolicies:
-    """SAM asks for the names of AWS's own policies; the template names none."""
+    """The names of AWS's own policies, which SAM asks for: none, since the template uses none."""
 
     def load(self) -> dict[str, str]:
         return {}

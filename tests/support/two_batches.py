@@ -1,4 +1,4 @@
-"""Two batches of readings: a usual one, and one that meets what the first has stored."""
+"""Two batches of readings. The second one meets the states that the first one has stored."""
 
 import json
 import random
@@ -20,7 +20,7 @@ def reading(user, day, value, hour=7):
 
 
 def weighings(seed):
-    """(first, second): the second has outliers, duplicates, late ones, and unreadable lines."""
+    """Both batches. The second has outliers, duplicates, late readings and unreadable lines."""
     chance = random.Random(seed)
     first, second = [], []
     for user in range(USERS + NEW_USERS):
@@ -48,7 +48,7 @@ FIRST, SECOND = weighings(seed=20)
 
 
 def jsonl(lines):
-    """Readings as a file; a line of bytes stands as it is."""
+    """Readings as a file. Lines that are bytes stay as they are."""
     return b"\n".join(
         line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
     )
@@ -59,7 +59,7 @@ def batch(source, **options):
 
 
 class FaultFreeRun:
-    """What the second batch does when nothing fails."""
+    """The outcome of the second batch when nothing fails."""
 
     def __init__(self, cloud):
         cloud.stop_faults()
@@ -77,7 +77,7 @@ class FaultFreeRun:
 
 
 def assert_equals_fault_free_run(cloud, ran, fault_free_run):
-    """The states, the results and the counts of the fault-free run."""
+    """Check that states, results and counts are those of the fault-free run."""
     assert ran.status == "SUCCEEDED", ran.cause
     assert states(cloud.items()) == fault_free_run.after
     assert ran.results == fault_free_run.ran.results

@@ -1,4 +1,4 @@
-"""Starting a batch by the HTTP API: once, and of the very version that was identified."""
+"""Starting a batch by the HTTP API: once, and on the version that was identified."""
 
 from datetime import UTC, datetime
 

@@ -18,7 +18,9 @@ from kalmap.records.measurement import MAX_LINE_BYTES
 
 
 def source(size, body_start=0, gzipped=False):
-    return SourceObject("b", "k", size, "etag", None, Jsonl(body_start=body_start), gzipped)
+    return SourceObject(
+        "b", "k", size, "etag", format=Jsonl(body_start=body_start), gzipped=gzipped
+    )
 
 
 def pieces(data, chunk_bytes, body_start=0):
@@ -86,7 +88,9 @@ def test_gzipped_objects_share_a_chunk_only_if_they_are_small_when_inflated():
 def test_ten_thousand_small_objects_are_few_chunks_that_fit_a_payload():
     format_ = Csv(columns=["user_id", "timestamp", "value"])
     objects = [
-        SourceObject("bucket", f"exports/2026/03/{n:06d}.csv", 900, "e" * 32, "v" * 32, format_)
+        SourceObject(
+            "bucket", f"exports/2026/03/{n:06d}.csv", 900, "e" * 32, "v" * 32, format=format_
+        )
         for n in range(10_000)
     ]
     chunks = split_into_chunks(objects, 4 * PACKED_BYTES)

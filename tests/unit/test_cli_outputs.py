@@ -1,4 +1,4 @@
-"""What a command writes for its user: never over something else, and whole or not at all."""
+"""Output files of commands: completely written or absent, and never written over other files."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The local cloud's guard: what AWS's own signers sign is answered, and nothing else."""
+"""The local cloud's guard answers what AWS's own signers sign, and nothing else."""
 
 import asyncio
 import json

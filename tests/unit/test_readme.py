@@ -1,4 +1,4 @@
-"""README.md says what is so. tests/e2e/test_readme_commands.py runs its commands."""
+"""The statements of README.md are true. tests/e2e/test_readme_commands.py runs its commands."""
 
 import json
 import re

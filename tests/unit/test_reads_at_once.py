@@ -1,4 +1,4 @@
-"""What a worker reads from S3 is asked for side by side, but never too much of it."""
+"""A worker reads several objects from S3 at a time, but only as many as are allowed."""
 
 import io
 import threading

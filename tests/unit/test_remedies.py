@@ -1,4 +1,4 @@
-"""Commands and settings in the messages to users exist."""
+"""Commands and settings in messages to users exist."""
 
 import ast
 import functools

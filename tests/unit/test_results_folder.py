@@ -1,4 +1,4 @@
-"""A folder holds the results of one batch, whole, and never loses them to another's."""
+"""A folder has the complete results of one batch, and another batch never overwrites them."""
 
 import json
 

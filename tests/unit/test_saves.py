@@ -1,4 +1,4 @@
-"""Saves and the log between them: whole or not there, and damage is named."""
+"""Saves and the log between them: complete or absent, and damage is named."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Settings are spelled once: the template's parameters and the documentation are held to them."""
+"""Settings are declared once: the template's parameters and the documentation agree with them."""
 
 import re
 

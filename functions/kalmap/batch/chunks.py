@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from kalmap.batch.identity import InputObject
 from kalmap.records.formats import AnyFormat
 
 #: A gzipped object cannot be split, so it must fit into one worker.
@@ -22,14 +23,9 @@ GZIP_RATIO = 8
 _MAX_CHUNK_JSON = 64 * 1024
 
 
-class SourceObject(msgspec.Struct, frozen=True):
+class SourceObject(InputObject, frozen=True, kw_only=True):
     """An input object, with what PlanBatch learned from its first bytes."""
 
-    bucket: str
-    key: str
-    size: int
-    etag: str
-    version_id: str | None
     format: AnyFormat
     gzipped: bool = False
 

@@ -43,7 +43,7 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     unreadable: list[UnreadableRecord] = []
     for number, file in enumerate(_files(chunk, bucket, [])):
         lines = file.first_line
-        # What made the chunk fail may end the counting too. The sentence says so.
+        # The error that failed the chunk may also end the counting. The sentence tells of it.
         with suppress(KalmapError):
             for block in file.format.blocks(file.parts):
                 if len(unreadable) == MAX_UNREADABLE:
@@ -71,8 +71,8 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
     return report
 
 
-def lose_chunk(folder: Folder, chunk: int) -> PartitionReport:
-    """Record that a chunk has failed whose records cannot be counted."""
+def fail_uncounted_chunk(folder: Folder, chunk: int) -> PartitionReport:
+    """Record that a chunk has failed, and that its records cannot be counted."""
     sentence = f"Chunk {chunk} could not be read, and its records could not be counted."
     shards = folder.plan().shards
     report = PartitionReport(

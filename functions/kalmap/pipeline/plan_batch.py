@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import msgspec
+
 from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, split_into_chunks
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
@@ -71,11 +73,7 @@ def _inspect(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float
     )
     text = inflate_head(item.key, head)
     source = SourceObject(
-        bucket=item.bucket,
-        key=item.key,
-        size=item.size,
-        etag=item.etag,
-        version_id=item.version_id,
+        **msgspec.structs.asdict(item),
         format=detect_format(item.key, text),
         gzipped=is_gzipped(head),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
 from kalmap.errors import ChunkFailed, InputNotFound
-from kalmap.pipeline.chunk_partition import lose_chunk
+from kalmap.pipeline.chunk_partition import fail_uncounted_chunk
 from kalmap.records.shards import chunk_starts, slice_locations
 from kalmap.store.objects import at_once
 
@@ -48,7 +48,7 @@ def list_shards(folder: Folder) -> ShardList:
     adding = Lock()
 
     def read_counts(chunk: Chunk) -> _ChunkCounts:
-        report = folder.partition_report(chunk.number) or lose_chunk(folder, chunk.number)
+        report = folder.partition_report(chunk.number) or fail_uncounted_chunk(folder, chunk.number)
         lengths[chunk.number] = report.lengths
         with adding:
             counts[:] += report.counts
@@ -59,7 +59,7 @@ def list_shards(folder: Folder) -> ShardList:
     lines = 0
     for number, chunk in enumerate(chunks):
         if number == 0 or chunk.object != chunks[number - 1].object:
-            # Objects that share a chunk have their lines counted from their own beginnings.
+            # In a chunk of several objects, lines are counted from the beginning of each object.
             lines = 0 if chunk.others else chunk.object.format.header_lines
         first_lines.append(lines)
         lines += of_chunks[number].lines

@@ -91,7 +91,7 @@ def _totals_of(report: Report) -> Totals:
     if not first:
         # Other steps and later rounds count the same users again.
         totals.users = totals.new_users = 0
-    # A shard that could not be loaded has two reports with an error. The filter step's counts.
+    # A shard that could not be loaded has two reports with an error. Only the second one counts.
     if report.error and report.step != "load":
         totals.failures = [Failure(report.step, report.round, report.number, report.error)]
     if filtered and report.users:

@@ -61,7 +61,7 @@ def due(rules, met, function, operation, request):
 
 
 def with_faults(real):
-    """A client's way to make a call, spoilt."""
+    """A client's method for calls, with faults."""
     from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
     def refused(operation, code, status):
@@ -114,7 +114,7 @@ def with_faults(real):
 
 
 def half(send, operation, request):
-    """Carry out every second part of a bulk request, and say so as DynamoDB does."""
+    """Carry out every second part of a bulk request, and respond as DynamoDB does."""
     if operation == "BatchExecuteStatement":
         statements = request["Statements"]
         answer = send(request | {"Statements": statements[1::2]}) if statements[1:] else {}
