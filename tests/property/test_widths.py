@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalmap.filter import fold, forward
-from kalmap.profile import Window, builtin_profile
+from kalmap.profile import Population, Window, builtin_profile
 from tests.support.histories import (
     DAY,
     NOW,
@@ -54,10 +54,12 @@ def assert_passes_agree(profile, batches, users, *widths):
             assert ours.bodies == theirs.bodies
 
 
-@pytest.mark.parametrize("recovery", [2, 3, 5])
-def test_a_jump_is_found_at_the_same_reading_for_any_steps_and_checkpoints(recovery):
+@pytest.mark.parametrize("population", [Population(), Population(77.0, 18.0)])
+def test_a_jump_is_found_at_the_same_reading_for_any_steps_and_checkpoints(population):
     profile = msgspec.structs.replace(
-        builtin_profile("body-weight"), recovery=recovery, window=Window(readings=2, days=3000.0)
+        builtin_profile("body-weight"),
+        population=population,
+        window=Window(readings=2, days=3000.0),
     )
     # Users 0 to 2 jump, each at another reading, and user 3's readings end sooner: with steps of
     # at least two or three users, the scalar pass takes over in the middle of a jump.

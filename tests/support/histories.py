@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from kalmap.filter.decisions import Decisions
 from kalmap.filter.fold import Folded
-from kalmap.profile import Profile, Window, builtin_profile, load_profile
+from kalmap.profile import (
+    Faults,
+    Jumps,
+    NoiseLearning,
+    Population,
+    Profile,
+    Rhythm,
+    Window,
+    builtin_profile,
+    load_profile,
+)
 from kalmap.readings import UNKNOWN_SOURCE, Readings
 
 SECOND = 1_000_000
@@ -48,9 +58,40 @@ def columns(readings: list[tuple[int, Reading]]) -> Readings:
     )
 
 
+_POPULATIONS = st.sampled_from(
+    [
+        Population(),
+        Population(77.0, 18.0),
+        Population(80.0, 0.5, -0.01),
+        Population(slope_mean=0.05),
+    ]
+)
+_FAULTS = st.sampled_from(
+    [
+        Faults(),
+        Faults(share=0.0),
+        Faults(0.2, 0.9, 0.5),
+        Faults(0.02, 0.0, 0.0),
+        Faults(0.5, 0.99, 1.0),
+    ]
+)
+_JUMPS = st.sampled_from([Jumps(), Jumps(share=0.0), Jumps(0.05, 3.0), Jumps(0.5, 1e-3)])
+_LEARNING = st.sampled_from(
+    [
+        None,
+        NoiseLearning(),
+        NoiseLearning(1.0, 2.0),
+        NoiseLearning(63.0, 63.0),
+        NoiseLearning(8.0, 3.0),
+    ]
+)
+
+_RHYTHMS = st.sampled_from([Rhythm(), Rhythm(tuple(0.1 * hour for hour in range(24)), (0.2,) * 7)])
+
+
 @st.composite
 def profiles(draw: st.DrawFn) -> Profile:
-    """Body weight with small and large windows, with and without slope and damping."""
+    """Body weight with small and large windows, and with each part of the filter on and off."""
     slope = draw(st.sampled_from([(0.0, 0.0, 0.0), (0.004, 0.03, 0.02), (0.05, 1.0, 0.0)]))
     return msgspec.structs.replace(
         builtin_profile("body-weight"),
@@ -58,7 +99,12 @@ def profiles(draw: st.DrawFn) -> Profile:
         slope_prior=slope[1],
         slope_damping=slope[2],
         level_noise=draw(st.sampled_from([0.0, 0.15])),
-        recovery=draw(st.sampled_from([2, 3])),
+        population=draw(_POPULATIONS),
+        faults=draw(_FAULTS),
+        jumps=draw(_JUMPS),
+        learning=draw(_LEARNING),
+        biases=draw(st.sampled_from([{}, {"scale": 0.3, "clinic": -1.0}])),
+        rhythm=draw(_RHYTHMS),
         window=Window(
             readings=draw(st.sampled_from([1, 2, 3, 4, 24])),
             days=draw(st.sampled_from([1e-6, 1.0, 8.0, 60.0, 3000.0])),
@@ -67,12 +113,14 @@ def profiles(draw: st.DrawFn) -> Profile:
 
 
 _TINY_AND_HUGE = st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 1e3, 1e9])
+_WIDTHS = st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9])
 
 
 @st.composite
 def extreme_profiles(draw: st.DrawFn) -> Profile:
-    """Noises, damping and gates at the ends of what a profile allows."""
+    """Numbers at the ends of what a profile allows."""
     base = msgspec.structs.asdict(builtin_profile("body-weight"))
+    mean = draw(st.sampled_from([None, -1e12, 0.0, 80.0]))
     return load_profile(
         base
         | {
@@ -80,8 +128,18 @@ def extreme_profiles(draw: st.DrawFn) -> Profile:
             "slope_noise": draw(_TINY_AND_HUGE),
             "slope_prior": draw(_TINY_AND_HUGE),
             "slope_damping": draw(st.sampled_from([0.0, 1e-9, 0.02, 1.0, 1e4])),
-            "measurement_noise": draw(st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9])),
-            "gate": draw(st.sampled_from([1.0, 16.0, 1e6])),
+            "measurement_noise": draw(_WIDTHS),
+            "population": {
+                "level_mean": mean,
+                "level_sd": None if mean is None else draw(_WIDTHS),
+                "slope_mean": draw(st.sampled_from([0.0, -1e-9, 1.0, 1e9])),
+            },
+            "faults": draw(_FAULTS),
+            "jumps": {
+                "share": draw(st.sampled_from([0.0, 0.003, 0.5])),
+                "sd": draw(st.one_of(st.none(), _WIDTHS)),
+            },
+            "learning": draw(_LEARNING),
             "range": (-1e12, 1e12),
             "window": {"readings": 24, "days": 3000.0},
         }

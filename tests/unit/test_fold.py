@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from kalmap.filter.quality import components
 
 from kalmap.filter.estimates import describe
 from kalmap.filter.fold import fold_users
 from kalmap.filter.model import measurement_variances, transition
-from kalmap.filter.quality import components
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Window, builtin_profile, load_profile
 from tests.support.histories import DAY, SECOND, START, Reading, columns
