@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalmap.filter import codec
+from kalmap.filter.columns import WEIGHT, Belief
 from kalmap.filter.estimates import newest_estimates, predict
 from kalmap.filter.fold import fold_users
 from kalmap.profile import builtin_profile, digest
@@ -28,7 +29,18 @@ def _semi_definite(numbers: np.ndarray) -> bool:
     return bool(sound and (p01 * p01 <= p00 * p11 * (1.0 + 1e-9)).all())
 
 
-@settings(max_examples=150, deadline=None)
+def _assert_semi_definite(belief: Belief) -> None:
+    """Hold each hypothesis of one user to the law: they are what is stored, after rounding."""
+    assert _semi_definite(belief.estimate[:, 0])
+    for other in belief.others[:, :, 0]:
+        if other[WEIGHT] > 0.0:
+            assert _semi_definite(other[:WEIGHT])
+            assert other[WEIGHT] <= 1.0
+    assert belief.scale[0] > 0.0
+    assert np.isfinite(belief.scale[0])
+
+
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(extreme_profiles(), profiles()), histories())
 def test_every_covariance_is_positive_semi_definite(profile, history):
     folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
@@ -45,9 +57,11 @@ def test_every_covariance_is_positive_semi_definite(profile, history):
         return
     state = codec.decode([body], digest(profile))
     assert state.failure[0] == 0
-    assert not state.checkpoints.exists[0] or _semi_definite(state.checkpoints.estimate[:, 0])
+    if state.checkpoints.exists[0]:
+        _assert_semi_definite(state.checkpoints.belief)
     newest = newest_estimates(profile, [body])
     assert _semi_definite(newest.estimate[:, 0])
+    _assert_semi_definite(newest.belief)
     level, deviation, slope = predict(profile, body, int(newest.as_of[0]) + 3653 * DAY)
     assert np.isfinite([level, deviation, slope]).all()
     assert deviation > 0.0
