@@ -99,6 +99,12 @@ def _estimate(row: int, number: float) -> np.ndarray:
     return estimate
 
 
+def _others(level=80.0, p00=1.0, weight=0.5) -> np.ndarray:
+    others = np.zeros((2, 6, 1))
+    others[0, :, 0] = level, 0.0, p00, 0.5, 1.0, weight
+    return others
+
+
 DAYS = START + DAY * np.arange(5, 9)
 
 
@@ -112,10 +118,16 @@ DAYS = START + DAY * np.arange(5, 9)
         ({"estimate": _estimate(3, 2.0)}, {}),
         ({"estimate": _estimate(4, -1e-9)}, {}),
         ({"estimate": np.zeros((5, 1))}, {}),
-        ({"candidate": _estimate(0, np.nan), "agreeing": np.ones(1, np.uint8)}, {}),
-        ({"candidate": BAD}, {}),
-        ({"agreeing": np.ones(1, np.uint8)}, {}),
-        ({"support": np.zeros(1, np.uint8)}, {}),
+        ({"others": _others(level=np.nan)}, {}),
+        ({"others": _others(p00=-1.0)}, {}),
+        ({"others": _others(weight=0.0)}, {}),
+        ({"others": _others(weight=2.0)}, {}),
+        ({"others": _others()[::-1]}, {}),
+        ({"kinds": np.array([[3], [0], [0]], np.uint8)}, {}),
+        ({"kinds": np.array([[0], [1], [0]], np.uint8)}, {}),
+        ({"scale": np.zeros(1)}, {}),
+        ({"scale": np.array([np.nan])}, {}),
+        ({"last": np.array([np.inf])}, {}),
         ({"exists": np.zeros(1, np.bool_)}, {}),
         ({"time": np.array([START + 6 * DAY])}, {}),
         ({"time": np.array([START + 5 * DAY]), "hash": np.array([5], np.uint64)}, {}),
@@ -137,7 +149,7 @@ def test_a_sound_state_with_nothing_altered_stays_the_same():
 
 
 def test_a_state_of_another_profile_fails_unless_adopted():
-    other = msgspec.structs.replace(PROFILE, gate=9.0)
+    other = msgspec.structs.replace(PROFILE, level_noise=9.0)
     body = fold_users(other, [None], columns([(0, r) for r in HISTORY]), NOW).bodies[0]
     folded, readings = _with_a_broken_one(body)
     _only_user_17_fails(folded, readings, Reason.PROFILE_CHANGED)
