@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kalmap.filter import algebra, fold, forward, noise
 from kalmap.filter.algebra import STEADY_BELOW, Estimate, Transition
 from kalmap.filter.model import MICROSECONDS_PER_DAY, transition
+from kalmap.filter.offsets import offsets
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Faults
 from tests.support.histories import NOW, columns, extreme_profiles, histories, profiles
@@ -19,12 +20,15 @@ from tests.support.histories import NOW, columns, extreme_profiles, histories, p
 def textbook(profile, history):
     """Result columns of one user's readings up to the first question, from the algebra alone."""
     parameters = parameters_of(profile)
+    time, source = (np.array([r[part] for r in history]) for part in (0, 4))
+    added = offsets(profile, time, source) if history else None
     estimate, scale, learned, rows = parameters.population, 1.0, 0.0, []
     for number, reading in enumerate(history):
         variance = float(parameters.variances[reading.source]) * scale
+        value = reading.value if added is None else reading.value - float(added[number])
         if estimate is None:
             estimate = algebra.restart(
-                reading.value, variance, parameters.slope_mean, parameters.slope_variance
+                value, variance, parameters.slope_mean, parameters.slope_variance
             )
             rows.append((*estimate[:3], learned, nan, nan))
             continue
@@ -32,7 +36,7 @@ def textbook(profile, history):
         gap = np.array([(reading.time - before) / MICROSECONDS_PER_DAY])
         parts = [part if part is None else float(part[0]) for part in transition(profile, gap)]
         prior = algebra.predict(estimate, Transition(*parts))
-        innovation = algebra.innovation(prior, reading.value, variance)
+        innovation = algebra.innovation(prior, value, variance)
         nis = algebra.nis(innovation)
         if nis > parameters.doubt:
             break

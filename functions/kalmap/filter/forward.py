@@ -101,6 +101,9 @@ def _judge(parameters: Parameters, value: F64, path: Path) -> None:
         expected = np.isnan(path.wrong[here])
         np.copyto(path.wrong[here], wrong, where=expected)
         np.copyto(path.density[here], density, where=expected)
+    if parameters.fault == 0.0:
+        # Where a reading is too far off for any density, this was 0 / 0.
+        path.wrong.fill(0.0)
 
 
 def _pack(counts: I64) -> Packing:

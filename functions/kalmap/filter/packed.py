@@ -131,5 +131,7 @@ class Path(NamedTuple):
         self.readings[positions] = weighed.belief.readings
         self.predicted[positions], self.nis[positions] = weighed.predicted, weighed.nis
         self.precision[positions] = weighed.precision
-        self.wrong[positions], self.density[positions] = weighed.wrong, weighed.density
+        # The weights that it is a sum of are rounded.
+        self.wrong[positions] = np.minimum(weighed.wrong, 1.0)
+        self.density[positions] = weighed.density
         self.flags[positions] = weighed.flags

@@ -169,9 +169,11 @@ def total_by_user(user: I64, weight: F64, users: int) -> F64:
 
 def _rounded(others: F64) -> F64:
     """Hypotheses as the state stores them: a level of 64 bits, 32 for the rest, 16 for a weight."""
+    weight = others[:, WEIGHT]
+    # Below this, 32 bits could make a weight zero, and a hypothesis without one is not sound.
+    others[:, WEIGHT] = np.where(weight > 0.0, np.maximum(weight, _LIGHTEST), 0.0)
     rounded = np.minimum(others, _LARGEST).astype(np.float32)
     weight = rounded[:, WEIGHT]
-    weight[weight > 0.0] = np.maximum(weight[weight > 0.0], np.float32(_LIGHTEST))
     weight[:] = (weight.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
     result = rounded.astype(np.float64)
     result[:, LEVEL] = others[:, LEVEL]
