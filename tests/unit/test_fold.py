@@ -5,17 +5,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from kalmap.filter.quality import components
 
 from kalmap.filter.estimates import describe
 from kalmap.filter.fold import fold_users
 from kalmap.filter.model import measurement_variances, transition
 from kalmap.outcome import Reason, Status
-from kalmap.profile import Window, builtin_profile, load_profile
+from kalmap.profile import Faults, Jumps, Population, Window, builtin_profile, load_profile
 from tests.support.histories import DAY, SECOND, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
 SCALE = PROFILE.source_code("scale")
+#: The textbook's filter: nothing is known of users, and their noise is the profile's.
+PLAIN = msgspec.structs.replace(PROFILE, population=Population(), learning=None)
 NOW = START + 400 * DAY
 
 
@@ -30,7 +31,7 @@ def days(values, first=0):
 
 
 def test_the_first_reading_starts_the_filter_with_its_own_noise():
-    result = fold(days([81.4]))
+    result = fold(days([81.4]), profile=PLAIN)
     assert result.outcomes.status.tolist() == [Status.ACCEPTED]
     assert result.outcomes.level.tolist() == [81.4]
     assert result.outcomes.level_sd.tolist() == [PROFILE.measurement_noise]
@@ -38,12 +39,12 @@ def test_the_first_reading_starts_the_filter_with_its_own_noise():
     assert np.isnan(
         [result.outcomes.predicted[0], result.outcomes.innovation[0], result.outcomes.nis[0]]
     ).all()
-    assert result.outcomes.quality.tolist() == [1.0]
+    assert result.outcomes.quality.tolist() == [1.0 - PROFILE.faults.share]
     assert result.users.new.tolist() == [True]
 
 
 def test_the_second_reading_is_the_textbook_update():
-    result = fold(days([80.0, 81.0]))
+    result = fold(days([80.0, 81.0]), profile=PLAIN)
     step = transition(PROFILE, np.array([1.0]))
     noise = measurement_variances(PROFILE)[SCALE]
     prior = noise + step.gain[0] ** 2 * PROFILE.slope_prior**2 + step.q00[0]
@@ -56,27 +57,40 @@ def test_the_second_reading_is_the_textbook_update():
     )
 
 
+def test_a_first_reading_is_weighed_against_the_population():
+    population = PROFILE.population
+    noise = measurement_variances(PROFILE)[SCALE]
+    prior = population.level_sd**2
+    level = fold(days([81.4])).outcomes.level[0]
+    share = prior / (prior + noise)
+    expected = population.level_mean + share * (81.4 - population.level_mean)
+    assert level == pytest.approx(expected, rel=1e-14)
+    # A weight that few people have may be in pounds: the level is between the two.
+    far = fold(days([180.0])).outcomes
+    assert 180.0 / 2.2046 < far.level[0] < 180.0
+    assert far.level_sd[0] > 30.0
+
+
 def test_every_reason_of_the_fold_has_its_status():
     readings = [
         *days([80.0] * 6),
-        Reading(START + 7 * DAY, 0, 9, 83.9, SCALE),  # outlier: slow enough for two days
-        Reading(START + 8 * DAY, 0, 9, 130.0, SCALE),  # no one gains 50 kg in a day
+        Reading(START + 7 * DAY, 0, 9, 130.0, SCALE),
         Reading(START + 9 * DAY, 0, 9, 80.0 / 0.45359237, SCALE),  # pounds
         Reading(START + 10 * DAY, 0, 9, 500.0, SCALE),
         Reading(NOW + 301 * SECOND, 0, 9, 80.0, SCALE),
         Reading(START, 0, 9, 80.0, SCALE),
         Reading(START, 0, 9, 82.0, SCALE),
     ]
-    result = fold(readings, profile=msgspec.structs.replace(PROFILE, rate_limit=2.0))
+    result = fold(readings)
     assert [Reason(code) for code in result.outcomes.reason[6:].tolist()] == [
-        Reason.OUTLIER, Reason.IMPLAUSIBLE_RATE, Reason.UNIT_SUSPECT, Reason.OUT_OF_RANGE,
-        Reason.IN_FUTURE, Reason.DUPLICATE, Reason.ID_CONFLICT,
+        Reason.OUTLIER, Reason.UNIT_SUSPECT, Reason.OUT_OF_RANGE, Reason.IN_FUTURE,
+        Reason.DUPLICATE, Reason.ID_CONFLICT,
     ]  # fmt: skip
-    assert result.outcomes.status[6:].tolist() == [Status.REJECTED] * 5 + [
+    assert result.outcomes.status[6:].tolist() == [Status.REJECTED] * 4 + [
         Status.DUPLICATE, Status.REJECTED
     ]  # fmt: skip
     never_folded = np.isnan(result.outcomes.level)
-    assert never_folded.tolist() == [False] * 9 + [True] * 4
+    assert never_folded.tolist() == [False] * 8 + [True] * 4
     assert np.isnan(result.outcomes.quality[never_folded]).all()
 
 
@@ -122,15 +136,15 @@ def test_a_negative_zero_is_zero():
 
 
 def test_a_late_reading_revises_what_was_decided_after_it():
-    # 84 kg looks wild after 80 kg three days before, until the days between arrive.
-    body = fold([*days([80.0] * 5), *days([84.5], first=12)]).bodies[0]
-    result = fold(days([81.2, 82.0, 82.9, 83.4, 84.0, 84.1], first=5), body)
+    # 92 kg looks wild after 80 kg a week before, until the days between arrive.
+    body = fold([*days([80.0] * 5), *days([92.0], first=12)]).bodies[0]
+    result = fold(days([81.5, 83.4, 85.1, 86.8, 88.5, 90.2], first=5), body)
     revised = result.revisions
     assert revised.user.tolist() == [0]
     assert revised.time.tolist() == [START + 12 * DAY]
-    assert revised.value.tolist() == [84.5]
+    assert revised.value.tolist() == [92.0]
     assert (revised.old_status[0], revised.new_status[0]) == (Status.REJECTED, Status.ACCEPTED)
-    assert revised.old_reason[0] in {Reason.OUTLIER, Reason.IMPLAUSIBLE_RATE}
+    assert revised.old_reason[0] == Reason.OUTLIER
     assert revised.new_reason[0] == Reason.NONE
 
 
@@ -173,23 +187,49 @@ def test_the_readable_estimate_is_that_of_the_newest_reading():
     assert result.users.as_of.tolist() == [START + 2 * DAY]
 
 
-@pytest.mark.parametrize("source", ["scale", "clinic", "manual"])
-def test_quality_is_the_weighted_harmonic_mean_of_its_components(source):
-    code = PROFILE.source_code(source)
-    history = [
-        reading._replace(source=code) for reading in days([80.0, 80.1, 81.5, 80.0, 95.0, 80.0])
-    ]
-    result = fold(history)
-    parts = components(
-        PROFILE, result.outcomes.nis, result.outcomes.rate, np.full(6, code, np.uint8)
+def test_quality_is_the_probability_that_the_reading_is_right():
+    result = fold(days([80.0, 80.1, 81.5, 80.0, 95.0, 80.0])).outcomes
+    assert result.reason.tolist() == [0, 0, 0, 0, Reason.OUTLIER, 0]
+    assert (result.quality[[1, 2, 3, 5]] > 0.95).all()
+    assert result.quality[4] < 0.5
+    assert result.quality[2] < result.quality[1]
+
+
+def test_without_faults_every_reading_is_believed():
+    profile = msgspec.structs.replace(PROFILE, faults=Faults(share=0.0))
+    result = fold(days([80.0, 80.1, 170.0, 80.0]), profile=profile).outcomes
+    assert not result.reason.any()
+    assert (result.quality == 1.0).all()
+
+
+def test_a_jump_is_believed_sooner_where_jumps_are_frequent():
+    def accepted(share):
+        profile = msgspec.structs.replace(PROFILE, jumps=Jumps(share, 8.0))
+        reason = fold(days([80.0] * 8 + [90.0] * 8), profile=profile).outcomes.reason
+        return int(np.flatnonzero(reason[8:] == 0)[0])
+
+    assert accepted(0.2) == 0 < accepted(1e-4)
+
+
+def test_a_noisier_user_has_wider_intervals_after_some_readings():
+    random = np.random.default_rng(3)
+    calm, noisy = (80.0 + sd * random.normal(size=30) for sd in (0.2, 1.2))
+    assert fold(days(noisy)).outcomes.level_sd[-1] > 2.0 * fold(days(calm)).outcomes.level_sd[-1]
+
+
+def test_what_a_source_and_a_weekday_add_is_not_in_the_level():
+    weekly = (0.5, 0.0, -0.5, 0.0, 0.0, 0.0, 0.0)
+    profile = msgspec.structs.replace(
+        PROFILE,
+        biases={"scale": 2.0},
+        rhythm=msgspec.structs.replace(PROFILE.rhythm, weekly=weekly),
     )
-    weights = PROFILE.quality
-    expected = (weights.fit + weights.rate + weights.source) / (
-        weights.fit / parts.fit + weights.rate / parts.rate + weights.source / parts.source
-    )
-    np.testing.assert_allclose(result.outcomes.quality, expected, rtol=1e-12)
-    assert all(((part > 0.0) & (part <= 1.0)).all() for part in parts)
-    assert result.outcomes.quality[4] < 0.2 < result.outcomes.quality[1]
+    plain = fold(days([80.0] * 20), profile=PROFILE).outcomes
+    # START is a Tuesday.
+    added = [2.0 + weekly[(1 + day) % 7] for day in range(20)]
+    shifted = fold(days([80.0 + one for one in added]), profile=profile).outcomes
+    np.testing.assert_allclose(shifted.level, plain.level, rtol=1e-12)
+    np.testing.assert_allclose(shifted.innovation[1:], plain.innovation[1:], atol=1e-9)
 
 
 def test_the_growth_of_chicks_is_accepted():
