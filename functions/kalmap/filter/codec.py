@@ -1,11 +1,8 @@
 """The exact state of a user as bytes: a checkpoint and a window, little-endian.
 
-A body is the header `_HEADER` and, from byte 144 on, the window readings in key order, 24 bytes
-each: u48 microseconds before the newest, u8 source, u8 tag (bit 7), restarted (bit 2) and reason
-(bits 0-1), f64 value, u64 hash.
-
-A part that does not exist is zero, so equal states are equal bytes. All lengths are multiples
-of three 8-byte words, so that many bodies are decoded as one array of such rows.
+`layout` says which byte is what. A part that does not exist is zero, so equal states are equal
+bytes. All lengths are multiples of three 8-byte words, so that many bodies are decoded as one array
+of such rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kalmap.filter.algebra import LEVEL, SLOPE
+from kalmap.filter import format_one
 from kalmap.filter.bodies import (
     ENTRY_BYTES,
     HEADER_BYTES,
@@ -24,7 +21,6 @@ from kalmap.filter.bodies import (
     body_sizes,
 )
 from kalmap.filter.columns import (
-    OTHERS,
     REASON_BITS,
     RESTARTED,
     WEIGHT,
@@ -37,62 +33,31 @@ from kalmap.filter.columns import (
     key_above,
     ranges,
 )
+from kalmap.filter.layout import (
+    FORMAT,
+    HEADER,
+    KIND_BITS,
+    checksums,
+    read_others,
+    write_others,
+)
 from kalmap.outcome import Reason
 from kalmap.profile import MAX_WINDOW_READINGS
 from kalmap.readings import F64, I64, U8, U64, Bool
 
-FORMAT = 2
-
 #: Users encoded at once: the intermediate arrays stay in a level-2 cache.
 _BLOCK = 4096
 
-#: The fields of a header, at their bytes.
-_HEADER = np.dtype(
-    [
-        ("format", "u1"),
-        # Window readings.
-        ("readings", "u1"),
-        # Bit 0: a checkpoint exists. Bit 1: the tag of the last key absorbed. Bits 2-3, 4-5 and
-        # 6-7: what the last reading is under each hypothesis.
-        ("flags", "u1"),
-        # Quarters of readings that the scale has learned from.
-        ("learned", "u1"),
-        ("checksum", "<u4"),
-        ("profile_digest", "<u8"),
-        # Of the last reading absorbed, in microseconds since 1970 UTC: the checkpoint's as-of time,
-        # and the first part of the last key.
-        ("time", "<i8"),
-        # Of the last key.
-        ("hash", "<u8"),
-        # Of the heaviest hypothesis: level, slope and their covariance p00, p01, p11.
-        ("estimate", "<f8", 5),
-        ("scale", "<f8"),
-        # Of each other hypothesis.
-        ("level", "<f8", OTHERS),
-        # Slope, p00, p01, p11.
-        ("others", "<f4", (OTHERS, 4)),
-        # The upper halves of 32-bit floats.
-        ("weight", "<u2", OTHERS),
-        ("last", "<f4"),
-        # Time of the newest window reading.
-        ("newest", "<i8"),
-    ]
-)
-_HEADER_WORDS = HEADER_BYTES // 8
-#: Where each hypothesis' kind stands in the flags.
-_KIND_BITS = np.array([[2], [4], [6]], np.uint8)
 #: A header that is copied whole.
 _OPAQUE_HEADER = np.dtype((np.void, HEADER_BYTES))
 _LENGTHS = HEADER_BYTES + ENTRY_BYTES * np.arange(1, MAX_WINDOW_READINGS + 1)
 _OFFSET_BITS = np.uint64(48)
 _OFFSET = np.uint64((1 << 48) - 1)
 
-#: Odd multipliers of the checksum, one per header word and entry word: multiples of the 64-bit
-#: golden ratio (Knuth, TAOCP 3, section 6.4).
-_MULTIPLIERS = np.arange(1, 40, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
-
 #: No profile allows a larger estimate or reading, and no square of a smaller one overflows.
 _HUGE = 1e15
+#: Square of the largest reading, over the smallest variance that a profile allows.
+_LARGEST_SCALE = 1e60
 
 
 class Windows(NamedTuple):
@@ -122,13 +87,14 @@ def decode(
     """Read many states at once.
 
     Args:
-        bodies: Of each user; None for a new one.
+        bodies: Of each user; None for a new one. Those of format 1 are carried over.
         profile_digest: Of the profile in use.
         adopt: Accept states folded under another profile.
 
     Returns:
         The states. A body that is not sound gives a failure and is left out.
     """
+    bodies = format_one.carried_over(bodies)
     users = len(bodies)
     failure = np.zeros(users, np.uint8)
     foreign = np.zeros(users, np.bool_)
@@ -145,7 +111,7 @@ def decode(
     words = np.frombuffer(data, "<u8")
     lengths = lengths[row_of] // ENTRY_BYTES
     starts = np.cumsum(lengths) - lengths
-    header = _headers(words)[starts].view(_HEADER)
+    header = _headers(words)[starts].view(HEADER)
     checksum = header["checksum"].copy()
     header["checksum"] = 0
     window = lengths - HEADER_ROWS
@@ -169,8 +135,8 @@ def decode(
         tag=(flags >> 1) & np.uint8(1),
         hash=header["hash"],
         estimate=np.ascontiguousarray(header["estimate"].T),
-        others=_read_others(header),
-        kinds=(flags >> _KIND_BITS) & np.uint8(3),
+        others=read_others(header),
+        kinds=(flags >> KIND_BITS) & np.uint8(3),
         last=header["last"].astype(np.float64),
         scale=header["scale"].copy(),
         readings=header["learned"] / 4.0,
@@ -179,7 +145,7 @@ def decode(
     sound = (
         (header["format"] == FORMAT)
         & (header["readings"] == window)
-        & (checksum == _checksums(header, (packed, values, hashes), first))
+        & (checksum == checksums(header, (packed, values, hashes), first))
         & _sound_checkpoints(stored)
         & _sound_windows(stored, entries, window, owner, last_byte)
     )
@@ -199,22 +165,6 @@ def decode(
     return Decoded(failure, foreign, checkpoints, counts, entries)
 
 
-def _read_others(header: NDArray[np.void]) -> F64:
-    """The hypotheses besides the heaviest, (OTHERS, 6, users)."""
-    others = np.empty((OTHERS, 6, header.size))
-    others[:, LEVEL] = header["level"].T
-    others[:, SLOPE:WEIGHT] = header["others"].transpose(1, 2, 0)
-    others[:, WEIGHT] = (header["weight"].astype(np.uint32) << 16).view(np.float32).T
-    return others
-
-
-def _write_others(header: NDArray[np.void], others: F64) -> None:
-    header["level"] = others[:, LEVEL].T
-    header["others"] = others[:, SLOPE:WEIGHT].transpose(2, 0, 1)
-    weight = np.ascontiguousarray(others[:, WEIGHT].T, dtype=np.float32)
-    header["weight"] = weight.view(np.uint32) >> 16
-
-
 def _sound_checkpoints(stored: Checkpoints) -> Bool:
     """Whether `encode` could have written each checkpoint."""
     exists = stored.exists
@@ -226,7 +176,7 @@ def _sound_checkpoints(stored: Checkpoints) -> Bool:
         sound &= ~has_weight | _sound_estimates(other[:WEIGHT])
     sound &= (present[0] | ~present[1]) & (stored.kinds <= max(Kind)).all(axis=0)
     sound &= np.abs(stored.last) <= _HUGE
-    noise = (stored.scale > 0.0) & (stored.scale <= _HUGE)
+    noise = (stored.scale > 0.0) & (stored.scale <= _LARGEST_SCALE)
     nothing = (
         (stored.time == 0)
         & (stored.tag == 0)
@@ -271,40 +221,10 @@ def _sound_windows(
     return ~np.logical_or.reduceat(bad, first)
 
 
-def _checksums(header: NDArray[np.void], words: tuple[U64, U64, U64], first: I64) -> U64:
-    """Checksum of each body, u32 in u64.
-
-    The sum of the rows' hashes. A row's hash is linear in its words and then mixed, so that the
-    sum changes when rows exchange words. Any change of one word changes its row's hash.
-
-    Args:
-        header: (users,) Of type `_HEADER`, contiguous, with a checksum of zero.
-        words: The entries' three words, each (entries,).
-        first: (users,) Position of each user's first entry.
-    """
-    mixed, product = words[0] * _MULTIPLIERS[0], np.empty_like(words[0])
-    for word, multiplier in zip(words[1:], _MULTIPLIERS[1:3], strict=True):
-        mixed += np.multiply(word, multiplier, out=product)
-    _mix(mixed)
-    sums: U64 = np.add.reduceat(mixed, first)
-    header_words = header.view("<u8").reshape(-1, _HEADER_WORDS)
-    of_header: U64 = header_words @ _MULTIPLIERS[:_HEADER_WORDS]
-    _mix(of_header)
-    sums += of_header
-    _mix(sums)
-    return sums >> np.uint64(32)
-
-
 def _headers(words: U64) -> NDArray[np.void]:
     """The header that begins at each row of a buffer: overlapping views, without a copy."""
     rows = words.size // 3 - HEADER_ROWS + 1
     return np.ndarray((rows,), _OPAQUE_HEADER, words, strides=(ENTRY_BYTES,))
-
-
-def _mix(words: U64) -> None:
-    """Mix high bits into low ones, in place (a step of splitmix64; Steele et al., 2014)."""
-    words ^= words >> np.uint64(30)
-    words *= np.uint64(0xBF58476D1CE4E5B9)
 
 
 def encode(
@@ -359,11 +279,11 @@ def _write(
     ends = np.cumsum(counts)
     newest = entries.time[ends - 1]
 
-    header = np.empty(counts.size, _HEADER)
+    header = np.empty(counts.size, HEADER)
     header["format"] = FORMAT
     header["readings"] = counts
     header["flags"] = checkpoints.exists | (checkpoints.tag << np.uint8(1))
-    header["flags"] |= np.bitwise_or.reduce(checkpoints.kinds << _KIND_BITS, axis=0)
+    header["flags"] |= np.bitwise_or.reduce(checkpoints.kinds << KIND_BITS, axis=0)
     header["learned"] = 4.0 * checkpoints.readings
     header["checksum"] = 0
     header["profile_digest"] = np.frombuffer(profile_digest, "<u8")[0]
@@ -371,7 +291,7 @@ def _write(
     header["hash"] = checkpoints.hash
     header["estimate"] = checkpoints.estimate.T
     header["scale"] = checkpoints.scale * checkpoints.exists
-    _write_others(header, checkpoints.others)
+    write_others(header, checkpoints.others)
     header["last"] = checkpoints.last
     header["newest"] = newest
 
@@ -385,7 +305,7 @@ def _write(
     top <<= _OFFSET_BITS
     top |= packed.view(np.uint64)
     words = (top, entries.value.view(np.uint64), entries.hash)
-    header["checksum"] = _checksums(header, words, ends - counts)
+    header["checksum"] = checksums(header, words, ends - counts)
     _headers(out)[starts] = header.view(_OPAQUE_HEADER)
     position = ranges(starts + HEADER_ROWS, counts)
     position *= 3
@@ -395,4 +315,4 @@ def _write(
 
 def profile_digest_of(body: bytes) -> bytes:
     """Digest of the profile a state was folded under."""
-    return np.frombuffer(body, _HEADER, count=1)["profile_digest"].tobytes()
+    return np.frombuffer(body, HEADER, count=1)["profile_digest"].tobytes()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES, Bodies, allocate_bodies, body_sizes
+from kalmap.filter.bodies import ENTRY_BYTES, Bodies, allocate_bodies, body_sizes
 from kalmap.filter.cohort import (
     Cohort,
     Context,
@@ -25,6 +25,7 @@ from kalmap.filter.cohort import (
     fold_cohort,
 )
 from kalmap.filter.decisions import Decisions, allocate_decisions
+from kalmap.filter.format_one import FORMER_ROWS
 from kalmap.filter.forward import Scratch
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile, digest
@@ -80,7 +81,8 @@ def fold_users(
         readings = Readings._make(column[order] for column in readings)
     arrivals = np.bincount(readings.user, minlength=users)
     sizes = body_sizes(bodies)
-    stored = np.maximum(sizes - HEADER_BYTES, 0) // ENTRY_BYTES
+    # A body of format 1 has the shorter header; for others this is one row too many.
+    stored = np.maximum(sizes // ENTRY_BYTES - FORMER_ROWS, 0)
     new_bodies = allocate_bodies(np.minimum(stored + arrivals, profile.window.readings))
     outcomes = allocate_decisions(total)
     context = Context(parameters_of(profile), digest(profile), now, adopt_profile, Scratch())

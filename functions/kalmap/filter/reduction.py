@@ -110,7 +110,7 @@ def _keep(mass: F64, merged: F64, kind: U8, believed: Bool, drop: F64) -> tuple[
     remains[0, third], remains[1, third] = True, False
     others[~np.broadcast_to(remains[:, None], others.shape)] = 0.0
     kind[1:][~remains] = Kind.GOOD
-    return _rounded(others), kind
+    return rounded(others), kind
 
 
 def moments(user: I64, weight: F64, estimate: F64, users: int) -> F64:
@@ -167,15 +167,15 @@ def total_by_user(user: I64, weight: F64, users: int) -> F64:
     return np.asarray(np.bincount(user, weight, users), np.float64)
 
 
-def _rounded(others: F64) -> F64:
+def rounded(others: F64) -> F64:
     """Hypotheses as the state stores them: a level of 64 bits, 32 for the rest, 16 for a weight."""
     weight = others[:, WEIGHT]
     # Below this, 32 bits could make a weight zero, and a hypothesis without one is not sound.
     others[:, WEIGHT] = np.where(weight > 0.0, np.maximum(weight, _LIGHTEST), 0.0)
-    rounded = np.minimum(others, _LARGEST).astype(np.float32)
-    weight = rounded[:, WEIGHT]
-    weight[:] = (weight.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-    result = rounded.astype(np.float64)
+    short = np.minimum(others, _LARGEST).astype(np.float32)
+    upper = short[:, WEIGHT].view(np.uint32) & np.uint32(0xFFFF0000)
+    short[:, WEIGHT] = upper.view(np.float32)
+    result = short.astype(np.float64)
     result[:, LEVEL] = others[:, LEVEL]
     # Rounding must not make a covariance that is none.
     largest = np.sqrt(result[:, P00] * result[:, P11]) * (1.0 - 2.0**-23)
