@@ -28,7 +28,7 @@ from moto.s3 import models as s3_models
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
-from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 
 from tests.support.dynamodb import endpoint
 from tests.support.template import DEFINITION_TEXT, create_tables, template
@@ -41,6 +41,8 @@ _ENGINE = {
 }
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 _MOTO_PARSE = AmazonStateLanguageParser.parse
+#: moto parses a path at each use.
+_parse_path = functools.cache(json_path.parse)
 _numbers = itertools.count(1)
 #: Every engine of a process has the same tables, so that its definition is parsed only once.
 _TABLES = f"engine-{os.getpid()}"
@@ -266,6 +268,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engin
 
     monkeypatch.setattr(boto_client, "boto3", SimpleNamespace(client=client))
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(_parse))
+    monkeypatch.setattr(json_path, "parse", _parse_path)
     # The pauses before retries and between rounds are held by the contract tests.
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setattr("kalmap.pipeline.collect_writes.random.randint", lambda low, high: 0)
