@@ -1,4 +1,4 @@
-"""The algebra of one step of the filter: predict, gate, update, restart.
+"""The algebra of one step of the filter: predict, innovation, update, restart.
 
 The state is a level x and a slope v with the covariance P; a reading z measures the level with
 the noise variance R. Each function takes floats, or arrays of one shape that hold a number for
