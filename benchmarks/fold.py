@@ -41,7 +41,7 @@ from kalmap.readings import Readings
 
 DAY = 86_400_000_000
 #: What the peers have in place of hypotheses: readings whose NIS is above it are left out.
-GATE = 9.0
+GATE = 25.0
 START = 1_700_000_000_000_000
 
 
