@@ -1,0 +1,170 @@
+"""Fitting level, slope, noises and population to readings whose wild ones are known.
+
+Several starts, scaled in value and time to what is typical of the readings, are improved, and the
+best is kept. Then each term of the model is tried without: what does not pay for itself by the
+Bayesian information criterion (Schwarz, Annals of Statistics 6, 1978) becomes exactly zero. Its
+sample is of users, since all terms but the noise describe how users differ.
+"""
+
+from math import inf, log
+from typing import NamedTuple
+
+import numpy as np
+
+from kalmap.readings import F64
+from kalmap_cli.tuning.ascent import maximise
+from kalmap_cli.tuning.plain import Models, Packed, log_likelihood
+from kalmap_cli.tuning.users import Typical
+
+#: Terms of the model that may be left out, each with the number of its parameter.
+TERMS = {"level_noise": 1, "slope_noise": 2, "damping": 3, "slope_sd": 4, "slope_mean": 5}
+_LEVEL_SD, _LEVEL_MEAN, _LEARNED, _SOURCES = 6, 7, 8, 9
+#: Parameters that are not logarithms.
+_LINEAR = (TERMS["slope_mean"], _LEVEL_MEAN)
+#: A search ends when a step gains less than this, in nats.
+_GAIN = 0.02
+#: A first reading that does not count only starts the filter: its prior is this much wider.
+_WIDE = 1e3
+
+
+class Point(NamedTuple):
+    """A model with its place in the search."""
+
+    terms: frozenset[str]
+    place: F64
+    """(parameters,) Logarithms, but _LINEAR in units of what is typical."""
+    likelihood: float
+
+
+class Search:
+    """Looks for the model under which readings are most likely."""
+
+    def __init__(self, readings: Packed, typical: Typical, sources: int, *, learns: bool) -> None:
+        """Prepare.
+
+        Args:
+            readings: To fit.
+            typical: What is typical of them.
+            sources: Sources in use; the first one's multiplier is 1.
+            learns: Whether each user's noise is learned.
+        """
+        self._readings, self._typical, self._learns = readings, typical, learns
+        self._others = sources - 1
+        self._pace = max(typical.pace_sd, abs(typical.pace), 1e-12)
+
+    def starts(self) -> list[F64]:
+        """Where to begin: random walk; steady, wavering, forgetful slope; a rush that ends."""
+        gap, change, bend = self._typical.gap, self._typical.change, self._typical.bend
+        pace = self._typical.pace_sd
+        return [
+            self._place(noise, level, slope, damping, slope_sd)
+            for noise, level, slope, damping, slope_sd in (
+                (0.6 * change, 0.6 * change / gap**0.5, 0.01 * change / gap**1.5, 0.1, 0.1 * pace),
+                (bend, 0.1 * bend / gap**0.5, 0.03 * bend / gap**1.5, 0.03, pace),
+                (bend, 0.1 * bend / gap**0.5, 0.3 * bend / gap**1.5, 0.1, pace),
+                (0.7 * change, 0.1 * change / gap**0.5, 0.5 * change / gap**1.5, 1.0, 0.3 * pace),
+                (bend, bend / gap**0.5, bend / gap**1.5, 2.0, 10.0 * change / gap),
+            )
+        ]
+
+    def best_of(self, starts: list[F64]) -> Point:
+        """The best model with all terms."""
+        terms = frozenset(TERMS)
+        found = [self.improved(Point(terms, start, -inf), 12) for start in starts]
+        found.sort(key=lambda point: -point.likelihood)
+        return max(
+            (self.improved(point, 40) for point in found[:2]), key=lambda point: point.likelihood
+        )
+
+    def improved(self, point: Point, rounds: int) -> Point:
+        """The same terms, with better parameters."""
+        free = self._free(point.terms)
+        low, high = self._bounds()
+
+        def ask(values: F64) -> F64:
+            places = np.repeat(point.place[None], len(values), axis=0)
+            places[:, free] = values
+            with np.errstate(all="ignore"):
+                found = log_likelihood(self._models(places, point.terms), self._readings)
+            return np.where(np.isfinite(found), found, -1e300)
+
+        best, likelihood = maximise(
+            ask, point.place[free], low[free], high[free], rounds=rounds, gain=_GAIN
+        )
+        place = point.place.copy()
+        place[free] = best
+        return Point(point.terms, place, likelihood)
+
+    def simplest(self, point: Point) -> Point:
+        """Without the terms that do not pay for themselves."""
+        while point.terms:
+            shorter = [
+                self.improved(point._replace(terms=self._without(point.terms, term)), 8)
+                for term in sorted(point.terms)
+            ]
+            best = max(shorter, key=self.worth)
+            if self.worth(best) < self.worth(point):
+                break
+            point = best
+        return self.improved(point, 30)
+
+    def worth(self, point: Point) -> float:
+        """Minus half of the information criterion: Schwarz's, but Akaike's of few users."""
+        users = self._readings.widths[0]
+        return point.likelihood - len(self._free(point.terms)) * max(1.0, 0.5 * log(users))
+
+    def model(self, point: Point) -> Models:
+        """The one model of a point."""
+        return self._models(point.place[None], point.terms)
+
+    def _without(self, terms: frozenset[str], term: str) -> frozenset[str]:
+        left = terms - {term}
+        # Where no slope differs from the mean, none returns to it.
+        return left if left & {"slope_noise", "slope_sd"} else left - {"damping"}
+
+    def _free(self, terms: frozenset[str]) -> list[int]:
+        free = [0, *sorted(TERMS[term] for term in terms)]
+        if self._readings.weighs_first:
+            free += [_LEVEL_SD, _LEVEL_MEAN]
+        if self._learns:
+            free.append(_LEARNED)
+        return free + list(range(_SOURCES, _SOURCES + self._others))
+
+    def _place(
+        self, noise: float, level: float, slope: float, damping: float, slope_sd: float
+    ) -> F64:
+        typical = self._typical
+        logs = np.log([max(noise, typical.floor), level, slope, damping / typical.gap, slope_sd])
+        mean = typical.pace / self._pace
+        return np.array(
+            [*logs, mean, log(typical.first_sd), 0.0, log(8.0), *[0.0] * self._others]
+        )
+
+    def _bounds(self) -> tuple[F64, F64]:
+        typical, gap = self._typical, self._typical.gap
+        change = np.log([typical.change, typical.change / gap**0.5, typical.change / gap**1.5,
+                         1.0 / gap, max(self._pace, typical.change / gap)])  # fmt: skip
+        others = [log(100.0)] * self._others
+        low = np.array([*(change - 12.0), -50.0, log(typical.first_sd) - 8.0, -10.0, 0.0,
+                        *np.negative(others)])  # fmt: skip
+        high = np.array([*(change + [4.0, 4.0, 6.0, 6.0, 6.0]), 50.0, log(typical.first_sd) + 3.0,
+                         10.0, log(60.0), *others])  # fmt: skip
+        if typical.floor:
+            low[0] = log(typical.floor)
+        return low, high
+
+    def _models(self, places: F64, terms: frozenset[str]) -> Models:
+        columns = np.exp(places[:, :_SOURCES]).T
+        columns[TERMS["slope_mean"]] = self._pace * places[:, TERMS["slope_mean"]]
+        for term, number in TERMS.items():
+            if term not in terms:
+                columns[number] = 0.0
+        typical = self._typical
+        columns[_LEVEL_MEAN] = typical.first + typical.first_sd * places[:, _LEVEL_MEAN]
+        if not self._readings.weighs_first:
+            columns[_LEVEL_MEAN], columns[_LEVEL_SD] = typical.first, _WIDE * typical.first_sd
+        if not self._learns:
+            columns[_LEARNED] = inf
+        multiplier = np.ones((1 + self._others, len(places)))
+        multiplier[1:] = np.exp(places[:, _SOURCES:]).T
+        return Models(*columns, multiplier)

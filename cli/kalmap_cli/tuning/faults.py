@@ -1,0 +1,140 @@
+"""Fitting what the filter holds of faults, jumps and users' noises: the profile's own likelihood.
+
+A compass search (Kolda, Lewis and Torczon, SIAM Review 45, 2003): each number in turn is tried a
+step up and down; steps grow on success and shrink on failure. Every trial folds all readings, so
+the search starts at a good profile. Few faults say little of how often they happen, so each
+probability has a prior that is worth a few readings.
+"""
+
+from collections.abc import Callable
+from math import exp, log
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kalmap.profile import Profile
+from kalmap_cli.tuning.likelihood import mean_log_likelihood
+from kalmap_cli.tuning.users import Users
+
+
+class Number(NamedTuple):
+    """A number of a profile that the search changes."""
+
+    section: str | None
+    field: str
+    low: float
+    high: float
+    is_chance: bool = False
+    prior: tuple[float, float] = (0.0, 0.0)
+    """Of a chance: readings for and against it that nobody has seen."""
+
+    def of(self, profile: Profile) -> float:
+        """Its value in the profile."""
+        holder = profile if self.section is None else getattr(profile, self.section)
+        return float(getattr(holder, self.field))
+
+    def put(self, profile: Profile, value: float) -> Profile:
+        """The profile with another value."""
+        value = min(max(value, self.low), self.high)
+        if self.section is None:
+            return msgspec.structs.replace(profile, **{self.field: value})
+        changed: Any = msgspec.structs.replace(
+            getattr(profile, self.section), **{self.field: value}
+        )
+        return msgspec.structs.replace(profile, **{self.section: changed})
+
+    def moved(self, profile: Profile, by: float) -> Profile:
+        """The profile with the number so many steps of a logarithm (a chance: a logit) away."""
+        value = self.of(profile)
+        if not self.is_chance:
+            return self.put(profile, value * exp(by))
+        value = min(max(value, 1e-9), 1.0 - 1e-9)
+        return self.put(profile, 1.0 / (1.0 + (1.0 / value - 1.0) * exp(-by)))
+
+    def log_prior(self, profile: Profile) -> float:
+        """Logarithm of a chance's prior density."""
+        value = self.of(profile)
+        seen, unseen = self.prior
+        return (seen * log(value) if seen else 0.0) + (unseen * log(1.0 - value) if unseen else 0.0)
+
+
+FAULTS = Number("faults", "share", 1e-5, 0.5, is_chance=True, prior=(1.0, 200.0))
+_REPEATED = Number("faults", "repeated", 1e-3, 0.95, is_chance=True, prior=(0.6, 1.4))
+_WRONG_UNIT = Number("faults", "wrong_unit", 1e-3, 0.95, is_chance=True, prior=(0.6, 1.4))
+_JUMPS = Number("jumps", "share", 1e-6, 0.3, is_chance=True, prior=(1.0, 1000.0))
+_JUMP_SD = Number("jumps", "sd", 1e-9, 1e9)
+_LEARNED = Number("learning", "prior", 1.0, 60.0)
+
+
+def numbers_of(profile: Profile, floor: float) -> list[Number]:
+    """What there is to fit. What the profile says never happens is left out.
+
+    Args:
+        profile: To fit.
+        floor: The least noise.
+    """
+    found = [Number(None, "measurement_noise", max(floor, 1e-9), 1e9)]
+    if profile.level_noise > 0.0:
+        found.append(Number(None, "level_noise", 1e-12, 1e9))
+    if profile.population.level_sd is not None:
+        found.append(Number("population", "level_sd", 1e-9, 1e9))
+    if profile.faults.share > 0.0:
+        found.append(FAULTS)
+        found.append(_REPEATED)
+        found += [_WRONG_UNIT] if profile.faults.wrong_unit > 0.0 else []
+        if profile.jumps.share > 0.0:
+            found += [_JUMPS, _JUMP_SD]
+    if profile.learning is not None:
+        found.append(_LEARNED)
+    return found
+
+
+def fit_faults(
+    profile: Profile,
+    users: Users,
+    floor: float,
+    progress: Callable[[str], None],
+    *,
+    sweeps: int = 6,
+) -> Profile:
+    """The profile under which the readings are most likely, from this one on.
+
+    Args:
+        profile: Where the search starts; its level, slope and sources stay.
+        users: The readings.
+        floor: The least noise.
+        progress: Gets a sentence now and then.
+        sweeps: How often each number is tried.
+    """
+    numbers = numbers_of(profile, floor)
+    worth = _Worth(users, numbers)
+    best, most = profile, worth(profile)
+    steps = {number: 1.0 if number.is_chance else 0.25 for number in numbers}
+    for sweep in range(1, sweeps + 1):
+        before = most
+        for number in numbers:
+            for step in (steps[number], -steps[number]):
+                trial = number.moved(best, step)
+                found = worth(trial)
+                if found > most:
+                    best, most = trial, found
+                    steps[number] = 1.5 * step
+                    break
+            else:
+                steps[number] *= 0.4
+        progress(f"faults and jumps, sweep {sweep}: {most:.4f}")
+        if most - before < 1e-4 and sweep > 2:
+            break
+    return best
+
+
+class _Worth:
+    """Mean log-likelihood with the priors."""
+
+    def __init__(self, users: Users, numbers: list[Number]) -> None:
+        self._users, self._numbers = users, numbers
+
+    def __call__(self, profile: Profile) -> float:
+        priors = sum(number.log_prior(profile) for number in self._numbers)
+        found = mean_log_likelihood(profile, self._users) + priors / self._users.value.size
+        return found if found == found else float("-inf")

@@ -1,0 +1,180 @@
+"""Fitting a whole profile to users' readings.
+
+First comes a rough profile, which tells wild readings and jumps from the others. Then level, slope,
+noises and population are fitted to the others (`dynamics`), twice, as a better profile tells them
+apart better. Last come faults, jumps and the learning of noises, by the filter's own likelihood
+(`faults`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from kalmap.profile import MULTIPLIERS, Population, Profile
+from kalmap.readings import UNKNOWN_SOURCE, F64, I64, Bool
+from kalmap_cli.tuning.dynamics import Point, Search
+from kalmap_cli.tuning.faults import fit_faults
+from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
+from kalmap_cli.tuning.plain import Models, pack
+from kalmap_cli.tuning.ranges import plausible
+from kalmap_cli.tuning.users import Typical, Users, typical_of
+
+#: With fewer users nothing is said of the population.
+LEAST_USERS = 5
+#: Readings that the model is fitted to, and those that faults are.
+_MODEL_READINGS, _FAULT_READINGS = 20_000, 40_000
+#: Readings of each user that faults are fitted to: a fold takes time for each step.
+_FAULT_STEPS = 40
+#: A source with fewer readings than this keeps its multiplier.
+_LEAST_READINGS = 200
+#: Jumps are larger than so many standard deviations of noise.
+_JUMP = 8.0
+
+Progress = Callable[[str], None]
+
+
+class Fitted(NamedTuple):
+    """A profile, and what it was fitted with."""
+
+    profile: Profile
+    typical: Typical
+
+
+def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
+    """Fit a profile.
+
+    Args:
+        base: Has unit, sources and window. Whether it knows faults, jumps and the learning of
+            noises decides whether these are fitted.
+        users: The readings.
+        progress: Gets a sentence now and then.
+    """
+    range_ = plausible(base.range, users)
+    users = users.where((users.value >= range_[0]) & (users.value <= range_[1]))
+    typical = typical_of(users)
+    profile = _rough(msgspec.structs.replace(base, range=range_), users, typical)
+    sample = users.sample(_MODEL_READINGS)
+    codes = _codes(profile, sample)
+    point: Point | None = None
+    for attempt in (1, 2):
+        found = foretell(profile, sample)
+        good = found.wrong <= 0.5
+        jumps = np.where(found.restarted & good, (profile.jumps.sd or 0.0) ** 2, 0.0)
+        search = _search(profile, sample, typical, codes, good, jumps)
+        starts = search.starts() if point is None else [point.place, *search.starts()[:2]]
+        point = search.best_of(starts)
+        if attempt == 2:
+            point = search.simplest(point)
+        profile = _with_model(profile, search.model(point), codes, sample, typical)
+        progress(f"level and slope, {attempt} of 2: {-point.likelihood / good.sum():.4f}")
+    first = users.where(_within(users, _FAULT_STEPS)).sample(_FAULT_READINGS)
+    profile = fit_faults(profile, first, typical.floor, progress)
+    return Fitted(_rounded(profile, typical), typical)
+
+
+def _within(users: Users, steps: int) -> Bool:
+    """Whether each reading is among its user's first."""
+    number = np.arange(users.value.size) - np.repeat(
+        np.cumsum(users.counts) - users.counts, users.counts
+    )
+    return number < steps
+
+
+def _search(
+    profile: Profile, users: Users, typical: Typical, codes: I64, good: Bool, jumps: F64
+) -> Search:
+    readings = pack(
+        users, codes, good, jumps, weighs_first=profile.population.level_mean is not None
+    )
+    return Search(readings, typical, codes.size, learns=profile.learning is not None)
+
+
+def _rough(base: Profile, users: Users, typical: Typical) -> Profile:
+    """A random walk with slopes, wide enough not to take good readings for wild ones."""
+    knows = users.counts.size >= LEAST_USERS
+    return msgspec.structs.replace(
+        base,
+        measurement_noise=max(typical.change, typical.floor),
+        level_noise=0.7 * typical.change / typical.gap**0.5,
+        slope_noise=0.0,
+        slope_damping=0.1 / typical.gap,
+        slope_prior=max(typical.pace_sd, abs(typical.pace)),
+        population=Population(
+            typical.first if knows else None, typical.first_sd if knows else None, typical.pace
+        ),
+        jumps=msgspec.structs.replace(base.jumps, sd=_JUMP * typical.change),
+    )
+
+
+def _codes(profile: Profile, users: Users) -> I64:
+    """Source codes in use, the commonest first; rare ones are counted with it."""
+    counts = np.bincount(users.source, minlength=256)
+    order = np.argsort(-counts, kind="stable")
+    codes = order[counts[order] >= _LEAST_READINGS]
+    return codes if codes.size else order[:1]
+
+
+def _with_model(
+    profile: Profile, model: Models, codes: I64, users: Users, typical: Typical
+) -> Profile:
+    (noise, level_noise, slope_noise, damping, slope_sd, slope_mean, level_sd, level_mean, learned) = (
+        float(part[0]) for part in model[:9]
+    )
+    population = Population(None, None, slope_mean)
+    if profile.population.level_mean is not None:
+        population = Population(level_mean, level_sd, slope_mean)
+    learning = profile.learning
+    if learning is not None:
+        learning = msgspec.structs.replace(learning, prior=min(max(learned, 1.0), 63.0))
+    return msgspec.structs.replace(
+        profile,
+        measurement_noise=max(noise, typical.floor, 1e-9),
+        level_noise=level_noise,
+        slope_noise=slope_noise,
+        slope_damping=min(damping, 1e4),
+        slope_prior=slope_sd,
+        population=population,
+        learning=learning,
+        **_multipliers(profile, model.multiplier[:, 0], codes, users),
+    )
+
+
+def _multipliers(profile: Profile, found: F64, codes: I64, users: Users) -> dict[str, object]:
+    """The sources' noises; the commonest of those that are known has multiplier 1."""
+    low, high = MULTIPLIERS
+    fitted = dict(zip(codes.tolist(), found.tolist(), strict=True))
+    sources = {
+        name: min(max(fitted.get(code, profile.sources[name]), low), high)
+        for code, name in enumerate(profile.source_names)
+    }
+    unknown = min(max(fitted.get(UNKNOWN_SOURCE, profile.unknown_source), low), high)
+    return {"sources": sources, "unknown_source": unknown}
+
+
+def _rounded(profile: Profile, typical: Typical) -> Profile:
+    """Four digits say all that readings told."""
+
+    def short(value: float | None) -> float | None:
+        return None if value is None else float(f"{value:.4g}")
+
+    noise = max(float(f"{profile.measurement_noise:.4g}"), typical.floor)
+    population, jumps, faults = profile.population, profile.jumps, profile.faults
+    return msgspec.structs.replace(
+        profile,
+        measurement_noise=noise,
+        level_noise=short(profile.level_noise),
+        slope_noise=short(profile.slope_noise),
+        slope_damping=short(profile.slope_damping),
+        slope_prior=short(profile.slope_prior),
+        sources={name: short(value) for name, value in profile.sources.items()},
+        unknown_source=short(profile.unknown_source),
+        population=Population(
+            short(population.level_mean), short(population.level_sd), short(population.slope_mean) or 0.0
+        ),
+        faults=type(faults)(*(float(f"{value:.3g}") for value in msgspec.structs.astuple(faults))),
+        jumps=type(jumps)(float(f"{jumps.share:.3g}"), short(jumps.sd)),
+        learning=profile.learning
+        and msgspec.structs.replace(profile.learning, prior=round(4 * profile.learning.prior) / 4),
+    )
