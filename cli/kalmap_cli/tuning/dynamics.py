@@ -21,6 +21,9 @@ TERMS = {"level_noise": 1, "slope_noise": 2, "damping": 3, "slope_sd": 4, "slope
 _LEVEL_SD, _LEVEL_MEAN, _LEARNED, _SOURCES = 6, 7, 8, 9
 #: Parameters that are not logarithms.
 _LINEAR = (TERMS["slope_mean"], _LEVEL_MEAN)
+#: Few users say little of how their noises differ. The logarithm of the readings that the profile's
+#: noise is worth to each is expected here, and this is half of that one's precision.
+LEARNED_PRIOR = (log(8.0), 2.0)
 #: A search ends when a step gains less than this, in nats.
 _GAIN = 0.02
 #: A first reading that does not count only starts the filter: its prior is this much wider.
@@ -86,6 +89,9 @@ class Search:
             places[:, free] = values
             with np.errstate(all="ignore"):
                 found = log_likelihood(self._models(places, point.terms), self._readings)
+            if self._learns:
+                expected, half = LEARNED_PRIOR
+                found -= half * (places[:, _LEARNED] - expected) ** 2
             return np.where(np.isfinite(found), found, -1e300)
 
         best, likelihood = maximise(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kalmap.profile import Profile
+from kalmap_cli.tuning.dynamics import LEARNED_PRIOR
 from kalmap_cli.tuning.likelihood import mean_log_likelihood
 from kalmap_cli.tuning.users import Users
 
@@ -26,7 +27,8 @@ class Number(NamedTuple):
     high: float
     is_chance: bool = False
     prior: tuple[float, float] = (0.0, 0.0)
-    """Of a chance: readings for and against it that nobody has seen."""
+    """Of a chance: readings for and against it that nobody has seen. Of another number: where its
+    logarithm is expected, and half of that one's precision; (0, 0) for none."""
 
     def of(self, profile: Profile) -> float:
         """Its value in the profile."""
@@ -52,18 +54,20 @@ class Number(NamedTuple):
         return self.put(profile, 1.0 / (1.0 + (1.0 / value - 1.0) * exp(-by)))
 
     def log_prior(self, profile: Profile) -> float:
-        """Logarithm of a chance's prior density."""
-        value = self.of(profile)
-        seen, unseen = self.prior
-        return (seen * log(value) if seen else 0.0) + (unseen * log(1.0 - value) if unseen else 0.0)
+        """Logarithm of its prior density."""
+        value, (first, second) = self.of(profile), self.prior
+        if not self.is_chance:
+            return -second * (log(value) - first) ** 2
+        return first * log(value) + second * log(1.0 - value)
 
 
 FAULTS = Number("faults", "share", 1e-5, 0.5, is_chance=True, prior=(1.0, 200.0))
 _REPEATED = Number("faults", "repeated", 1e-3, 0.95, is_chance=True, prior=(0.6, 1.4))
 _WRONG_UNIT = Number("faults", "wrong_unit", 1e-3, 0.95, is_chance=True, prior=(0.6, 1.4))
-_JUMPS = Number("jumps", "share", 1e-6, 0.3, is_chance=True, prior=(1.0, 1000.0))
+#: A jump and a run of wrong readings look alike for a while; jumps are the rarer ones.
+_JUMPS = Number("jumps", "share", 1e-6, 0.3, is_chance=True, prior=(0.2, 2000.0))
 _JUMP_SD = Number("jumps", "sd", 1e-9, 1e9)
-_LEARNED = Number("learning", "prior", 1.0, 60.0)
+_LEARNED = Number("learning", "prior", 1.0, 60.0, prior=LEARNED_PRIOR)
 
 
 def numbers_of(profile: Profile, floor: float) -> list[Number]:
@@ -108,7 +112,8 @@ def fit_faults(
     """
     numbers = numbers_of(profile, floor)
     worth = _Worth(users, numbers)
-    best, most = profile, worth(profile)
+    best = max((profile, *_others(profile)), key=worth)
+    most = worth(best)
     steps = {number: 1.0 if number.is_chance else 0.25 for number in numbers}
     for sweep in range(1, sweeps + 1):
         before = most
@@ -126,6 +131,17 @@ def fit_faults(
         if most - before < 1e-4 and sweep > 2:
             break
     return best
+
+
+def _others(profile: Profile) -> list[Profile]:
+    """The same profile with other faults and jumps, which the search may not come to by itself."""
+    if profile.faults.share == 0.0:
+        return []
+    found = []
+    for share, repeated, jump in ((0.01, 0.6, 1e-4), (0.03, 0.1, 3e-4), (1e-3, 0.3, 0.01)):
+        changed = _REPEATED.put(FAULTS.put(profile, share), repeated)
+        found.append(_JUMPS.put(changed, jump) if profile.jumps.share > 0.0 else changed)
+    return found
 
 
 class _Worth:

@@ -16,7 +16,7 @@ from kalmap.profile import MULTIPLIERS, Population, Profile
 from kalmap.readings import UNKNOWN_SOURCE, F64, I64, Bool
 from kalmap_cli.tuning.dynamics import Point, Search
 from kalmap_cli.tuning.faults import fit_faults
-from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
+from kalmap_cli.tuning.hindsight import told_apart
 from kalmap_cli.tuning.plain import Models, pack
 from kalmap_cli.tuning.ranges import plausible
 from kalmap_cli.tuning.users import Typical, Users, typical_of
@@ -59,9 +59,8 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     codes = _codes(profile, sample)
     point: Point | None = None
     for attempt in (1, 2):
-        found = foretell(profile, sample)
-        good = found.wrong <= 0.5
-        jumps = np.where(found.restarted & good, (profile.jumps.sd or 0.0) ** 2, 0.0)
+        good, jumped = told_apart(profile, sample)
+        jumps = np.where(jumped, (profile.jumps.sd or 0.0) ** 2, 0.0)
         search = _search(profile, sample, typical, codes, good, jumps)
         starts = search.starts() if point is None else [point.place, *search.starts()[:2]]
         point = search.best_of(starts)
