@@ -23,7 +23,7 @@ _LEVEL_SD, _LEVEL_MEAN, _LEARNED, _SOURCES = 6, 7, 8, 9
 _LINEAR = (TERMS["slope_mean"], _LEVEL_MEAN)
 #: Few users say little of how their noises differ. The logarithm of the readings that the profile's
 #: noise is worth to each is expected here, and this is half of that one's precision.
-LEARNED_PRIOR = (log(8.0), 2.0)
+LEARNED_PRIOR = (log(20.0), 2.0)
 #: A search ends when a step gains less than this, in nats.
 _GAIN = 0.02
 #: A first reading that does not count only starts the filter: its prior is this much wider.
