@@ -61,7 +61,7 @@ class Number(NamedTuple):
         return first * log(value) + second * log(1.0 - value)
 
 
-FAULTS = Number("faults", "share", 1e-5, 0.5, is_chance=True, prior=(1.0, 200.0))
+FAULTS = Number("faults", "share", 1e-5, 0.5, is_chance=True, prior=(0.2, 100.0))
 _REPEATED = Number("faults", "repeated", 1e-3, 0.95, is_chance=True, prior=(0.6, 1.4))
 _WRONG_UNIT = Number("faults", "wrong_unit", 1e-3, 0.95, is_chance=True, prior=(0.6, 1.4))
 #: A jump and a run of wrong readings look alike for a while; jumps are the rarer ones.

@@ -14,9 +14,10 @@ import numpy as np
 
 from kalmap.profile import MULTIPLIERS, Population, Profile
 from kalmap.readings import UNKNOWN_SOURCE, F64, I64, Bool
-from kalmap_cli.tuning.dynamics import Point, Search
+from kalmap_cli.tuning.dynamics import Search
 from kalmap_cli.tuning.faults import fit_faults
 from kalmap_cli.tuning.hindsight import told_apart
+from kalmap_cli.tuning.likelihood import mean_log_likelihood
 from kalmap_cli.tuning.plain import Models, pack
 from kalmap_cli.tuning.ranges import plausible
 from kalmap_cli.tuning.users import Typical, Users, typical_of
@@ -27,6 +28,7 @@ LEAST_USERS = 5
 _MODEL_READINGS, _FAULT_READINGS = 20_000, 40_000
 #: Readings of each user that faults are fitted to: a fold takes time for each step.
 _FAULT_STEPS = 40
+_FEW_READINGS = 2_000
 #: A source with fewer readings than this keeps its multiplier.
 _LEAST_READINGS = 200
 #: Jumps are larger than so many standard deviations of noise.
@@ -54,23 +56,41 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     range_ = plausible(base.range, users)
     users = users.where((users.value >= range_[0]) & (users.value <= range_[1]))
     typical = typical_of(users)
-    profile = _rough(msgspec.structs.replace(base, range=range_), users, typical)
+    rough = _rough(msgspec.structs.replace(base, range=range_), users, typical)
     sample = users.sample(_MODEL_READINGS)
-    codes = _codes(profile, sample)
-    point: Point | None = None
-    for attempt in (1, 2):
-        good, jumped = told_apart(profile, sample)
-        jumps = np.where(jumped, (profile.jumps.sd or 0.0) ** 2, 0.0)
-        search = _search(profile, sample, typical, codes, good, jumps)
-        starts = search.starts() if point is None else [point.place, *search.starts()[:2]]
-        point = search.best_of(starts)
-        if attempt == 2:
-            point = search.simplest(point)
-        profile = _with_model(profile, search.model(point), codes, sample, typical)
-        progress(f"level and slope, {attempt} of 2: {-point.likelihood / good.sum():.4f}")
     first = users.where(_within(users, _FAULT_STEPS)).sample(_FAULT_READINGS)
+    profile = _by_hindsight(rough, sample, typical, progress)
     profile = fit_faults(profile, first, typical.floor, progress)
+    if first.value.size <= _FEW_READINGS:
+        # Of few readings, hindsight may take too many for wild.
+        other = _believing(rough, sample, typical, progress)
+        other = fit_faults(other, first, typical.floor, progress)
+        profile = max(profile, other, key=lambda each: mean_log_likelihood(each, first))
     return Fitted(_rounded(profile, typical), typical)
+
+
+def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
+    """Fit the model to the readings that hindsight says are good, and once more."""
+    profile, codes = rough, _codes(rough, users)
+    good, jumped = told_apart(profile, users)
+    search = _search(profile, users, typical, codes, good, jumped)
+    point = search.best_of(search.starts())
+    progress(f"level and slope: {-point.likelihood / good.sum():.4f}")
+    profile = _with_model(profile, search.model(point), codes, typical)
+    good, jumped = told_apart(profile, users)
+    search = _search(profile, users, typical, codes, good, jumped)
+    point = search.simplest(search.best_of([point.place, *search.starts()]))
+    progress(f"level and slope, once more: {-point.likelihood / good.sum():.4f}")
+    return _with_model(profile, search.model(point), codes, typical)
+
+
+def _believing(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
+    """Fit the model to all readings."""
+    codes, everything = _codes(rough, users), np.ones(users.value.size, np.bool_)
+    search = _search(rough, users, typical, codes, everything, ~everything)
+    point = search.simplest(search.best_of(search.starts()))
+    progress(f"level and slope, of all readings: {-point.likelihood / users.value.size:.4f}")
+    return _with_model(rough, search.model(point), codes, typical)
 
 
 def _within(users: Users, steps: int) -> Bool:
@@ -82,8 +102,9 @@ def _within(users: Users, steps: int) -> Bool:
 
 
 def _search(
-    profile: Profile, users: Users, typical: Typical, codes: I64, good: Bool, jumps: F64
+    profile: Profile, users: Users, typical: Typical, codes: I64, good: Bool, jumped: Bool
 ) -> Search:
+    jumps = np.where(jumped, (profile.jumps.sd or 0.0) ** 2, 0.0)
     readings = pack(
         users, codes, good, jumps, weighs_first=profile.population.level_mean is not None
     )
@@ -116,7 +137,7 @@ def _codes(profile: Profile, users: Users) -> I64:
 
 
 def _with_model(
-    profile: Profile, model: Models, codes: I64, users: Users, typical: Typical
+    profile: Profile, model: Models, codes: I64, typical: Typical
 ) -> Profile:
     (noise, level_noise, slope_noise, damping, slope_sd, slope_mean, level_sd, level_mean, learned) = (
         float(part[0]) for part in model[:9]
@@ -136,11 +157,11 @@ def _with_model(
         slope_prior=slope_sd,
         population=population,
         learning=learning,
-        **_multipliers(profile, model.multiplier[:, 0], codes, users),
+        **_multipliers(profile, model.multiplier[:, 0], codes),
     )
 
 
-def _multipliers(profile: Profile, found: F64, codes: I64, users: Users) -> dict[str, object]:
+def _multipliers(profile: Profile, found: F64, codes: I64) -> dict[str, object]:
     """The sources' noises; the commonest of those that are known has multiplier 1."""
     low, high = MULTIPLIERS
     fitted = dict(zip(codes.tolist(), found.tolist(), strict=True))
