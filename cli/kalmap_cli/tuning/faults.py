@@ -70,6 +70,12 @@ _JUMP_SD = Number("jumps", "sd", 1e-9, 1e9)
 _LEARNED = Number("learning", "prior", 1.0, 60.0, prior=LEARNED_PRIOR)
 
 
+_SWEEPS = 6
+#: Faults, or jumps, that are fewer than this in the readings have to be worth their parameters.
+_SHOWN = 20.0
+_RARE_FAULTS, _RARE_JUMPS = 1e-4, 1e-5
+
+
 def numbers_of(profile: Profile, floor: float) -> list[Number]:
     """What there is to fit. What the profile says never happens is left out.
 
@@ -94,28 +100,40 @@ def numbers_of(profile: Profile, floor: float) -> list[Number]:
 
 
 def fit_faults(
-    profile: Profile,
-    users: Users,
-    floor: float,
-    progress: Callable[[str], None],
-    *,
-    sweeps: int = 6,
+    profile: Profile, users: Users, floor: float, progress: Callable[[str], None]
 ) -> Profile:
     """The profile under which the readings are most likely, from this one on.
+
+    Faults and jumps that these readings hardly show become rare, so that good readings are not
+    doubted for them. They do not become impossible: what comes later may be wrong.
 
     Args:
         profile: Where the search starts; its level, slope and sources stay.
         users: The readings.
         floor: The least noise.
         progress: Gets a sentence now and then.
-        sweeps: How often each number is tried.
     """
     numbers = numbers_of(profile, floor)
+    best = _searched(max((profile, *_others(profile)), key=_Worth(users, numbers)), numbers, users)
+    progress(f"faults and jumps: {-mean_log_likelihood(best, users):.4f}")
+    size = users.value.size
+    if 0.0 < best.faults.share * size < _SHOWN or 0.0 < best.jumps.share * size < _SHOWN:
+        quiet = FAULTS.put(best, min(best.faults.share, _RARE_FAULTS))
+        quiet = _JUMPS.put(quiet, min(best.jumps.share, _RARE_JUMPS))
+        others = [number for number in numbers if number.section not in ("faults", "jumps")]
+        quiet = _searched(quiet, others, users)
+        gain = mean_log_likelihood(best, users) - mean_log_likelihood(quiet, users)
+        if gain * size < max(1.0, 0.5 * log(users.counts.size)) * (len(numbers) - len(others)):
+            progress("these readings do not show faults or jumps: they are taken to be rare")
+            return quiet
+    return best
+
+
+def _searched(profile: Profile, numbers: list[Number], users: Users) -> Profile:
     worth = _Worth(users, numbers)
-    best = max((profile, *_others(profile)), key=worth)
-    most = worth(best)
+    best, most = profile, worth(profile)
     steps = {number: 1.0 if number.is_chance else 0.25 for number in numbers}
-    for sweep in range(1, sweeps + 1):
+    for sweep in range(_SWEEPS):
         before = most
         for number in numbers:
             for step in (steps[number], -steps[number]):
@@ -127,8 +145,7 @@ def fit_faults(
                     break
             else:
                 steps[number] *= 0.4
-        progress(f"faults and jumps, sweep {sweep}: {most:.4f}")
-        if most - before < 1e-4 and sweep > 2:
+        if most - before < 1e-4 and sweep > 1:
             break
     return best
 
