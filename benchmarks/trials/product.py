@@ -13,11 +13,8 @@ from kalmap.filter.packed import Histories, Start
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile
 from kalmap.readings import Readings
-from kalmap_cli.likelihood import (
-    fit_noises,
-    negative_log_likelihood,
-    scale_noises,
-)
+from kalmap_cli.tuning.fit import fit
+from kalmap_cli.tuning.users import Users
 
 _DAY = 86_400_000_000
 #: The day, since 1970, of day 0; all sets then lie between 1970 and _NOW.
@@ -27,19 +24,14 @@ _NOW = 60_000 * _DAY
 
 def tuned(base: Profile, train: Series, source: str | None = None) -> Profile:
     """The profile as `kalmap tune` fits it to these readings."""
-    low, high = base.range
-    inside = (train.value >= low) & (train.value <= high)
-    days = [row[keep] for row, keep in zip(train.days, inside, strict=True)]
-    histories = Histories(
-        inside.sum(axis=1),
-        np.concatenate([np.diff(row, prepend=row[:1]) for row in days]),
-        train.value[inside],
-        np.full(int(inside.sum()), base.source_code(source), np.uint8),
+    known = ~np.isnan(train.value)
+    users = Users(
+        known.sum(axis=1),
+        np.round((_BEGIN + train.days[known]) * _DAY).astype(np.int64),
+        train.value[known],
+        np.full(int(known.sum()), base.source_code(source), np.uint8),
     )
-    begun = scale_noises(base, histories)
-    if negative_log_likelihood(base, histories) < negative_log_likelihood(begun, histories):
-        begun = base
-    return fit_noises(begun, histories, lambda _sweep, _cost: None)
+    return fit(base, users, lambda _text: None).profile
 
 
 def general_profile(train: Series) -> Profile:

@@ -1,4 +1,4 @@
-"""`kalmap tune`: fit noise parameters to many users' readings, and write them as a profile."""
+"""`kalmap tune`: fit a profile to many users' readings, try it on others, and write it."""
 
 import argparse
 import re
@@ -12,8 +12,6 @@ import msgspec
 import numpy as np
 
 from kalmap.errors import InvalidProfile
-from kalmap.filter.model import MICROSECONDS_PER_DAY
-from kalmap.filter.packed import Histories
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import is_gzipped
@@ -21,13 +19,21 @@ from kalmap.records.parse import Parsed, parse
 from kalmap.wording import counted
 from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.input_files import check_input, inflate_file, read_profile
-from kalmap_cli.likelihood import fit_noises, negative_log_likelihood, scale_noises
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
+from kalmap_cli.tuning.cautions import cautions
+from kalmap_cli.tuning.fit import MODEL_READINGS, Fitted, fit
+from kalmap_cli.tuning.ranges import inside
+from kalmap_cli.tuning.trial import compare, table
+from kalmap_cli.tuning.users import Users
 
-#: Fewer differences between readings are not enough to fit five parameters.
-_MIN_READINGS = 100
-#: More readings change only the third digit, and take minutes.
-_MAX_READINGS = 200_000
+#: Fewer readings, not counting each user's first, are not enough to fit five parameters.
+_MIN_READINGS = 20
+#: Of fewer users none is held out.
+_MIN_USERS = 10
+#: Share of the users that a profile is fitted to before it is tried on the others.
+_SHARE = 0.7
+#: Readings of users that were held out.
+_MOST_HELD_OUT = 100_000
 _TUNED = re.compile(r"-tuned(?:-(\d{1,6}))?$")
 
 
@@ -35,7 +41,7 @@ def tune(arguments: argparse.Namespace) -> int:
     """Fit a profile, and write it.
 
     Raises:
-        WrongUsage: A file cannot be read, or there are too few readings.
+        WrongUsage: A file cannot be read, or the readings are hopeless.
     """
     profile = read_profile(arguments.profile)
     if arguments.name is not None:
@@ -45,29 +51,91 @@ def tune(arguments: argparse.Namespace) -> int:
         check_input(file)
     profile_file = [] if isinstance(profile, str) else [Path(arguments.profile)]
     check_outputs({"--out": arguments.out}, [*arguments.files, *profile_file])
-    histories = read_histories(base, arguments.files)
-    readings = _describe_readings(histories.value.size, histories.counts.size)
-    base_cost = negative_log_likelihood(base, histories)
-    print(
-        f"{readings}; negative log-likelihood of a reading with {base.name}: {base_cost:.4f}",
-        file=sys.stderr,
-    )
-    start = scale_noises(base, histories)
-    if base_cost < negative_log_likelihood(start, histories):
-        start = base
+    users = read_users(base, arguments.files)
+    readings = _describe_readings(users.value.size, users.counts.size)
+    name = arguments.name or tuned_name(base.name)
+    _say(f"{readings}.")
+    fitted = _tried(base, users, name)
     best = msgspec.structs.replace(
-        fit_noises(start, histories, _print_progress),
-        name=arguments.name or tuned_name(base.name),
-        description=f"{base.name}, with noises fitted by kalmap tune to {readings}.",
+        fitted.profile,
+        name=name,
+        description=f"{base.name}, fitted by kalmap tune to {readings}.",
     )
+    for sentence in (*_about(base, fitted, users), *cautions(best, inside(best, users))):
+        _say(f"Note: {sentence}")
     # Validate the text that is written, because a batch must accept it.
     text = msgspec.json.format(msgspec.json.encode(best), indent=2) + b"\n"
     load_profile(text)
     with open_output(arguments.out) as file:
         file.write(text)
     if not is_stream(arguments.out):
-        print(_what_next(arguments.out, base.name, best.name), file=sys.stderr)
+        _say(_what_next(arguments.out, base.name, best.name))
     return DONE
+
+
+def _tried(base: Profile, users: Users, name: str) -> Fitted:
+    """Fit to some users and try the profile on the others; then fit to all if these are few."""
+    if users.counts.size < _MIN_USERS:
+        _say(f"With fewer than {_MIN_USERS} users, none can be held out to try the profile on.")
+        return fit(base, users, _print_progress)
+    seen, others = users.split(_SHARE)
+    fitted = fit(base, seen, _print_progress)
+    tried = msgspec.structs.replace(fitted.profile, name=name)
+    held_out = inside(tried, others.sample(_MOST_HELD_OUT))
+    today = msgspec.structs.replace(base, name=f"{base.name} (before)" if base.name == name else base.name)
+    scores = compare([today, tried], inside(tried, seen.sample(_MOST_HELD_OUT)), held_out)
+    _say(
+        f"Next readings of {counted(held_out.counts.size, 'user')} that the fit did not see "
+        "(standard errors in brackets):"
+    )
+    for line in table(scores):
+        _say(line)
+    left_out = 1.0 - held_out.value.size / others.sample(_MOST_HELD_OUT).value.size
+    reasons = scores[-1].rejected or {}
+    _say(
+        f"  {name} rejects "
+        + ", ".join(f"{100.0 * share:.2f} % as {reason}" for reason, share in reasons.items())
+        + f"; {100.0 * left_out:.2f} % are out of its range."
+    )
+    if users.value.size > MODEL_READINGS:
+        return fitted
+    _say("Now the same with all users:")
+    return fit(base, users, _print_progress)
+
+
+def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:
+    """Sentences about how the profile came about."""
+    profile, typical, found = fitted.profile, fitted.typical, []
+    if typical.step > 0.0:
+        found.append(
+            f"Readings are rounded to {typical.step:g} {profile.unit}. Their noise is at least "
+            f"{typical.floor:.3g} {profile.unit}."
+        )
+    if profile.range != base.range:
+        low, high = profile.range
+        found.append(
+            f"The range is now {low:g} to {high:g} {profile.unit}, from the readings; that of "
+            f"{base.name} is {base.range[0]:g} to {base.range[1]:g}."
+        )
+    within = inside(profile, users).value.size
+    if within < 0.9 * users.value.size:
+        found.append(
+            f"Only {within:,} of {users.value.size:,} readings are in the range, and used."
+        )
+    if profile.population.level_mean is None:
+        found.append(
+            "The users are too few to say what levels new ones have, so a user's first reading is "
+            "believed as it stands."
+        )
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print_progress(text: str) -> None:
+    _say(f"  {text}")
 
 
 def tuned_name(name: str) -> str:
@@ -108,15 +176,11 @@ def _check_name(name: str) -> None:
         raise WrongUsage(str(error)) from error
 
 
-def _print_progress(sweep: int, cost: float) -> None:
-    print(f"  sweep {sweep:2}: {cost:.4f}", file=sys.stderr)
-
-
-def read_histories(profile: Profile, files: Iterable[Path]) -> Histories:
-    """Read the histories of users, without duplicates and values outside the profile's range.
+def read_users(profile: Profile, files: Iterable[Path]) -> Users:
+    """Read users' readings, without duplicates.
 
     Raises:
-        WrongUsage: There are too few readings.
+        WrongUsage: There are too few readings, or all are the same.
     """
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray[Any, Any], ...]] = []
@@ -138,9 +202,7 @@ def read_histories(profile: Profile, files: Iterable[Path]) -> Histories:
     user, time, value, source, digest = (
         np.concatenate(columns) for columns in zip(*parts, strict=True)
     )
-    low, high = profile.range
-    inside = np.flatnonzero((value >= low) & (value <= high))
-    order = inside[np.lexsort((digest[inside], time[inside], user[inside]))]
+    order = np.lexsort((digest, time, user))
     is_duplicate = np.zeros(order.size, np.bool_)
     is_duplicate[1:] = (
         (user[order[1:]] == user[order[:-1]])
@@ -148,34 +210,19 @@ def read_histories(profile: Profile, files: Iterable[Path]) -> Histories:
         & (digest[order[1:]] == digest[order[:-1]])
     )
     order = order[~is_duplicate]
-    _, owner = np.unique(user[order], return_inverse=True)
-    order = order[_sample_users(owner)]
     _, counts = np.unique(user[order], return_counts=True)
     if order.size - counts.size < _MIN_READINGS:
         raise WrongUsage(
-            f"Of {counted(records, 'record')}, {records - unread - inside.size:,} lie outside the "
-            f"range of profile {profile.name} ({low:g} to {high:g} {profile.unit}) and {unread:,} "
-            f"cannot be read. That leaves {_describe_readings(order.size, counts.size)}, too few "
-            f"to fit noises: at least {_MIN_READINGS} are needed, not counting each user's first. "
-            f"Give more files, or a --profile with another range."
+            f"Of {counted(records, 'record')}, {unread:,} cannot be read. That leaves "
+            f"{_describe_readings(order.size, counts.size)}, too few to fit a profile: at least "
+            f"{_MIN_READINGS} are needed, not counting each user's first. Give more files."
         )
-    gap = np.diff(time[order], prepend=time[order[:1]]) / MICROSECONDS_PER_DAY
-    gap[np.cumsum(counts) - counts] = 0.0
-    return Histories(counts, gap, value[order], source[order])
-
-
-def _sample_users(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Positions of all readings of a sample of users that has at most _MAX_READINGS.
-
-    Args:
-        owner: (readings,) Number of each reading's user. The same numbers give the same sample.
-    """
-    if owner.size <= _MAX_READINGS:
-        return np.arange(owner.size)
-    counts = np.bincount(owner)
-    users = np.random.default_rng(0).permutation(counts.size)
-    sample = users[np.cumsum(counts[users]) <= _MAX_READINGS]
-    return np.flatnonzero(np.isin(owner, sample))
+    if np.ptp(value[order]) == 0.0:
+        raise WrongUsage(
+            f"All {_describe_readings(order.size, counts.size)} are {value[order[0]]:g} "
+            f"{profile.unit}. Nothing can be fitted to readings that never differ."
+        )
+    return Users(counts, time[order], value[order], source[order])
 
 
 def _parsed(profile: Profile, file: Path) -> Parsed:

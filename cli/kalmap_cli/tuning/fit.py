@@ -12,20 +12,21 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kalmap.profile import MULTIPLIERS, Population, Profile
+from kalmap.filter.offsets import offsets
+from kalmap.profile import MULTIPLIERS, Population, Profile, Rhythm
 from kalmap.readings import UNKNOWN_SOURCE, F64, I64, Bool
 from kalmap_cli.tuning.dynamics import Search
 from kalmap_cli.tuning.faults import fit_faults
 from kalmap_cli.tuning.hindsight import told_apart
 from kalmap_cli.tuning.likelihood import mean_log_likelihood
 from kalmap_cli.tuning.plain import Models, pack
-from kalmap_cli.tuning.ranges import plausible
+from kalmap_cli.tuning.ranges import inside, plausible
 from kalmap_cli.tuning.users import Typical, Users, typical_of
 
 #: With fewer users nothing is said of the population.
 LEAST_USERS = 5
 #: Readings that the model is fitted to, and those that faults are.
-_MODEL_READINGS, _FAULT_READINGS = 20_000, 40_000
+MODEL_READINGS, _FAULT_READINGS = 20_000, 40_000
 #: Readings of each user that faults are fitted to: a fold takes time for each step.
 _FAULT_STEPS = 40
 _FEW_READINGS = 2_000
@@ -53,11 +54,16 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         users: The readings.
         progress: Gets a sentence now and then.
     """
-    range_ = plausible(base.range, users)
-    users = users.where((users.value >= range_[0]) & (users.value <= range_[1]))
+    # The offsets that are known are not in the levels.
+    added = offsets(base, users.time, users.source)
+    users = users if added is None else users._replace(value=users.value - added)
+    limited = msgspec.structs.replace(
+        base, range=plausible(base.range, users), biases={}, rhythm=Rhythm()
+    )
+    users = inside(limited, users)
     typical = typical_of(users)
-    rough = _rough(msgspec.structs.replace(base, range=range_), users, typical)
-    sample = users.sample(_MODEL_READINGS)
+    rough = _rough(limited, users, typical)
+    sample = users.sample(MODEL_READINGS)
     first = users.where(_within(users, _FAULT_STEPS)).sample(_FAULT_READINGS)
     profile = _by_hindsight(rough, sample, typical, progress)
     profile = fit_faults(profile, first, typical.floor, progress)
@@ -66,7 +72,10 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         other = _believing(rough, sample, typical, progress)
         other = fit_faults(other, first, typical.floor, progress)
         profile = max(profile, other, key=lambda each: mean_log_likelihood(each, first))
-    return Fitted(_rounded(profile, typical), typical)
+    profile = msgspec.structs.replace(
+        _rounded(profile, typical), biases=base.biases, rhythm=base.rhythm
+    )
+    return Fitted(profile, typical)
 
 
 def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:

@@ -14,6 +14,7 @@ from kalmap.filter.columns import REASON_BITS, RESTARTED, empty_belief
 from kalmap.filter.forward import filter_histories
 from kalmap.filter.hypotheses import wrong_density
 from kalmap.filter.noise import POPULATION, student_t
+from kalmap.filter.offsets import offsets
 from kalmap.filter.packed import Start
 from kalmap.filter.parameters import Parameters, parameters_of
 from kalmap.profile import Profile
@@ -40,6 +41,10 @@ class Foretold(NamedTuple):
 
 def foretell(profile: Profile, users: Users) -> Foretold:
     """Fold readings of new users."""
+    added = offsets(profile, users.time, users.source)
+    if added is None:
+        added = np.zeros(users.value.size)
+    users = users._replace(value=users.value - added)
     parameters, histories = parameters_of(profile), users.histories
     size = users.counts.size
     start = Start(np.zeros(size, np.bool_), empty_belief(size), histories.counts)
@@ -54,7 +59,7 @@ def foretell(profile: Profile, users: Users) -> Foretold:
         flags = path.flags[at]
         return Foretold(
             np.log(np.maximum(density, 1e-300)),
-            path.predicted[at],
+            path.predicted[at] + added,
             users.value - path.predicted[at],
             path.nis[at],
             path.readings[at],

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kalmap.profile import Profile
 from kalmap.readings import F64
 from kalmap_cli.tuning.users import Users
 
@@ -42,6 +43,12 @@ def plausible(range_: tuple[float, float], users: Users) -> tuple[float, float]:
         # What is never negative has no negative values that are plausible.
         bottom = max(bottom, 0.0)
     return float(f"{bottom:.4g}"), float(f"{top:.4g}")
+
+
+def inside(profile: Profile, users: Users) -> Users:
+    """The readings in the profile's range."""
+    low, high = profile.range
+    return users.where((users.value >= low) & (users.value <= high))
 
 
 def _quantile(values: F64, share: float) -> float:

@@ -1,0 +1,111 @@
+"""What a fitted profile cannot tell: sentences about readings that the model does not suit."""
+
+import numpy as np
+
+from kalmap.profile import Profile
+from kalmap.readings import F64, I64, Bool
+from kalmap.wording import counted
+from kalmap_cli.tuning.likelihood import Foretold, foretell
+from kalmap_cli.tuning.users import Users
+
+_FEW_USERS = 20
+_FEW_READINGS = 4.0
+#: An effect counts if it is this large, in standard deviations, and this many standard errors.
+_LARGE, _SURE = 0.15, 4.0
+_DAY, _WEEK = 86_400e6, 7.0 * 86_400e6
+_RARE = 0.02
+
+
+def cautions(profile: Profile, users: Users) -> list[str]:
+    """Sentences for the person who tunes.
+
+    Args:
+        profile: The fitted one.
+        users: Readings in its range.
+    """
+    said = foretell(profile, users)
+    return [*_about_readings(users), *_about_innovations(users, said)]
+
+
+def _about_readings(users: Users) -> list[str]:
+    found = []
+    count, size = users.counts.size, users.value.size
+    if count < _FEW_USERS:
+        found.append(
+            f"There are readings of {counted(count, 'user')} only. What the profile says of other "
+            "users is uncertain."
+        )
+    if size / count < _FEW_READINGS:
+        found.append(
+            f"A user has {size / count:.1f} readings on average. That is too few to tell how the "
+            "level moves from the noise of readings."
+        )
+    values = np.unique(users.value)
+    if values.size == 2:
+        found.append(
+            f"Every reading is {values[0]:g} or {values[1]:g}. The model is for measurements, not "
+            "for yes and no: levels will be shares, with wrong intervals."
+        )
+    first, last = np.cumsum(users.counts) - users.counts, np.cumsum(users.counts) - 1
+    several = users.counts > 2
+    low = np.minimum.reduceat(users.value, first)[several]
+    constant = low == np.maximum.reduceat(users.value, first)[several]
+    if values.size > 2 and constant.size and constant.mean() > 0.1:
+        found.append(
+            f"{100.0 * constant.mean():.0f} % of the users with three readings or more have the "
+            "same value every time. Their noise is smaller than the profile says."
+        )
+    together = (np.diff(users.time, prepend=users.time[:1]) == 0) & ~users.begin
+    if together.mean() > _RARE:
+        found.append(
+            f"{100.0 * together.mean():.0f} % of the readings have the same time as the user's "
+            "reading before. If they are copies of it, the noise that was fitted is too small."
+        )
+    days = (users.time[last] - users.time[first]) / _DAY
+    if (days == 0.0).all():
+        found.append("No user has readings at two different times, so no movement can be fitted.")
+    return found
+
+
+def _about_innovations(users: Users, said: Foretold) -> list[str]:
+    with np.errstate(invalid="ignore"):
+        innovation = np.sign(said.innovation) * np.sqrt(said.nis)
+    good = np.isfinite(innovation) & (said.reason == 0)
+    if good.sum() < 50:
+        return []
+    found = []
+    pairs = good[1:] & good[:-1] & ~users.begin[1:]
+    size = int(pairs.sum())
+    if size > 50:
+        now, before = innovation[1:][pairs], innovation[:-1][pairs]
+        correlation = float(now @ before / np.sqrt((now @ now) * (before @ before)))
+        if abs(correlation) > _LARGE and abs(correlation) > _SURE / size**0.5:
+            found.append(
+                f"Errors of consecutive predictions are correlated ({correlation:+.2f}). Something "
+                "moves readings that the model does not have, such as errors that last from one "
+                "reading to the next. Intervals are then too narrow or too wide."
+            )
+    for name, period, field in (("day", _DAY, "daily"), ("week", _WEEK, "weekly")):
+        swing = _swing(users.time, innovation, good, period)
+        if swing is not None:
+            found.append(
+                f"Readings rise and fall with the {name}, by {swing:.1f} standard deviations of a "
+                f"prediction from the mean. The profile has no such rhythm (`rhythm.{field}`)."
+            )
+    return found
+
+
+def _swing(time: I64, innovation: F64, good: Bool, period: float) -> float | None:
+    """Amplitude of a wave in the innovations, if it is large and sure."""
+    phase = 2.0 * np.pi * np.mod(time[good], period) / period
+    waves = np.column_stack((np.cos(phase), np.sin(phase)))
+    waves -= waves.mean(axis=0)
+    values = innovation[good] - innovation[good].mean()
+    products = waves.T @ waves
+    # Readings always at one time of day tell nothing of the others.
+    if np.linalg.eigvalsh(products)[0] < 0.02 * values.size:
+        return None
+    fitted = np.linalg.solve(products, waves.T @ values)
+    amplitude = float(np.hypot(*fitted))
+    error = float(np.sqrt(2.0 * np.mean(values**2) / values.size))
+    return amplitude if amplitude > _LARGE and amplitude > _SURE * error else None
