@@ -21,7 +21,7 @@ from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.input_files import check_input, inflate_file, read_profile
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.tuning.cautions import cautions
-from kalmap_cli.tuning.fit import MODEL_READINGS, Fitted, fit
+from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit
 from kalmap_cli.tuning.ranges import inside
 from kalmap_cli.tuning.trial import compare, table
 from kalmap_cli.tuning.users import Users
@@ -33,7 +33,7 @@ _MIN_USERS = 10
 #: Share of the users that a profile is fitted to before it is tried on the others.
 _SHARE = 0.7
 #: Readings of users that were held out.
-_MOST_HELD_OUT = 100_000
+_MOST_HELD_OUT = 40_000
 _TUNED = re.compile(r"-tuned(?:-(\d{1,6}))?$")
 
 
@@ -97,7 +97,7 @@ def _tried(base: Profile, users: Users, name: str) -> Fitted:
         + ", ".join(f"{100.0 * share:.2f} % as {reason}" for reason, share in reasons.items())
         + f"; {100.0 * left_out:.2f} % are out of its range."
     )
-    if users.value.size > MODEL_READINGS:
+    if users.value.size > FEW_READINGS:
         return fitted
     _say("Now the same with all users:")
     return fit(base, users, _print_progress)

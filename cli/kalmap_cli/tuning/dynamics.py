@@ -26,6 +26,8 @@ _LINEAR = (TERMS["slope_mean"], _LEVEL_MEAN)
 LEARNED_PRIOR = (log(20.0), 2.0)
 #: A search ends when a step gains less than this, in nats.
 _GAIN = 0.02
+#: So many nats a search may gain back that leaving out a term has lost.
+_MADE_UP = 100.0
 #: A first reading that does not count only starts the filter: its prior is this much wider.
 _WIDE = 1e3
 
@@ -89,9 +91,7 @@ class Search:
             places[:, free] = values
             with np.errstate(all="ignore"):
                 found = log_likelihood(self._models(places, point.terms), self._readings)
-            if self._learns:
-                expected, half = LEARNED_PRIOR
-                found -= half * (places[:, _LEARNED] - expected) ** 2
+            found += self._prior(places)
             return np.where(np.isfinite(found), found, -1e300)
 
         best, likelihood = maximise(
@@ -104,15 +104,32 @@ class Search:
     def simplest(self, point: Point) -> Point:
         """Without the terms that do not pay for themselves."""
         while point.terms:
-            shorter = [
-                self.improved(point._replace(terms=self._without(point.terms, term)), 8)
-                for term in sorted(point.terms)
-            ]
-            best = max(shorter, key=self.worth)
-            if self.worth(best) < self.worth(point):
+            shorter = [self._shortened(point, term) for term in sorted(point.terms)]
+            at_once = max(shorter, key=self.worth)
+            if self.worth(at_once) < self.worth(point):
+                # The other parameters may make up for what is lost, but not for much.
+                hopeful = [
+                    self.improved(each, 8)
+                    for each in shorter
+                    if self.worth(each) > self.worth(point) - _MADE_UP
+                ]
+                at_once = max(hopeful, key=self.worth, default=at_once)
+            if self.worth(at_once) < self.worth(point):
                 break
-            point = best
+            point = at_once
         return self.improved(point, 30)
+
+    def _shortened(self, point: Point, term: str) -> Point:
+        shorter = point._replace(terms=self._without(point.terms, term))
+        with np.errstate(all="ignore"):
+            found = log_likelihood(self.model(shorter), self._readings)
+        return shorter._replace(likelihood=float(found[0]) + float(self._prior(point.place)))
+
+    def _prior(self, places: F64) -> F64:
+        """Logarithm of the prior of places, (..., parameters)."""
+        expected, half = LEARNED_PRIOR
+        found: F64 = -half * (places[..., _LEARNED] - expected) ** 2
+        return found if self._learns else 0.0 * found
 
     def worth(self, point: Point) -> float:
         """Minus half of the information criterion: Schwarz's, but Akaike's of few users."""

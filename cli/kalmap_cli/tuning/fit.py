@@ -26,10 +26,13 @@ from kalmap_cli.tuning.users import Typical, Users, typical_of
 #: With fewer users nothing is said of the population.
 LEAST_USERS = 5
 #: Readings that the model is fitted to, and those that faults are.
-MODEL_READINGS, _FAULT_READINGS = 20_000, 40_000
+_MODEL_READINGS, _FAULT_READINGS = 15_000, 40_000
+#: Readings for the search's first part, which begins at several places.
+_START_READINGS = 4_000
 #: Readings of each user that faults are fitted to: a fold takes time for each step.
-_FAULT_STEPS = 40
-_FEW_READINGS = 2_000
+_FAULT_STEPS = 30
+#: With so few, more is tried.
+FEW_READINGS = 2_000
 #: A source with fewer readings than this keeps its multiplier.
 _LEAST_READINGS = 200
 #: Jumps are larger than so many standard deviations of noise.
@@ -63,11 +66,11 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     users = inside(limited, users)
     typical = typical_of(users)
     rough = _rough(limited, users, typical)
-    sample = users.sample(MODEL_READINGS)
+    sample = users.sample(_MODEL_READINGS)
     first = users.where(_within(users, _FAULT_STEPS)).sample(_FAULT_READINGS)
     profile = _by_hindsight(rough, sample, typical, progress)
     profile = fit_faults(profile, first, typical.floor, progress)
-    if first.value.size <= _FEW_READINGS:
+    if first.value.size <= FEW_READINGS:
         # Of few readings, hindsight may take too many for wild.
         other = _believing(rough, sample, typical, progress)
         other = fit_faults(other, first, typical.floor, progress)
@@ -80,17 +83,22 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
 
 def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
     """Fit the model to the readings that hindsight says are good, and once more."""
-    profile, codes = rough, _codes(rough, users)
-    good, jumped = told_apart(profile, users)
-    search = _search(profile, users, typical, codes, good, jumped)
+    few, codes = users.sample(_START_READINGS), _codes(rough, users)
+    good, jumped = told_apart(rough, few)
+    search = _search(rough, few, typical, codes, good, jumped)
     point = search.best_of(search.starts())
+    profile = _with_model(rough, search.model(point), codes, typical)
+    good, jumped = told_apart(profile, few)
+    search = _search(profile, few, typical, codes, good, jumped)
+    point = search.best_of([point.place, *search.starts()])
     progress(f"level and slope: {-point.likelihood / good.sum():.4f}")
     profile = _with_model(profile, search.model(point), codes, typical)
-    good, jumped = told_apart(profile, users)
-    search = _search(profile, users, typical, codes, good, jumped)
-    point = search.simplest(search.best_of([point.place, *search.starts()]))
-    progress(f"level and slope, once more: {-point.likelihood / good.sum():.4f}")
-    return _with_model(profile, search.model(point), codes, typical)
+    if few.value.size < users.value.size:
+        good, jumped = told_apart(profile, users)
+        search = _search(profile, users, typical, codes, good, jumped)
+        point = search.improved(point, 20)
+        progress(f"the same of more readings: {-point.likelihood / good.sum():.4f}")
+    return _with_model(profile, search.model(search.simplest(point)), codes, typical)
 
 
 def _believing(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
