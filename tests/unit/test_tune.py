@@ -1,20 +1,46 @@
-"""`kalmap tune` finds the noises that made the readings, even with faults among them."""
+"""`kalmap tune` finds what made the readings, tells what it cannot fit, and writes a profile."""
 
 import gzip
+import itertools
 
 import msgspec
 import numpy as np
 import pytest
+from mpmath import mp, mpf
 
-from kalmap.filter.packed import Histories
-from kalmap.profile import builtin_profile, load_profile
-from kalmap_cli.commands.tune import read_histories, tuned_name
+from kalmap.profile import Faults, Population, Profile, builtin_profile, load_profile
+from kalmap_cli.commands.tune import read_users, tuned_name
 from kalmap_cli.errors import DONE, WRONG_USAGE
-from kalmap_cli.likelihood import fit_noises, negative_log_likelihood, scale_noises
 from kalmap_cli.main import main
 from kalmap_cli.simulation import Rates, jsonl_lines, simulate
+from kalmap_cli.tuning.cautions import cautions
+from kalmap_cli.tuning.fit import fit
+from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
+from kalmap_cli.tuning.trial import compare, table
+from kalmap_cli.tuning.users import Users, step_of, typical_of
 
 BASE = builtin_profile("body-weight")
+DAY = 86_400_000_000
+SCALE = BASE.source_code("scale")
+
+
+def users_of(value: np.ndarray, days: float = 1.0) -> Users:
+    """A rectangle of users by readings, so many days apart."""
+    users, readings = value.shape
+    time = np.tile(np.round(np.arange(readings) * days * DAY).astype(np.int64), users)
+    source = np.full(value.size, SCALE, np.uint8)
+    return Users(np.full(users, readings), time + 12_345 * DAY, value.ravel(), source)
+
+
+def random_walks(users: int, readings: int, noise: float, step: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    begin = random.normal(75.0, 12.0, (users, 1))
+    level = begin + np.cumsum(step * random.normal(size=(users, readings)), axis=1)
+    return level + noise * random.normal(size=(users, readings))
+
+
+def fitted(users: Users, base: Profile = BASE) -> Profile:
+    return fit(base, users, lambda _text: None).profile
 
 
 @pytest.fixture(scope="module")
@@ -26,66 +52,179 @@ def readings(tmp_path_factory):
     return path
 
 
-def test_the_fit_finds_the_noises_that_made_the_readings(readings):
-    histories = read_histories(BASE, [readings])
-    start = msgspec.structs.replace(
-        BASE,
-        measurement_noise=2.0,
-        level_noise=0.5,
-        sources=dict.fromkeys(BASE.sources, 1.0),
-        unknown_source=1.0,
-    )
-    fitted = fit_noises(scale_noises(start, histories), histories, lambda *_: None)
-    assert (
-        negative_log_likelihood(fitted, histories) < negative_log_likelihood(start, histories) - 0.3
+def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
+    found = fitted(
+        read_users(BASE, [readings]),
+        msgspec.structs.replace(
+            BASE,
+            measurement_noise=2.0,
+            level_noise=0.5,
+            sources=dict.fromkeys(BASE.sources, 1.0),
+            unknown_source=1.0,
+        ),
     )
     # kalmap_cli.simulation.SOURCES: 0.35 kg for a scale, 0.7 by hand, 0.9 for a source not known.
-    assert fitted.measurement_noise == pytest.approx(0.35, rel=0.1)
-    assert fitted.sources["scale"] == 1.0
-    assert fitted.sources["manual"] == pytest.approx(2.0, rel=0.15)
-    assert fitted.unknown_source == pytest.approx(2.6, rel=0.15)
-    assert fitted.level_noise == pytest.approx(0.08, abs=0.04)
+    assert found.measurement_noise == pytest.approx(0.35, rel=0.1)
+    assert found.sources["scale"] == 1.0
+    assert found.sources["manual"] == pytest.approx(2.0, rel=0.15)
+    assert found.unknown_source == pytest.approx(2.6, rel=0.15)
+    assert found.faults.share == pytest.approx(0.04, rel=0.5)
 
 
 def test_wild_readings_hardly_move_the_fit():
-    random = np.random.default_rng(1)
-    counts = np.full(100, 40)
-    gap = np.where(np.arange(4000) % 40, 1.0, 0.0)
-    value = np.repeat(random.uniform(60.0, 100.0, 100), 40) + random.normal(0.0, 0.5, 4000)
+    value = random_walks(100, 40, 0.5, 0.1, 1)
     wild = value.copy()
-    wild[random.choice(4000, 80, replace=False)] += 20.0
-    source = np.full(4000, BASE.source_code("scale"), np.uint8)
-    noises = [
-        fit_noises(BASE, Histories(counts, gap, v, source), lambda *_: None).measurement_noise
-        for v in (value, wild)
-    ]
-    assert noises[0] == pytest.approx(0.5, rel=0.05)
-    assert noises[1] == pytest.approx(noises[0], rel=0.05)
+    random = np.random.default_rng(2)
+    wild[random.integers(0, 100, 80), random.integers(0, 40, 80)] += 20.0
+    clean, spoilt = fitted(users_of(value)), fitted(users_of(wild))
+    assert clean.measurement_noise == pytest.approx(0.5, rel=0.05)
+    assert spoilt.measurement_noise == pytest.approx(0.5, rel=0.05)
+    assert clean.faults.share <= 1e-3
+    assert spoilt.faults.share == pytest.approx(0.02, rel=0.5)
+
+
+@pytest.mark.parametrize("days", [1 / 24, 1.0, 365.0])
+def test_terms_that_are_not_in_the_readings_are_exactly_zero_at_every_scale_of_time(days):
+    found = fitted(users_of(random_walks(100, 30, 0.5, 0.3, 4), days))
+    assert (found.slope_noise, found.slope_prior, found.slope_damping) == (0.0, 0.0, 0.0)
+    assert found.level_noise * days**0.5 == pytest.approx(0.3, rel=0.15)
+    assert found.population.level_mean == pytest.approx(75.0, abs=4.0)
+
+
+def test_a_slope_that_users_share_is_found():
+    random = np.random.default_rng(5)
+    slopes = random.normal(2.0, 0.5, (60, 1))
+    value = 40.0 + slopes * np.arange(15) + random.normal(0.0, 1.0, (60, 15))
+    found = fitted(users_of(value))
+    assert found.population.slope_mean == pytest.approx(2.0, abs=0.25)
+    assert found.slope_prior == pytest.approx(0.5, rel=0.3)
+    assert found.level_noise == 0.0
+
+
+def test_rounded_readings_keep_the_noise_of_rounding():
+    # Without a floor the noise would go to zero: nearly all readings of a user are equal.
+    value = np.round(np.repeat(np.random.default_rng(6).uniform(60, 90, (80, 1)), 30, axis=1))
+    value[:, ::7] += 1.0
+    found = fit(BASE, users_of(value), lambda _text: None)
+    assert found.typical.step == 1.0
+    assert found.profile.measurement_noise >= 12.0**-0.5
+    said = foretell(found.profile, users_of(value))
+    assert np.mean(said.wrong > 0.5) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"), [(0.1, 0.1), (0.5, 0.5), (1.0, 1.0), (5.0, 5.0), (2.5, 2.5), (0.0, 0.0)]
+)
+def test_the_step_of_rounding_is_found(step, shown):
+    value = np.random.default_rng(7).normal(75.0, 10.0, 500)
+    assert step_of(np.round(value / step) * step if step else value) == shown
+
+
+def test_the_likelihood_is_right_where_the_noise_is_tiny():
+    """Against 60 digits: the variance of an innovation must not be a difference of variances."""
+    profile = msgspec.structs.replace(
+        BASE, level_noise=1.0, slope_noise=0.0, slope_prior=0.0, slope_damping=0.0,
+        measurement_noise=1e-8, population=Population(), faults=Faults(0.0, 0.0, 0.0),
+        learning=None,
+    )  # fmt: skip
+    value = random_walks(1, 12, 0.0, 1.0, 8)
+    with mp.workdps(60):
+        # The filter's normal density is Student's t with 63 degrees of freedom.
+        df, noise = mpf(63), mpf(profile.measurement_noise) ** 2
+        at_zero = mp.loggamma((df + 1) / 2) - mp.loggamma(df / 2) - mp.log(df * mp.pi) / 2
+        level, variance, total = mpf(value[0, 0]), noise, mpf(0)
+        for reading in value[0, 1:].tolist():
+            variance += 1
+            spread, missed = variance + noise, mpf(reading) - level
+            total += at_zero - mp.log(spread) / 2
+            total -= (df + 1) / 2 * mp.log(1 + missed**2 / spread / df)
+            level += variance / spread * missed
+            variance *= noise / spread
+        exact = float(total / 11)
+    assert mean_log_likelihood(profile, users_of(value)) == pytest.approx(exact, rel=1e-12)
+
+
+def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
+    seen, others = users_of(random_walks(60, 30, 0.5, 0.1, 9)).split(0.7)
+    assert (seen.counts.size, others.counts.size) == (42, 18)
+    profile = msgspec.structs.replace(fitted(seen), name="mine")
+    scores = {score.method: score for score in compare([BASE, profile], seen, others)}
+    assert scores["mine"].rmse.value < scores["last value"].rmse.value
+    assert scores["mine"].rmse.value == pytest.approx(0.57, abs=0.05)
+    assert 0.92 < scores["mine"].inside.value < 0.98
+    assert 0.0 < scores["mine"].rmse.error < 0.05
+    lines = table(list(scores.values()))
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_the_model_lacks_is_told_in_sentences():
+    random = np.random.default_rng(10)
+    # Eight readings a day, high in the afternoon.
+    value = random_walks(30, 160, 0.3, 0.02, 11) + np.sin(2.0 * np.pi * np.arange(160) / 8)
+    daily = users_of(value, 1 / 8)
+    assert any("with the day" in text for text in cautions(fitted(daily), daily))
+    yes_no = users_of(random.integers(0, 2, (30, 20)).astype(float))
+    base = load_profile(msgspec.to_builtins(BASE) | {"range": [-1.0, 2.0]})
+    assert any("yes and no" in text for text in cautions(fitted(yes_no, base), yes_no))
+    few = users_of(random_walks(3, 60, 0.5, 0.1, 12))
+    assert any("3 users only" in text for text in cautions(fitted(few), few))
+    at_once = users_of(random_walks(30, 20, 0.5, 0.1, 13))
+    at_once = at_once._replace(time=at_once.time // (2 * DAY) * 2 * DAY)
+    assert any("same time" in text for text in cautions(fitted(at_once), at_once))
+    quiet = users_of(random_walks(30, 40, 0.5, 0.1, 14))
+    assert cautions(fitted(quiet), quiet) == []
+
+
+def test_readings_outside_the_given_range_change_it():
+    found = fitted(users_of(10.0 * random_walks(60, 20, 0.5, 0.1, 15)))
+    low, high = found.range
+    assert low < 400.0
+    assert high > 1_100.0
+
+
+def test_one_user_can_be_fitted_and_knows_no_population():
+    found = fitted(users_of(random_walks(1, 100, 0.5, 0.2, 16)))
+    assert found.population.level_mean is None
+    assert found.measurement_noise == pytest.approx(0.5, rel=0.4)
+
+
+def test_typical_numbers_are_those_of_the_readings():
+    typical = typical_of(users_of(random_walks(200, 30, 0.5, 0.0, 17), 7.0))
+    assert typical.gap == 7.0
+    assert typical.change == pytest.approx(0.5, rel=0.1)
+    assert typical.bend == pytest.approx(0.5, rel=0.1)
+    assert typical.first == pytest.approx(75.0, abs=3.0)
 
 
 def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
     packed = tmp_path / "readings.jsonl.gz"
-    lines = readings.read_bytes().splitlines(keepends=True)[:600]
+    lines = readings.read_bytes().splitlines(keepends=True)[:1200]
     packed.write_bytes(gzip.compress(b"".join(lines)))
+    before = packed.read_bytes()
     out = tmp_path / "mine.json"
     assert main(["tune", str(packed), "--out", str(out), "--name", "mine"]) == DONE
+    assert packed.read_bytes() == before
     profile = load_profile(out.read_bytes())
     assert profile.name == "mine"
     assert profile.range == BASE.range
-    assert profile.description.startswith("body-weight, with noises fitted by kalmap tune to ")
-    assert str(out) in capsys.readouterr().err
+    assert profile.description.startswith("body-weight, fitted by kalmap tune to ")
+    said = capsys.readouterr().err
+    assert str(out) in said
+    for words in ("last value", "Holt", "body-weight", "mine", "the fit did not see"):
+        assert words in said
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("rows", "words"),
     [
-        ("user_id,timestamp,value\nu,2026-01-01T00:00:00Z,80\n", "too few to fit"),
-        ("user_id,timestamp,value\nu,2026-01-01T00:00:00Z,8000\n", "1 lie outside the range"),
+        (["u,2026-01-01T00:00:00Z,80"], "too few to fit"),
+        ([f"u,2026-01-{day:02}T00:00:00Z,80" for day in range(1, 29)], "never differ"),
     ],
 )
-def test_too_few_readings_are_refused_in_a_sentence(content, words, tmp_path, capsys):
+def test_hopeless_readings_are_refused_in_a_sentence(rows, words, tmp_path, capsys):
     file = tmp_path / "few.csv"
-    file.write_text(content)
+    file.write_text("\n".join(itertools.chain(["user_id,timestamp,value"], rows, [""])))
     assert main(["tune", str(file)]) == WRONG_USAGE
     assert words in capsys.readouterr().err
 

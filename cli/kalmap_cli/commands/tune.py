@@ -32,7 +32,7 @@ _MIN_READINGS = 20
 _MIN_USERS = 10
 #: Share of the users that a profile is fitted to before it is tried on the others.
 _SHARE = 0.7
-#: Readings of users that were held out.
+#: Readings that a profile is tried on.
 _MOST_HELD_OUT = 40_000
 _TUNED = re.compile(r"-tuned(?:-(\d{1,6}))?$")
 
@@ -61,7 +61,10 @@ def tune(arguments: argparse.Namespace) -> int:
         name=name,
         description=f"{base.name}, fitted by kalmap tune to {readings}.",
     )
-    for sentence in (*_about(base, fitted, users), *cautions(best, inside(best, users))):
+    for sentence in (
+        *_about(base, fitted, users),
+        *cautions(best, inside(best, users.sample(_MOST_HELD_OUT))),
+    ):
         _say(f"Note: {sentence}")
     # Validate the text that is written, because a batch must accept it.
     text = msgspec.json.format(msgspec.json.encode(best), indent=2) + b"\n"
@@ -82,7 +85,8 @@ def _tried(base: Profile, users: Users, name: str) -> Fitted:
     fitted = fit(base, seen, _print_progress)
     tried = msgspec.structs.replace(fitted.profile, name=name)
     held_out = inside(tried, others.sample(_MOST_HELD_OUT))
-    today = msgspec.structs.replace(base, name=f"{base.name} (before)" if base.name == name else base.name)
+    before = f"{base.name} (before)" if base.name == name else base.name
+    today = msgspec.structs.replace(base, name=before)
     scores = compare([today, tried], inside(tried, seen.sample(_MOST_HELD_OUT)), held_out)
     _say(
         f"Next readings of {counted(held_out.counts.size, 'user')} that the fit did not see "

@@ -24,6 +24,8 @@ _LINEAR = (TERMS["slope_mean"], _LEVEL_MEAN)
 #: Few users say little of how their noises differ. The logarithm of the readings that the profile's
 #: noise is worth to each is expected here, and this is half of that one's precision.
 LEARNED_PRIOR = (log(20.0), 2.0)
+#: Above what is typical, as logarithms.
+_HIGHEST = np.array([4.0, 4.0, 6.0, 6.0, 6.0])
 #: A search ends when a step gains less than this, in nats.
 _GAIN = 0.02
 #: So many nats a search may gain back that leaving out a term has lost.
@@ -159,9 +161,7 @@ class Search:
         typical = self._typical
         logs = np.log([max(noise, typical.floor), level, slope, damping / typical.gap, slope_sd])
         mean = typical.pace / self._pace
-        return np.array(
-            [*logs, mean, log(typical.first_sd), 0.0, log(8.0), *[0.0] * self._others]
-        )
+        return np.array([*logs, mean, log(typical.first_sd), 0.0, log(8.0), *[0.0] * self._others])
 
     def _bounds(self) -> tuple[F64, F64]:
         typical, gap = self._typical, self._typical.gap
@@ -170,7 +170,7 @@ class Search:
         others = [log(100.0)] * self._others
         low = np.array([*(change - 12.0), -50.0, log(typical.first_sd) - 8.0, -10.0, 0.0,
                         *np.negative(others)])  # fmt: skip
-        high = np.array([*(change + [4.0, 4.0, 6.0, 6.0, 6.0]), 50.0, log(typical.first_sd) + 3.0,
+        high = np.array([*(change + _HIGHEST), 50.0, log(typical.first_sd) + 3.0,
                          10.0, log(60.0), *others])  # fmt: skip
         if typical.floor:
             low[0] = log(typical.floor)
@@ -190,4 +190,4 @@ class Search:
             columns[_LEARNED] = inf
         multiplier = np.ones((1 + self._others, len(places)))
         multiplier[1:] = np.exp(places[:, _SOURCES:]).T
-        return Models(*columns, multiplier)
+        return Models._make([*columns[:_SOURCES], multiplier])

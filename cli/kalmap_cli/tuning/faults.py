@@ -7,7 +7,7 @@ probability has a prior that is worth a few readings.
 """
 
 from collections.abc import Callable
-from math import exp, log
+from math import exp, inf, isfinite, log
 from typing import Any, NamedTuple
 
 import msgspec
@@ -170,4 +170,4 @@ class _Worth:
     def __call__(self, profile: Profile) -> float:
         priors = sum(number.log_prior(profile) for number in self._numbers)
         found = mean_log_likelihood(profile, self._users) + priors / self._users.value.size
-        return found if found == found else float("-inf")
+        return found if isfinite(found) else -inf

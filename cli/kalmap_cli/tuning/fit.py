@@ -14,7 +14,7 @@ import numpy as np
 
 from kalmap.filter.offsets import offsets
 from kalmap.profile import MULTIPLIERS, Population, Profile, Rhythm
-from kalmap.readings import UNKNOWN_SOURCE, F64, I64, Bool
+from kalmap.readings import F64, I64, UNKNOWN_SOURCE, Bool
 from kalmap_cli.tuning.dynamics import Search
 from kalmap_cli.tuning.faults import fit_faults
 from kalmap_cli.tuning.hindsight import told_apart
@@ -28,9 +28,9 @@ LEAST_USERS = 5
 #: Readings that the model is fitted to, and those that faults are.
 _MODEL_READINGS, _FAULT_READINGS = 15_000, 40_000
 #: Readings for the search's first part, which begins at several places.
-_START_READINGS = 4_000
+_START_READINGS, _START_STEPS = 4_000, 40
 #: Readings of each user that faults are fitted to: a fold takes time for each step.
-_FAULT_STEPS = 30
+_FAULT_STEPS, _MODEL_STEPS = 30, 100
 #: With so few, more is tried.
 FEW_READINGS = 2_000
 #: A source with fewer readings than this keeps its multiplier.
@@ -66,8 +66,8 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     users = inside(limited, users)
     typical = typical_of(users)
     rough = _rough(limited, users, typical)
-    sample = users.sample(_MODEL_READINGS)
-    first = users.where(_within(users, _FAULT_STEPS)).sample(_FAULT_READINGS)
+    sample = users.beginnings(_MODEL_STEPS).sample(_MODEL_READINGS)
+    first = users.beginnings(_FAULT_STEPS).sample(_FAULT_READINGS)
     profile = _by_hindsight(rough, sample, typical, progress)
     profile = fit_faults(profile, first, typical.floor, progress)
     if first.value.size <= FEW_READINGS:
@@ -83,7 +83,8 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
 
 def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
     """Fit the model to the readings that hindsight says are good, and once more."""
-    few, codes = users.sample(_START_READINGS), _codes(rough, users)
+    codes = _codes(users)
+    few = users.beginnings(_START_STEPS).sample(_START_READINGS)
     good, jumped = told_apart(rough, few)
     search = _search(rough, few, typical, codes, good, jumped)
     point = search.best_of(search.starts())
@@ -103,19 +104,11 @@ def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Prog
 
 def _believing(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
     """Fit the model to all readings."""
-    codes, everything = _codes(rough, users), np.ones(users.value.size, np.bool_)
+    codes, everything = _codes(users), np.ones(users.value.size, np.bool_)
     search = _search(rough, users, typical, codes, everything, ~everything)
     point = search.simplest(search.best_of(search.starts()))
     progress(f"level and slope, of all readings: {-point.likelihood / users.value.size:.4f}")
     return _with_model(rough, search.model(point), codes, typical)
-
-
-def _within(users: Users, steps: int) -> Bool:
-    """Whether each reading is among its user's first."""
-    number = np.arange(users.value.size) - np.repeat(
-        np.cumsum(users.counts) - users.counts, users.counts
-    )
-    return number < steps
 
 
 def _search(
@@ -145,7 +138,7 @@ def _rough(base: Profile, users: Users, typical: Typical) -> Profile:
     )
 
 
-def _codes(profile: Profile, users: Users) -> I64:
+def _codes(users: Users) -> I64:
     """Source codes in use, the commonest first; rare ones are counted with it."""
     counts = np.bincount(users.source, minlength=256)
     order = np.argsort(-counts, kind="stable")
@@ -153,25 +146,23 @@ def _codes(profile: Profile, users: Users) -> I64:
     return codes if codes.size else order[:1]
 
 
-def _with_model(
-    profile: Profile, model: Models, codes: I64, typical: Typical
-) -> Profile:
-    (noise, level_noise, slope_noise, damping, slope_sd, slope_mean, level_sd, level_mean, learned) = (
-        float(part[0]) for part in model[:9]
-    )
+def _with_model(profile: Profile, model: Models, codes: I64, typical: Typical) -> Profile:
+    names = Models._fields[:-1]
+    found = {name: float(part[0]) for name, part in zip(names, model[:-1], strict=True)}
+    slope_mean = found["slope_mean"]
     population = Population(None, None, slope_mean)
     if profile.population.level_mean is not None:
-        population = Population(level_mean, level_sd, slope_mean)
+        population = Population(found["level_mean"], found["level_sd"], slope_mean)
     learning = profile.learning
     if learning is not None:
-        learning = msgspec.structs.replace(learning, prior=min(max(learned, 1.0), 63.0))
+        learning = msgspec.structs.replace(learning, prior=min(max(found["learned"], 1.0), 63.0))
     return msgspec.structs.replace(
         profile,
-        measurement_noise=max(noise, typical.floor, 1e-9),
-        level_noise=level_noise,
-        slope_noise=slope_noise,
-        slope_damping=min(damping, 1e4),
-        slope_prior=slope_sd,
+        measurement_noise=max(found["noise"], typical.floor, 1e-9),
+        level_noise=found["level_noise"],
+        slope_noise=found["slope_noise"],
+        slope_damping=min(found["damping"], 1e4),
+        slope_prior=found["slope_sd"],
         population=population,
         learning=learning,
         **_multipliers(profile, model.multiplier[:, 0], codes),
@@ -208,7 +199,9 @@ def _rounded(profile: Profile, typical: Typical) -> Profile:
         sources={name: short(value) for name, value in profile.sources.items()},
         unknown_source=short(profile.unknown_source),
         population=Population(
-            short(population.level_mean), short(population.level_sd), short(population.slope_mean) or 0.0
+            short(population.level_mean),
+            short(population.level_sd),
+            short(population.slope_mean) or 0.0,
         ),
         faults=type(faults)(*(float(f"{value:.3g}") for value in msgspec.structs.astuple(faults))),
         jumps=type(jumps)(float(f"{jumps.share:.3g}"), short(jumps.sd)),

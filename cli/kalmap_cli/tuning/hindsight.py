@@ -3,7 +3,7 @@
 import numpy as np
 
 from kalmap.profile import Profile
-from kalmap.readings import Bool, I64
+from kalmap.readings import I64, Bool
 from kalmap_cli.tuning.likelihood import foretell
 from kalmap_cli.tuning.users import Users
 

@@ -18,7 +18,7 @@ from kalmap.filter.offsets import offsets
 from kalmap.filter.packed import Start
 from kalmap.filter.parameters import Parameters, parameters_of
 from kalmap.profile import Profile
-from kalmap.readings import F64, U8, Bool
+from kalmap.readings import F64, I64, U8, Bool
 from kalmap_cli.tuning.users import Users
 
 
@@ -64,7 +64,7 @@ def foretell(profile: Profile, users: Users) -> Foretold:
             path.nis[at],
             path.readings[at],
             path.wrong[at],
-            flags & REASON_BITS,
+            (flags & REASON_BITS).astype(np.uint8),
             (flags & RESTARTED) > 0,
         )
 
@@ -76,7 +76,7 @@ def mean_log_likelihood(profile: Profile, users: Users) -> float:
     return float(density[known].mean()) if known.any() else float("nan")
 
 
-def _first_density(parameters: Parameters, users: Users, first: np.ndarray) -> F64:  # type: ignore[type-arg]
+def _first_density(parameters: Parameters, users: Users, first: I64) -> F64:
     assert parameters.population is not None
     value = users.value[first]
     away = value - parameters.population.level

@@ -63,9 +63,7 @@ class Packed(NamedTuple):
     weighs_first: bool
 
 
-def pack(
-    users: Users, codes: I64, good: Bool, jumps: F64, *, weighs_first: bool
-) -> Packed:
+def pack(users: Users, codes: I64, good: Bool, jumps: F64, *, weighs_first: bool) -> Packed:
     """Pack readings for `log_likelihood`.
 
     Args:
@@ -118,6 +116,7 @@ def log_likelihood(models: Models, readings: Packed) -> F64:
     scale, counts = np.ones((users, size)), np.zeros((users, 1), np.int64)
     learns = np.isfinite(models.learned)
     freedom, constant = _freedom(models.learned)
+    population = np.array([_POPULATION]), np.array([_at_zero(_POPULATION)])
     total = np.zeros(size)
     for step, width in enumerate(readings.widths):
         here = slice(readings.offsets[step], readings.offsets[step] + width)
@@ -132,16 +131,14 @@ def log_likelihood(models: Models, readings: Packed) -> F64:
         y, total_variance = readings.value[here] - x, a + noise
         nis = y * y / total_variance
         if step or readings.weighs_first:
+            df, at_zero = population
             if step:
                 df, at_zero = freedom[counts[:width, 0]], constant[counts[:width, 0]]
-            else:
-                df, at_zero = _POPULATION, _at_zero(_POPULATION)
             found = at_zero - 0.5 * ((df + 1.0) * np.log1p(nis / df) + np.log(total_variance))
             total += np.where(good, found, 0.0).sum(axis=0)
         weight = good / total_variance
         level[:width], slope[:width] = x + a * weight * y, v + b * weight * y
         p11[:width] = np.maximum(c - b * b * weight, 0.0)
-        kept = 1.0 - a * weight
         kept = np.where(good, noise / total_variance, 1.0)
         p00[:width], p01[:width] = a * kept, b * kept
         if step:

@@ -1,5 +1,6 @@
 """Users' readings as `kalmap tune` needs them: their histories, samples, and what is typical."""
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,14 @@ class Users(NamedTuple):
         if chosen.size:
             return self.of(np.sort(chosen))
         few = self.of(order[:1])
-        return Users(np.array([most]), *(column[:most] for column in few[1:]))
+        return Users(np.array([most]), few.time[:most], few.value[:most], few.source[:most])
+
+    def beginnings(self, steps: int) -> "Users":
+        """The first readings of each user, so many at most."""
+        number = np.arange(self.value.size) - np.repeat(
+            np.cumsum(self.counts) - self.counts, self.counts
+        )
+        return self.where(number < steps)
 
     def split(self, share: float) -> tuple["Users", "Users"]:
         """A share of the users, and the others; the same ones every time."""
@@ -98,7 +106,7 @@ class Typical(NamedTuple):
     @property
     def floor(self) -> float:
         """Standard deviation of the error of rounding."""
-        return self.step / 12.0**0.5
+        return self.step / sqrt(12.0)
 
 
 def typical_of(users: Users) -> Typical:
