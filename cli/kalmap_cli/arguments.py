@@ -327,7 +327,7 @@ def _add_tune(commands: Any) -> None:
     parser = add_command(
         commands,
         "tune",
-        "fit a profile's noises to many users' readings, by maximum likelihood",
+        "fit a profile to many users' readings, and try it on users held out",
         "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
         "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
     )
@@ -335,7 +335,8 @@ def _add_tune(commands: Any) -> None:
     parser.add_argument(
         "--profile",
         metavar="P",
-        help="profile that gives unit, range and policy: a built-in profile's name or a file "
+        help="profile that gives unit, sources and window, and says whether there are faults, "
+        "jumps and users' own noises: a built-in profile's name or a file "
         "(default: DEFAULT_PROFILE)",
     )
     parser.add_argument(

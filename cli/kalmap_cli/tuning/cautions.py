@@ -90,7 +90,7 @@ def _about_innovations(users: Users, said: Foretold) -> list[str]:
         if swing is not None:
             found.append(
                 f"Readings rise and fall with the {name}, by {swing:.1f} standard deviations of a "
-                f"prediction from the mean. The profile has no such rhythm (`rhythm.{field}`)."
+                f"prediction from the mean. The profile has no such rhythm (field rhythm.{field})."
             )
     return found
 
