@@ -1,17 +1,21 @@
 """The stored state: its size, its bytes, its description and predictions."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from kalmap.errors import InvalidInput
 from kalmap.filter import codec
 from kalmap.filter.bodies import ENTRY_BYTES, HEADER_BYTES
+from kalmap.filter.columns import WEIGHT
 from kalmap.filter.estimates import describe, predict
 from kalmap.filter.fold import fold_users
-from kalmap.profile import MAX_NAME, builtin_profile, digest
+from kalmap.outcome import Reason
+from kalmap.profile import MAX_NAME, Window, builtin_profile, digest
 from tests.support.histories import DAY, NOW, START, Reading, columns
 
 PROFILE = builtin_profile("body-weight")
+SMALL = msgspec.structs.replace(PROFILE, window=Window(2, 60.0))
 
 
 def _history(n, wild=()):
@@ -41,6 +45,32 @@ def test_decoding_and_encoding_gives_the_same_bytes(size):
     state = codec.decode(bodies, digest(PROFILE))
     assert not state.failure.any()
     assert codec.encode(state.checkpoints, state.counts, state.entries, digest(PROFILE)) == bodies
+
+
+@pytest.fixture
+def open_question():
+    """A body of a user with a small window and three hypotheses at the checkpoint."""
+    values = [80.0] * 6 + [95.0, 95.2, 60.0, 95.0, 60.1]
+    history = [Reading(START + i * DAY, 0, i, value, 3) for i, value in enumerate(values)]
+    return fold_users(SMALL, [None], columns([(0, r) for r in history]), NOW).bodies[0]
+
+
+def test_a_checkpoint_with_an_open_question_is_the_same_bytes_after_decoding(open_question):
+    state = codec.decode([open_question], digest(SMALL))
+    assert (state.checkpoints.others[:, WEIGHT, 0] > 0.0).all()
+    assert state.checkpoints.kinds[:, 0].any()
+    again = codec.encode(state.checkpoints, state.counts, state.entries, digest(SMALL))
+    assert again == [open_question]
+
+
+def test_a_change_of_any_byte_is_found(open_question):
+    for change in (0x01, 0x80, 0xFF):
+        broken = [
+            open_question[:at] + bytes([byte ^ change]) + open_question[at + 1 :]
+            for at, byte in enumerate(open_question)
+        ]
+        failure = codec.decode(broken, digest(SMALL), adopt=True).failure
+        assert (failure == Reason.CORRUPT_STATE).all(), np.flatnonzero(failure == 0)
 
 
 def test_a_new_user_decodes_to_an_empty_state():
