@@ -70,8 +70,10 @@ def test_another_version_of_a_profile_is_not_retried_but_adopted_as_the_screen_s
 ):
     file, again = tmp_path / "versions.jsonl", ("run", "versions.jsonl", "--profile", "p.json")
     file.write_text(daily_readings("versions", days=2))
-    for name, gate in (("p.json", 16.0), ("q.json", 25.0)):
-        profile = msgspec.structs.replace(builtin_profile("body-weight"), name="v", gate=gate)
+    for name, prior in (("p.json", 0.06), ("q.json", 0.05)):
+        profile = msgspec.structs.replace(
+            builtin_profile("body-weight"), name="v", slope_prior=prior
+        )
         (tmp_path / name).write_bytes(msgspec.json.encode(profile))
     assert shared.kalmap(*again, cwd=tmp_path).code == 0
     (tmp_path / "q.json").replace(tmp_path / "p.json")

@@ -26,7 +26,6 @@ def test_the_fault_free_run_has_every_kind_of_result(fault_free_run):
     assert {
         ("accepted", None),
         ("duplicate", "duplicate"),
-        ("rejected", "implausible_rate"),
         ("rejected", "outlier"),
         ("rejected", "out_of_range"),
         ("unreadable", "malformed"),

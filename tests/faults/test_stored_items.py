@@ -63,7 +63,7 @@ def other_profile(between):
     mine = [line for line in FIRST if line["user_id"] == user]
     before = between.items()
     between.restore({name: item for name, item in before.items() if name != user})
-    ran = between.run(batch(between.put(jsonl(mine)), profile=profile_of(gate=9.0)))
+    ran = between.run(batch(between.put(jsonl(mine)), profile=profile_of(slope_prior=0.05)))
     assert ran.status == "SUCCEEDED"
     item = between.items()[user]
     between.restore(before)
@@ -107,7 +107,7 @@ def test_damaged_items_fail_their_users_and_are_not_changed(between, fault_free_
 def test_a_changed_profile_is_adopted_when_the_batch_says_so(between, fault_free_run):
     # More readings than a window, so that there is a checkpoint to go on from.
     many = [reading(999, day, 70 + day % 3) for day in range(45)]
-    changed = profile_of(gate=9.0)
+    changed = profile_of(slope_prior=0.05)
     assert between.run(batch(between.put(jsonl(many[:40])), profile=changed)).status == "SUCCEEDED"
     user = many[0]["user_id"]
     before = states(between.items())[user].body

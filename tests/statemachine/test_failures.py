@@ -237,7 +237,7 @@ def test_a_permanently_failing_write_is_reported_for_each_user(engine):
 def test_a_batch_in_which_every_user_fails_is_no_success(engine):
     engine.run(batch({"records": readings(days=2)}))
     builtin = ROOT / "functions" / "kalmap" / "profiles" / "body-weight.json"
-    changed = json.loads(builtin.read_text()) | {"gate": 9.0}
+    changed = json.loads(builtin.read_text()) | {"slope_prior": 0.05}
     batch_input = batch({"records": readings(days=4)}, profile=changed)
     before = engine.stored()
     ended = engine.run(batch_input)

@@ -114,8 +114,7 @@ class Api:
 #: A profile that is not built in.
 CHICKS = {
     "name": "chicks", "unit": "g", "range": [1, 1000], "level_noise": 1.0, "slope_noise": 0.5,
-    "slope_damping": 0.0, "slope_prior": 5.0, "measurement_noise": 2.0, "gate": 16.0,
-    "rate_limit": 50.0,
+    "slope_damping": 0.0, "slope_prior": 5.0, "measurement_noise": 2.0,
 }  # fmt: skip
 
 
