@@ -86,17 +86,17 @@ def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Prog
     codes = _codes(users)
     few = users.beginnings(_START_STEPS).sample(_START_READINGS)
     good, jumped = told_apart(rough, few)
-    search = _search(rough, few, typical, codes, good, jumped)
+    search = _search(rough, few, typical, codes, _Kinds(good, jumped))
     point = search.best_of(search.starts())
     profile = _with_model(rough, search.model(point), codes, typical)
     good, jumped = told_apart(profile, few)
-    search = _search(profile, few, typical, codes, good, jumped)
+    search = _search(profile, few, typical, codes, _Kinds(good, jumped))
     point = search.best_of([point.place, *search.starts()])
     progress(f"level and slope: {-point.likelihood / good.sum():.4f}")
     profile = _with_model(profile, search.model(point), codes, typical)
     if few.value.size < users.value.size:
         good, jumped = told_apart(profile, users)
-        search = _search(profile, users, typical, codes, good, jumped)
+        search = _search(profile, users, typical, codes, _Kinds(good, jumped))
         point = search.improved(point, 20)
         progress(f"the same of more readings: {-point.likelihood / good.sum():.4f}")
     return _with_model(profile, search.model(search.simplest(point)), codes, typical)
@@ -105,18 +105,24 @@ def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Prog
 def _believing(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
     """Fit the model to all readings."""
     codes, everything = _codes(users), np.ones(users.value.size, np.bool_)
-    search = _search(rough, users, typical, codes, everything, ~everything)
+    search = _search(rough, users, typical, codes, _Kinds(everything, ~everything))
     point = search.simplest(search.best_of(search.starts()))
     progress(f"level and slope, of all readings: {-point.likelihood / users.value.size:.4f}")
     return _with_model(rough, search.model(point), codes, typical)
 
 
-def _search(
-    profile: Profile, users: Users, typical: Typical, codes: I64, good: Bool, jumped: Bool
-) -> Search:
-    jumps = np.where(jumped, (profile.jumps.sd or 0.0) ** 2, 0.0)
+class _Kinds(NamedTuple):
+    """What hindsight says of each reading."""
+
+    good: Bool
+    jumped: Bool
+    """Whether the level jumped before it."""
+
+
+def _search(profile: Profile, users: Users, typical: Typical, codes: I64, kinds: _Kinds) -> Search:
+    jumps = np.where(kinds.jumped, (profile.jumps.sd or 0.0) ** 2, 0.0)
     readings = pack(
-        users, codes, good, jumps, weighs_first=profile.population.level_mean is not None
+        users, codes, kinds.good, jumps, weighs_first=profile.population.level_mean is not None
     )
     return Search(readings, typical, codes.size, learns=profile.learning is not None)
 

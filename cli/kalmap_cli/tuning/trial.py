@@ -16,7 +16,7 @@ from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, Bool
 from kalmap_cli.tuning.likelihood import Foretold, foretell
-from kalmap_cli.tuning.rivals import LAST_VALUE, Holt, expected, fit_holt
+from kalmap_cli.tuning.rivals import LAST_VALUE, expected, fit_holt
 from kalmap_cli.tuning.users import Users
 
 _95 = 1.959963984540054
@@ -66,22 +66,15 @@ def compare(profiles: list[Profile], fitted_to: Users, users: Users) -> list[Sco
     good = ~fitted_to.begin & (foretell(profiles[-1], fitted_to).reason == 0)
     scores = []
     for name, method in (("last value", LAST_VALUE), ("Holt", fit_holt(fitted_to))):
-        scores.append(_of_method(name, method, fitted_to, good, users, judged, high - low))
+        error = (fitted_to.value - expected(method, fitted_to))[good]
+        spread = np.full(users.value.size, float(np.sqrt(np.mean(error**2))))
+        foretold = _Foretold(expected(method, users), spread, _95 * spread)
+        scores.append(Score(name, *_figures(users, judged, foretold, high - low), None))
     for profile, each in zip(profiles, said, strict=True):
-        spread, half = _spreads(profile, each)
-        scores.append(
-            _score(profile.name, users, judged, each.predicted, spread, half, high - low,
-                   rejected=_rejected(each))
-        )  # fmt: skip
+        foretold = _Foretold(each.predicted, *_spreads(profile, each))
+        figures = _figures(users, judged, foretold, high - low)
+        scores.append(Score(profile.name, *figures, _rejected(each)))
     return scores
-
-
-def _of_method(
-    name: str, method: Holt, fitted_to: Users, good: Bool, users: Users, judged: Bool, width: float
-) -> Score:
-    error = (fitted_to.value - expected(method, fitted_to))[good]
-    spread = np.full(users.value.size, float(np.sqrt(np.mean(error**2))))
-    return _score(name, users, judged, expected(method, users), spread, _95 * spread, width)
 
 
 def _spreads(profile: Profile, said: Foretold) -> tuple[F64, F64]:
@@ -93,27 +86,29 @@ def _spreads(profile: Profile, said: Foretold) -> tuple[F64, F64]:
     return spread, _95 * spread * factor
 
 
-def _score(
-    name: str,
-    users: Users,
-    judged: Bool,
-    predicted: F64,
-    spread: F64,
-    half: F64,
-    width: float,
-    rejected: dict[str, float] | None = None,
-) -> Score:
-    error = users.value - predicted
+class _Foretold(NamedTuple):
+    """What a method foretells of each reading; arrays of shape (readings,)."""
+
+    value: F64
+    spread: F64
+    """Standard deviation."""
+    half: F64
+    """Half of the 95 % interval."""
+
+
+def _figures(
+    users: Users, judged: Bool, foretold: _Foretold, width: float
+) -> tuple[Figure, Figure, Figure]:
+    """RMSE, log score, and share inside the 95 % interval."""
+    error, spread = users.value - foretold.value, foretold.spread
     density = np.exp(-0.5 * (error / spread) ** 2) / (np.sqrt(2.0 * np.pi) * spread)
     logs = np.log((1.0 - _ANYTHING) * density + _ANYTHING / width)
     squares = _mean(error**2, users, judged)
     root = squares.value**0.5
-    return Score(
-        name,
+    return (
         Figure(root, squares.error / (2.0 * root) if root else 0.0),
         _mean(logs, users, judged),
-        _mean((np.abs(error) <= half).astype(float), users, judged),
-        rejected,
+        _mean((np.abs(error) <= foretold.half).astype(float), users, judged),
     )
 
 
