@@ -27,7 +27,7 @@ class Reason(IntEnum):
 
     NONE = 0
     # The fold decided, and the reading is stored in the window.
-    IMPLAUSIBLE_RATE = 1
+    IMPLAUSIBLE_RATE = 1  # of format 1; no longer given
     OUTLIER = 2
     UNIT_SUSPECT = 3
     # The fold decided, and the reading is not stored.
