@@ -58,7 +58,8 @@ def test_the_commands_that_serve_shows_work_unchanged(served):
     ).stdout.splitlines()
     answer, user = map(json.loads, responses)
     assert [one["status"] for one in answer["results"]] == ["accepted"]
-    assert user["level"] == 81.4
+    # The population draws a first level a little towards its mean.
+    assert user["level"] == pytest.approx(81.4, abs=0.02)
     [setting] = [line for line in lines if line.startswith("export ")]
     process = subprocess.run(
         ["bash", "-c", f"{setting}; exec {sys.executable} -c {shlex.quote(LIST_BUCKETS)}"],
