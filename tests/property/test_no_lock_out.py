@@ -90,6 +90,16 @@ def test_no_mixture_of_faults_and_jumps_locks_a_level_out_for_ever(events, level
     assert abs(result.outcomes.level[-1] - level) < 2.0
 
 
+@pytest.mark.parametrize("gap", [1.0, 7.0, 30.0, 60.0, 90.0, 365.0])
+@pytest.mark.parametrize("level", [110.0, 130.0, 260.0])
+def test_a_new_level_is_accepted_at_any_gap_between_readings(gap, level):
+    """After a long gap, that two readings are alike is no news: another person changes, too."""
+    result = folded([80.0] * 5 + [level] * 30, [1.0] * 5 + [gap] * 30)
+    refused = np.flatnonzero(result.outcomes.reason[5:])
+    assert refused.size == 0 or refused[-1] < AFTER_GOOD
+    assert abs(result.outcomes.level[-1] - level) < 1.0
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.floats(45.0, 150.0),

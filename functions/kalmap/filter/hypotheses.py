@@ -67,6 +67,8 @@ class _Question(NamedTuple):
     is_first: Bool
     is_second: Bool
     """A single reading is behind the filter."""
+    drift: F64
+    """Variance by which another person's level drifts over the gap."""
     at_once: Bool
     """It is the same occasion as the reading before."""
 
@@ -110,7 +112,9 @@ def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool
     squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
     question = _Question(
         value, base * belief.scale, belief.last, squarings, is_first,
-        ~is_first & (belief.readings == 0.0), ~is_first & (step.gain <= _OCCASION),
+        ~is_first & (belief.readings == 0.0),
+        step.q00 + step.gain * step.gain * parameters.slope_variance,
+        ~is_first & (step.gain <= _OCCASION),
     )  # fmt: skip
     before = _hypotheses(belief)
     prior = algebra.predict(Estimate(*before.estimate), algebra.transitions_at(step, before.user))
@@ -343,7 +347,7 @@ def _updates(
         Estimate(level, slope, p00, p01, p11),
     )  # fmt: skip
     away = question.value - question.last
-    same = student_t(away * away, 2.0 * question.noise, NORMAL)
+    same = student_t(away * away, 2.0 * question.noise + question.drift, NORMAL)
     elsewhere = wrong_density(parameters, question.value)
     return updates, share * (other * elsewhere[user] + alike * same[user])
 
