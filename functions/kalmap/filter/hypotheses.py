@@ -26,7 +26,14 @@ import numpy as np
 from kalmap.filter import algebra
 from kalmap.filter.algebra import LEVEL, P00, Estimate, Innovation
 from kalmap.filter.columns import OTHERS, WEIGHT, Belief, Kind
-from kalmap.filter.noise import LEAST_SCALE, NORMAL, POPULATION, squarings_of, student_t
+from kalmap.filter.noise import (
+    LEAST_SCALE,
+    MOST_SURPRISE,
+    NORMAL,
+    POPULATION,
+    squarings_of,
+    student_t,
+)
 from kalmap.filter.packed import Inputs, Weighed
 from kalmap.filter.parameters import Parameters
 from kalmap.filter.reduction import Branches, moments, reduce, total_by_user
@@ -49,9 +56,6 @@ _WIDER = 4.0 / 3.0
 _BELIEVES = 3.0
 #: A branch that is less probable is left out, unless it believes a reading that may be wrong.
 _NEGLIGIBLE, _MAY_BE_WRONG = 1e-5, 0.2
-#: One innovation counts at most this much for the noise: with t-distributed errors, one far off
-#: says less.
-_MOST_SURPRISE = 16.0
 
 
 class _Question(NamedTuple):
@@ -218,7 +222,7 @@ def _learn(
     readings = np.minimum(belief.readings + certain, parameters.memory)
     if not parameters.learns:
         return belief.scale, readings
-    surprise = total_by_user(user, good * (np.minimum(nis, _MOST_SURPRISE) - 1.0), users)
+    surprise = total_by_user(user, good * (np.minimum(nis, MOST_SURPRISE) - 1.0), users)
     factor = 1.0 + surprise / (readings + parameters.prior)
     return np.maximum(belief.scale * factor, LEAST_SCALE), readings
 

@@ -21,6 +21,8 @@ from kalmap.readings import F64, I64
 
 #: A user's variance is at least this share of the profile's: rounded readings may be all equal.
 LEAST_SCALE = 0.02
+#: One innovation counts at most this much: with t-distributed errors, one far off says less.
+MOST_SURPRISE = 16.0
 #: Squarings in the density with these degrees of freedom.
 SQUARINGS = range(1, 6)
 _FREEDOM = np.array([0.0] + [4.0 * 2.0 ** (times - 1) - 1.0 for times in SQUARINGS])
@@ -77,7 +79,8 @@ def learn(parameters: Parameters, scale: F64, readings: F64, nis: F64) -> None:
     readings += 1.0
     np.minimum(readings, parameters.memory, out=readings)
     if parameters.learns:
-        factor = nis - 1.0
+        factor = np.minimum(nis, MOST_SURPRISE)
+        factor -= 1.0
         factor /= readings + parameters.prior
         factor += 1.0
         scale *= factor

@@ -16,7 +16,7 @@ import numpy as np
 from kalmap.filter import algebra, hypotheses
 from kalmap.filter.algebra import STEADY_BELOW
 from kalmap.filter.columns import Belief, empty_belief
-from kalmap.filter.noise import LEAST_SCALE
+from kalmap.filter.noise import LEAST_SCALE, MOST_SURPRISE
 from kalmap.filter.packed import Inputs, Path
 from kalmap.filter.parameters import Parameters
 
@@ -112,7 +112,7 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
                 if not is_first:
                     readings = min(readings + 1.0, memory)  # noise.learn
                     if learns:
-                        factor = (nis - 1.0) / (readings + prior_readings) + 1.0
+                        factor = (min(nis, MOST_SURPRISE) - 1.0) / (readings + prior_readings) + 1.0
                         scale = max(scale * factor, LEAST_SCALE)
             if is_first:
                 predicted = nis = nan
