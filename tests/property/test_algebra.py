@@ -48,7 +48,7 @@ def textbook(profile, history):
             continue
         learned = min(learned + 1.0, parameters.memory)
         if parameters.learns:
-            scale *= (nis - 1.0) / (learned + parameters.prior) + 1.0
+            scale *= (min(nis, noise.MOST_SURPRISE) - 1.0) / (learned + parameters.prior) + 1.0
             scale = max(scale, noise.LEAST_SCALE)
         rows.append((*estimate[:3], learned, prior.level, nis))
     level, slope, p00, readings, predicted, nis = np.array(rows).reshape(-1, 6).T

@@ -5,7 +5,7 @@ inverse gamma distribution that is worth n readings, so predictions are Student'
 of freedom (West and Harrison, Bayesian Forecasting and Dynamic Models, 1997, section 4.5):
 
     n <- n + 1                    at most as many as the profile says
-    s <- s (1 + (NIS - 1) / n)
+    s <- s (1 + (min(NIS, 16) - 1) / n)
 
 A power with an integer exponent that is a power of two is a few squarings, and has the same bits
 on every processor; `exp` and other powers have not. Hence densities have 3, 7, 15, 31 or 63 degrees
