@@ -240,11 +240,11 @@ def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(dire
 
 
 def test_a_local_cloud_that_is_killed_ends_the_run_with_a_sentence_and_the_next_one_works(
-    directory,
+    directory, held
 ):
     before = states(directory)
     with (
-        a_run_that_has_left(directory, "PlanBatch") as process,
+        a_run_that_has_left(directory, "PlanBatch", **held) as process,
         a_run_that_has_left(directory, "IdentifyBatch") as guest,
     ):
         clouds = [line for line in processes_of(directory / ".kalmap") if "cloud_process" in line]
