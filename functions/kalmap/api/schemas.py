@@ -132,6 +132,19 @@ class Interval(msgspec.Struct, frozen=True):
     probability: float
 
 
+class WindowReading(msgspec.Struct, frozen=True):
+    """A reading of the window."""
+
+    timestamp: str
+    value: float
+    """In the profile's unit."""
+    reason: str | None
+    """Why it was rejected; null if it was accepted."""
+    level_smoothed: float
+    """The level at its time in the light of all readings of the window, later ones too."""
+    level_smoothed_sd: float
+
+
 class UserView(msgspec.Struct, frozen=True):
     """A user's state, or with `at` its prediction for that time."""
 
@@ -150,6 +163,8 @@ class UserView(msgspec.Struct, frozen=True):
     """Readings in the window."""
     rejected: int | None = None
     """Rejected readings in the window."""
+    window: list[WindowReading] | None = None
+    """The readings in the window, the oldest first."""
     at: datetime | None = None
     """Time of the prediction. Level, slope and interval are for this time."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.schemas import Interval, UserView
+from kalmap.api.schemas import Interval, UserView, WindowReading
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.filter.codec import profile_digest_of
 from kalmap.filter.estimates import describe, predict
@@ -102,5 +102,15 @@ def user_view(item: UserState, profile: Profile | None, at: datetime | None) -> 
         interval=Interval(level - margin, level + margin, _PROBABILITY),
         readings=stored.window,
         rejected=stored.rejected,
+        window=[
+            WindowReading(
+                iso(moment_at(reading.time)),
+                reading.value,
+                reading.reason.label,
+                reading.level_smoothed,
+                reading.level_smoothed_sd,
+            )
+            for reading in stored.window_readings
+        ],
         at=at,
     )

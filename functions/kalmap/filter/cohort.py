@@ -205,6 +205,19 @@ def concat_users(parts: Sequence[FoldedUsers]) -> FoldedUsers:
     return FoldedUsers(UserOutcomes(*columns), concat_revisions(revisions), errors)
 
 
+def histories_of(
+    parameters: Parameters, start: Checkpoints, counts: I64, entries: Entries
+) -> Histories:
+    """The readings of users as the filter takes them; see `run_filter`."""
+    first = np.cumsum(counts) - counts
+    gap = np.empty(entries.time.size)
+    np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
+    gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
+    gap /= MICROSECONDS_PER_DAY
+    value, added = entries.value, offsets(parameters.profile, entries.time, entries.source)
+    return Histories(counts, gap, value if added is None else value - added, entries.source)
+
+
 def run_filter(
     parameters: Parameters,
     start: Checkpoints,
@@ -224,15 +237,9 @@ def run_filter(
         record_after: (users,) After how many readings to record the belief.
         scratch: Memory for the path.
     """
-    first = np.cumsum(counts) - counts
-    gap = np.empty(entries.time.size)
-    np.subtract(entries.time[1:], entries.time[:-1], out=gap[1:], casting="unsafe")
-    gap[first] = np.where(start.exists, entries.time[first] - start.time, 0)
-    gap /= MICROSECONDS_PER_DAY
-    value, added = entries.value, offsets(parameters.profile, entries.time, entries.source)
     return filter_histories(
         parameters,
-        Histories(counts, gap, value if added is None else value - added, entries.source),
+        histories_of(parameters, start, counts, entries),
         Start(start.exists, start.belief, record_after),
         scratch,
     )

@@ -9,13 +9,30 @@ import numpy as np
 from kalmap.errors import InvalidInput
 from kalmap.filter import algebra, codec
 from kalmap.filter.algebra import LEVEL, P00, P11, SLOPE, Estimate
-from kalmap.filter.cohort import run_filter
+from kalmap.filter.cohort import histories_of, run_filter
 from kalmap.filter.columns import REASON_BITS, WEIGHT, Belief, Decoded
+from kalmap.filter.course import OneUser
 from kalmap.filter.model import MICROSECONDS_PER_DAY, transition
-from kalmap.filter.noise import width
-from kalmap.filter.parameters import parameters_of
+from kalmap.filter.noise import squarings_of, width
+from kalmap.filter.parameters import Parameters, parameters_of
+from kalmap.filter.smoother import smooth
+from kalmap.outcome import Reason
 from kalmap.profile import Profile, digest
-from kalmap.readings import F64, I64
+from kalmap.readings import F64, I64, U8
+
+
+class WindowReading(msgspec.Struct, frozen=True):
+    """A reading of a user's window; `u` is the profile's unit."""
+
+    time: int
+    """Microseconds since 1970 UTC."""
+    value: float
+    """u"""
+    reason: Reason
+    """Why it was rejected; NONE if it was accepted."""
+    level_smoothed: float
+    """u, the level at its time in the light of all readings, later ones too."""
+    level_smoothed_sd: float
 
 
 class StateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +64,8 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
     """Level under the second likeliest hypothesis; None where one is left."""
     other_share: float
     """Its probability."""
+    window_readings: list[WindowReading]
+    """In key order."""
 
 
 class NewestEstimates(NamedTuple):
@@ -56,6 +75,8 @@ class NewestEstimates(NamedTuple):
     """(5, users) LEVEL, SLOPE, P00, P01, P11 of all hypotheses together."""
     as_of: I64
     """(users,) Microseconds since 1970 UTC."""
+    flags: U8
+    """(window readings,) What was decided about each."""
     belief: Belief
     states: Decoded
 
@@ -79,7 +100,8 @@ def newest_estimates(profile: Profile, bodies: Sequence[bytes]) -> NewestEstimat
         )
     newest = np.cumsum(counts) - 1
     estimate = path.estimate[:, path.position[newest]]
-    return NewestEstimates(estimate, entries.time[newest], path.recorded, states)
+    flags = path.flags[path.position]
+    return NewestEstimates(estimate, entries.time[newest], flags, path.recorded, states)
 
 
 def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float]:
@@ -137,4 +159,30 @@ def describe(body: bytes, profile: Profile) -> StateView:
         noise=float(profile.measurement_noise * np.sqrt(belief.scale[0])),
         other_level=float(belief.others[0, LEVEL, 0]) if weights[0] > 0.0 else None,
         other_share=float(weights[0] / (1.0 + weights.sum())),
+        window_readings=_window_readings(parameters_of(profile), newest),
     )
+
+
+def _window_readings(parameters: Parameters, newest: NewestEstimates) -> list[WindowReading]:
+    """The readings of the only user's window, smoothed."""
+    states, belief = newest.states, newest.belief
+    start, entries = states.checkpoints, states.entries
+    histories = histories_of(parameters, start, states.counts, entries)
+    readings = OneUser(
+        histories.gap,
+        histories.value,
+        parameters.variances[entries.source] * belief.scale,
+        int(squarings_of(parameters, belief.readings)[0]),
+    )
+    before = Estimate[float](*start.estimate[:, 0].tolist()) if start.exists[0] else None
+    with np.errstate(all="ignore"):
+        smoothed = smooth(parameters, readings, newest.flags, before)
+    sd = np.sqrt(smoothed[P00]) * width(parameters, belief.readings)
+    reasons = newest.flags & REASON_BITS
+    columns = (entries.time, entries.value, reasons, smoothed[LEVEL], sd)
+    return [
+        WindowReading(time, value, Reason(reason), level, level_sd)
+        for time, value, reason, level, level_sd in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]

@@ -44,11 +44,11 @@ _RESTART = 1e-5
 #: Probability that a reading is in the mistaken unit of the one before.
 _UNIT_REPEATED = 0.8
 #: Of the wrong readings after a wrong one, the share that resembles it.
-_ALIKE = 0.5
+ALIKE = 0.5
 #: Readings within so many days are one occasion. Then what was wrong stays wrong, in the same way:
 #: that they agree is no news.
-_OCCASION = 1.0 / 48.0
-_REPEATED_AT_ONCE, _ALIKE_AT_ONCE = 0.98, 0.95
+OCCASION = 1.0 / 48.0
+REPEATED_AT_ONCE, ALIKE_AT_ONCE = 0.98, 0.95
 #: Wrong readings are as likely anywhere in the range as where users are. There their spread is
 #: wider than the users' by this factor, since other people and other units are among them.
 _WIDER = 4.0 / 3.0
@@ -118,7 +118,7 @@ def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool
         value, base * belief.scale, belief.last, squarings, is_first,
         ~is_first & (belief.readings == 0.0),
         step.q00 + step.gain * step.gain * parameters.slope_variance,
-        ~is_first & (step.gain <= _OCCASION),
+        ~is_first & (step.gain <= OCCASION),
     )  # fmt: skip
     before = _hypotheses(belief)
     prior = algebra.predict(Estimate(*before.estimate), algebra.transitions_at(step, before.user))
@@ -300,9 +300,9 @@ def _updates(
     fault, wrong_unit = parameters.fault, parameters.wrong_unit
     # Probabilities of a wrong reading in the right unit, unlike or like the last, and of the units.
     is_wrong, in_unit, at_once = kind == Kind.WRONG, kind == Kind.WRONG_UNIT, question.at_once[user]
-    repeated = np.where(at_once, _REPEATED_AT_ONCE, parameters.repeated)
-    same_unit = np.where(at_once, _REPEATED_AT_ONCE, _UNIT_REPEATED)
-    like = np.where(at_once, _ALIKE_AT_ONCE, _ALIKE)
+    repeated = np.where(at_once, REPEATED_AT_ONCE, parameters.repeated)
+    same_unit = np.where(at_once, REPEATED_AT_ONCE, _UNIT_REPEATED)
+    like = np.where(at_once, ALIKE_AT_ONCE, ALIKE)
     afresh = np.where(is_wrong, repeated * (1.0 - like), fault)
     other = np.where(in_unit, (1.0 - same_unit) * fault, afresh) * (1.0 - wrong_unit)
     alike = np.where(is_wrong, repeated * like, 0.0)
