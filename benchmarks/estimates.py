@@ -19,7 +19,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 
 import numpy as np
 
-from benchmarks.trials import gaussian_sum, kalman, product, scores, series, simple, simulators
+from benchmarks.trials import (
+    gaussian_sum,
+    kalman,
+    product,
+    scores,
+    series,
+    simple,
+    simulators,
+    smoothed,
+)
 from benchmarks.trials.estimates import Estimates
 from benchmarks.trials.kalman import Model
 from benchmarks.trials.series import Series
@@ -247,6 +256,11 @@ def main() -> None:
         )
         for figure in FIGURES:
             print(f"\n{world_table(found, figure)}")
+        print(
+            "\n### Smoothed levels\n\nRMSE in kg with the built-in profile at readings within its"
+            " range, one seed of 150 users. The first world has no fluctuation around the trend."
+            f"\n\n{smoothed.table(builtin_profile('body-weight'), SOURCE)}"
+        )
     if arguments.sets:
         print(
             "\n### Public sets: next readings of held-out users\n\nSecond readings are of users"

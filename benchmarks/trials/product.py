@@ -56,7 +56,7 @@ def run(
 ) -> Estimates:
     """Fold all readings as one batch of new users; forecast at the `origins` only."""
     known = ~np.isnan(series.value)
-    outcomes = _folded(profile, series, source).outcomes
+    outcomes = folded(profile, series, source).outcomes
 
     def rectangle(values: np.ndarray) -> np.ndarray:
         full = np.full(known.shape, np.nan)
@@ -69,7 +69,7 @@ def run(
     later = {days: (np.full(known.shape, np.nan), np.full(known.shape, np.nan)) for days in ahead}
     for origin in origins:
         past = Series(series.days[:, : origin + 1], series.value[:, : origin + 1])
-        bodies = _folded(profile, past, source).bodies
+        bodies = folded(profile, past, source).bodies
         for user, body in enumerate(bodies):
             # A user all of whose readings were out of range has no state.
             for days, (mean, sd) in later.items() if body is not None else ():
@@ -81,7 +81,8 @@ def run(
     )  # fmt: skip
 
 
-def _folded(profile: Profile, series: Series, source: str | None) -> Folded:
+def folded(profile: Profile, series: Series, source: str | None) -> Folded:
+    """All known readings as one batch of new users."""
     known = ~np.isnan(series.value)
     user = np.nonzero(known)[0]
     number = np.arange(user.size)

@@ -41,6 +41,11 @@ def clean(seed: int, users: int) -> World:
     return _world(seed, users)
 
 
+def trend_alone(seed: int, users: int) -> World:
+    """A trend without the fluctuation around it: nothing but noise hides the level."""
+    return _world(seed, users, fluctuation=False)
+
+
 def wild_3_percent(seed: int, users: int) -> World:
     return _world(seed, users, wild=0.03)
 
@@ -118,6 +123,7 @@ def _world(
     noise: float = NOISE,
     spread: float = 0.0,
     week: float = 0.0,
+    fluctuation: bool = True,
 ) -> World:
     random = np.random.default_rng(seed)
     days = DAYS + max(AHEAD)
@@ -127,7 +133,9 @@ def _world(
     slope = slope[:, phase : phase + days]
     if loss is not None:
         slope = np.full_like(slope, -loss)
-    level = base + np.cumsum(slope, axis=1) + _fluctuation(random, users, days)
+    level = base + np.cumsum(slope, axis=1)
+    if fluctuation:
+        level += _fluctuation(random, users, days)
     level += week * (np.arange(days) % 7 < 2)
     jumped = np.zeros((users, days), np.bool_)
     if jump:

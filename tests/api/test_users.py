@@ -20,6 +20,27 @@ def test_a_state_is_shown_with_its_interval(api):
     assert width == pytest.approx(2 * 1.959964 * view["level_sd"])
 
 
+def test_the_window_is_shown_with_its_levels_smoothed(api):
+    values = [80.0, 80.6, 79.8, 60.0, 80.1, 80.3]
+    api.post([reading("u-1", 24 * day, value) for day, value in enumerate(values)])
+    view = api.call("GET", "/users/{user_id}", path={"user_id": "u-1"}).body
+    window = view["window"]
+    assert [list(each) for each in window] == [
+        ["timestamp", "value", "reason", "level_smoothed", "level_smoothed_sd"]
+    ] * len(values)
+    assert [each["value"] for each in window] == values
+    assert [each["reason"] for each in window] == [None] * 3 + ["outlier"] + [None] * 2
+    assert (window[0]["timestamp"], window[-1]["timestamp"]) == (
+        "2026-01-10T00:00:00Z", view["as_of"],
+    )  # fmt: skip
+    assert all(abs(each["level_smoothed"] - 80.1) < 0.3 for each in window)
+    assert window[-1]["level_smoothed"] == pytest.approx(view["level"], abs=0.05)
+    # Readings on both sides say more than those on one.
+    assert 0.0 < window[2]["level_smoothed_sd"] < window[0]["level_smoothed_sd"]
+    later = {"path": {"user_id": "u-1"}, "query": {"at": "2026-02-01T00:00:00Z"}}
+    assert api.call("GET", "/users/{user_id}", **later).body["window"] == window
+
+
 def test_the_interval_of_a_prediction_widens_with_time(api):
     api.post([reading("u-1", 24 * day, 80.0 + day / 10) for day in range(5)])
 
@@ -113,6 +134,7 @@ def test_without_a_stored_profile_only_the_tables_attributes_are_returned(api):
     asked = {"path": {"user_id": "c-1"}, "query": {"profile": "chicks"}}
     response = api.call("GET", "/users/{user_id}", **asked)
     assert (response.body["level"], response.body["unit"]) == (41.0, None)
+    assert response.body["window"] is None
     asked["query"]["at"] = "2027-01-20T00:00:00Z"
     response = api.call("GET", "/users/{user_id}", **asked)
     assert_problem(response, 400, "invalid_request", "at")
