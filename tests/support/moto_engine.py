@@ -274,6 +274,14 @@ def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engin
     monkeypatch.setattr("kalmap.pipeline.collect_writes.random.randint", lambda low, high: 0)
     # moto imports this module anew at each request, in case the environment has changed.
     monkeypatch.setattr(s3_models, "reload", lambda module: module)
+    # moto closes an object's file under a thread that puts the same key as another at that moment.
+    putting, put_object = threading.RLock(), s3_models.S3Backend.put_object
+
+    def put_alone(self: Any, *arguments: Any, **named: Any) -> Any:
+        with putting:
+            return put_object(self, *arguments, **named)
+
+    monkeypatch.setattr(s3_models.S3Backend, "put_object", put_alone)
     with mock_aws(config=_ENGINE):
         engine = Engine(monkeypatch, **settings)
 
