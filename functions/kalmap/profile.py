@@ -66,6 +66,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Probability that a reading is wrong after a wrong one."""
     wrong_unit: float = 0.3
     """Share of the wrong readings that are right in another unit of `unit`'s kind."""
+    occasion: float = 1.0 / 48.0
+    """Days. Readings closer than this are one occasion: what was wrong then stays wrong."""
 
 
 class Jumps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +156,8 @@ _NUMBERS: dict[str, tuple[float, float]] = {
 _WINDOW = {"readings": (1, MAX_WINDOW_READINGS), "days": (1e-6, MAX_WINDOW_DAYS)}
 _POPULATION = {"level_mean": (-_VALUE, _VALUE), "level_sd": (1e-9, 1e9), "slope_mean": (-1e9, 1e9)}
 _OFFSET = (-1e9, 1e9)
-_FAULTS = {"share": (0.0, 0.5), "repeated": (0.0, 0.99), "wrong_unit": (0.0, 1.0)}
+_FAULTS = {"share": (0.0, 0.5), "repeated": (0.0, 0.99), "wrong_unit": (0.0, 1.0),
+           "occasion": (0.0, 366.0)}  # fmt: skip
 _JUMPS = {"share": (0.0, 0.5), "sd": (1e-9, 1e9)}
 #: The stored state counts quarters of readings in a byte.
 _LEARNING = {"prior": (1.0, 63.0), "memory": (1.0, 63.0)}

@@ -7,6 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kalmap.filter.fold import Folded, fold_users
+from kalmap.filter.model import transition
+from kalmap.filter.parameters import parameters_of
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.units import mix_ups
@@ -159,6 +161,23 @@ def test_three_weighings_of_another_person_in_a_row_are_one_occasion():
     result = folded([80.0] * 8 + [62.0, 62.1, 62.0, 80.1], gaps)
     assert np.flatnonzero(result.outcomes.reason).tolist() == [8, 9, 10]
     assert abs(result.outcomes.level[-1] - 80.0) < 0.5
+
+
+def test_readings_a_minute_apart_are_occasions_of_their_own_if_the_profile_says_so():
+    minute = 1.0 / 1440.0
+    faults = msgspec.structs.replace(PROFILE.faults, occasion=0.1 * minute)
+    profile = msgspec.structs.replace(PROFILE, faults=faults)
+    values, gaps = [80.0] * 8 + [62.0, 62.1, 62.0, 61.9], [minute] * 12
+    assert folded(values, gaps, profile=profile).outcomes.restarted.any()
+    assert not folded(values, gaps).outcomes.restarted.any()
+
+
+def test_days_are_no_occasion_however_fast_a_slope_is_forgotten():
+    # The gain of a transition never exceeds 1 / slope_damping, which is a quarter of an hour here.
+    profile = msgspec.structs.replace(PROFILE, slope_damping=100.0)
+    values = [80.0] * 6 + [88.0, 88.1, 87.9, 88.0]
+    assert folded(values, profile=profile).outcomes.restarted.any()
+    assert parameters_of(profile).occasion_gain < transition(profile, np.ones(1)).gain[0]
 
 
 def test_a_change_of_person_is_reported_as_a_restart():

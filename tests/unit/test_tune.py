@@ -197,6 +197,16 @@ def test_typical_numbers_are_those_of_the_readings():
     assert typical.first == pytest.approx(75.0, abs=3.0)
 
 
+def test_an_occasion_is_no_longer_than_a_tenth_of_the_time_between_readings():
+    minutes = fitted(users_of(random_walks(30, 20, 0.5, 0.1, 18), 10.0 / 1440.0))
+    assert minutes.faults.occasion == pytest.approx(1.0 / 1440.0, rel=0.01)
+    # Three weighings a minute apart, day by day: most gaps are short, but an occasion they are.
+    value = np.repeat(random_walks(30, 10, 0.5, 0.1, 19), 3, axis=1)
+    often = users_of(value, 1 / 3)
+    often = often._replace(time=often.time // DAY * DAY + often.time % DAY // 1000)
+    assert fitted(often).faults.occasion == BASE.faults.occasion
+
+
 def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
     packed = tmp_path / "readings.jsonl.gz"
     lines = readings.read_bytes().splitlines(keepends=True)[:1200]

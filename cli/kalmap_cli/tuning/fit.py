@@ -35,6 +35,8 @@ _FAULT_STEPS, _MODEL_STEPS = 30, 100
 FEW_READINGS = 2_000
 #: A source with fewer readings than this keeps its multiplier.
 _LEAST_READINGS = 200
+#: Readings are one occasion within this share of the days between readings, at most.
+_OCCASION = 0.1
 #: Jumps are larger than so many standard deviations of noise.
 _JUMP = 8.0
 
@@ -65,6 +67,11 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     )
     users = inside(limited, users)
     typical = typical_of(users)
+    # What is close in time depends on how often users are measured.
+    occasion = min(base.faults.occasion, float(f"{_OCCASION * typical.spacing:.3g}"))
+    limited = msgspec.structs.replace(
+        limited, faults=msgspec.structs.replace(base.faults, occasion=occasion)
+    )
     rough = _rough(limited, users, typical)
     sample = users.beginnings(_MODEL_STEPS).sample(_MODEL_READINGS)
     first = users.beginnings(_FAULT_STEPS).sample(_FAULT_READINGS)
@@ -209,7 +216,13 @@ def _rounded(profile: Profile, typical: Typical) -> Profile:
             short(population.level_sd),
             short(population.slope_mean) or 0.0,
         ),
-        faults=type(faults)(*(float(f"{value:.3g}") for value in msgspec.structs.astuple(faults))),
+        faults=msgspec.structs.replace(
+            faults,
+            **{
+                name: float(f"{getattr(faults, name):.3g}")
+                for name in ("share", "repeated", "wrong_unit")
+            },
+        ),
         jumps=type(jumps)(float(f"{jumps.share:.3g}"), short(jumps.sd)),
         learning=profile.learning
         and msgspec.structs.replace(profile.learning, prior=round(4 * profile.learning.prior) / 4),

@@ -90,6 +90,8 @@ class Typical(NamedTuple):
 
     gap: float
     """Days between a user's readings."""
+    spacing: float
+    """The same as the mean of each user, which readings close together hardly change."""
     change: float
     """Standard deviation of the difference of two readings, as one reading's."""
     bend: float
@@ -131,8 +133,10 @@ def typical_of(users: Users) -> Typical:
     first = users.value[begin]
     typical_gap = max(float(np.median(gaps)), 1e-6)
     changes = max(_deviation(change[near]) / 2.0**0.5, least)
+    spacing = days[days > 0.0] / (users.counts - 1)[days > 0.0]
     return Typical(
         typical_gap,
+        float(np.median(spacing)) if spacing.size else typical_gap,
         changes,
         max(_deviation(bent[second]) / 6.0**0.5, least) if second.any() else changes,
         float(np.median(change[inside] / np.maximum(gaps, 1e-6))),

@@ -18,7 +18,6 @@ from kalmap.filter.algebra import LEVEL, P00, Estimate
 from kalmap.filter.hypotheses import (
     ALIKE,
     ALIKE_AT_ONCE,
-    OCCASION,
     REPEATED_AT_ONCE,
     wrong_density,
 )
@@ -116,7 +115,7 @@ def _weigh(
     """
     value, noise = readings.value[number], readings.noise[number]
     away, variance = value - prior.level, prior.p00 + noise
-    at_once = readings.gap[number] <= OCCASION
+    at_once = readings.gap[number] < parameters.profile.faults.occasion
     repeated, like = (REPEATED_AT_ONCE, ALIKE_AT_ONCE) if at_once else (parameters.repeated, ALIKE)
     share = np.where(after_wrong, repeated, parameters.fault)
     good = student_t(away * away, variance, readings.squarings)

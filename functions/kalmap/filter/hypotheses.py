@@ -45,9 +45,7 @@ _RESTART = 1e-5
 _UNIT_REPEATED = 0.8
 #: Of the wrong readings after a wrong one, the share that resembles it.
 ALIKE = 0.5
-#: Readings within so many days are one occasion. Then what was wrong stays wrong, in the same way:
-#: that they agree is no news.
-OCCASION = 1.0 / 48.0
+#: On one occasion what was wrong stays wrong, in the same way: that readings agree is no news.
 REPEATED_AT_ONCE, ALIKE_AT_ONCE = 0.98, 0.95
 #: Wrong readings are as likely anywhere in the range as where users are. There their spread is
 #: wider than the users' by this factor, since other people and other units are among them.
@@ -118,7 +116,7 @@ def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool
         value, base * belief.scale, belief.last, squarings, is_first,
         ~is_first & (belief.readings == 0.0),
         step.q00 + step.gain * step.gain * parameters.slope_variance,
-        ~is_first & (step.gain <= OCCASION),
+        ~is_first & (step.gain < parameters.occasion_gain),
     )  # fmt: skip
     before = _hypotheses(belief)
     prior = algebra.predict(Estimate(*before.estimate), algebra.transitions_at(step, before.user))

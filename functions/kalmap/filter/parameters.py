@@ -3,8 +3,10 @@
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+
 from kalmap.filter.algebra import Estimate
-from kalmap.filter.model import measurement_variances
+from kalmap.filter.model import measurement_variances, transition
 from kalmap.profile import Profile
 from kalmap.readings import F64
 from kalmap.units import mix_ups
@@ -30,6 +32,8 @@ class Parameters(NamedTuple):
     repeated: float
     wrong_unit: float
     """Share of wrong readings that are right in another unit; 0 where there is none."""
+    occasion_gain: float
+    """A transition's gain over the longest gap within one occasion: a gain rises with its gap."""
     jump: float
     jump_variance: float
     ratios: tuple[float, ...]
@@ -69,6 +73,7 @@ def parameters_of(profile: Profile) -> Parameters:
         profile.faults.share,
         profile.faults.repeated,
         profile.faults.wrong_unit if ratios else 0.0,
+        float(transition(profile, np.array([profile.faults.occasion])).gain[0]),
         profile.jumps.share,
         jump_sd * jump_sd,
         ratios,
