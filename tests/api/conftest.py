@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from handlers.telemetry import logger
+from kalmap_handlers.telemetry import logger
 from tests.support.api_function import Api
 
 

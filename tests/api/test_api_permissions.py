@@ -22,7 +22,7 @@ def used():
     """What the function asked for on every path of the API."""
     needs, answering = set(), []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
+        monkeypatch.setattr("kalmap_handlers.http.container._PUBLISH_SECONDS", 0.0)
         api = Api(monkeypatch)
         # The tests call, too, between requests.
         call = api.call

@@ -9,8 +9,8 @@ import uuid
 import boto3
 import pytest
 
-from handlers.settings import Settings
 from kalmap.api.cache import RecentStates
+from kalmap_handlers.settings import Settings
 from tests.support.both_paths import reading
 from tests.support.dynamodb import endpoint
 from tests.support.template import ROOT
@@ -29,14 +29,14 @@ class TestCache:
 
     def test_a_new_container_begins_with_the_most_frequent_users(self, start, monkeypatch):
         api = start(CACHE_WARMUP_SIZE="2")
-        monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
+        monkeypatch.setattr("kalmap_handlers.http.container._PUBLISH_SECONDS", 0.0)
         for hour in range(3):
             api.post([reading("often", hour), reading("seldom", hour) if not hour else {}])
             api.post([reading("daily", hour)])
         api.cold_start()
         response = api.post([reading("often", 9), reading("daily", 9), reading("seldom", 9)])
         assert response.body["summary"]["database"]["read_units"] == 1
-        from handlers.http.container import recent_states
+        from kalmap_handlers.http.container import recent_states
 
         assert recent_states().use.misses <= 3
 
@@ -47,7 +47,7 @@ class TestCache:
             assert api.post([reading("u-1", 0)]).status == 200
 
     def test_an_unusable_bucket_does_not_affect_answers(self, start, monkeypatch, log):
-        monkeypatch.setattr("handlers.http.container._PUBLISH_SECONDS", 0.0)
+        monkeypatch.setattr("kalmap_handlers.http.container._PUBLISH_SECONDS", 0.0)
         api = start(WORK_BUCKET="no bucket's name")
         assert api.post([reading("u-1", 0)]).status == 200
         assert "not warmed up" in log.getvalue()
@@ -128,8 +128,8 @@ class TestRecentStates:
 
 
 def test_the_address_of_a_shared_cache_may_lie_in_a_secret(api):
-    from handlers.http.container import _secret_address
     from kalmap.errors import InvalidSetting
+    from kalmap_handlers.http.container import _secret_address
 
     secrets = boto3.client("secretsmanager", endpoint_url=endpoint())
 

@@ -11,8 +11,8 @@ from threading import Thread
 import msgspec
 import pytest
 
-from handlers.memory import resident_mb
 from kalmap.profile import builtin_profile
+from kalmap_handlers.memory import resident_mb
 from tests.support.both_paths import reading
 from tests.support.template import ROOT
 
@@ -63,7 +63,7 @@ class TestOtherCallersAreAnswered:
     ):
         # Python with numpy takes more than 64 MB: every answer passes the limit.
         api = start(BATCH_MEMORY_LIMIT_MB="64")
-        from handlers.http.container import recent_states
+        from kalmap_handlers.http.container import recent_states
 
         for hour in range(5):
             assert api.post([reading("u-1", hour)]).status == 200
@@ -74,7 +74,7 @@ class TestOtherCallersAreAnswered:
     def test_below_the_memory_limit_cached_states_stay(self, start, capsys):
         api = start(BATCH_MEMORY_LIMIT_MB="4096")
         api.post([reading("u-1", 0)])
-        from handlers.http.container import recent_states
+        from kalmap_handlers.http.container import recent_states
 
         assert len(recent_states()) == 1
         metrics = [json.loads(x) for x in capsys.readouterr().out.splitlines() if "_aws" in x]
@@ -142,7 +142,7 @@ def test_a_profile_in_the_bucket_is_not_read_beyond_what_a_profile_may_be(api):
 #: What AWS's runtime for Python does with an answer: send it, let go of it, ask for the next.
 RUNTIME = """
 import json, os, urllib.request
-from handlers.http.renewal import LastResponse
+from kalmap_handlers.http.renewal import LastResponse
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"]
 del os.environ["TAKEN_BY_THE_RUNTIME"]
 answered = 0
@@ -203,7 +203,7 @@ def test_a_second_gzip_stream_behind_the_first_is_refused_and_not_dropped(api):
 
 
 def test_above_the_memory_limit_a_process_gives_no_further_answer(start, monkeypatch):
-    from handlers.http import renewal
+    from kalmap_handlers.http import renewal
 
     begun = []
     monkeypatch.setattr(renewal, "_restart", lambda: begun.append(True))

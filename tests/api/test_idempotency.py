@@ -33,7 +33,7 @@ def test_an_answer_with_failed_readings_is_not_stored_so_the_key_can_be_sent_aga
     api, monkeypatch
 ):
     api.post([reading("u-0", 0)])
-    from handlers.http.container import dynamodb
+    from kalmap_handlers.http.container import dynamodb
 
     records = [reading("u-0", 24), reading("u-1", 0)]
     with Injector(dynamodb(), 1, {THROTTLED: 1.0}):

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from handlers.http import signing
+from kalmap_handlers.http import signing
 
 
 @pytest.fixture

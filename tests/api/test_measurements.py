@@ -130,7 +130,7 @@ def test_the_database_is_asked_five_times_per_hundred_new_users(api):
 class TestTimeRunsOut:
     def test_readings_of_unfinished_users_all_fail(self, start, monkeypatch):
         api = start(BATCH_TIMEOUT_SECONDS="0.3", DB_BATCH_GET_SIZE="5", BATCH_PARALLELISM="2")
-        from handlers.http.container import dynamodb
+        from kalmap_handlers.http.container import dynamodb
 
         # The table answers at first, and then takes longer than there is time.
         table, seen = dynamodb(), []
@@ -166,7 +166,7 @@ class TestTimeRunsOut:
 
 class TestTheTableIsInTrouble:
     def test_the_answer_has_the_time_after_which_to_retry(self, api):
-        from handlers.http.container import dynamodb
+        from kalmap_handlers.http.container import dynamodb
 
         api.post(readings(1, 1))
         with Injector(dynamodb(), 1, {THROTTLED: 1.0}):
@@ -177,7 +177,7 @@ class TestTheTableIsInTrouble:
             assert int(response.headers["Retry-After"]) >= 1
 
     def test_the_breaker_opens_and_answers_at_once(self, api):
-        from handlers.http.container import breaker, dynamodb
+        from kalmap_handlers.http.container import breaker, dynamodb
 
         api.post(readings(1, 1))
         with Injector(dynamodb(), 1, {THROTTLED: 1.0}) as faults:
@@ -192,8 +192,8 @@ class TestTheTableIsInTrouble:
 
 
 def test_a_user_changed_by_others_in_every_round_fails_with_conflict(api, monkeypatch):
-    from handlers.http.container import cached_states
     from kalmap.store.dynamodb.states import DynamoDBStateStore
+    from kalmap_handlers.http.container import cached_states
 
     api.post([reading("u-1", 0)])
     write = DynamoDBStateStore.write

@@ -105,7 +105,7 @@ def test_an_unexpected_error_reveals_nothing_of_the_request(api, monkeypatch, lo
     def broken(*_):
         raise ZeroDivisionError("secret user u-123 weighs 77.77")
 
-    monkeypatch.setattr("handlers.http.measurements.answer_request", broken)
+    monkeypatch.setattr("kalmap_handlers.http.measurements.answer_request", broken)
     response = api.post([reading("u-123", 0, 77.77)])
     assert_problem(response, 500, "internal")
     logged = log.getvalue()

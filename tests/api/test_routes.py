@@ -21,7 +21,7 @@ def test_health_says_what_the_container_holds(api):
 
 
 def test_template_document_and_routes_are_the_same_paths():
-    from handlers.http.app import app
+    from kalmap_handlers.http.app import app
 
     described = {(one.method, one.path) for one in OPERATIONS}
     events = read_template(TEMPLATE)["Resources"]["ApiFunction"]["Properties"]["Events"].values()

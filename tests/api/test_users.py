@@ -85,7 +85,7 @@ def test_a_user_whose_id_has_any_printable_character_is_found(api):
 
 def test_a_table_that_throttles_is_asked_again(api):
     api.post([reading("u-1", 0)])
-    from handlers.http.container import dynamodb
+    from kalmap_handlers.http.container import dynamodb
 
     with Injector(dynamodb(), 3, {THROTTLED: 0.2}) as faulty:
         for _ in range(10):
@@ -96,7 +96,7 @@ def test_a_table_that_throttles_is_asked_again(api):
 
 def test_reads_do_not_use_the_table_while_the_breaker_is_open(api):
     api.post([reading("u-1", 0)])
-    from handlers.http.container import dynamodb
+    from kalmap_handlers.http.container import dynamodb
 
     def ask():
         return api.call("GET", "/users/{user_id}", path={"user_id": "u-1"})

@@ -10,11 +10,11 @@ import re
 import pytest
 from botocore import xform_name
 
-from handlers.http.problems import _BUSY
 from kalmap.store.dynamodb import write_modes
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import THROTTLED, TRANSIENT
 from kalmap_cli.local.deploy import read_template
+from kalmap_handlers.http.problems import _BUSY
 from tests.support.aws_models import operation, problems, service
 from tests.support.template import ROOT, TEMPLATE, definition
 

@@ -19,7 +19,7 @@ LOWER = {
     "pipeline": {"batch", "filter", "records", "results", "store"},
     "api": {"batch", "filter", "pipeline", "records", "results", "store"},
 }
-AWS = {"boto3", "botocore", "aws_lambda_powertools", "handlers"}
+AWS = {"boto3", "botocore", "aws_lambda_powertools", "kalmap_handlers"}
 OUTSIDE = {"os", "random", "time", "socket", "subprocess", "urllib"}
 #: Modules that wait, measure time, or draw random numbers.
 WAITING = {
@@ -95,7 +95,9 @@ def test_every_module_imports_only_what_lies_below_it():
 
 
 def test_no_step_imports_another_step():
-    handlers = {path.stem for path in (ROOT / "functions" / "handlers" / "steps").glob("*.py")}
+    handlers = {
+        path.stem for path in (ROOT / "functions" / "kalmap_handlers" / "steps").glob("*.py")
+    }
     steps = {f"kalmap.pipeline.{name}" for name in handlers - {"__init__", "step"}}
     modules = [module for module in MODULES if folder(module) == "pipeline"]
     assert steps <= {f"kalmap.{module[:-3].replace('/', '.')}" for module in modules}

@@ -103,7 +103,7 @@ def test_every_handler_belongs_to_a_function():
         for r in RESOURCES.values()
         if r["Type"] == "AWS::Serverless::Function"
     }
-    handlers = ROOT / "functions" / "handlers"
+    handlers = ROOT / "functions" / "kalmap_handlers"
     entry_points = {
         ".".join(path.relative_to(handlers.parent).with_suffix("").parts)
         for path in handlers.rglob("*.py")

@@ -42,7 +42,7 @@ def test_a_batch_that_runs_keeps_the_code_it_began_with(checkout, tmp_path_facto
         machine = stack.outputs["StateMachineArn"]
         # What an execution goes by to its end: the definition of the moment when it began.
         begun = states.describe_state_machine(stateMachineArn=machine)
-        step = checkout / "functions" / "handlers" / "steps" / "filter_users.py"
+        step = checkout / "functions" / "kalmap_handlers" / "steps" / "filter_users.py"
         broken = "\n\ndef handler(event, context):\n    raise ValueError\n"
         step.write_text(step.read_text() + broken)
         deploy(cloud.clients, local_parameters(), template=checkout / "template.yaml")

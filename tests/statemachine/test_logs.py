@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from handlers.telemetry import logger
+from kalmap_handlers.telemetry import logger
 from tests.support.statemachine_batches import always, batch, other_writer
 
 SECRET_USER = "someone-private"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers import clients
+from kalmap_handlers import clients
 from tests.support.dynamodb_faults import SlowTable
 from tests.support.statemachine_batches import assert_accounts_for_all, batch, readings
 

@@ -51,9 +51,9 @@ class Api:
 
     def cold_start(self) -> None:
         """Forget what a container remembers."""
-        importlib.import_module("handlers.http.app")
+        importlib.import_module("kalmap_handlers.http.app")
         for name, module in tuple(sys.modules.items()):
-            if name.startswith("handlers."):
+            if name.startswith("kalmap_handlers."):
                 for value in vars(module).values():
                     if hasattr(value, "cache_clear"):
                         value.cache_clear()
@@ -68,7 +68,7 @@ class Api:
             aws_request_id=uuid.uuid4().hex,
             get_remaining_time_in_millis=lambda: int(1000 * self.seconds_left),
         )
-        handler = importlib.import_module("handlers.http.app").handler
+        handler = importlib.import_module("kalmap_handlers.http.app").handler
         answer = json.loads(json.dumps(handler(event, context)))
         data = answer["body"].encode()
         if answer.get("isBase64Encoded"):

@@ -81,4 +81,4 @@ def accept_starts(monkeypatch):
             assert len(input) < 262_144
             return {"executionArn": "arn:started"}
 
-    monkeypatch.setattr("handlers.http.batches.step_functions", StepFunctions)
+    monkeypatch.setattr("kalmap_handlers.http.batches.step_functions", StepFunctions)

@@ -11,7 +11,7 @@ from tests.support.both_paths import reading
 if __name__ == "__main__":
     # The local cloud that this starts is a process of its own and does not count.
     import tests.support.environment  # noqa: F401
-    from handlers.memory import peak_memory_mb
+    from kalmap_handlers.memory import peak_memory_mb
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         api = Api(monkeypatch)

@@ -32,8 +32,8 @@ from tests.support.template import ROOT
 
 _AT_ONCE = 10_000
 _HANDLERS = {
-    "partition": "handlers.steps.partition_measurements",
-    "fail": "handlers.steps.record_shard_failure",
+    "partition": "kalmap_handlers.steps.partition_measurements",
+    "fail": "kalmap_handlers.steps.record_shard_failure",
 }
 
 

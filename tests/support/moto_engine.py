@@ -231,7 +231,7 @@ class Engine:
 
 
 def _forget_clients() -> None:
-    for value in vars(importlib.import_module("handlers.clients")).values():
+    for value in vars(importlib.import_module("kalmap_handlers.clients")).values():
         if hasattr(value, "cache_clear"):
             value.cache_clear()
 

@@ -41,7 +41,7 @@ def recorded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
         return used[invoked[-1]] if any(client is ours for ours in clients) else None
 
     with monkeypatch.context() as patch:
-        patch.setattr("handlers.clients.boto3", SimpleNamespace(client=note_client))
+        patch.setattr("kalmap_handlers.clients.boto3", SimpleNamespace(client=note_client))
         patch.setattr(engine, "invoke", note_function)
         record(Cloud.of(engine.template, "work", engine.tables), patch, ledger)
         yield used

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers.steps import record_failure as step
-from handlers.telemetry import logger
+from kalmap_handlers.steps import record_failure as step
+from kalmap_handlers.telemetry import logger
 
 CONTEXT = SimpleNamespace(
     function_name="RecordFailureFunction",

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from handlers.settings import RetrySettings, Settings, bounds, read_retry, read_settings
 from kalmap.errors import InvalidSetting
 from kalmap_cli.local.deploy import read_template
+from kalmap_handlers.settings import RetrySettings, Settings, bounds, read_retry, read_settings
 from tests.support.template import ROOT, TEMPLATE
 
 PARAMETERS = read_template(TEMPLATE)["Parameters"]

@@ -1,7 +1,7 @@
 """PlanShards."""
 
-from handlers.steps.step import Task, step
 from kalmap.pipeline.plan_shards import plan_shards
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("plan_shards")

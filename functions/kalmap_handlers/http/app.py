@@ -7,16 +7,16 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.metrics import MetricUnit
 
-from handlers.http import batches, measurements, users
-from handlers.http.container import breaker, recent_states, watch_memory
-from handlers.http.gateway import Call, json_response
-from handlers.http.problems import problem_response
-from handlers.http.renewal import LastResponse
-from handlers.memory import resident_mb
-from handlers.telemetry import logger, metrics
 from kalmap.api.openapi import document
 from kalmap.api.schemas import Health
 from kalmap.store.breaker import Circuit
+from kalmap_handlers.http import batches, measurements, users
+from kalmap_handlers.http.container import breaker, recent_states, watch_memory
+from kalmap_handlers.http.gateway import Call, json_response
+from kalmap_handlers.http.problems import problem_response
+from kalmap_handlers.http.renewal import LastResponse
+from kalmap_handlers.memory import resident_mb
+from kalmap_handlers.telemetry import logger, metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

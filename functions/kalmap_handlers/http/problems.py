@@ -15,12 +15,12 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from handlers.http.gateway import JSON, Call
-from handlers.telemetry import logger, metrics
 from kalmap import errors
 from kalmap.api.payload import field_of
 from kalmap.api.schemas import Problem
 from kalmap.store.dynamodb.table import THROTTLED
+from kalmap_handlers.http.gateway import JSON, Call
+from kalmap_handlers.telemetry import logger, metrics
 
 _MAX_MESSAGE, _MAX_FIELD = 1_000, 200
 _BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})

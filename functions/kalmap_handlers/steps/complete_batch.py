@@ -1,9 +1,9 @@
 """CompleteBatch."""
 
-from handlers.clients import batch_store
-from handlers.steps.step import Task, step
-from handlers.telemetry import now
 from kalmap.pipeline.complete_batch import Completed, complete_batch
+from kalmap_handlers.clients import batch_store
+from kalmap_handlers.steps.step import Task, step
+from kalmap_handlers.telemetry import now
 
 
 @step("complete")

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from handlers.clients import work_bucket
+from kalmap_handlers.clients import work_bucket
 
 
 def sign_get(key: str, seconds: int) -> str:

@@ -3,10 +3,10 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from handlers.clients import batch_store, bucket, is_running, work_bucket
-from handlers.steps.step import Event, encode
-from handlers.telemetry import logger
 from kalmap.pipeline.identify_batch import identify_batch
+from kalmap_handlers.clients import batch_store, bucket, is_running, work_bucket
+from kalmap_handlers.steps.step import Event, encode
+from kalmap_handlers.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

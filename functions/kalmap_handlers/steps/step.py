@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aws_lambda_powertools.metrics import MetricUnit
 
-from handlers.clients import bucket
-from handlers.deadline import seconds_for_work
-from handlers.memory import peak_memory_mb
-from handlers.telemetry import logger, metrics
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
 from kalmap.results.report import Report, StepName
+from kalmap_handlers.clients import bucket
+from kalmap_handlers.deadline import seconds_for_work
+from kalmap_handlers.memory import peak_memory_mb
+from kalmap_handlers.telemetry import logger, metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

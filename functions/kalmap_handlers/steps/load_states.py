@@ -1,9 +1,9 @@
 """LoadStates."""
 
-from handlers.clients import state_store
-from handlers.steps.step import Task, step
 from kalmap.pipeline.load_states import load_states
 from kalmap.results.report import Report
+from kalmap_handlers.clients import state_store
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("load")

@@ -7,12 +7,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from handlers.settings import read_retry
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import client_config
 from kalmap.store.objects import Objects
 from kalmap.store.ports import AnswerStore, BatchStore, StateStore
+from kalmap_handlers.settings import read_retry
 
 _CONFIG = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
 

@@ -7,18 +7,6 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from aws_lambda_powertools.metrics import MetricUnit
 
-from handlers.clients import answer_store, work_bucket
-from handlers.http.container import (
-    cached_states,
-    pace,
-    publish_frequent_users,
-    recent_states,
-    request_profiles,
-    settings,
-)
-from handlers.http.gateway import Call, compressed_response
-from handlers.http.signing import sign_get
-from handlers.telemetry import metrics, now
 from kalmap.api.answer_request import Answer, answer_request
 from kalmap.api.idempotency import ComputedAnswer, KeyedRequest, answer_once
 from kalmap.api.links import LINK_SECONDS
@@ -27,6 +15,18 @@ from kalmap.api.payload import measurements_limit
 from kalmap.api.schemas import Measurements
 from kalmap.keys import ANSWERS
 from kalmap.moments import microseconds
+from kalmap_handlers.clients import answer_store, work_bucket
+from kalmap_handlers.http.container import (
+    cached_states,
+    pace,
+    publish_frequent_users,
+    recent_states,
+    request_profiles,
+    settings,
+)
+from kalmap_handlers.http.gateway import Call, compressed_response
+from kalmap_handlers.http.signing import sign_get
+from kalmap_handlers.telemetry import metrics, now
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

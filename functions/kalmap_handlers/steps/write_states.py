@@ -1,9 +1,9 @@
 """WriteStates."""
 
-from handlers.clients import state_store
-from handlers.steps.step import Task, step
 from kalmap.pipeline.write_states import write_states
 from kalmap.results.report import Report
+from kalmap_handlers.clients import state_store
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("write")

@@ -2,9 +2,9 @@
 
 import os
 
-from handlers.clients import bucket
-from handlers.steps.step import Task, step
 from kalmap.pipeline.plan_batch import plan_batch
+from kalmap_handlers.clients import bucket
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("plan")

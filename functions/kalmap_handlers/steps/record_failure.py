@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.clients import batch_store, bucket
-from handlers.steps.step import Event, encode
-from handlers.telemetry import logger, now
 from kalmap.pipeline.caught_error import describe_error
 from kalmap.pipeline.record_failure import record_failure
+from kalmap_handlers.clients import batch_store, bucket
+from kalmap_handlers.steps.step import Event, encode
+from kalmap_handlers.telemetry import logger, now
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

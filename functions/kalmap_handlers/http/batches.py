@@ -8,14 +8,14 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from handlers.clients import batch_store, bucket, step_functions, work_bucket
-from handlers.http.gateway import Call, json_response
-from handlers.http.signing import sign_get, sign_put
-from handlers.telemetry import now
 from kalmap.api.batches import ended_batch_folder, prepare_upload, start_batch, view_batch
 from kalmap.api.pages import batch_page, page_limit, result_page, result_status
 from kalmap.api.payload import NAME_LIMIT
 from kalmap.api.schemas import UploadRequest
+from kalmap_handlers.clients import batch_store, bucket, step_functions, work_bucket
+from kalmap_handlers.http.gateway import Call, json_response
+from kalmap_handlers.http.signing import sign_get, sign_put
+from kalmap_handlers.telemetry import now
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

@@ -1,9 +1,9 @@
 """The states Record...Failure of every Map, such as RecordLoadShardFailure."""
 
-from handlers.clients import bucket, state_store
-from handlers.steps.step import Task, step
 from kalmap.pipeline.record_shard_failure import record_shard_failure
 from kalmap.results.report import Report
+from kalmap_handlers.clients import bucket, state_store
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("fail_shard")

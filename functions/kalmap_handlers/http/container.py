@@ -13,11 +13,6 @@ import boto3
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from handlers.clients import work_bucket
-from handlers.deadline import seconds_for_work
-from handlers.memory import release_memory, resident_mb
-from handlers.settings import Settings, cache_address, read_settings
-from handlers.telemetry import logger
 from kalmap.api.answer_request import Pace
 from kalmap.api.cache import Cache, Layers, RecentStates, SharedStates
 from kalmap.api.cached_states import CachedStates
@@ -30,6 +25,11 @@ from kalmap.store.breaker import CircuitBreaker
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.dynamodb.table import client_config
 from kalmap.store.profiles import Profiles
+from kalmap_handlers.clients import work_bucket
+from kalmap_handlers.deadline import seconds_for_work
+from kalmap_handlers.memory import release_memory, resident_mb
+from kalmap_handlers.settings import Settings, cache_address, read_settings
+from kalmap_handlers.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -2,11 +2,11 @@
 
 import msgspec
 
-from handlers.clients import bucket
-from handlers.steps.step import Task, step
 from kalmap.batch.chunks import Chunk
 from kalmap.pipeline.partition_measurements import partition_measurements
 from kalmap.results.report import Report
+from kalmap_handlers.clients import bucket
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("partition")

@@ -6,12 +6,12 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from handlers.clients import work_bucket
-from handlers.http.container import cached_states, seconds_for_request
-from handlers.http.gateway import Call, json_response
 from kalmap.api.user_view import find_user, prediction_time, user_view
 from kalmap.profile import DEFAULT_PROFILE
 from kalmap.store.profiles import Profiles
+from kalmap_handlers.clients import work_bucket
+from kalmap_handlers.http.container import cached_states, seconds_for_request
+from kalmap_handlers.http.gateway import Call, json_response
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 

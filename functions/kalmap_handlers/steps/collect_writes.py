@@ -1,7 +1,7 @@
 """CollectWrites."""
 
-from handlers.steps.step import Task, step
 from kalmap.pipeline.collect_writes import Collected, collect_writes
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("collect")

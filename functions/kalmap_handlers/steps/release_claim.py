@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.clients import batch_store
-from handlers.steps.step import Event
-from handlers.telemetry import logger, now
 from kalmap.pipeline.release_claim import release_claim
+from kalmap_handlers.clients import batch_store
+from kalmap_handlers.steps.step import Event
+from kalmap_handlers.telemetry import logger, now
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

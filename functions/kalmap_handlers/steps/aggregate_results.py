@@ -1,7 +1,7 @@
 """AggregateResults."""
 
-from handlers.steps.step import Task, step
 from kalmap.pipeline.aggregate_results import Judged, aggregate_results
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("aggregate")

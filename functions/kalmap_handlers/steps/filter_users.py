@@ -1,8 +1,8 @@
 """FilterUsers."""
 
-from handlers.steps.step import Task, step
 from kalmap.pipeline.filter_users import filter_users
 from kalmap.results.report import Report
+from kalmap_handlers.steps.step import Task, step
 
 
 @step("filter")
