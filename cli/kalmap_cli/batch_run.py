@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from kalmap.plural import counted
 from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
-from kalmap.wording import counted
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import Interrupted, InterruptMessage, RunFailed

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from kalmap.wording import START_INTERRUPTED_AGAIN
+from kalmap.batch.remedies import START_INTERRUPTED_AGAIN
 from kalmap_cli.errors import as_sentence
 from kalmap_cli.local.clients import Clients
 from kalmap_cli.stack import Stack

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kalmap.outcome import Reason
-from kalmap.wording import counted
+from kalmap.plural import counted
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_run import BatchRun
 from kalmap_cli.errors import DONE, RunFailed

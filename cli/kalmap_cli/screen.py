@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from kalmap.wording import counted
+from kalmap.plural import counted
 from kalmap_cli.execution import Progress
 from kalmap_cli.terminal import fit_to_terminal
 

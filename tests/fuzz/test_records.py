@@ -18,7 +18,7 @@ def test_a_parser_that_loses_a_record_is_found(monkeypatch):
 
     def losing(*arguments):
         parsed = parse(*arguments)
-        return parsed._replace(unread=parsed.unread[:-1])
+        return parsed._replace(unreadable=parsed.unreadable[:-1])
 
     monkeypatch.setattr(broken_records, "parse", losing)
     with pytest.raises(AssertionError):

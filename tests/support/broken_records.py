@@ -156,7 +156,7 @@ def outcomes(parsed: Parsed) -> list[object]:
         strict=True,
     )
     by_ordinal: dict[int, object] = {ordinal: tuple(rest) for ordinal, *rest in rows}
-    by_ordinal |= {unread.ordinal: unread.reason for unread in parsed.unread}
+    by_ordinal |= {record.ordinal: record.reason for record in parsed.unreadable}
     return [by_ordinal[ordinal] for ordinal in sorted(by_ordinal)]
 
 
@@ -175,21 +175,21 @@ def goes_through(parsed: Parsed) -> None:
         assert stored.as_of == change.as_of
     failed = encode_measurements(shard, np.arange(len(shard.ids)), PROFILE)
     again = parse([failed], Jsonl(), PROFILE)
-    assert not again.unread
+    assert not again.unreadable
     for name in ("time", "value", "tag", "hash"):
         assert np.array_equal(getattr(again, name), getattr(parsed, name)), name
 
 
 def sound(parsed: Parsed) -> None:
     """Check that no record is lost or doubled, and that valid ones can be folded."""
-    assert len(parsed.value) + len(parsed.unread) == parsed.records
-    ordinals = [*parsed.ordinal.tolist(), *(unread.ordinal for unread in parsed.unread)]
+    assert len(parsed.value) + len(parsed.unreadable) == parsed.records
+    ordinals = [*parsed.ordinal.tolist(), *(record.ordinal for record in parsed.unreadable)]
     assert sorted(ordinals) == list(range(parsed.records))
     assert np.isfinite(parsed.value).all()
     assert all(0 < len(name.encode()) <= MAX_ID_BYTES for name in parsed.users)
-    for unread in parsed.unread:
-        assert unread.reason in REASONS
-        assert unread.detail.endswith(".")
+    for record in parsed.unreadable:
+        assert record.reason in REASONS
+        assert record.detail.endswith(".")
 
 
 def fuzz(

@@ -18,7 +18,7 @@ def fold_files(
     for file in files:
         data = file.read_bytes()
         format_ = detect_format(file.name, data)
-        content += data[format_.body_start :]
+        content += data[format_.records_start :]
     return folded(profile, content, states, format_=format_)
 
 

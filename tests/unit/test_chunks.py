@@ -17,14 +17,14 @@ from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.measurement import MAX_LINE_BYTES
 
 
-def source(size, body_start=0, gzipped=False):
+def source(size, records_start=0, gzipped=False):
     return SourceObject(
-        "b", "k", size, "etag", format=Jsonl(body_start=body_start), gzipped=gzipped
+        "b", "k", size, "etag", format=Jsonl(records_start=records_start), gzipped=gzipped
     )
 
 
-def pieces(data, chunk_bytes, body_start=0):
-    item = source(len(data), body_start)
+def pieces(data, chunk_bytes, records_start=0):
+    item = source(len(data), records_start)
     return [
         b"".join(item.format.read_range(start, end, len(data), lambda a, b: data[a:b]))
         for chunk in split_into_chunks([item], chunk_bytes)
@@ -44,7 +44,7 @@ def test_the_chunks_lines_together_are_the_object_and_none_is_cut(lines, chunk_b
 @given(st.lists(st.binary(max_size=12)), st.integers(1, 40))
 def test_a_header_belongs_to_no_chunk(lines, chunk_bytes):
     body = b"\n".join(line.replace(b"\n", b"") for line in lines)
-    assert b"".join(pieces(b"user_id,value\n" + body, chunk_bytes, body_start=14)) == body
+    assert b"".join(pieces(b"user_id,value\n" + body, chunk_bytes, records_start=14)) == body
 
 
 @pytest.mark.parametrize("length", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, 5 * MAX_LINE_BYTES])

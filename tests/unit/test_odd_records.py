@@ -26,7 +26,7 @@ def read(*lines: bytes):
 def test_half_a_surrogate_pair_is_malformed_in_every_field(field):
     record = json.loads(SOUND) | {field: "\ud800"}
     parsed = read(json.dumps(record).encode(), SOUND)
-    assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
+    assert [record.reason for record in parsed.unreadable] == [Reason.MALFORMED]
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     assert encode(shard, failed_decisions(1, Reason.TIMED_OUT)).count(b"\n") == 2
@@ -43,18 +43,18 @@ def test_a_whole_surrogate_pair_is_a_character():
 def test_two_objects_on_a_line_are_one_malformed_record(end):
     for lines in ([SOUND + SOUND], [SOUND + b" " + SOUND, b""], [SOUND, SOUND + SOUND, b"", SOUND]):
         parsed = parse([(end or b"\n").join(lines) + end], Jsonl(), PROFILE)
-        assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
+        assert [record.reason for record in parsed.unreadable] == [Reason.MALFORMED]
         assert parsed.records == sum(bool(line) for line in lines)
 
 
 def test_an_object_over_two_lines_is_two_malformed_records():
     parsed = read(*SOUND.replace(b', "value"', b',\n"value"').split(b"\n"))
-    assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED] * 2
+    assert [record.reason for record in parsed.unreadable] == [Reason.MALFORMED] * 2
 
 
 def test_invalid_utf_8_is_malformed_even_in_an_ignored_field():
     parsed = read(SOUND.replace(b'"value"', b'"x\xae": 1, "value"'))
-    assert [unread.reason for unread in parsed.unread] == [Reason.MALFORMED]
+    assert [record.reason for record in parsed.unreadable] == [Reason.MALFORMED]
 
 
 def test_a_line_that_csv_cannot_read_is_no_header():
@@ -81,7 +81,7 @@ def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, function, column
         lines = [f"u,m-{n},2026-03-01T00:00:00Z,80" for n in range(20)]
     data = "\n".join(["?", *lines]).encode()
     parsed = parse([data], Csv(columns=columns) if columns else Jsonl(), PROFILE)
-    assert sorted((unread.ordinal, unread.line) for unread in parsed.unread) == [(0, 1), (8, 9)]
+    assert sorted((record.ordinal, record.line) for record in parsed.unreadable) == [(0, 1), (8, 9)]
     assert [name for name in parsed.ids if name] == [f"m-{n}" for n in range(20) if n != 7]
     assert parsed.ordinal.tolist() == [n + 1 for n in range(20) if n != 7]
 

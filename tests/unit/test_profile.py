@@ -177,6 +177,6 @@ def test_a_custom_unit_is_in_braces_and_is_never_converted():
     data = msgspec.json.Encoder().encode_lines([line | one for one in records])
     parsed = parse([data], Jsonl(), profile)
     assert parsed.value.tolist() == [80.0] * 3
-    assert [unread.ordinal for unread in parsed.unread] == [3, 4]
+    assert [record.ordinal for record in parsed.unreadable] == [3, 4]
     # States that were folded under it before units stood in braces are still its own.
     assert digest(profile) == digest(msgspec.structs.replace(profile, unit="points"))

@@ -74,9 +74,9 @@ def jsonl(*records):
 def test_an_unreadable_record_is_named_with_its_line_and_the_rest_is_read(record, reason, word):
     parsed = jsonl(GOOD, b"", record, GOOD | {"user_id": "v"})
     assert parsed.ordinal.tolist() == [0, 2]
-    assert [(r.ordinal, r.line, r.reason) for r in parsed.unread] == [(1, 3, reason)]
-    assert word in parsed.unread[0].detail
-    assert parsed.unread[0].detail.endswith(".")
+    assert [(r.ordinal, r.line, r.reason) for r in parsed.unreadable] == [(1, 3, reason)]
+    assert word in parsed.unreadable[0].detail
+    assert parsed.unreadable[0].detail.endswith(".")
     assert (parsed.records, parsed.lines) == (3, 4)
 
 
@@ -113,7 +113,7 @@ def test_a_byte_order_mark_and_either_kind_of_line_end_change_nothing(bom, endin
     text = bom + b"user_id,timestamp,value" + ending + b"u,2026-03-01T07:12:00Z,81.4" + ending
     format_ = detect_format("x.csv", text)
     assert format_.header_lines == 1
-    parsed = parse([text[format_.body_start :]], format_, PROFILE)
+    parsed = parse([text[format_.records_start :]], format_, PROFILE)
     assert parsed.value.tolist() == [81.4]
 
 
@@ -144,7 +144,7 @@ def test_csv_reads_the_same_as_jsonl():
 )
 def test_an_unreadable_csv_line_is_named(row, reason):
     parsed = parse([row], Csv(columns=["user_id", "timestamp", "value"]), PROFILE)
-    assert [(r.line, r.reason) for r in parsed.unread] == [(1, reason)]
+    assert [(r.line, r.reason) for r in parsed.unreadable] == [(1, reason)]
 
 
 @given(
@@ -167,9 +167,9 @@ def zipped(*names):
     return packed.getvalue()
 
 
-def csv(body_start, header_lines, *more):
+def csv(records_start, header_lines, *more):
     columns = ["value", "timestamp", "user_id", *more]
-    return Csv(columns=columns, body_start=body_start, header_lines=header_lines)
+    return Csv(columns=columns, records_start=records_start, header_lines=header_lines)
 
 
 def tarred():
@@ -208,13 +208,13 @@ def test_every_record_is_read_exactly_once_for_any_chunk_boundaries(records, siz
     form = Csv(columns=["user_id", "timestamp", "value"]) if as_csv else Jsonl()
     parts = [data[at : at + size] for at in range(0, len(data), size)]
     parsed = parse(parts, form, PROFILE)
-    ordinals = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unread])
+    ordinals = sorted(parsed.ordinal.tolist() + [r.ordinal for r in parsed.unreadable])
     lines = [line.removeprefix(b"\xef\xbb\xbf") for line in data.split(b"\n")]
     expected = [line for line in lines if line.strip()]
     assert ordinals == list(range(parsed.records)) == list(range(len(expected)))
     assert np.isfinite(parsed.value).all()
     line_numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
-    for record in parsed.unread:
+    for record in parsed.unreadable:
         assert record.line == line_numbers[record.ordinal]
 
 

@@ -84,9 +84,9 @@ def test_every_record_comes_back_once_with_its_index_for_any_number_of_shards(ch
             assert shard.ids[row] == record["measurement_id"]
             assert shard.sources[row] == record["source"]
             assert shard.readings.source[row] == PROFILE.source_code(record["source"])
-        for unread in shard.unreadable:
-            indexes[unread.index] += 1
-            assert records[unread.index]["value"] == "bad"
+        for record in shard.unreadable:
+            indexes[record.index] += 1
+            assert records[record.index]["value"] == "bad"
     assert indexes == Counter(range(len(records)))
     assert set(users.values()) <= {1}
 
@@ -144,7 +144,7 @@ def test_results_merge_into_input_order_and_a_later_round_replaces_an_earlier_on
     for number, shard in enumerate(sharded(chunks, shards)):
         outcomes = failed_decisions(len(shard.ids), Reason.SHARD_FAILED)
         objects[f"b/round-0/results/{number:06d}.jsonl"] = encode(shard, outcomes)
-        expected |= {unread.index: "malformed" for unread in shard.unreadable}
+        expected |= {record.index: "malformed" for record in shard.unreadable}
         expected |= dict.fromkeys(shard.readings.index.tolist(), "shard_failed")
         for round_, reason, suffix in (
             (2, Reason.CONFLICT, ""),

@@ -54,7 +54,7 @@ def test_a_users_readings_do_not_depend_on_the_number_of_users():
 def test_every_reading_can_be_read_back_as_a_measurement(simulated):
     lines = "".join(jsonl_lines(simulated)).encode()
     parsed = parse([lines], Jsonl(), builtin_profile("body-weight"))
-    assert parsed.unread == []
+    assert parsed.unreadable == []
     assert parsed.records == len(simulated.user)
     np.testing.assert_array_equal(parsed.time, simulated.time)
 

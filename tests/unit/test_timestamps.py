@@ -54,7 +54,7 @@ def test_a_reading_with_its_timestamp_in_another_spelling_is_a_duplicate(format_
     parsed = parse(
         ["\n".join(line % spelling for spelling in SPELLINGS).encode()], format_, PROFILE
     )
-    assert not parsed.unread
+    assert not parsed.unreadable
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     folded = fold_users(PROFILE, [None], shard.readings, int(parsed.time[0]))
@@ -106,7 +106,7 @@ def test_fractions_of_any_length_are_rounded_alike_in_all_spellings(moment, minu
 )
 def test_a_refusal_says_what_is_wrong_with_the_timestamp(timestamp, word):
     line = json.dumps({"user_id": "u", "timestamp": timestamp, "value": 80}).encode()
-    [unread] = parse([line], Jsonl(), PROFILE).unread
-    assert unread.reason == Reason.BAD_TIMESTAMP
-    assert word in unread.detail
-    assert unread.detail.endswith(".")
+    [record] = parse([line], Jsonl(), PROFILE).unreadable
+    assert record.reason == Reason.BAD_TIMESTAMP
+    assert word in record.detail
+    assert record.detail.endswith(".")

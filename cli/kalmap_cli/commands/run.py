@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from kalmap.wording import counted
+from kalmap.plural import counted
 from kalmap_cli.batch_options import batch_options
 from kalmap_cli.batch_run import NOT_STARTED, run_batch
 from kalmap_cli.deployment import open_deployment

@@ -9,10 +9,10 @@ from typing import BinaryIO
 import msgspec
 
 from kalmap.moments import moment_at
+from kalmap.plural import counted
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.ports import UserState
-from kalmap.wording import counted
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.output_files import (

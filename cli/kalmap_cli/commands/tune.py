@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 
 from kalmap.errors import InvalidProfile
+from kalmap.plural import counted
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import Parsed, parse
-from kalmap.wording import counted
 from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.input_files import check_input, inflate_file, read_profile
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
@@ -188,10 +188,10 @@ def read_users(profile: Profile, files: Iterable[Path]) -> Users:
     """
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray[Any, Any], ...]] = []
-    records = unread = 0
+    records = unreadable = 0
     for file in files:
         parsed = _parsed(profile, file)
-        records, unread = records + parsed.records, unread + len(parsed.unread)
+        records, unreadable = records + parsed.records, unreadable + len(parsed.unreadable)
         numbers = np.array([names.setdefault(name, len(names)) for name in parsed.users], np.int64)
         codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
         parts.append(
@@ -217,7 +217,7 @@ def read_users(profile: Profile, files: Iterable[Path]) -> Users:
     _, counts = np.unique(user[order], return_counts=True)
     if order.size - counts.size < _MIN_READINGS:
         raise WrongUsage(
-            f"Of {counted(records, 'record')}, {unread:,} cannot be read. That leaves "
+            f"Of {counted(records, 'record')}, {unreadable:,} cannot be read. That leaves "
             f"{_describe_readings(order.size, counts.size)}, too few to fit a profile: at least "
             f"{_MIN_READINGS} are needed, not counting each user's first. Give more files."
         )
@@ -234,4 +234,4 @@ def _parsed(profile: Profile, file: Path) -> Parsed:
     if is_gzipped(data):
         data = b"".join(inflate_file(file))
     format_ = detect_format(str(file), data[:HEAD_BYTES])
-    return parse([data[format_.body_start :]], format_, profile)
+    return parse([data[format_.records_start :]], format_, profile)

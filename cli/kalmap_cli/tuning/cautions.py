@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, Bool
-from kalmap.wording import counted
 from kalmap_cli.tuning.likelihood import Foretold, foretell
 from kalmap_cli.tuning.users import Users
 

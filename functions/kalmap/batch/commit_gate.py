@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from kalmap.batch.identity import Limits
+from kalmap.batch.remedies import START_AGAIN
 from kalmap.outcome import Reason, Status
+from kalmap.plural import counted
 from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
-from kalmap.wording import START_AGAIN, counted
 
 #: Of fewer readings, a share says little. They may have as many unusable ones as so many readings.
 _FEW = 20

@@ -62,7 +62,7 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
                 lines += block.lines
     parsed = parse_files([], folder.batch().profile)
     data, report = route(
-        parsed._replace(unread=unreadable, records=len(unreadable), lines=lines),
+        parsed._replace(unreadable=unreadable, records=len(unreadable), lines=lines),
         chunk.number,
         shards,
     )
@@ -97,7 +97,7 @@ def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes
     objects = bucket(source.bucket)
     if source.gzipped:
         stream = objects.stream_pinned(source.key, source.etag, source.version_id, 0, source.size)
-        yield from _skip(inflate(stream, source.key, notes), source.format.body_start)
+        yield from _skip(inflate(stream, source.key, notes), source.format.records_start)
         return
 
     def read(start: int, end: int) -> bytes:

@@ -20,6 +20,7 @@ from kalmap.batch.identity import (
     read_input,
 )
 from kalmap.batch.inline import is_named_by_its_content, store_records
+from kalmap.batch.remedies import START_INTERRUPTED_AGAIN
 from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
 from kalmap.keys import BATCHES, OWN_FOLDERS
 from kalmap.moments import iso, microseconds, parse_moment
@@ -27,7 +28,6 @@ from kalmap.profile import Profile, builtin_profile, digest, load_profile
 from kalmap.store.objects import Objects, OpenBucket
 from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
-from kalmap.wording import START_INTERRUPTED_AGAIN
 
 _MOST_PROFILE_BYTES = 1_000_000
 #: Looks up by an execution's ARN whether it is still running.

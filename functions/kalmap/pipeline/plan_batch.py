@@ -82,6 +82,6 @@ def _inspect(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float
         check_gzip_size(item.key, item.size)
         part = head[:_GZIP_SAMPLE_BYTES]
         ratio = len(inflate_head(item.key, part)) / len(part)
-    sample = text[source.format.body_start :]
+    sample = text[source.format.records_start :]
     bytes_per_line = len(sample) / max(1, sample.count(b"\n"))
     return source, item.size * ratio / max(1.0, bytes_per_line)

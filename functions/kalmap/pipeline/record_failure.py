@@ -10,10 +10,10 @@ from kalmap.batch.folder import Folder
 from kalmap.batch.identity import Pointer
 from kalmap.pipeline.batch_summary import batch_end, summarise_batch
 from kalmap.pipeline.caught_error import describe_error
+from kalmap.plural import counted
 from kalmap.results.totals import sum_of, total
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import BatchStore
-from kalmap.wording import counted
 
 
 class Failed(NamedTuple):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from kalmap.batch.remedies import START_INTERRUPTED_AGAIN
 from kalmap.store.ports import BatchStore
-from kalmap.wording import START_INTERRUPTED_AGAIN
 
 
 def release_claim(detail: Mapping[str, Any], records: BatchStore, now: datetime) -> list[str]:

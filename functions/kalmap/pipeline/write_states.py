@@ -9,9 +9,9 @@ from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
 from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Reason
 from kalmap.pipeline.failed_readings import fail_users
+from kalmap.plural import counted
 from kalmap.results.report import Report
 from kalmap.store.ports import Change, DatabaseUse, StateStore, WriteResult
-from kalmap.wording import counted
 
 
 class WriteProgress(msgspec.Struct):

@@ -32,8 +32,8 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
                 carriage return alone.
         """
         start = len(head) - len(head.removeprefix(BOM).lstrip())
-        body_start = head.find(b"\n", start) + 1 or len(head)
-        header, carriage_return, _ = head[start:body_start].rstrip(b"\r\n").partition(b"\r")
+        records_start = head.find(b"\n", start) + 1 or len(head)
+        header, carriage_return, _ = head[start:records_start].rstrip(b"\r\n").partition(b"\r")
         columns = column_names(header)
         missing = [field for field in REQUIRED_FIELDS if field not in columns]
         if len(missing) == len(REQUIRED_FIELDS):
@@ -48,7 +48,9 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
                 f"{', '.join(REQUIRED_FIELDS)} and may have {', '.join(OPTIONAL_FIELDS)}."
             )
         return cls(
-            columns=columns, body_start=body_start, header_lines=head[:body_start].count(b"\n")
+            columns=columns,
+            records_start=records_start,
+            header_lines=head[:records_start].count(b"\n"),
         )
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:  # noqa: ARG002

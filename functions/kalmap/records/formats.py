@@ -50,7 +50,7 @@ class Format(Protocol):
     """What a content in this format looks like, in a few words."""
 
     @property
-    def body_start(self) -> int:
+    def records_start(self) -> int:
         """Where the records begin, in inflated bytes."""
 
     @property
@@ -93,7 +93,7 @@ class Format(Protocol):
 
         Args:
             parts: What `read_range` returned; of a gzipped content, its inflated bytes from
-                `body_start` on, cut anywhere.
+                `records_start` on, cut anywhere.
         """
 
 

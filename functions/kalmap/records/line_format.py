@@ -19,7 +19,7 @@ _BLOCK_BYTES = 512 * 1024
 class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="name"):
     """A format with one record a line, and where its records are in one content."""
 
-    body_start: int = 0
+    records_start: int = 0
     """Where the records begin, in inflated bytes: after a header."""
     header_lines: int = 0
     """Lines before the records."""
@@ -27,7 +27,7 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
     def split(self, size: int, step: int) -> list[tuple[int, int]]:
         """Split a content of `size` bytes into ranges of about `step` bytes."""
         ranges = []
-        start = self.body_start
+        start = self.records_start
         while start < size:
             end = min(start + step, size)
             if size - end < step // 4:  # no tiny last range
@@ -48,10 +48,10 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
             read: Returns the content's bytes [start, end); fewer at its end.
         """
         # The byte before the range shows whether a line begins exactly at its start.
-        first = start - (start > self.body_start)
+        first = start - (start > self.records_start)
         data = read(first, min(end + MAX_LINE_BYTES, size))
         begin = 0
-        if start > self.body_start:
+        if start > self.records_start:
             newline = data.find(b"\n", 0, end - first)
             if newline < 0 or first + newline + 1 >= end:
                 return  # the whole range lies inside a line that began before it

@@ -49,7 +49,7 @@ class Parsed(NamedTuple):
     """0-based position among the chunk's records, valid or not."""
     ids: list[str | None] | None
     """Measurement ids; None if no reading has one."""
-    unread: list[UnreadableRecord]
+    unreadable: list[UnreadableRecord]
     records: int
     lines: int
 
@@ -72,7 +72,7 @@ def parse_files(files: Iterable[File], profile: Profile) -> Parsed:
         profile: The profile whose unit the values are converted to.
 
     Returns:
-        Every record exactly once: among the columns, or in `unread`.
+        Every record exactly once: among the columns, or in `unreadable`.
 
     Raises:
         InvalidInput: More than `MAX_UNREADABLE` records are unreadable.
@@ -125,7 +125,7 @@ class _Reader:
         self._sources: dict[str | None, int] = {}
         self._source_hashes: list[int] = []
         self._blocks: list[_Columns] = []
-        self._unread: list[UnreadableRecord] = []
+        self._unreadable: list[UnreadableRecord] = []
         self._records = 0
         self._lines = 0
 
@@ -155,7 +155,7 @@ class _Reader:
             hash=np.concatenate([block.hash for block in blocks]),
             ordinal=np.concatenate([block.ordinal for block in blocks]),
             ids=ids if any(ids) else None,
-            unread=self._unread,
+            unreadable=self._unreadable,
             records=self._records,
             lines=self._lines,
         )
@@ -281,14 +281,14 @@ class _Reader:
             error = RecordError(
                 Reason.MALFORMED, f"The record cannot be read ({type(error).__name__})."
             )
-        if len(self._unread) >= MAX_UNREADABLE:
+        if len(self._unreadable) >= MAX_UNREADABLE:
             raise InvalidInput(
                 f"More than {MAX_UNREADABLE:,} records of one part of the input cannot be read. "
-                f"The first of them: {self._unread[0].detail}"
+                f"The first of them: {self._unreadable[0].detail}"
             )
         refused = describe_unreadable(self._records + ordinal, self._lines + line, error, raw)
         refused.file = self._file
-        self._unread.append(refused)
+        self._unreadable.append(refused)
 
     def _read_record(self, record: dict[str, object]) -> Measurement:
         try:

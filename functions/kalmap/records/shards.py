@@ -95,7 +95,7 @@ def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionRepo
     order = np.argsort(shard, kind="stable")
     bounds = np.searchsorted(shard[order], np.arange(shards + 1))
     unreadable: dict[int, list[UnreadableRecord]] = {}
-    for record in parsed.unread:
+    for record in parsed.unreadable:
         unreadable.setdefault(record.ordinal % shards, []).append(record)
     slices: list[bytes] = []
     counts: list[int] = []

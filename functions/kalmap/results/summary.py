@@ -7,10 +7,10 @@ import msgspec
 
 from kalmap.moments import iso
 from kalmap.outcome import Reason, Status
+from kalmap.plural import counted
 from kalmap.results.cost import estimate
 from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
-from kalmap.wording import counted
 
 
 def summarise(

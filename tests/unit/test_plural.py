@@ -2,9 +2,9 @@
 
 from kalmap.batch.commit_gate import closed_gate
 from kalmap.batch.identity import Limits
+from kalmap.plural import counted
 from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
-from kalmap.wording import counted
 from kalmap_cli.screen import summary_rows
 
 
