@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalmap.filter import fold, forward
+from kalmap.filter import fold, forward, vector
 from kalmap.profile import Population, Window, builtin_profile
 from tests.support.histories import (
     DAY,
@@ -33,11 +33,15 @@ def test_the_vector_pass_and_the_scalar_pass_give_the_same_bits(profile, users, 
     assert_passes_agree(profile, [everything[::2], everything[1::2]], len(users), width)
 
 
-def fold_batches(profile, batches, users, width):
-    """Fold batches one after the other, with vector steps of at least this width."""
+def fold_batches(profile, batches, users, width, few):
+    """Fold batches one after the other.
+
+    Vector steps have at least this width; so few questions in a step are weighed one by one.
+    """
     results, bodies = [], [None] * users
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forward, "VECTOR_WIDTH", width)
+        patch.setattr(vector, "FEW", few)
         for batch in batches:
             results.append(fold.fold_users(profile, bodies, columns(batch), NOW))
             bodies = [new or old for new, old in zip(results[-1].bodies, bodies, strict=True)]
@@ -46,12 +50,13 @@ def fold_batches(profile, batches, users, width):
 
 def assert_passes_agree(profile, batches, users, *widths):
     """Hold folds with vector steps of at least these widths to one without any vector step."""
-    scalar = fold_batches(profile, batches, users, 10**9)
+    scalar = fold_batches(profile, batches, users, 10**9, 0)
     for width in widths:
-        vector = fold_batches(profile, batches, users, width)
-        for ours, theirs in zip(vector, scalar, strict=True):
-            assert_same_results(ours, theirs)
-            assert ours.bodies == theirs.bodies
+        for few in (0, 2):
+            side_by_side = fold_batches(profile, batches, users, width, few)
+            for ours, theirs in zip(side_by_side, scalar, strict=True):
+                assert_same_results(ours, theirs)
+                assert ours.bodies == theirs.bodies
 
 
 @pytest.mark.parametrize("population", [Population(), Population(77.0, 18.0)])
@@ -96,6 +101,7 @@ def test_a_users_state_is_the_same_bits_in_cohorts_of_any_size(users, cohort, mo
         for day, value in zip(days, values.tolist(), strict=True)
     ]
     monkeypatch.setattr(fold, "COHORT_READINGS", cohort)
+    monkeypatch.setattr(vector, "FEW", 0)
     readings = columns([(user, reading) for user in range(users) for reading in history])
     folded = fold.fold_users(profile, [None] * users, readings, NOW)
     assert len(set(folded.bodies)) == 1

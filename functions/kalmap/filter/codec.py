@@ -94,12 +94,15 @@ def decode(
     Returns:
         The states. A body that is not sound gives a failure and is left out.
     """
-    bodies = format_one.carried_over(bodies)
     users = len(bodies)
     failure = np.zeros(users, np.uint8)
     foreign = np.zeros(users, np.bool_)
     counts = np.zeros(users, np.int64)
     checkpoints = empty_checkpoints(users)
+    lengths = body_sizes(bodies)
+    if not (lengths >= 0).any():
+        return Decoded(failure, foreign, checkpoints, counts, empty_entries())
+    bodies = format_one.carried_over(bodies)
     lengths = body_sizes(bodies)
     fitting = np.isin(lengths, _LENGTHS)
     failure[(lengths >= 0) & ~fitting] = Reason.CORRUPT_STATE

@@ -49,7 +49,7 @@ class Belief(NamedTuple):
 
     def select(self, users: I64) -> "Belief":
         """The beliefs of these users, as a copy."""
-        return Belief._make(column[..., users] for column in self)
+        return Belief._make(column.take(users, -1) for column in self)
 
     def put(self, users: I64, belief: "Belief") -> None:
         """Set the beliefs of these users."""
@@ -89,7 +89,7 @@ class Checkpoints(NamedTuple):
 
     def select(self, users: I64) -> "Checkpoints":
         """The checkpoints of these users, as a copy."""
-        return Checkpoints._make(column[..., users] for column in self)
+        return Checkpoints._make(column.take(users, -1) for column in self)
 
 
 class Entries(NamedTuple):

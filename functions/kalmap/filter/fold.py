@@ -33,7 +33,7 @@ from kalmap.readings import I32, I64, Readings
 
 #: Readings, stored and new, filtered at once: enough that numpy's own cost of a step is small
 #: beside the step, few enough for a level-3 cache.
-COHORT_READINGS = 131_072
+COHORT_READINGS = 262_144
 
 
 class Folded(NamedTuple):

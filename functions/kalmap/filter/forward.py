@@ -8,7 +8,7 @@ scalar pass takes what is left of each lane.
 import numpy as np
 
 from kalmap.filter import hypotheses, scalar, vector
-from kalmap.filter.columns import ranges
+from kalmap.filter.columns import Belief, ranges
 from kalmap.filter.model import transition
 from kalmap.filter.packed import Histories, Inputs, Packing, Path, Start
 from kalmap.filter.parameters import Parameters
@@ -69,7 +69,7 @@ def filter_histories(
         scratch.column("wrong", total),
         scratch.column("density", total),
         np.zeros(total, np.uint8),
-        start.belief.select(packing.users),
+        Belief._make(column.copy() for column in start.belief),
     )
     path.wrong.fill(np.nan)
     vector.run(parameters, packing, inputs, lanes, path)
@@ -77,7 +77,7 @@ def filter_histories(
     for lane in range(packing.longer):
         last = first + int(packing.lengths[lane]) - steps
         segment = scalar.Segment(
-            lane,
+            int(packing.users[lane]),
             slice(first, last),
             bool(steps or lanes.exists[lane]),
             lanes.belief.select(np.array([lane])),
@@ -86,9 +86,7 @@ def filter_histories(
         scalar.run(parameters, inputs, segment, path)
         first = last
     _judge(parameters, inputs.value, path)
-    lane_of = np.empty_like(packing.users)
-    lane_of[packing.users] = np.arange(packing.users.size)
-    return path._replace(recorded=path.recorded.select(lane_of))
+    return path
 
 
 def _judge(parameters: Parameters, value: F64, path: Path) -> None:

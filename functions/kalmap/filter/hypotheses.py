@@ -15,8 +15,10 @@ much as it foretold the reading, times its prior (the multiple model approach: B
 Kirubarajan, 2001, section 11.6; Harrison and Stevens, Bayesian Forecasting, JRSS B 38, 1976).
 `reduction` makes three hypotheses of the branches.
 
-The arithmetic is +, -, *, / and square roots, in an order that does not depend on how many users
-there are. So a fold may be cut anywhere, and its bits are the same everywhere.
+Arrays have a row for each hypothesis or branch, and a column for each user. A user who has fewer
+hypotheses than others has rows of weight 0. The arithmetic is +, -, *, / and square roots, in an
+order that does not depend on how many users or rows there are. So a fold may be cut anywhere, and
+its bits are the same everywhere.
 """
 
 from typing import NamedTuple
@@ -25,7 +27,8 @@ import numpy as np
 
 from kalmap.filter import algebra
 from kalmap.filter.algebra import LEVEL, P00, Estimate, Innovation
-from kalmap.filter.columns import OTHERS, WEIGHT, Belief, Kind
+from kalmap.filter.branch_table import branch_table
+from kalmap.filter.columns import WEIGHT, Belief, Kind
 from kalmap.filter.noise import (
     LEAST_SCALE,
     MOST_SURPRISE,
@@ -36,24 +39,22 @@ from kalmap.filter.noise import (
 )
 from kalmap.filter.packed import Inputs, Weighed
 from kalmap.filter.parameters import Parameters
-from kalmap.filter.reduction import Branches, moments, reduce, total_by_user
+from kalmap.filter.reduction import Branches, mixture, reduce, sum_rows
 from kalmap.readings import F64, I64, U8, Bool
 
 #: Probability that the level after a reading has nothing to do with the one before.
-_RESTART = 1e-5
+RESTART = 1e-5
 #: Probability that a reading is in the mistaken unit of the one before.
-_UNIT_REPEATED = 0.8
+UNIT_REPEATED = 0.8
 #: Of the wrong readings after a wrong one, the share that resembles it.
 ALIKE = 0.5
 #: On one occasion what was wrong stays wrong, in the same way: that readings agree is no news.
 REPEATED_AT_ONCE, ALIKE_AT_ONCE = 0.98, 0.95
 #: Wrong readings are as likely anywhere in the range as where users are. There their spread is
 #: wider than the users' by this factor, since other people and other units are among them.
-_WIDER = 4.0 / 3.0
+WIDER = 4.0 / 3.0
 #: A branch believes a reading that is within so many standard deviations of noise.
-_BELIEVES = 3.0
-#: A branch that is less probable is left out, unless it believes a reading that may be wrong.
-_NEGLIGIBLE, _MAY_BE_WRONG = 1e-5, 0.2
+BELIEVES = 3.0
 
 
 class _Question(NamedTuple):
@@ -76,28 +77,25 @@ class _Question(NamedTuple):
 
 
 class _Hypotheses(NamedTuple):
-    """Hypotheses of all users, the heaviest of each user first; arrays of shape (hypotheses,)."""
+    """Hypotheses of users, the heaviest of each first; arrays of shape (hypotheses, users)."""
 
-    user: I64
     share: F64
-    """Those of a user add up to 1."""
+    """Those of a user add up to 1; 0 for none."""
     kind: U8
     estimate: F64
-    """(5, hypotheses)"""
+    """(5, hypotheses, users); of none: the heaviest one's."""
 
 
-class _Updates(NamedTuple):
-    """Branches in which a filter takes a value in; arrays of shape (updates,)."""
+class _Odds(NamedTuple):
+    """Probabilities of each hypothesis and what the reading is; of shape (hypotheses, users)."""
 
-    parent: I64
-    """The hypothesis that each comes from."""
-    odds: F64
-    """The share of the parent times the prior of the branch."""
-    target: F64
-    """The value that is taken in."""
-    kind: U8
-    jumps: Bool
-    prior: Estimate[F64]
+    good: F64
+    in_unit: F64
+    """Right in another unit."""
+    alike: F64
+    """Wrong in the right unit, and like the last wrong one."""
+    unlike: F64
+    """Wrong in the right unit, and unlike the last one."""
 
 
 def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool) -> Weighed:
@@ -110,7 +108,6 @@ def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool
         is_first: (users,) Whether the belief is the population's.
     """
     value, base, step = inputs
-    users = value.size
     squarings = np.where(is_first, POPULATION, squarings_of(parameters, belief.readings))
     question = _Question(
         value, base * belief.scale, belief.last, squarings, is_first,
@@ -119,34 +116,26 @@ def weigh(parameters: Parameters, belief: Belief, inputs: Inputs, is_first: Bool
         ~is_first & (step.gain < parameters.occasion_gain),
     )  # fmt: skip
     before = _hypotheses(belief)
-    prior = algebra.predict(Estimate(*before.estimate), algebra.transitions_at(step, before.user))
-    predicted = moments(before.user, before.share, np.stack(prior), users)
+    prior = np.array(algebra.predict(Estimate(*before.estimate), step))
+    predicted = mixture(before.share, prior, prior[:, 0])
     innovation = Innovation(value - predicted[LEVEL], 1.0 / (predicted[P00] + question.noise))
 
-    branches, good, total = _branches(parameters, question, before, prior)
-    wrong_ones = branches.kind > Kind.GOOD
-    wrong = total_by_user(branches.user, branches.weight * wrong_ones, users)
-    in_unit = branches.weight * (branches.kind == Kind.WRONG_UNIT)
-    wrong_unit = total_by_user(branches.user, in_unit, users)
-    matters = branches.weight > _NEGLIGIBLE
-    matters |= branches.believes & (wrong > _MAY_BE_WRONG)[branches.user]
-    after, restarted = reduce(branches.select(np.flatnonzero(matters)), belief, value)
-    scale, readings = _learn(parameters, belief, before.user, *good)
-    after = after._replace(
-        scale=np.where(is_first, belief.scale, scale),
-        readings=np.where(is_first, belief.readings, readings),
-    )
+    branches, density = _branches(parameters, question, before, prior)
+    wrong_unit = sum_rows(branches.weight[branches.kind == Kind.WRONG_UNIT])
+    wrong = sum_rows(branches.weight[branches.kind == Kind.WRONG]) + wrong_unit
+    after, restarted = reduce(branches, wrong, belief, value)
+    scale, readings = _learn(parameters, question, belief, prior, branches.weight)
     left = _hypotheses(after)
     return Weighed(
-        after,
-        moments(left.user, left.share, left.estimate, users),
+        after._replace(scale=scale, readings=readings),
+        mixture(left.share, left.estimate, after.estimate),
         np.where(is_first, np.nan, predicted[LEVEL]),
         np.where(is_first, np.nan, algebra.nis(innovation)),
         innovation.precision,
         wrong,
         wrong_unit > wrong - wrong_unit,
         restarted,
-        total,
+        density,
     )
 
 
@@ -184,7 +173,7 @@ def wrong_density(parameters: Parameters, value: F64) -> F64:
     if parameters.population is None:
         return density
     away = value - parameters.population.level
-    variance = np.full(value.shape, parameters.population.p00 * _WIDER * _WIDER)
+    variance = np.full(value.shape, parameters.population.p00 * WIDER * WIDER)
     return 0.5 * density + 0.5 * student_t(away * away, variance, NORMAL)
 
 
@@ -204,181 +193,156 @@ def _is_plausible(parameters: Parameters, value: F64) -> Bool:
 
 
 def _learn(
-    parameters: Parameters, belief: Belief, user: I64, good: F64, nis: F64
+    parameters: Parameters,
+    question: _Question,
+    belief: Belief,
+    prior: F64,
+    weight: F64,
 ) -> tuple[F64, F64]:
     """What a reading says of a user's noise: the new scale, and the readings behind it.
 
+    How far a first reading is from the population says nothing of it.
+
     Args:
         parameters: Has the prior, and the memory.
+        question: The readings.
         belief: Before the reading.
-        user: (hypotheses,) Whose each is.
-        good: (hypotheses,) Probability that the reading is good under each.
-        nis: (hypotheses,) Its normalised innovation squared under each.
+        prior: (5, hypotheses, users) The predictions.
+        weight: (branches, users) Of the branches; the first ones take the reading for good.
     """
-    users = belief.scale.size
-    certain = np.rint(4.0 * total_by_user(user, good, users)) / 4.0
+    good = weight[: prior.shape[1]]
+    certain = np.rint(4.0 * sum_rows(good)) / 4.0
     readings = np.minimum(belief.readings + certain, parameters.memory)
-    if not parameters.learns:
-        return belief.scale, readings
-    surprise = total_by_user(user, good * (np.minimum(nis, MOST_SURPRISE) - 1.0), users)
-    factor = 1.0 + surprise / (readings + parameters.prior)
-    return np.maximum(belief.scale * factor, LEAST_SCALE), readings
+    scale = belief.scale
+    if parameters.learns:
+        nis = algebra.nis(algebra.innovation(Estimate(*prior), question.value, question.noise))
+        surprise = sum_rows(good * (np.minimum(nis, MOST_SURPRISE) - 1.0))
+        factor = 1.0 + surprise / (readings + parameters.prior)
+        scale = np.maximum(scale * factor, LEAST_SCALE)
+    return (
+        np.where(question.is_first, belief.scale, scale),
+        np.where(question.is_first, belief.readings, readings),
+    )
 
 
 def _hypotheses(belief: Belief) -> _Hypotheses:
-    """The hypotheses of all users, the heaviest ones first."""
-    everyone = np.arange(belief.last.size)
-    there = [np.flatnonzero(belief.others[number, WEIGHT]) for number in range(OTHERS)]
-    user = np.concatenate((everyone, *there))
-    estimates, weights, kinds = [belief.estimate], [np.ones(everyone.size)], [belief.kinds[0]]
-    for number, users in enumerate(there):
-        estimates.append(belief.others[number, :WEIGHT, users].T)
-        weights.append(belief.others[number, WEIGHT, users])
-        kinds.append(belief.kinds[1 + number, users])
-    weight = np.concatenate(weights)
-    total = total_by_user(user, weight, everyone.size)
-    return _Hypotheses(
-        user, weight / total[user], np.concatenate(kinds), np.concatenate(estimates, axis=1)
-    )
+    """The hypotheses of users: as many rows as the user with most of them has."""
+    lighter = belief.others[:, WEIGHT]
+    rows, users = 1 + np.count_nonzero(lighter.any(axis=1)), belief.last.size
+    weight, estimate = np.ones((rows, users)), np.empty((5, rows, users))
+    weight[1:] = lighter[: rows - 1]
+    estimate[:, 0] = belief.estimate
+    for row in range(1, rows):
+        other = belief.others[row - 1, :WEIGHT]
+        estimate[:, row] = np.where(weight[row] > 0.0, other, belief.estimate)
+    return _Hypotheses(weight / sum_rows(weight), belief.kinds[:rows], estimate)
 
 
 def _branches(
-    parameters: Parameters, question: _Question, before: _Hypotheses, prior: Estimate[F64]
-) -> tuple[Branches, tuple[F64, F64], F64]:
-    """All branches of the readings.
+    parameters: Parameters, question: _Question, before: _Hypotheses, prior: F64
+) -> tuple[Branches, F64]:
+    """All branches, with weights that add up to 1, and the readings' densities before they came.
 
-    Returns:
-        The branches, with weights that add up to 1 for each user; the probability that the reading
-        is good under each hypothesis, and its NIS; the reading's density before it was seen.
+    The first branches take the reading for good, under each hypothesis.
     """
-    users, count = question.value.size, before.user.size
-    updates, wrong = _updates(parameters, question, before, prior)
-    user = before.user[updates.parent]
-    noise, value = question.noise[user], question.value[user]
-    innovation = algebra.innovation(updates.prior, updates.target, noise)
-    squarings = np.where(updates.jumps, NORMAL, question.squarings[user])
-    weight = updates.odds * student_t(
-        innovation.difference * innovation.difference, updates.prior.p00 + noise, squarings
-    )
-    updated = algebra.update_steady(updates.prior, innovation, noise)
-    near = np.abs(updated.level - value) < _BELIEVES * np.sqrt(noise)
+    value, noise = question.value, question.noise
+    second = bool(parameters.ratios) and bool(question.is_second.any())
+    table = branch_table(before.share.shape[0], len(parameters.ratios), second=second)
+    good, in_unit, jumped, first_in_unit, begun, left_out = table.rows
+    level, slope, p00, p01, p11 = _priors(parameters, prior, second=second).take(table.prior, 1)
+    p00 += table.jumps * parameters.jump_variance
+    priors = Estimate(level, slope, p00, p01, p11)
+    right = value / np.array((1.0, *parameters.ratios))[:, None]
+    innovation = algebra.innovation(priors, right.take(table.unit, 0), noise)
+    estimate = np.array(algebra.update_steady(priors, innovation, noise))
+    estimate[:, left_out] = prior
 
-    begins = np.flatnonzero(~question.is_first)
-    begun, odds = _begin(parameters, question, before.estimate[LEVEL, :users], begins)
+    squarings = np.where(table.squarings > 0, table.squarings, question.squarings)
+    squared = innovation.difference * innovation.difference
+    weight = student_t(squared, p00 + noise, squarings)
+    odds = _odds(parameters, question, before)
+    jump = np.where(question.is_first, 0.0, parameters.jump)
+    weight[good] *= odds.good * (1.0 - jump)
+    weight[jumped] *= odds.good * jump
+    units = odds.in_unit * _in_units(parameters, right[1:])[:, None]
+    weight[in_unit] *= units.reshape(-1, value.size)
+    if second:
+        weight[first_in_unit] *= _first_in_unit(parameters, question, before)
+    if parameters.population is None:
+        estimate[:, begun.start] = algebra.restart(
+            value, noise, parameters.slope_mean, parameters.slope_variance
+        )
+        weight[begun] = _first_density(parameters, value)
+    weight[begun] *= _begins(parameters, question, before.estimate[LEVEL, 0])
+    away = value - question.last
+    same = student_t(away * away, 2.0 * noise + question.drift, NORMAL)
+    weight[left_out] = odds.unlike * wrong_density(parameters, value) + odds.alike * same
 
-    owner = np.concatenate((user, begins, before.user))
-    weight = np.concatenate((weight, odds, wrong))
-    total = np.maximum(total_by_user(owner, weight, users), 1e-300)
-    weight /= total[owner]
-    certain = np.ones(begins.size, np.bool_)
-    moves = np.ones(owner.size, np.bool_)
-    moves[: user.size] = updates.jumps | (updates.parent >= users)
-    moves[user.size + begins.size :] = np.arange(count) >= users
-    branches = Branches(
-        owner,
-        weight,
-        np.concatenate((np.stack(updated), np.stack(begun), np.stack(prior)), axis=1),
-        np.concatenate(
-            (updates.kind, np.zeros(begins.size, np.uint8), np.full(count, Kind.WRONG, np.uint8))
-        ),
-        moves,
-        np.concatenate((near & (updates.kind == Kind.GOOD), certain, np.zeros(count, np.bool_))),
-    )
-    return branches, (weight[:count], algebra.nis(innovation)[:count]), total
+    density = np.maximum(sum_rows(weight), 1e-300)
+    weight /= density
+    # |value - updated level| = |innovation| R / S
+    near = squared * noise * innovation.precision * innovation.precision < BELIEVES * BELIEVES
+    near &= (table.kind == Kind.GOOD)[:, None]
+    near[begun] = True
+    return Branches(weight, estimate, table.kind, table.moves, near), density
 
 
-def _updates(
-    parameters: Parameters, question: _Question, before: _Hypotheses, prior: Estimate[F64]
-) -> tuple[_Updates, F64]:
-    """The branches that take a value in, and the weights of those that hold the reading wrong.
+def _priors(parameters: Parameters, prior: F64, *, second: bool) -> F64:
+    """Estimates before a reading, (5, priors, users), in the order of `BranchTable.prior`."""
+    rows = [prior]
+    if second:
+        ratio = np.array(parameters.ratios)[:, None]
+        level, slope, p00, p01, p11 = prior[:, 0]
+        right = (level / ratio, slope, p00 / (ratio * ratio), p01 / ratio, p11)
+        rows.append(np.array([np.broadcast_to(row, (ratio.size, level.size)) for row in right]))
+    population = parameters.population or Estimate(0.0, 0.0, 1.0, 0.0, 1.0)
+    rows.append(np.broadcast_to(np.array(population)[:, None, None], (5, 1, prior.shape[2])))
+    return np.concatenate(rows, axis=1)
 
-    The first of the branches are the good ones, in the order of the hypotheses.
-    """
-    user, share, kind = before.user, before.share, before.kind
+
+def _odds(parameters: Parameters, question: _Question, before: _Hypotheses) -> _Odds:
+    """What a reading may be, before it is looked at."""
+    share, kind = before.share, before.kind
     fault, wrong_unit = parameters.fault, parameters.wrong_unit
-    # Probabilities of a wrong reading in the right unit, unlike or like the last, and of the units.
-    is_wrong, in_unit, at_once = kind == Kind.WRONG, kind == Kind.WRONG_UNIT, question.at_once[user]
-    repeated = np.where(at_once, REPEATED_AT_ONCE, parameters.repeated)
-    same_unit = np.where(at_once, REPEATED_AT_ONCE, _UNIT_REPEATED)
-    like = np.where(at_once, ALIKE_AT_ONCE, ALIKE)
+    is_wrong, in_unit = kind == Kind.WRONG, kind == Kind.WRONG_UNIT
+    repeated = np.where(question.at_once, REPEATED_AT_ONCE, parameters.repeated)
+    same_unit = np.where(question.at_once, REPEATED_AT_ONCE, UNIT_REPEATED)
+    like = np.where(question.at_once, ALIKE_AT_ONCE, ALIKE)
     afresh = np.where(is_wrong, repeated * (1.0 - like), fault)
-    other = np.where(in_unit, (1.0 - same_unit) * fault, afresh) * (1.0 - wrong_unit)
+    unlike = np.where(in_unit, (1.0 - same_unit) * fault, afresh) * (1.0 - wrong_unit)
     alike = np.where(is_wrong, repeated * like, 0.0)
     unit = np.where(in_unit, same_unit, afresh * wrong_unit)
-    good = share * (1.0 - other - alike - unit)
-    jump = np.where(question.is_first[user], 0.0, parameters.jump)
-
-    everyone = np.arange(user.size)
-    jumping = np.flatnonzero(jump > 0.0)
-    parents, odds = [everyone, jumping], [good * (1.0 - jump), (good * jump)[jumping]]
-    targets = [question.value[user], question.value[user[jumping]]]
-    converted = [(ratio, question.value / ratio) for ratio in parameters.ratios]
-    plausible = [_is_plausible(parameters, right) for _, right in converted]
-    units = np.maximum(np.sum(plausible, axis=0), 1) if converted else np.ones(question.value.size)
-    for (ratio, right), able in zip(converted, plausible, strict=True):
-        those = np.flatnonzero(able[user])
-        parents.append(those)
-        # Not divided by a ratio below 1: else a mistaken unit could gain for ever.
-        odds.append((share * unit)[those] / (max(ratio, 1.0) * units[user[those]]))
-        targets.append(right[user[those]])
-    last_unit = sum(part.size for part in parents)
-    # The single reading before was in another unit.
-    second = np.flatnonzero(question.is_second)
-    first = before.estimate[LEVEL, second]
-    for ratio in parameters.ratios if second.size else ():
-        able = _is_plausible(parameters, first / ratio)
-        likelier = _first_density(parameters, first / ratio) / _first_density(parameters, first)
-        parents.append(second)
-        odds.append(share[second] * (fault * wrong_unit / ratio) * (able * likelier))
-        targets.append(question.value[second])
-    parent = np.concatenate(parents)
-    level, slope, p00, p01, p11 = (part[parent] for part in prior)
-    first_unit = everyone.size + jumping.size
-    p00[everyone.size : first_unit] += parameters.jump_variance
-    for number, ratio in enumerate(parameters.ratios):
-        here = slice(last_unit + number * second.size, last_unit + (number + 1) * second.size)
-        level[here] /= ratio
-        p00[here] /= ratio * ratio
-        p01[here] /= ratio
-    kinds = np.zeros(parent.size, np.uint8)
-    kinds[first_unit:last_unit] = Kind.WRONG_UNIT
-    jumps = np.zeros(parent.size, np.bool_)
-    jumps[everyone.size : first_unit] = jumps[last_unit:] = True
-    updates = _Updates(
-        parent, np.concatenate(odds), np.concatenate(targets), kinds, jumps,
-        Estimate(level, slope, p00, p01, p11),
-    )  # fmt: skip
-    away = question.value - question.last
-    same = student_t(away * away, 2.0 * question.noise + question.drift, NORMAL)
-    elsewhere = wrong_density(parameters, question.value)
-    return updates, share * (other * elsewhere[user] + alike * same[user])
+    return _Odds(share * (1.0 - unlike - alike - unit), share * unit, share * alike, share * unlike)
 
 
-def _begin(
-    parameters: Parameters, question: _Question, before: F64, users: I64
-) -> tuple[Estimate[F64], F64]:
-    """Filters that begin at these users' readings, and their weights.
+def _in_units(parameters: Parameters, right: F64) -> F64:
+    """The share of each other unit, if a reading is in one of them, (units, users)."""
+    plausible = _is_plausible(parameters, right)
+    # Not divided by a ratio below 1: else a mistaken unit could gain for ever.
+    over = np.maximum(parameters.ratios, 1.0)[:, None] * np.maximum(plausible.sum(axis=0), 1)
+    share: F64 = plausible / over
+    return share
+
+
+def _first_in_unit(parameters: Parameters, question: _Question, before: _Hypotheses) -> F64:
+    """Probability that a single reading before was in each other unit, (units, users)."""
+    ratio, first = np.array(parameters.ratios)[:, None], before.estimate[LEVEL, 0]
+    odds = _first_density(parameters, first / ratio) / _first_density(parameters, first)
+    odds *= before.share[0] * (parameters.fault * parameters.wrong_unit / ratio)
+    odds *= question.is_second & _is_plausible(parameters, first / ratio)
+    return odds
+
+
+def _begins(parameters: Parameters, question: _Question, before: F64) -> F64:
+    """Probability that nothing before the reading counts.
 
     Args:
         parameters: The profile's numbers.
-        question: Of all users.
-        before: (all users,) Level under the heaviest hypothesis before the reading.
-        users: Positions of those that begin.
+        question: The readings.
+        before: (users,) Level under the heaviest hypothesis before the reading.
     """
-    value, noise = question.value[users], question.noise[users]
-    fault, second = parameters.fault, question.is_second[users]
-    if parameters.population is None:
-        begun = algebra.restart(value, noise, parameters.slope_mean, parameters.slope_variance)
-        density = _first_density(parameters, value)
-    else:
-        population = Estimate(*(np.full(value.shape, part) for part in parameters.population))
-        innovation = algebra.innovation(population, value, noise)
-        begun = algebra.update_steady(population, innovation, noise)
-        density = student_t(
-            innovation.difference * innovation.difference, population.p00 + noise, POPULATION
-        )
-    over = wrong_density(parameters, before[users]) / _first_density(parameters, before[users])
     # If a single reading is behind the filter, it may have been the wrong one.
-    was_wrong = fault * (1.0 - parameters.wrong_unit) * over
-    odds = np.where(second, np.maximum(was_wrong, _RESTART), _RESTART) * (1.0 - fault)
-    return begun, odds * density
+    over = wrong_density(parameters, before) / _first_density(parameters, before)
+    was_wrong = parameters.fault * (1.0 - parameters.wrong_unit) * over
+    odds = np.where(question.is_second, np.maximum(was_wrong, RESTART), RESTART)
+    return np.where(question.is_first, 0.0, odds * (1.0 - parameters.fault))

@@ -25,12 +25,12 @@ LEAST_SCALE = 0.02
 MOST_SURPRISE = 16.0
 #: Squarings in the density with these degrees of freedom.
 SQUARINGS = range(1, 6)
-_FREEDOM = np.array([0.0] + [4.0 * 2.0 ** (times - 1) - 1.0 for times in SQUARINGS])
+FREEDOM = np.array([0.0] + [4.0 * 2.0 ** (times - 1) - 1.0 for times in SQUARINGS])
 #: Readings from which on each of the densities is the next one.
-_NEXT = np.array([5.0, 11.0, 22.0, 44.0])
-_AT_ZERO = np.array(
+NEXT = np.array([5.0, 11.0, 22.0, 44.0])
+AT_ZERO = np.array(
     [0.0]
-    + [gamma((df + 1.0) / 2.0) / gamma(df / 2.0) / sqrt(df * pi) for df in _FREEDOM[1:].tolist()]
+    + [gamma((df + 1.0) / 2.0) / gamma(df / 2.0) / sqrt(df * pi) for df in FREEDOM[1:].tolist()]
 )
 #: Squarings of the densities of a population's level and of what has no learned noise.
 POPULATION, NORMAL = 2, 5
@@ -44,14 +44,16 @@ def student_t(squared: F64, variance: F64, squarings: int | I64) -> F64:
         variance: Squared scale.
         squarings: Which degrees of freedom: 1 to 5 for 3, 7, 15, 31, 63; broadcast to the others.
     """
-    power = 1.0 + squared / (variance * _FREEDOM[squarings])
     if isinstance(squarings, int):
-        for _ in range(squarings):
-            power = power * power
+        least = most = squarings
     else:
-        for times in SQUARINGS:
-            power = np.where(squarings >= times, power * power, power)
-    density: F64 = _AT_ZERO[squarings] / (np.sqrt(variance) * power)
+        least, most = int(squarings.min()), int(squarings.max())
+        squarings = most if least == most else squarings
+    power = 1.0 + squared / (variance * FREEDOM[squarings])
+    for times in range(1, most + 1):
+        square = power * power
+        power = square if times <= least else np.where(squarings >= times, square, power)
+    density: F64 = AT_ZERO[squarings] / (np.sqrt(variance) * power)
     return density
 
 
@@ -64,7 +66,7 @@ def squarings_of(parameters: Parameters, readings: F64) -> I64:
     """
     if not parameters.learns:
         return np.full(readings.shape, NORMAL)
-    return np.searchsorted(_NEXT, readings + parameters.prior, "right") + 1
+    return np.searchsorted(NEXT, readings + parameters.prior, "right") + 1
 
 
 def learn(parameters: Parameters, scale: F64, readings: F64, nis: F64) -> None:

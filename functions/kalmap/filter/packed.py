@@ -123,7 +123,7 @@ class Path(NamedTuple):
     flags: U8
     """Reason, and whether the filter restarted here."""
     recorded: Belief
-    """Each user's belief after `Start.record_after` readings."""
+    """Each user's belief after `Start.record_after` readings, in the order of the histories."""
 
     def put(self, positions: I64, weighed: Weighed) -> None:
         """Note what became of readings that raised a question."""

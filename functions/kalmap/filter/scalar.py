@@ -4,7 +4,7 @@ Here the algebra is written out a second time, on plain floats: a call and a rec
 expression would take several times as long as the arithmetic. IEEE 754 gives +, -, *, / the same
 bits here as in numpy's loops, so a user's numbers do not show which pass computed them.
 tests/property/test_algebra.py and test_widths.py hold the three together to the bit. A reading that
-raises a question is weighed as an array of one, in `hypotheses`.
+raises a question is weighed in `scalar_hypotheses`.
 """
 
 from math import nan
@@ -13,22 +13,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.filter import algebra, hypotheses
-from kalmap.filter.algebra import STEADY_BELOW
-from kalmap.filter.columns import Belief, empty_belief
+from kalmap.filter import algebra, scalar_hypotheses
+from kalmap.filter.algebra import STEADY_BELOW, Estimate, Transition
+from kalmap.filter.columns import Belief, Kind
 from kalmap.filter.noise import LEAST_SCALE, MOST_SURPRISE
 from kalmap.filter.packed import Inputs, Path
 from kalmap.filter.parameters import Parameters
+from kalmap.filter.scalar_hypotheses import (
+    Hypothesis,
+    OneBelief,
+    OneReading,
+    OneWeighed,
+    join_beliefs,
+    one_belief,
+)
 
 #: Numbers of a reading: level, slope, p00, p01, p11, readings, predicted, NIS, precision.
 _ROW = Struct("9d")
-_ONE = np.zeros(1, np.int64)
 
 
 class Segment(NamedTuple):
     """Consecutive readings of one user."""
 
-    lane: int
+    user: int
     """The user's position in `Path.recorded`."""
     positions: slice
     """Their packed positions."""
@@ -49,20 +56,21 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
         segment: Which of them, and where the filter stands before them.
         path: Gets the results.
     """
-    lane, positions, exists, belief, record_after = segment
+    user, positions, exists, stored, record_after = segment
+    belief = one_belief(stored, 0)
     doubt, memory, prior_readings = parameters.doubt, parameters.memory, parameters.prior
     learns = parameters.learns
     size = positions.stop - positions.start
     numbers = bytearray(_ROW.size * size)
-    questions = []
+    asked: list[int] = []
+    answers: list[OneWeighed] = []
     value, noise, step = inputs.select(positions)
     drifts = step.level_drift is not None
     drift = np.zeros(size) if step.level_drift is None else step.level_drift
     pull = np.zeros(size) if step.slope_drift is None else step.slope_drift
     columns = (column.tolist() for column in (value, noise, *step[:5], drift, pull))
-    x, v, p00, p01, p11 = belief.estimate[:, 0].tolist()
-    scale, readings = float(belief.scale[0]), float(belief.readings[0])
-    is_open = bool(belief.is_open[0])
+    x, v, p00, p01, p11 = belief.hypotheses[0].estimate
+    scale, readings, is_open = belief.scale, belief.readings, belief.is_open
     if not exists and parameters.population is not None:
         x, v, p00, p01, p11 = parameters.population
     for index, (z, base, g, e, q00, q01, q11, dx, dv) in enumerate(zip(*columns, strict=True)):
@@ -88,17 +96,16 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
             nis = y * y * precision  # algebra.nis
             if is_open or nis > doubt:
                 if not is_open:
-                    belief = empty_belief(1)
-                    belief.estimate[:, 0] = before
-                    belief.scale[0], belief.readings[0] = scale, readings
-                at = np.array([positions.start + index])
-                weighed = hypotheses.weigh(
-                    parameters, belief, inputs.select(at), np.array([is_first])
+                    belief = _single(before, scale, readings)
+                step_here = Transition(g, e, q00, q01, q11, *((dx, dv) if drifts else ()))
+                weighed = scalar_hypotheses.weigh(
+                    parameters, belief, OneReading(z, base, step_here, is_first)
                 )
-                belief, is_open = weighed.belief, bool(weighed.belief.is_open[0])
-                questions.append((at, weighed))
-                x, v, p00, p01, p11 = belief.estimate[:, 0].tolist()
-                scale, readings = float(belief.scale[0]), float(belief.readings[0])
+                belief, is_open = weighed.belief, weighed.belief.is_open
+                asked.append(positions.start + index)
+                answers.append(weighed)
+                x, v, p00, p01, p11 = belief.hypotheses[0].estimate
+                scale, readings = belief.scale, belief.readings
             else:
                 gain1, weight = p01 * precision, r * precision  # algebra.update
                 x = predicted + p00 * precision * y
@@ -121,13 +128,16 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
         )
         if index + 1 == record_after:
             if not is_open:
-                belief = empty_belief(1)
-                belief.estimate[:, 0] = x, v, p00, p01, p11
-                belief.scale[0], belief.readings[0] = scale, readings
-            path.recorded.put(_ONE + lane, belief)
+                belief = _single((x, v, p00, p01, p11), scale, readings)
+            path.recorded.put(np.array([user]), join_beliefs([belief]))
     *estimates, readings_, predictions, nis_, precisions = np.frombuffer(numbers).reshape(-1, 9).T
     path.estimate[:, positions] = estimates
     path.readings[positions], path.predicted[positions] = readings_, predictions
     path.nis[positions], path.precision[positions] = nis_, precisions
-    for at, weighed in questions:
-        path.put(at, weighed)
+    if asked:
+        path.put(np.array(asked), scalar_hypotheses.join(answers))
+
+
+def _single(estimate: tuple[float, ...], scale: float, readings: float) -> OneBelief:
+    """The belief of a user who has one hypothesis, which takes the last reading for good."""
+    return OneBelief([Hypothesis(1.0, Kind.GOOD, Estimate(*estimate))], 0.0, scale, readings)

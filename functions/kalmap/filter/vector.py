@@ -12,12 +12,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from kalmap.filter import algebra, hypotheses, noise
+from kalmap.filter import algebra, hypotheses, noise, scalar_hypotheses
 from kalmap.filter.algebra import STEADY_BELOW, Estimate
 from kalmap.filter.columns import Belief
 from kalmap.filter.packed import Inputs, Packing, Path, Start
 from kalmap.filter.parameters import Parameters
 from kalmap.readings import F64, I64, Bool
+
+#: Up to so many readings are weighed one by one: numpy's own cost is higher.
+FEW = 6
 
 
 def run(parameters: Parameters, packing: Packing, inputs: Inputs, start: Start, path: Path) -> None:
@@ -87,7 +90,8 @@ def run(parameters: Parameters, packing: Packing, inputs: Inputs, start: Start, 
             if parameters.population is None:
                 path.precision[new] = np.nan
         if asked.size:
-            weighed = hypotheses.weigh(
+            few = asked.size <= FEW
+            weighed = (scalar_hypotheses.weigh_each if few else hypotheses.weigh)(
                 parameters, asking, inputs.select(first + asked),
                 ~start.exists[asked] if number == 0 else np.zeros(asked.size, np.bool_),
             )  # fmt: skip
@@ -98,7 +102,7 @@ def run(parameters: Parameters, packing: Packing, inputs: Inputs, start: Start, 
         recorded = lanes[bounds[number + 1] : bounds[number + 2]]
         if recorded.size:
             _note(belief, is_open, estimate, recorded)
-            path.recorded.put(recorded, belief.select(recorded))
+            path.recorded.put(packing.users[recorded], belief.select(recorded))
     _note(belief, is_open, estimate, np.arange(packing.longer))
 
 
