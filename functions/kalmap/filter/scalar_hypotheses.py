@@ -203,7 +203,7 @@ def _branches(
     value, base, step, is_first = reading
     r, ratios = base * belief.scale, parameters.ratios
     is_second = not is_first and belief.readings == 0.0
-    at_once = not is_first and step.gain <= hypotheses.OCCASION
+    at_once = not is_first and step.gain < parameters.occasion_gain
     squarings = POPULATION if is_first else _squarings(parameters, belief.readings)
     jump = 0.0 if is_first else parameters.jump
     odds = [
