@@ -212,7 +212,13 @@ def _branches(
     ]
 
     def take_in(
-        odds: float, prior: Estimate[float], target: float, squarings: int, kind: Kind, moves: bool
+        odds: float,
+        prior: Estimate[float],
+        target: float,
+        *,
+        squarings: int = NORMAL,
+        kind: Kind = Kind.GOOD,
+        moves: bool = True,
     ) -> None:
         innovation = algebra.innovation(prior, target, r)
         squared = innovation.difference * innovation.difference
@@ -230,7 +236,7 @@ def _branches(
 
     found: list[_Branch] = []
     for row, prior in enumerate(priors):
-        take_in(odds[row][0] * (1.0 - jump), prior, value, squarings, Kind.GOOD, row > 0)
+        take_in(odds[row][0] * (1.0 - jump), prior, value, squarings=squarings, moves=row > 0)
     right = [value / ratio for ratio in ratios]
     plausible = [_is_plausible(parameters, number) for number in right]
     units = max(sum(plausible), 1)
@@ -239,10 +245,12 @@ def _branches(
             share = 1.0 / (max(ratio, 1.0) * units)
             for row, prior in enumerate(priors):
                 weight = odds[row][1] * share
-                take_in(weight, prior, number, squarings, Kind.WRONG_UNIT, row > 0)
+                take_in(
+                    weight, prior, number, squarings=squarings, kind=Kind.WRONG_UNIT, moves=row > 0
+                )
     for row, (level, slope, p00, p01, p11) in enumerate(priors if jump > 0.0 else ()):
         further = Estimate(level, slope, p00 + parameters.jump_variance, p01, p11)
-        take_in(odds[row][0] * jump, further, value, NORMAL, Kind.GOOD, True)
+        take_in(odds[row][0] * jump, further, value)
     before = belief.hypotheses[0].estimate.level
     for ratio in ratios if is_second else ():
         weight = _first_density(parameters, before / ratio) / _first_density(parameters, before)
@@ -250,7 +258,7 @@ def _branches(
         weight *= _is_plausible(parameters, before / ratio)
         level, slope, p00, p01, p11 = priors[0]
         first = Estimate(level / ratio, slope, p00 / (ratio * ratio), p01 / ratio, p11)
-        take_in(weight, first, value, NORMAL, Kind.GOOD, True)
+        take_in(weight, first, value)
     found.append(_begun(parameters, reading, r, before, is_second=is_second))
     away = value - belief.last
     drift = step.q00 + step.gain * step.gain * parameters.slope_variance
