@@ -14,6 +14,7 @@ _EPILOG = """\
 examples:
   kalmap run weights.jsonl
   kalmap run january.csv february.csv.gz --out results --profile body-weight
+  kalmap check withings.csv --user anna
   kalmap status
   kalmap retry 3f9a
   kalmap results 3f9a --out again
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=Version, nargs=0, help="show kalmap's version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_check(commands)
     _add_status(commands)
     _add_retry(commands)
     _add_results(commands)
@@ -95,14 +97,20 @@ def _add_run(commands: Any) -> None:
         "run a batch of measurements",
         "  kalmap run weights.jsonl\n"
         "  kalmap run january.csv february.csv.gz --out results\n"
+        "  kalmap run withings.csv --user anna --tz Europe/Berlin\n"
         "  kalmap run weights.jsonl --profile my-weight.json --adopt-profile\n"
         "  kalmap run weights.jsonl --write-mode none --limits unusable=0.5\n"
         "  kalmap run glucose.jsonl --profile glucose.json --data-dir .glucose --fresh\n"
         "  kalmap run weights.jsonl --stack kalmap",
     )
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV, gzipped or not"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="JSONL, CSV, or a table of another program, gzipped or not",
     )
+    _add_own_files(parser)
     _add_out(parser)
     parser.add_argument(
         "--profile",
@@ -152,6 +160,53 @@ def _run(arguments: argparse.Namespace) -> int:
     if stack is not None and arguments.fresh:
         raise WrongUsage("--fresh is for the local cloud and cannot be used with --stack.")
     return run(arguments, path, stack)
+
+
+def _add_own_files(parser: argparse.ArgumentParser) -> None:
+    """Add the options about files of other programs."""
+    for name, metavar, what in (
+        (
+            "columns",
+            "FIELDS",
+            'columns of fields; a timestamp may have two (example: timestamp=Date+Time,value="kg")',
+        ),
+        ("user", "NAME", "the user of all records"),
+        ("unit", "UNIT", "the unit of all values without their own"),
+        ("source", "NAME", "the source of all records without their own"),
+        ("tz", "ZONE", "time zone of times without an offset (example: Europe/Berlin)"),
+        (
+            "dates",
+            "FORM",
+            "how dates are written: iso, day_first, month_first, unix_seconds or unix_milliseconds",
+        ),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=what)
+
+
+def _add_check(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "check",
+        "say how files would be understood and what a profile would reject; nothing is started",
+        "  kalmap check weights.csv\n"
+        "  kalmap check withings.csv --user anna --tz Europe/Berlin\n"
+        "  kalmap check glucose.csv --profile glucose.json --columns value=Glucose,timestamp=Time",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as for run")
+    _add_own_files(parser)
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        help="a built-in profile's name or a file (default: DEFAULT_PROFILE)",
+    )
+    _add_now(parser)
+    parser.set_defaults(command=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.check import check  # noqa: PLC0415
+
+    return check(arguments)
 
 
 def _add_status(commands: Any) -> None:
@@ -331,7 +386,8 @@ def _add_tune(commands: Any) -> None:
         "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
         "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSONL or CSV")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as for run")
+    _add_own_files(parser)
     parser.add_argument(
         "--profile",
         metavar="P",

@@ -21,6 +21,7 @@ _OPTIONS = {
     "adopt_profile": "--adopt-profile",
     "now": "--now",
     "limits": "--limits",
+    "source.mapping.tz": "--tz Europe/Berlin",
 } | {f"limits.{name}": f"--limits {name}=SHARE" for name in _LIMITS}
 
 

@@ -7,6 +7,7 @@ import pytest
 from kalmap.filter.decisions import failed_decisions
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
+from kalmap.records import line_format
 from kalmap.records import parse as records
 from kalmap.records.format_csv import Csv, column_names
 from kalmap.records.format_jsonl import Jsonl
@@ -62,9 +63,11 @@ def test_a_line_that_csv_cannot_read_is_no_header():
 
 
 @pytest.mark.parametrize("columns", [[], ["user_id", "measurement_id", "timestamp", "value"]])
-@pytest.mark.parametrize("function", ["measurement_of", "_hash64"])
-def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, function, columns):
-    real = getattr(records, function)
+@pytest.mark.parametrize(
+    ("module", "function"), [(line_format, "measurement_of"), (records, "_hash64")]
+)
+def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, module, function, columns):
+    real = getattr(module, function)
 
     def failing_for_m_7(argument):
         if argument == "m-7" or (
@@ -73,7 +76,7 @@ def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, function, column
             raise ZeroDivisionError
         return real(argument)
 
-    monkeypatch.setattr(records, function, failing_for_m_7)
+    monkeypatch.setattr(module, function, failing_for_m_7)
     line = {"timestamp": "2026-03-01T00:00:00Z", "value": 80}
     # The first line has the block read line by line.
     lines = [json.dumps(line | {"user_id": "u", "measurement_id": f"m-{n}"}) for n in range(20)]
@@ -90,8 +93,8 @@ def test_a_lack_of_memory_is_not_blamed_on_a_record(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
-    for function in ("_microseconds", "measurement_of"):
+    for module, function in ((records, "_microseconds"), (line_format, "measurement_of")):
         with monkeypatch.context() as patched:
-            patched.setattr(records, function, no_memory)
+            patched.setattr(module, function, no_memory)
             with pytest.raises(MemoryError):
                 read(b"?", SOUND, b"")

@@ -13,6 +13,7 @@ import pytest
 
 from kalmap.api.openapi import OPERATIONS
 from kalmap.batch.identity import BatchInput, Limits
+from kalmap.records.mapping import Mapping
 from kalmap_cli import arguments
 from kalmap_cli.batch_options import with_option_names
 
@@ -26,6 +27,7 @@ OF_THE_INPUT = {"functions/kalmap/batch/identity.py"}
 FIELDS = {field.name for field in msgspec.structs.fields(BatchInput)} | {
     f"limits.{name}" for name in Limits.__struct_fields__
 }
+FIELDS |= {f"source.mapping.{name}" for name in Mapping.__struct_fields__}
 
 
 #: Made once: there are hundreds of sentences.

@@ -9,6 +9,7 @@ import pytest
 from mpmath import mp, mpf
 
 from kalmap.profile import Faults, Population, Profile, builtin_profile, load_profile
+from kalmap.records.format_jsonl import Jsonl
 from kalmap_cli.commands.tune import read_users, tuned_name
 from kalmap_cli.errors import DONE, WRONG_USAGE
 from kalmap_cli.main import main
@@ -54,7 +55,7 @@ def readings(tmp_path_factory):
 
 def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
     found = fitted(
-        read_users(BASE, [readings]),
+        read_users(BASE, {readings: Jsonl()}),
         msgspec.structs.replace(
             BASE,
             measurement_noise=2.0,

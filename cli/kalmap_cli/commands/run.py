@@ -1,19 +1,27 @@
 """`kalmap run`: check files, run them as a batch, and write the results into a directory."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from kalmap.plural import counted
 from kalmap_cli.batch_options import batch_options
 from kalmap_cli.batch_run import NOT_STARTED, run_batch
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import InterruptMessage
-from kalmap_cli.input_files import check_input
+from kalmap_cli.input_files import understand_file
 from kalmap_cli.output_files import check_outside_data_directory
+from kalmap_cli.own_files.said import read_said
+from kalmap_cli.own_files.several import common_mapping
+from kalmap_cli.own_files.understand import describe
 from kalmap_cli.report import print_report
 from kalmap_cli.results_folder import check_results_folder
 from kalmap_cli.screen import Screen
 from kalmap_cli.stack import upload_files
+from kalmap_cli.terminal import fit_to_terminal
 
 
 def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
@@ -32,11 +40,14 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         RunFailed: The batch failed. Its summary is written if there is one.
     """
     files, out = arguments.files, arguments.out
-    for file in files:
-        check_input(file)
     options = batch_options(arguments)
+    said = read_said("run", arguments)
+    understood = [understand_file(file, said, options["profile"]) for file in files]
+    mapping = common_mapping(understood)
     check_outside_data_directory(out, data_dir)
     check_results_folder(out)
+    for sentence in (sentence for file in understood for sentence in describe(file)):
+        print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
     with (
         InterruptMessage(NOT_STARTED) as message,
         Screen() as screen,
@@ -44,6 +55,8 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
     ):
         screen.note(f"Uploading {counted(len(files), 'file')}")
         prefix = upload_files(deployment.clients, deployment.stack, files)
-        source = {"bucket": deployment.stack.bucket, "prefix": prefix}
+        source: dict[str, Any] = {"bucket": deployment.stack.bucket, "prefix": prefix}
+        if mapping is not None:
+            source["mapping"] = msgspec.to_builtins(mapping)
         batch_run = run_batch(screen, deployment, {"source": source} | options, out, message)
     return print_report(batch_run)

@@ -4,7 +4,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 from kalmap.errors import InvalidProfile
 from kalmap.plural import counted
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
-from kalmap.records.formats import HEAD_BYTES, detect_format
+from kalmap.records.formats import AnyFormat
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import Parsed, parse
 from kalmap_cli.errors import DONE, WrongUsage
-from kalmap_cli.input_files import check_input, inflate_file, read_profile
+from kalmap_cli.input_files import as_profile, inflate_file, read_profile, understand_file
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
+from kalmap_cli.own_files.said import read_said
+from kalmap_cli.own_files.understand import describe
 from kalmap_cli.tuning.cautions import cautions
 from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit
 from kalmap_cli.tuning.ranges import inside
@@ -46,12 +48,15 @@ def tune(arguments: argparse.Namespace) -> int:
     profile = read_profile(arguments.profile)
     if arguments.name is not None:
         _check_name(arguments.name)
-    base = builtin_profile(profile) if isinstance(profile, str) else load_profile(profile)
-    for file in arguments.files:
-        check_input(file)
+    base = as_profile(profile)
+    said = read_said("tune", arguments)
+    understood = {file: understand_file(file, said, profile) for file in arguments.files}
     profile_file = [] if isinstance(profile, str) else [Path(arguments.profile)]
     check_outputs({"--out": arguments.out}, [*arguments.files, *profile_file])
-    users = read_users(base, arguments.files)
+    for each in understood.values():
+        for sentence in describe(each):
+            _say(sentence)
+    users = read_users(base, {file: each.format for file, each in understood.items()})
     readings = _describe_readings(users.value.size, users.counts.size)
     name = arguments.name or tuned_name(base.name)
     _say(f"{readings}.")
@@ -180,7 +185,7 @@ def _check_name(name: str) -> None:
         raise WrongUsage(str(error)) from error
 
 
-def read_users(profile: Profile, files: Iterable[Path]) -> Users:
+def read_users(profile: Profile, files: Mapping[Path, AnyFormat]) -> Users:
     """Read users' readings, without duplicates.
 
     Raises:
@@ -189,8 +194,8 @@ def read_users(profile: Profile, files: Iterable[Path]) -> Users:
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray[Any, Any], ...]] = []
     records = unreadable = 0
-    for file in files:
-        parsed = _parsed(profile, file)
+    for file, format_ in files.items():
+        parsed = _parsed(profile, file, format_)
         records, unreadable = records + parsed.records, unreadable + len(parsed.unreadable)
         numbers = np.array([names.setdefault(name, len(names)) for name in parsed.users], np.int64)
         codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
@@ -229,9 +234,8 @@ def read_users(profile: Profile, files: Iterable[Path]) -> Users:
     return Users(counts, time[order], value[order], source[order])
 
 
-def _parsed(profile: Profile, file: Path) -> Parsed:
+def _parsed(profile: Profile, file: Path, format_: AnyFormat) -> Parsed:
     data = file.read_bytes()
     if is_gzipped(data):
         data = b"".join(inflate_file(file))
-    format_ = detect_format(str(file), data[:HEAD_BYTES])
     return parse([data[format_.records_start :]], format_, profile)

@@ -11,6 +11,8 @@ import msgspec
 from kalmap.errors import InvalidInput
 from kalmap.moments import EARLIEST, LATEST, iso, microseconds, moment_at
 from kalmap.profile import DEFAULT_PROFILE, Profile
+from kalmap.records.mapping import Mapping as FileMapping
+from kalmap.records.mapping import canonical, check_mapping
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
@@ -36,6 +38,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     days: int | None = None
     """With a prefix: read only objects that were put there in this many days before `now`."""
     records: list[dict[str, Any]] | None = None
+    mapping: FileMapping | None = None
+    """How to read files of other programs. None for kalmap's own formats."""
 
 
 class ProfileObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +94,7 @@ class Batch(msgspec.Struct, frozen=True):
     """Microseconds since 1970 UTC. Later readings are rejected as `in_future`."""
     started_at: str
     retry_of: str | None = None
+    mapping: FileMapping | None = None
 
     @property
     def now_iso(self) -> str:
@@ -191,6 +196,13 @@ def _check(batch_input: BatchInput) -> None:
         )
     if source.version_id == "":
         raise InvalidInput("source.version_id is empty; leave it out.", "source.version_id")
+    if source.mapping is not None:
+        if source.records is not None:
+            raise InvalidInput(
+                "source.mapping is for files. Give records the fields that kalmap reads.",
+                "source.mapping",
+            )
+        check_mapping(source.mapping)
     for name in ("failed_shards", "unusable"):
         if not 0.0 <= getattr(batch_input.limits, name) <= 1.0:
             raise InvalidInput(f"limits.{name} is a share and must lie between 0 and 1.")
@@ -210,8 +222,13 @@ def _check_profile(profile: str | Mapping[str, Any]) -> None:
         raise InvalidInput("profile.key must have 1 to 1,024 bytes.", "profile.key")
 
 
-def identity(objects: Sequence[InputObject], profile_digest: bytes, batch_input: BatchInput) -> str:
-    """Compute a batch's identity: the same for the same content, profile and options.
+def identity(
+    objects: Sequence[InputObject],
+    profile_digest: bytes,
+    batch_input: BatchInput,
+    mapping: FileMapping | None = None,
+) -> str:
+    """Compute a batch's identity: the same for the same content, profile, options and mapping.
 
     An object is identified by its key and its version, or its etag if the bucket has no versions.
     Inline records are identified by their key alone, which is the hash of their content. `now` is
@@ -226,4 +243,6 @@ def identity(objects: Sequence[InputObject], profile_digest: bytes, batch_input:
         batch_input.now.isoformat() if batch_input.now else None,
         batch_input.retry_of,
     ]
+    if mapping is not None:
+        content.append(canonical(mapping).decode())
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]

@@ -1,6 +1,7 @@
 """IdentifyBatch: read the input, pin its objects' versions and `now`, compute the identity."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping as Lookup
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -25,17 +26,20 @@ from kalmap.errors import InputNotFound, InvalidInput, InvalidProfile
 from kalmap.keys import BATCHES, OWN_FOLDERS
 from kalmap.moments import iso, microseconds, parse_moment
 from kalmap.profile import Profile, builtin_profile, digest, load_profile
+from kalmap.records.mapping import Mapping, check_mapping
 from kalmap.store.objects import Objects, OpenBucket
 from kalmap.store.ports import BatchStore
 from kalmap.store.profiles import Profiles
 
 _MOST_PROFILE_BYTES = 1_000_000
+#: An object's metadata of this name is its mapping, in JSON.
+MAPPING_METADATA = "kalmap-mapping"
 #: Looks up by an execution's ARN whether it is still running.
 IsRunning = Callable[[str], bool]
 
 
 def identify_batch(
-    event: Mapping[str, Any],
+    event: Lookup[str, Any],
     *,
     execution: str,
     started_at: str,
@@ -70,10 +74,10 @@ def identify_batch(
     if batch_input.retry_of is None:
         _check_locations(batch_input, work)
         profile = _profile(batch_input.profile, bucket)
-        objects = _input_objects(batch_input, work, bucket, now)
+        objects, mapping = _input_objects(batch_input, work, bucket, now)
     else:
         _release_abandoned_claim(batch_input.retry_of, execution, records, is_running, now)
-        before, objects = _find_retried_batch(batch_input.retry_of, work, records)
+        before, objects, mapping = _find_retried_batch(batch_input.retry_of, work, records)
         profile = before.profile
         batch_input = msgspec.structs.replace(
             batch_input,
@@ -81,7 +85,7 @@ def identify_batch(
             limits=before.limits,
             adopt_profile=before.adopt_profile,
         )
-    batch_id = identity(objects, digest(profile), batch_input)
+    batch_id = identity(objects, digest(profile), batch_input, mapping)
     _release_abandoned_claim(batch_id, execution, records, is_running, now)
     batch = Batch(
         batch_id=batch_id,
@@ -93,6 +97,7 @@ def identify_batch(
         now=microseconds(batch_input.now or now),
         started_at=started_at,
         retry_of=batch_input.retry_of,
+        mapping=mapping,
     )
     pointer = Pointer(
         batch_id=batch_id,
@@ -147,7 +152,7 @@ def _below(prefix: str) -> str | None:
     return None
 
 
-def _profile(named: str | Mapping[str, Any], bucket: OpenBucket) -> Profile:
+def _profile(named: str | Lookup[str, Any], bucket: OpenBucket) -> Profile:
     if isinstance(named, str):
         return builtin_profile(named)
     if set(named) == {"bucket", "key"}:
@@ -186,7 +191,8 @@ def _release_abandoned_claim(
 
 def _find_retried_batch(
     batch_id: str, work: Objects, records: BatchStore
-) -> tuple[Batch, list[InputObject]]:
+) -> tuple[Batch, list[InputObject], Mapping | None]:
+    """The batch before, and what is read again: failed readings have kalmap's own format."""
     record = records.get(batch_id)
     if record is None:
         raise InputNotFound(f"There is no batch {batch_id} to run again.")
@@ -195,28 +201,29 @@ def _find_retried_batch(
     folder = Folder(work, record.prefix)
     before = folder.batch()
     if record.status == "FAILED":
-        return before, folder.inputs()
+        return before, folder.inputs(), before.mapping
     failed = [
         InputObject(work.bucket, item["Key"], item["Size"], item["ETag"])
         for item in folder.failed_objects()
     ]
     if not failed:
         raise InputNotFound(f"Batch {batch_id} succeeded with no failed reading to run again.")
-    return before, failed
+    return before, failed, None
 
 
 def _input_objects(
     batch_input: BatchInput, work: Objects, bucket: OpenBucket, now: datetime
-) -> list[InputObject]:
+) -> tuple[list[InputObject], Mapping | None]:
+    """The input's objects, and how they are read."""
     source = batch_input.source or Source()
     if source.records is not None:
         if not source.records:
             raise InvalidInput("The batch's source has an empty list of records.")
         key = store_records(source.records, work, now)
-        return [_one_object(Source(bucket=work.bucket, key=key), work, bucket)]
+        return _one_object(Source(bucket=work.bucket, key=key), work, bucket)
     if source.key is not None:
-        return [_one_object(source, work, bucket)]
-    return _objects_below(source, bucket, batch_input.now or now)
+        return _one_object(source, work, bucket)
+    return _objects_below(source, bucket, batch_input.now or now), source.mapping
 
 
 def _objects_below(source: Source, bucket: OpenBucket, now: datetime) -> list[InputObject]:
@@ -247,14 +254,33 @@ def _objects_below(source: Source, bucket: OpenBucket, now: datetime) -> list[In
     return objects
 
 
-def _one_object(source: Source, work: Objects, bucket: OpenBucket) -> InputObject:
+def _one_object(
+    source: Source, work: Objects, bucket: OpenBucket
+) -> tuple[list[InputObject], Mapping | None]:
     name, key = source.bucket or "", source.key or ""
     if is_named_by_its_content(name, key, work):
-        return InputObject(name, key, work.head(key)["ContentLength"], etag="")
+        size = work.head(key)["ContentLength"]
+        return [InputObject(name, key, size, etag="")], source.mapping
     head = bucket(name).head(key, source.version_id)
     if not head["ContentLength"]:
         raise InputNotFound(f"s3://{name}/{key} is empty: there are no readings in it.")
     # A bucket without versions returns no version, or the word null.
     version = head.get("VersionId")
     pinned = version if version != "null" else None
-    return InputObject(name, key, head["ContentLength"], head["ETag"], pinned)
+    item = InputObject(name, key, head["ContentLength"], head["ETag"], pinned)
+    return [item], source.mapping or _mapping_of_object(f"s3://{name}/{key}", head)
+
+
+def _mapping_of_object(name: str, head: dict[str, Any]) -> Mapping | None:
+    """The mapping in an object's metadata, with which a dropped file says how it is read."""
+    text = (head.get("Metadata") or {}).get(MAPPING_METADATA)
+    if text is None:
+        return None
+    try:
+        mapping = msgspec.json.decode(text, type=Mapping)
+        check_mapping(mapping)
+    except (msgspec.MsgspecError, InvalidInput) as error:
+        raise InvalidInput(
+            f"The metadata {MAPPING_METADATA} of {name} is no mapping: {error}", "source.mapping"
+        ) from error
+    return mapping

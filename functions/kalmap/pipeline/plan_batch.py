@@ -12,6 +12,7 @@ from kalmap.batch.inflate import check_gzip_size
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import inflate_head, is_gzipped
+from kalmap.records.mapping import Mapping
 from kalmap.store.objects import OpenBucket, at_once
 
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -33,12 +34,13 @@ def plan_batch(
         The plan, and the key of the chunks as Map items.
 
     Raises:
-        UnknownFormat: An object is neither JSONL nor CSV.
+        UnknownFormat: An object has no known format, or lacks a column of the mapping.
         InvalidInput: A gzipped object is too large for one worker, or the input for one batch.
         InputChanged: An object is no longer there as it was identified.
         InputNotFound: No object holds a record.
     """
-    inspected = at_once(lambda item: _inspect(item, bucket), folder.inputs())
+    mapping = folder.batch().mapping
+    inspected = at_once(lambda item: _inspect(item, bucket, mapping), folder.inputs())
     chunks = _chunks_of([source for source, _ in inspected])
     if not chunks:
         raise InputNotFound("The input has a header but no records.")
@@ -66,7 +68,9 @@ def _chunks_of(objects: Sequence[SourceObject]) -> list[Chunk]:
     return chunks
 
 
-def _inspect(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float]:
+def _inspect(
+    item: InputObject, bucket: OpenBucket, mapping: Mapping | None
+) -> tuple[SourceObject, float]:
     """Read an object's first bytes; returns its description, and about how many readings it has."""
     head = bucket(item.bucket).get_pinned(
         item.key, item.etag, item.version_id, 0, min(item.size, HEAD_BYTES)
@@ -74,7 +78,7 @@ def _inspect(item: InputObject, bucket: OpenBucket) -> tuple[SourceObject, float
     text = inflate_head(item.key, head)
     source = SourceObject(
         **msgspec.structs.asdict(item),
-        format=detect_format(item.key, text),
+        format=detect_format(item.key, text, mapping),
         gzipped=is_gzipped(head),
     )
     ratio = 1.0

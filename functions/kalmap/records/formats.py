@@ -5,19 +5,24 @@ module like `format_csv.py` and add its class to `AnyFormat`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, Protocol, Self, get_args
+from typing import ClassVar, Protocol, Self
 
 from kalmap.errors import UnknownFormat
+from kalmap.records.dialects import describe_dialect
 from kalmap.records.format_csv import Csv
 from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.format_mapped import Mapped, mapped_format
 from kalmap.records.line_format import BOM
+from kalmap.records.mapping import Mapping
 from kalmap.records.measurement import MAX_LINE_BYTES, Measurement
-from kalmap.records.other_formats import recognise_other
+from kalmap.records.other_formats import UTF_16, XML, recognise_other
 
 #: The format of a content is detected from this many of its first bytes.
 HEAD_BYTES = MAX_LINE_BYTES
-#: The table of formats, tried in this order. A stored format is read back by its name, its tag.
-AnyFormat = Jsonl | Csv
+#: Kinds of content that only a mapping can read.
+_MAPPED_KINDS = {UTF_16, XML}
+#: The table of formats. A stored format is read back by its name, its tag.
+AnyFormat = Jsonl | Csv | Mapped
 
 
 class Block(Protocol):
@@ -33,21 +38,16 @@ class Block(Protocol):
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Iterate over the records: their line numbers, from 1, and their bytes."""
 
-    def fields(self, record: bytes) -> dict[str, object]:
-        """Decode one record to its fields by name.
+    def measurement(self, record: bytes) -> Measurement:
+        """Decode and check one record.
 
         Raises:
-            RecordError: It does not have the format.
+            RecordError: It cannot be read.
         """
 
 
 class Format(Protocol):
     """A format, and where its records are in one content."""
-
-    title: ClassVar[str]
-    """Its name in a sentence."""
-    form: ClassVar[str]
-    """What a content in this format looks like, in a few words."""
 
     @property
     def records_start(self) -> int:
@@ -56,18 +56,6 @@ class Format(Protocol):
     @property
     def header_lines(self) -> int:
         """Lines before the records."""
-
-    @classmethod
-    def recognise(cls, name: str, head: bytes) -> Self | None:
-        """Return the format if a content has it.
-
-        Args:
-            name: The content's name; used in the error's sentence only.
-            head: The content's first bytes, inflated; 64 KB are enough.
-
-        Raises:
-            UnknownFormat: It nearly has the format; the sentence says what is wrong.
-        """
 
     def split(self, size: int, step: int) -> list[tuple[int, int]]:
         """Split a content of `size` bytes into ranges of about `step` bytes.
@@ -97,24 +85,53 @@ class Format(Protocol):
         """
 
 
-_FORMATS: tuple[type[AnyFormat], ...] = get_args(AnyFormat)
+class OwnFormat(Format, Protocol):
+    """A format that is recognised: one of kalmap's own."""
+
+    title: ClassVar[str]
+    """Its name in a sentence."""
+    form: ClassVar[str]
+    """What a content in this format looks like, in a few words."""
+
+    @classmethod
+    def recognise(cls, name: str, head: bytes) -> Self | None:
+        """Return the format if a content has it.
+
+        Args:
+            name: The content's name; used in the error's sentence only.
+            head: The content's first bytes, inflated; 64 KB are enough.
+
+        Raises:
+            UnknownFormat: It nearly has the format; the sentence says what is wrong.
+        """
 
 
-def detect_format(name: str, head: bytes) -> AnyFormat:
+_OWN: tuple[type[Jsonl | Csv], ...] = (Jsonl, Csv)
+
+
+def detect_format(name: str, head: bytes, mapping: Mapping | None = None) -> AnyFormat:
     """Detect a content's format.
 
     Args:
         name: The object's or file's name; used in the error's sentence only.
         head: The content's first bytes, inflated; 64 KB are enough.
+        mapping: How to read a file of another program; None if it has one of kalmap's own formats.
 
     Raises:
-        UnknownFormat: The content has none of the formats, or a CSV header lacks a required column.
+        UnknownFormat: The content has none of the formats, or lacks a column that is required.
     """
-    if other := recognise_other(head.removeprefix(BOM)):
-        titles = " or ".join(known.title for known in _FORMATS)
+    other = recognise_other(head.removeprefix(BOM))
+    if other and not (mapping and other.kind in _MAPPED_KINDS):
+        titles = " or ".join(known.title for known in _OWN)
         raise UnknownFormat(f"{name} is {other.kind}, not {titles}. {other.advice}")
-    for known in _FORMATS:
+    if mapping:
+        return mapped_format(name, head, mapping)
+    for known in _OWN:
         if format_ := known.recognise(name, head):
             return format_
-    forms = " nor ".join(known.form for known in _FORMATS)
-    raise UnknownFormat(f"{name} is neither {forms}. Give it one of these forms, gzipped or not.")
+    forms = " nor ".join(known.form for known in _OWN)
+    found = describe_dialect(head)
+    raise UnknownFormat(
+        f"{name} is neither {forms}. {found}Give it one of these forms, gzipped or not, or a "
+        "mapping: `kalmap check FILE` shows one."
+    )

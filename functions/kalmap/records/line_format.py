@@ -9,7 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from kalmap.outcome import Reason
-from kalmap.records.measurement import MAX_LINE_BYTES, Measurement, RecordError
+from kalmap.records.measurement import (
+    MAX_LINE_BYTES,
+    Measurement,
+    RecordError,
+    measurement_of,
+)
 
 #: The byte order mark that some programs put in front of UTF-8.
 BOM = b"\xef\xbb\xbf"
@@ -67,19 +72,8 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         Args:
             parts: The bytes, cut anywhere.
         """
-        rest = b""
-        for part in parts:
-            data = rest + part
-            start = 0
-            while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
-                end := data.find(b"\n", start) + 1
-            ):
-                yield LineBlock(self, _without_marks(data[start:end]))
-                start = end
-            # An over-long line is refused anyway: keep one byte past the limit and drop the rest.
-            rest = data[start:][: MAX_LINE_BYTES + 1]
-        if rest:
-            yield LineBlock(self, _without_marks(rest))
+        for data in split_lines(parts):
+            yield LineBlock(self, data)
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:
         """Decode all lines at once; None if they must be decoded one by one."""
@@ -119,18 +113,48 @@ class LineBlock(NamedTuple):
             if line and not line.isspace():
                 yield number, line
 
-    def fields(self, record: bytes) -> dict[str, object]:
-        """Decode one record to its fields by name.
+    def measurement(self, record: bytes) -> Measurement:
+        """Decode and check one record.
 
         Raises:
-            RecordError: The line is too long or does not have the format.
+            RecordError: It cannot be read.
         """
-        if len(record) > MAX_LINE_BYTES:
-            raise RecordError(
-                Reason.MALFORMED,
-                f"The line has {len(record):,} bytes; at most {MAX_LINE_BYTES:,} are read.",
-            )
-        return self.format.decode_line(record)
+        refuse_long_line(record)
+        return measurement_of(self.format.decode_line(record))
+
+
+def split_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut the bytes of whole lines into blocks of whole lines, so that memory stays small.
+
+    Args:
+        parts: The bytes, cut anywhere.
+    """
+    rest = b""
+    for part in parts:
+        data = rest + part
+        start = 0
+        while (end := data.rfind(b"\n", start, start + _BLOCK_BYTES) + 1) or (
+            end := data.find(b"\n", start) + 1
+        ):
+            yield _without_marks(data[start:end])
+            start = end
+        # An over-long line is refused anyway: keep one byte past the limit and drop the rest.
+        rest = data[start:][: MAX_LINE_BYTES + 1]
+    if rest:
+        yield _without_marks(rest)
+
+
+def refuse_long_line(line: bytes) -> None:
+    """Refuse a line that is too long.
+
+    Raises:
+        RecordError: It is.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise RecordError(
+            Reason.MALFORMED,
+            f"The line has {len(line):,} bytes; at most {MAX_LINE_BYTES:,} are read.",
+        )
 
 
 def decode_text(line: bytes) -> str:

@@ -12,6 +12,8 @@ class Other(NamedTuple):
     advice: str
 
 
+XML = "XML or HTML"
+UTF_16 = "text in UTF-16"
 _UNPACK = "Unpack it, and give the files that are in it."
 _INFLATE = "Inflate it first; of compressed files, gzip's are read."
 _CONVERT = "Convert it to JSONL or CSV."
@@ -48,19 +50,19 @@ def recognise_other(head: bytes) -> Other | None:
             return other
     start = head[:_LEAD].lstrip()
     if start.startswith(b"<"):
-        return Other("XML or HTML", _CONVERT)
+        return Other(XML, _CONVERT)
     if start.startswith(b"[") and start[1:].lstrip().startswith(b"{"):
         return Other("a JSON array", "Write one object a line, for example by: jq -c '.[]'.")
     if head[_TAR] == b"ustar":
         return Other("a tar archive", _UNPACK)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _alternates_with_zeros(head):
-        return Other("text in UTF-16", _AS_UTF_8)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or alternates_with_zeros(head):
+        return Other(UTF_16, _AS_UTF_8)
     if head.count(0) > _ZEROS * len(head):
         return Other("binary data", "Give a file of text.")
     return None
 
 
-def _alternates_with_zeros(head: bytes) -> bool:
+def alternates_with_zeros(head: bytes) -> bool:
     """Whether every second byte is mostly zero and the others are not: UTF-16 without a mark."""
     shares = [part.count(0) / max(1, len(part)) for part in (head[::2], head[1::2])]
     return max(shares) > 0.5 and min(shares) < 0.1

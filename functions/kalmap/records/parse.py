@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from kalmap import units
@@ -22,7 +23,6 @@ from kalmap.records.measurement import (
     RecordError,
     UnreadableRecord,
     describe_unreadable,
-    measurement_of,
 )
 from kalmap.records.timestamps import OUT_OF_CALENDAR
 
@@ -250,7 +250,7 @@ class _Reader:
         for ordinal, (line, raw) in enumerate(block.records()):
             count += 1
             try:
-                valid.append(_Record(ordinal, line, raw, self._read_record(block.fields(raw))))
+                valid.append(_Record(ordinal, line, raw, self._checked(block.measurement(raw))))
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001  the boundary that isolates a record
@@ -290,15 +290,14 @@ class _Reader:
         refused.file = self._file
         self._unreadable.append(refused)
 
-    def _read_record(self, record: dict[str, object]) -> Measurement:
+    def _checked(self, measurement: Measurement) -> Measurement:
         try:
-            measurement = measurement_of(record)
             _check_ids("user_id", [measurement.user_id])
             _check_ids("measurement_id", filter(None, [measurement.measurement_id]))
             self._know_unit(measurement.unit)
             _check_finite(math.isfinite(measurement.value * self._ratios[measurement.unit]))
         except RecordError as error:
-            error.record = record
+            error.record = msgspec.structs.asdict(measurement)
             raise
         return measurement
 

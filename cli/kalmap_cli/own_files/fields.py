@@ -1,0 +1,122 @@
+"""Fields: which column of a table has the timestamp, the value, the user and the unit."""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from kalmap import units
+from kalmap_cli.own_files.tables import Table
+from kalmap_cli.own_files.times import understand_times
+
+_UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\s*[)\]]\s*$")
+_UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:\s*[^\W\d].{0,12}|\s*%)?")
+_MOST = 0.8
+
+
+def unit_in_name(column: str) -> str | None:
+    """The unit in a column's name, such as Weight (kg) or glucose mg/dL; None if it has none."""
+    for pattern in (_UNIT_IN_NAME, _UNIT_AT_END):
+        found = pattern.match(column)
+        if found and units.canonical(found["unit"]) in units.KNOWN:
+            return found["unit"].strip()
+    return None
+
+
+def guess_fields(table: Table) -> dict[str, list[str]]:
+    """Guess the columns of fields by their names and their cells; several if they are not certain.
+
+    Only a timestamp's several columns belong together.
+    """
+    found: dict[str, list[str]] = {}
+    times = _times(table)
+    if times:
+        found["timestamp"] = times
+    free = [column for column in table.columns if column not in times]
+    for field in ("unit", "source", "measurement_id", "user_id"):
+        named = _named(field, free)
+        if field == "user_id":
+            named = [name for name in named if _repeats(table, name)]
+        if named:
+            found[field] = named[:1]
+            free.remove(named[0])
+    numbers = [column for column in free if _is_numeric(table.cells(column))]
+    named = _named("value", numbers)
+    exact = [name for name in named if _plain(name) == "value"]
+    if exact or named:
+        found["value"] = exact or named
+    elif numbers:
+        found["value"] = numbers
+    return found
+
+
+def _times(table: Table) -> list[str]:
+    """The column of timestamps, or those of date and time of day; empty if there is none."""
+    dates = {
+        column: times
+        for column in table.columns
+        if (times := understand_times(table.cells(column))) is not None
+        and not (times.dates[0].startswith("unix") and not _named("timestamp", [column])
+                 and not _named("date", [column]))
+    }  # fmt: skip
+    named = _named("timestamp", list(dates)) or _named("date", list(dates))
+    chosen = named[:1] or (list(dates) if len(dates) == 1 else [])
+    if not chosen:
+        return []
+    [date] = chosen
+    if not dates[date].clock:
+        others = [column for column in table.columns if column != date]
+        clocks = [name for name in _named("time", others) if _is_clock(table.cells(name))]
+        if clocks:
+            return [date, clocks[0]]
+    return [date]
+
+
+def _is_clock(cells: Sequence[object]) -> bool:
+    fitting = sum(bool(re.match(r"\d{1,2}[:.h]\d\d", str(cell).strip())) for cell in cells)
+    return bool(cells) and fitting >= _MOST * len(cells)
+
+
+def _is_numeric(cells: Sequence[object]) -> bool:
+    fitting = sum(
+        not isinstance(cell, bool)
+        and (isinstance(cell, int | float) or bool(_NUMBER.fullmatch(str(cell).strip())))
+        for cell in cells
+    )
+    return bool(cells) and fitting >= _MOST * len(cells)
+
+
+def _repeats(table: Table, column: str) -> bool:
+    """Whether a column can name users: its cells are not one by one different."""
+    cells = table.cells(column)
+    return len(set(map(str, cells))) < len(cells) or len(cells) == 1 or _plain(column) != "id"
+
+
+def _named(field: str, columns: Sequence[str]) -> list[str]:
+    """The columns whose name is one of a field's, in the order of these names."""
+    by_name: dict[str, str] = {}
+    for column in columns:
+        for name in (column, _without_unit(column)):
+            by_name.setdefault(_plain(name), column)
+    return list(dict.fromkeys(by_name[name] for name in _names()[field] if name in by_name))
+
+
+def _without_unit(column: str) -> str:
+    found = _UNIT_IN_NAME.match(column)
+    if found:
+        return found["name"]
+    at_end = _UNIT_AT_END.match(column)
+    return at_end["name"] if at_end and unit_in_name(column) else column
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_]+", " ", name.strip().strip(".:").casefold())
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    file = resources.files(__package__).joinpath("column_names.json")
+    content: dict[str, list[str]] = json.loads(file.read_bytes())
+    return {field: [_plain(name) for name in names] for field, names in content.items()}

@@ -1,0 +1,90 @@
+"""What the user says about their files, and the command that says more."""
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, get_args
+
+from kalmap.records.mapping import FIELDS, Dates
+from kalmap.records.time_zones import time_zone
+from kalmap_cli.errors import WrongUsage
+
+_EXAMPLE = 'timestamp=date,value="Weight (kg)"'
+
+
+class Said(NamedTuple):
+    """Options about the files of a command."""
+
+    command: str = "run"
+    columns: Mapping[str, str] = MappingProxyType({})
+    user: str | None = None
+    unit: str | None = None
+    source: str | None = None
+    tz: str | None = None
+    dates: Dates | None = None
+    profile: str | None = None
+
+    @property
+    def anything(self) -> bool:
+        """Whether the user has said anything about how files are read."""
+        return bool(self.columns or self.user or self.unit or self.source or self.tz or self.dates)
+
+    def again(
+        self, file: Path, columns: Mapping[str, str] = MappingProxyType({}), **more: str
+    ) -> str:
+        """The command with more options."""
+        named = {**columns, **self.columns}
+        text = ",".join(f"{name}={column}" for name, column in named.items())
+        said = {name: value for name, value in self._asdict().items() if value is not None}
+        options = said | {"columns": text or None} | more
+        options = {name: value for name, value in options.items() if value and name != "command"}
+        given = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
+        return " ".join(("kalmap", self.command, shlex.quote(str(file)), *given))
+
+
+def read_said(command: str, arguments: argparse.Namespace) -> Said:
+    """Read the options about files.
+
+    Raises:
+        WrongUsage: One of them is wrong.
+    """
+    tz, dates = arguments.tz, arguments.dates
+    if tz is not None and time_zone(tz) is None:
+        raise WrongUsage(f"--tz is {tz!r}, which is no time zone. Write for example Europe/Berlin.")
+    if dates is not None and dates not in get_args(Dates):
+        raise WrongUsage(f"--dates is {dates!r}; it must be one of {', '.join(get_args(Dates))}.")
+    for name in ("user", "unit", "source"):
+        text = getattr(arguments, name)
+        if text is not None and not text.strip():
+            raise WrongUsage(f"--{name} is empty. Give it a text, or leave it out.")
+    return Said(
+        command, _columns(arguments.columns), arguments.user, arguments.unit, arguments.source,
+        tz, dates, arguments.profile,
+    )  # fmt: skip
+
+
+def _columns(text: str | None) -> dict[str, str]:
+    """Columns by field. A column's name may have commas and equals signs in it."""
+    columns: dict[str, str] = {}
+    field = ""
+    for part in (text or "").split(",") if text is not None else ():
+        name, is_equal, column = part.partition("=")
+        if is_equal and name.strip() in FIELDS:
+            field = name.strip()
+            if field in columns:
+                raise WrongUsage(f"--columns has {field} twice. Give it once.")
+            columns[field] = column
+        elif field:
+            columns[field] += f",{part}"
+        else:
+            raise WrongUsage(
+                f"--columns has {part.strip()!r}; it needs FIELD=COLUMN with the fields "
+                f"{', '.join(FIELDS)}. Write for example --columns {_EXAMPLE}."
+            )
+    for field, column in columns.items():
+        columns[field] = column.strip().strip('"').strip()
+        if not columns[field]:
+            raise WrongUsage(f"--columns names no column for {field}. Write {field}=COLUMN.")
+    return columns

@@ -1,0 +1,115 @@
+"""Tables: a file's columns and some of its rows, whatever its layout is."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kalmap.records.dialects import (
+    DELIMITER_NAMES,
+    Delimiter,
+    Dialect,
+    encoding_of,
+    recognise_dialect,
+    text_lines,
+    whole_rows,
+)
+from kalmap.records.mapping import Encoding, Layout
+from kalmap_cli.own_files.samples import Sample
+
+_ATTRIBUTE = re.compile(r"""([\w:.-]+)\s*=\s*"([^"]*)\"""")
+_OBJECTS = 500
+_ENCODINGS = {"utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "latin-1": "Latin-1 (Windows-1252)"}
+
+
+class Table(NamedTuple):
+    """A file's columns and some of its rows."""
+
+    layout: Layout
+    encoding: Encoding
+    columns: list[str]
+    rows: list[list[Any]]
+    delimiter: Delimiter = ","
+    skip: int = 0
+    header: bool = True
+
+    def cells(self, column: str) -> list[Any]:
+        """The cells of a column that are not empty."""
+        place = self.columns.index(column)
+        return [row[place] for row in self.rows if row[place] not in (None, "")]
+
+    @property
+    def form(self) -> str:
+        """The form in a few words."""
+        if self.layout == "csv":
+            name = f"a table separated by {DELIMITER_NAMES[self.delimiter]}"
+            if not self.header:
+                name += ", without a header"
+        else:
+            name = {"jsonl": "JSON, one object a line", "xml": "XML"}[self.layout]
+        return f"{name}, in {_ENCODINGS[self.encoding]}" if self.encoding in _ENCODINGS else name
+
+
+def read_table(sample: Sample) -> Table | None:
+    """Read a table; None if the file is none."""
+    encoding = encoding_of(sample.head)
+    lines = text_lines(sample.head, encoding)
+    first = next((line.lstrip() for line in lines if line.strip()), "")
+    if first.startswith("<"):
+        return _xml_table(sample, encoding)
+    if first.startswith("{"):
+        return _json_table(lines, encoding)
+    dialect = recognise_dialect(sample.head)
+    if dialect is None or not dialect.columns:
+        return None
+    rows = list(dialect.rows)
+    for piece in sample.pieces()[1:]:
+        rows += _piece_rows(piece, dialect)
+    return Table(
+        "csv", dialect.encoding, dialect.columns, rows,
+        dialect.delimiter, dialect.skip, dialect.header is not None,
+    )  # fmt: skip
+
+
+def _piece_rows(piece: bytes, dialect: Dialect) -> list[list[str]]:
+    # The first line and the last one may be cut.
+    lines = text_lines(piece, dialect.encoding)[1:-1]
+    return whole_rows(lines, dialect.delimiter, len(dialect.columns))
+
+
+def _json_table(lines: Iterable[str], encoding: Encoding) -> Table | None:
+    objects = []
+    for line in lines:
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict):
+            objects.append(content)
+    return _by_name("jsonl", encoding, objects[:_OBJECTS])
+
+
+def _xml_table(sample: Sample, encoding: Encoding) -> Table | None:
+    elements = []
+    for number, piece in enumerate(sample.pieces()):
+        for line in text_lines(piece, encoding)[number > 0 :]:
+            if line.lstrip().startswith("<Record "):
+                attributes = _ATTRIBUTE.findall(line)
+                elements.append({name: html.unescape(text) for name, text in attributes})
+    return _by_name("xml", encoding, elements)
+
+
+def _by_name(
+    layout: Layout, encoding: Encoding, records: Sequence[Mapping[str, Any]]
+) -> Table | None:
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    columns = [
+        name
+        for name in columns
+        if not any(isinstance(record.get(name), dict | list) for record in records)
+    ]
+    if not columns:
+        return None
+    rows = [[record.get(name) for name in columns] for record in records]
+    return Table(layout, encoding, columns, rows)

@@ -1,0 +1,80 @@
+"""Times: how the timestamps of a file are written, from some of them."""
+
+import os
+from typing import Any, NamedTuple
+
+from kalmap.records.clocks import Clock
+from kalmap.records.mapping import Dates
+from kalmap.records.time_zones import time_zone
+
+#: A way to write dates is taken if it reads this share of them.
+_MOST = 0.9
+_LOOKED_AT = 2000
+_UNIX_DIGITS = {9: "unix_seconds", 10: "unix_seconds", 12: "unix_milliseconds",
+                13: "unix_milliseconds"}  # fmt: skip
+
+
+class Times(NamedTuple):
+    """How timestamps are written."""
+
+    dates: list[Dates]
+    """All ways that fit; more than one if a file does not tell."""
+    local: bool
+    """Whether some have no offset from UTC."""
+    clock: bool
+    """Whether some have a time of day."""
+    example: str
+
+
+def understand_times(cells: list[Any]) -> Times | None:
+    """Find out how timestamps are written; None if these are none."""
+    cells = cells[:: max(1, len(cells) // _LOOKED_AT)]
+    texts = [str(cell).strip() for cell in cells]
+    if not texts:
+        return None
+    if unix := _unix(cells, texts):
+        return Times([unix], local=False, clock=True, example=texts[0])
+    ways: tuple[Dates, ...] = ("iso", "day_first", "month_first")
+    read = {way: sum(_reads(Clock(way, "UTC"), text) for text in texts) for way in ways}
+    best = max(read.values())
+    if best < _MOST * len(texts):
+        return None
+    fitting = [way for way in ways if read[way] == best]
+    way = fitting[0]
+    example = next(text for text in texts if _reads(Clock(way, "UTC"), text))
+    return Times(
+        [way] if way == "iso" else fitting,
+        local=sum(_reads(Clock(way, None), text) for text in texts) < best,
+        clock=any(":" in text or "T" in text for text in texts),
+        example=example,
+    )
+
+
+def _reads(clock: Clock, text: str) -> bool:
+    try:
+        clock.read(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _unix(cells: list[Any], texts: list[str]) -> Dates | None:
+    if any(isinstance(cell, bool) for cell in cells):
+        return None
+    lengths = {len(text.partition(".")[0]) for text in texts if text.partition(".")[0].isdigit()}
+    found = {_UNIX_DIGITS.get(length) for length in lengths}
+    if len(found) != 1 or not all(text.replace(".", "", 1).isdigit() for text in texts):
+        return None
+    return found.pop()  # type: ignore[return-value]
+
+
+def machine_time_zone() -> str:
+    """The name of this machine's time zone, for an example; Europe/Berlin if it is not known."""
+    candidates = [
+        os.environ.get("TZ", ""),
+        os.path.realpath("/etc/localtime").partition("zoneinfo/")[2],
+    ]
+    for name in candidates:
+        if name and name not in {"UTC", "Etc/UTC"} and time_zone(name):
+            return name
+    return "Europe/Berlin"

@@ -1,0 +1,353 @@
+"""Understand a file: from samples and what the user says to a mapping, or a sentence that asks."""
+
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kalmap import units
+from kalmap.errors import InvalidInput, UnknownFormat
+from kalmap.profile import Profile
+from kalmap.records.dialects import listed
+from kalmap.records.format_csv import Csv
+from kalmap.records.formats import AnyFormat, detect_format
+from kalmap.records.mapping import FIELDS, Mapping, check_mapping
+from kalmap.records.other_formats import UTF_16, XML, recognise_other
+from kalmap.records.parse import parse_files
+from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.fields import guess_fields, unit_in_name
+from kalmap_cli.own_files.json_documents import json_advice
+from kalmap_cli.own_files.presets import Preset, find_preset
+from kalmap_cli.own_files.said import Said
+from kalmap_cli.own_files.samples import Sample
+from kalmap_cli.own_files.tables import Table, read_table
+from kalmap_cli.own_files.times import Times, machine_time_zone, understand_times
+
+#: Lines from which it is seen whether a file in kalmap's own form can be read.
+_LINES = 200
+
+
+class Understood(NamedTuple):
+    """How a file is read."""
+
+    sample: Sample
+    mapping: Mapping | None
+    """None for kalmap's own formats."""
+    format: AnyFormat
+    form: str
+    """Its form in a few words."""
+    preset: str | None = None
+    """Title of the preset that it fits."""
+    notes: tuple[str, ...] = ()
+    """What is not certain, as sentences."""
+
+
+def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
+    """Understand a file.
+
+    Raises:
+        WrongUsage: It cannot be read, or something is not certain. The sentence says what was
+            found and what to type.
+    """
+    name, head = str(sample.file), sample.head
+    own = None if said.anything or json_advice(sample) else _own_format(sample, profile)
+    if own is not None:
+        return own
+    if advice := json_advice(sample):
+        raise WrongUsage(advice)
+    other = recognise_other(head)
+    if other and other.kind not in {UTF_16, XML}:
+        raise WrongUsage(_refusal(name, head))
+    table = read_table(sample)
+    if table is None or (table.layout == "csv" and not table.rows):
+        raise WrongUsage(_refusal(name, head))
+    preset = find_preset(table.layout, table.columns, profile.unit)
+    if preset and preset.way_out and not guess_fields(table).get("timestamp"):
+        raise WrongUsage(
+            f"{name} is an export of {preset.title}. "
+            f"{preset.way_out.replace('{file}', shlex.quote(name))}"
+        )
+    if table.layout == "xml" and preset is None:
+        raise WrongUsage(_refusal(name, head))
+    return _understand_table(sample, table, preset, said, profile)
+
+
+def _own_format(sample: Sample, profile: Profile) -> Understood | None:
+    """The file in one of kalmap's own formats; None if it must be understood otherwise."""
+    try:
+        format_ = detect_format(str(sample.file), sample.head)
+    except UnknownFormat:
+        return None
+    # A file that has only the form, such as one with local times, needs a mapping.
+    beginning = b"".join(sample.head.splitlines(keepends=True)[:_LINES])
+    try:
+        parsed = parse_files(sample._replace(start=beginning, whole=True).files(format_), profile)
+    except InvalidInput:
+        return None
+    if (
+        parsed.records
+        and len(parsed.unreadable) == parsed.records
+        and read_table(sample) is not None
+    ):
+        return None
+    title = "CSV" if isinstance(format_, Csv) else "JSON lines"
+    return Understood(sample, None, format_, f"kalmap's own {title}")
+
+
+def _refusal(name: str, head: bytes) -> str:
+    try:
+        detect_format(name, head)
+    except UnknownFormat as error:
+        return str(error)
+    return f"{name} has no table that can be read."
+
+
+def _understand_table(
+    sample: Sample, table: Table, preset: Preset | None, said: Said, profile: Profile
+) -> Understood:
+    name = str(sample.file)
+    found: dict[str, Any] = dict(preset.mapping) if preset else {}
+    columns: dict[str, Any] = dict(found.pop("columns", {}))
+    guessed = {} if preset else guess_fields(table)
+    columns |= {field: names for field, names in guessed.items() if field not in columns}
+    if said.columns and not preset and "timestamp" in said.columns:
+        columns.pop("timestamp", None)
+    for field, column in said.columns.items():
+        columns[field] = _named_column(name, table, field, column)
+    if said.user is not None:
+        columns.pop("user_id", None)
+    unsure = [] if "value" in said.columns else guessed.get("value", [])
+    _ask_for_missing(sample.file, table, columns, said, unsure if len(unsure) > 1 else [])
+    columns = {field: _simple(names) for field, names in columns.items()}
+    mapping = found | {
+        "columns": columns,
+        "layout": table.layout,
+        "encoding": table.encoding,
+        "user": said.user,
+        "source": None if "source" in columns else said.source or found.get("source"),
+    }
+    if table.layout == "csv":
+        mapping |= {"delimiter": table.delimiter, "skip": table.skip, "header": table.header}
+    notes: list[str] = []
+    if table.encoding == "latin-1":
+        notes.append(
+            "It is not UTF-8 and is read as Latin-1 (Windows-1252). If names look wrong, convert "
+            "it first, for example by: iconv -f WINDOWS-1250 -t UTF-8."
+        )
+    values = _cells(table, columns["value"], found.get("only", {}))
+    mapping["decimal"] = _decimal(values)
+    mapping["skip_empty"] = bool(found.get("skip_empty")) or (
+        not found.get("only") and _has_rows_without_a_value(table, columns["value"])
+    )
+    mapping["unit"] = _unit(sample.file, columns, preset, said, profile=profile, notes=notes)
+    mapping |= _times(sample.file, table, columns["timestamp"], said, found=found, notes=notes)
+    try:
+        complete = msgspec.convert(
+            {field: value for field, value in mapping.items() if value is not None}, Mapping
+        )
+        check_mapping(complete)
+        format_ = detect_format(name, sample.head, complete)
+    except (msgspec.ValidationError, InvalidInput, UnknownFormat) as error:
+        raise WrongUsage(f"{name} cannot be read so: {error}") from error
+    return Understood(sample, complete, format_, table.form, preset and preset.title, tuple(notes))
+
+
+def _named_column(name: str, table: Table, field: str, column: str) -> str | list[str]:
+    """The column that the user names; several are joined by a plus."""
+    parts = [column] if column in table.columns else column.split("+")
+    exact = []
+    for part in parts:
+        near = [known for known in table.columns if known.casefold() == part.strip().casefold()]
+        if len(near) != 1 and part not in table.columns:
+            raise WrongUsage(
+                f"{name} has no column {part!r} for {field}. It has: {listed(table.columns)}."
+            )
+        exact.append(part if part in table.columns else near[0])
+    return exact
+
+
+def _simple(names: str | list[str]) -> str | list[str]:
+    return names[0] if isinstance(names, list) and len(names) == 1 else names
+
+
+def _ask_for_missing(
+    file: Path, table: Table, columns: dict[str, Any], said: Said, values: list[str]
+) -> None:
+    """Refuse a table whose fields are not certain.
+
+    Raises:
+        WrongUsage: The sentence says what was found and what to type.
+    """
+    has = f"{file} is {table.form}, with the columns {listed(table.columns)}."
+    if not table.header:
+        cells = ", ".join(str(cell) for cell in table.rows[0])
+        has = f"{file} is {table.form}. Its columns are numbered from 1; the first row is {cells}."
+    sure = {
+        field: "+".join([names] if isinstance(names, str) else names)
+        for field, names in columns.items()
+        if field in {"timestamp", "value"} and not (field == "value" and values)
+    }
+    for field, what in (("timestamp", "a date and time"), ("value", "a number")):
+        if field not in columns:
+            again = said.again(file, sure | {field: "COLUMN"})
+            raise WrongUsage(f"{has} No column is known as the {field}, {what}. Name it: {again}")
+    if values:
+        again = said.again(file, sure | {"value": values[0]})
+        raise WrongUsage(
+            f"{has} The value may be any of {listed(values)}. Name one, for example: {again}"
+        )
+    if "user_id" not in columns and said.user is None:
+        zone = _also_needed(table, columns["timestamp"], said)
+        raise WrongUsage(
+            f"{has} kalmap takes the timestamp from {_and(columns['timestamp'])} and the value "
+            f"from {_and(columns['value'])}, but there is no column of users. If the file is one "
+            f"person's, name them: {said.again(file, user='NAME', **zone)} - or name their column: "
+            f"{said.again(file, {'user_id': 'COLUMN'}, **zone)}"
+        )
+
+
+def _also_needed(table: Table, names: str | list[str], said: Said) -> dict[str, Any]:
+    """The options that timestamps need, so that they are asked for at once."""
+    times = understand_times(_time_cells(table, names, {}))
+    needs_zone = times is not None and times.local and times.clock and said.tz is None
+    return {"tz": machine_time_zone()} if needs_zone else {}
+
+
+def _and(names: str | list[str]) -> str:
+    return names if isinstance(names, str) else " and ".join(names)
+
+
+def _cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> list[Any]:
+    places = {column: table.columns.index(column) for column in only}
+    kept = table._replace(
+        rows=[
+            row
+            for row in table.rows
+            if all(str(row[places[column]]) in texts for column, texts in only.items())
+        ]
+    )
+    return [
+        cell for name in ([names] if isinstance(names, str) else names) for cell in kept.cells(name)
+    ]
+
+
+def _decimal(cells: list[Any]) -> str:
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    commas = sum("," in text and "." not in text for text in texts)
+    points = sum("." in text and "," not in text for text in texts)
+    return "," if commas > points else "."
+
+
+def _has_rows_without_a_value(table: Table, names: str | list[str]) -> bool:
+    places = [table.columns.index(n) for n in ([names] if isinstance(names, str) else names)]
+    return any(all(row[place] in (None, "") for place in places) for row in table.rows)
+
+
+def _unit(
+    file: Path,
+    columns: dict[str, Any],
+    preset: Preset | None,
+    said: Said,
+    *,
+    profile: Profile,
+    notes: list[str],
+) -> str | None:
+    value = columns["value"]
+    named = unit_in_name(value) if isinstance(value, str) else None
+    unit = said.unit or (preset.mapping.get("unit") if preset else None) or named
+    if unit is None and "unit" not in columns:
+        ask = f" {preset.title} does not say the unit." if preset and preset.asks == "unit" else ""
+        notes.append(
+            f"Values are taken to be in {profile.unit}, the unit of the profile {profile.name}."
+            f"{ask} --unit names another."
+        )
+    if unit is not None and units.ratio(unit, profile.unit) is None:
+        where = "--unit" if said.unit else f"The column {_and(value)}"
+        raise WrongUsage(
+            f"{file}: {where} says {unit}, which cannot be converted to {profile.unit}, the unit "
+            f"of the profile {profile.name}. Name a profile that measures in such a unit: "
+            f"{said.again(file, profile='FILE')}"
+        )
+    return unit
+
+
+def _times(
+    file: Path,
+    table: Table,
+    names: str | list[str],
+    said: Said,
+    *,
+    found: dict[str, Any],
+    notes: list[str],
+) -> dict[str, Any]:
+    """How timestamps are written, and the time zone of their clock."""
+    cells = _time_cells(table, names, found.get("only", {}))
+    times = understand_times(cells)
+    if times is None and said.dates is None:
+        raise WrongUsage(
+            f"{file}: {_and(names)} has {_example(cells)}, which kalmap does not know as a date "
+            f"and time. Name another column: {said.again(file, {'timestamp': 'COLUMN'})}"
+        )
+    times = times or Times(["iso"], local=True, clock=True, example=_example(cells))
+    dates = said.dates or found.get("dates") or _one_way(file, names, times, said)
+    if not times.local:
+        return {"dates": dates, "tz": said.tz}
+    if said.tz is None and times.clock:
+        raise WrongUsage(
+            f"{file}: {_and(names)} has {times.example!r}, which has no offset from UTC. Name the "
+            f"time zone of its clock, for example: {said.again(file, tz=machine_time_zone())}"
+        )
+    if said.tz is None:
+        notes.append("Dates without a time are taken as midnight in UTC; --tz names a time zone.")
+    return {"dates": dates, "tz": said.tz or "UTC"}
+
+
+def _one_way(file: Path, names: str | list[str], times: Times, said: Said) -> str:
+    if len(times.dates) == 1:
+        return times.dates[0]
+    first, second = (said.again(file, dates=way) for way in times.dates[:2])
+    raise WrongUsage(
+        f"{file}: in {_and(names)}, such as {times.example!r}, the first number may be the day or "
+        f"the month. Say which: {first} - or: {second}"
+    )
+
+
+def _time_cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> list[Any]:
+    if isinstance(names, str):
+        return _cells(table, names, only)
+    places = [table.columns.index(name) for name in names]
+    return [" ".join(str(row[place]) for place in places) for row in table.rows]
+
+
+def _example(cells: list[Any]) -> str:
+    return repr(str(cells[0])[:40]) if cells else "no text"
+
+
+def describe(understood: Understood) -> list[str]:
+    """How a file is read, as sentences; none for kalmap's own formats."""
+    mapping = understood.mapping
+    if mapping is None:
+        return []
+    form = understood.form
+    if mapping.decimal == ",":
+        form += ", with decimal commas"
+    preset = f" ({understood.preset})" if understood.preset else ""
+    fields = [
+        f"{field} from {' and '.join(mapping.names_of(field))}"
+        for field in FIELDS
+        if field in mapping.columns
+    ]
+    fixed = [
+        f"{name} {value}"
+        for name, value in (
+            ("user", mapping.user), ("unit", mapping.unit), ("source", mapping.source),
+            ("time zone", mapping.tz),
+            ("dates", mapping.dates if mapping.dates != "iso" else None),
+        )
+        if value is not None
+    ]  # fmt: skip
+    return [
+        f"{understood.sample.file} is {form}{preset}: {', '.join(fields + fixed)}.",
+        *understood.notes,
+    ]

@@ -1,0 +1,211 @@
+"""Mapped files: those of other programs, one record a line, read under a mapping."""
+
+import csv
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from kalmap.errors import UnknownFormat
+from kalmap.outcome import Reason
+from kalmap.records.encodings import find_line_end, is_wide, read_wide_range, to_utf_8
+from kalmap.records.line_format import (
+    BOM,
+    LineFormat,
+    decode_text,
+    refuse_long_line,
+    split_lines,
+)
+from kalmap.records.mapping import Mapping, as_text
+from kalmap.records.measurement import Measurement, RecordError
+from kalmap.records.rows import Row, RowReader
+
+_WIDE_BOMS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
+_ATTRIBUTE = re.compile(r"""([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_NAMES_SHOWN = 12
+
+
+class Mapped(LineFormat, frozen=True, kw_only=True, tag="mapped"):
+    """A file of another program."""
+
+    mapping: Mapping
+    columns: list[str] | None = None
+    """The columns' names, in their order; None if each record names its own."""
+
+    def read_range(
+        self, start: int, end: int, size: int, read: Callable[[int, int], bytes]
+    ) -> Iterator[bytes]:
+        """Read the whole lines that begin in [start, end)."""
+        if not is_wide(self.mapping.encoding):
+            return super().read_range(start, end, size, read)
+        return read_wide_range(
+            start, end, size, read, encoding=self.mapping.encoding, records_start=self.records_start
+        )
+
+    def blocks(self, parts: Iterable[bytes]) -> Iterator["MappedBlock"]:  # type: ignore[override]
+        """Cut the bytes of whole lines into blocks of whole lines."""
+        reader = RowReader(self.mapping, self.columns)
+        row = _ROWS[self.mapping.layout](self.mapping, reader)
+        for data in split_lines(to_utf_8(parts, self.mapping.encoding)):
+            yield MappedBlock(reader, row, data)
+
+
+class MappedBlock(NamedTuple):
+    """Whole lines that are decoded at once."""
+
+    reader: RowReader
+    row: Callable[[str], Row | None]
+    """Decodes a line; None if it is no record. Raises a RecordError."""
+    data: bytes
+
+    @property
+    def lines(self) -> int:
+        """The number of lines, blank ones included."""
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
+    def measurements(self) -> list[Measurement] | None:
+        """Decode all records at once. Raises a RecordError if one cannot be read."""
+        refuse_long_line(max(self.data.split(b"\n"), key=len))
+        is_record, measurement = self.reader.is_record, self.reader.measurement
+        # Decoding all lines at once gives the same text: a line feed is never part of a character.
+        rows = (self.row(line.rstrip("\r")) for line in decode_text(self.data).split("\n") if line)
+        return [measurement(row) for row in rows if row is not None and is_record(row)]
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Iterate over the lines with a record: their numbers, from 1, and their bytes."""
+        for number, line in enumerate(self.data.split(b"\n"), start=1):
+            if line and not line.isspace() and self._is_record(line):
+                yield number, line
+
+    def _is_record(self, line: bytes) -> bool:
+        try:
+            row = self._row_of(line)
+        except RecordError:
+            return True
+        return row is not None and self.reader.is_record(row)
+
+    def measurement(self, record: bytes) -> Measurement:
+        """Decode one record.
+
+        Raises:
+            RecordError: It cannot be read.
+        """
+        row = self._row_of(record)
+        if row is None:
+            raise RecordError(Reason.MALFORMED, "The line is no record.")
+        return self.reader.measurement(row)
+
+    def _row_of(self, line: bytes) -> Row | None:
+        refuse_long_line(line)
+        return self.row(decode_text(line).rstrip("\r"))
+
+
+def mapped_format(name: str, head: bytes, mapping: Mapping) -> Mapped:
+    """Find where a content's records begin, and its columns.
+
+    Args:
+        name: The content's name; used in the error's sentence only.
+        head: The content's first bytes, inflated; 64 KB are enough.
+        mapping: How it is read.
+
+    Raises:
+        UnknownFormat: It lacks a column of the mapping.
+    """
+    mark = _WIDE_BOMS.get(mapping.encoding, BOM)
+    records_start = len(mark) if head.startswith(mark) else 0
+    if mapping.layout != "csv":
+        return Mapped(records_start=records_start, mapping=mapping)
+    line = b""
+    header_lines = mapping.skip + mapping.header
+    for _ in range(header_lines):
+        line_start = records_start
+        records_start = find_line_end(head, mapping.encoding, records_start)
+        if records_start < 0:
+            records_start = len(head)
+        line = head[line_start:records_start]
+    if not mapping.header:
+        end = find_line_end(head, mapping.encoding, records_start)
+        line = head[records_start : end if end >= 0 else len(head)]
+    text = b"".join(to_utf_8([line], mapping.encoding)).decode(errors="replace").rstrip("\r\n")
+    if "\r" in text:
+        raise UnknownFormat(
+            f"{name}: its lines end in carriage returns alone. End them with line feeds."
+        )
+    names = [cell.strip() for cell in next(csv.reader([text], delimiter=mapping.delimiter), [])]
+    if not mapping.header:
+        names = [str(number) for number, _ in enumerate(names, start=1)]
+    _check_columns(name, names, mapping)
+    return Mapped(
+        records_start=records_start, header_lines=header_lines, mapping=mapping, columns=names
+    )
+
+
+def _check_columns(name: str, names: list[str], mapping: Mapping) -> None:
+    wanted = [column for field in mapping.columns for column in mapping.names_of(field)]
+    for column in [*wanted, *mapping.only]:
+        if column not in names:
+            shown = ", ".join(as_text(found) for found in names[:_NAMES_SHOWN]) or "none"
+            more = ", …" if len(names) > _NAMES_SHOWN else ""
+            raise UnknownFormat(
+                f"{name} has no column {as_text(column)!r}, which its mapping names. Its columns "
+                f"are: {shown}{more}. `kalmap check FILE` shows how a file is understood."
+            )
+
+
+def _csv_rows(mapping: Mapping, reader: RowReader) -> Callable[[str], Row | None]:
+    width, delimiter = reader.width, mapping.delimiter
+
+    blanks = f"{delimiter} \t\r"
+
+    def row(line: str) -> Row | None:
+        if not line.strip(blanks):
+            return None
+        if '"' not in line:
+            cells = line.split(delimiter)
+        else:
+            try:
+                cells = next(csv.reader([line], delimiter=delimiter, strict=True))
+            except (csv.Error, StopIteration) as error:
+                raise RecordError(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
+        if len(cells) != width:
+            raise RecordError(
+                Reason.MALFORMED, f"The line has {len(cells)} columns, the header {width}."
+            )
+        return cells
+
+    return row
+
+
+def _json_rows(_mapping: Mapping, _reader: RowReader) -> Callable[[str], Row | None]:
+    def row(line: str) -> Row | None:
+        if not line or line.isspace():
+            return None
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+            raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
+        if not isinstance(record, dict):
+            raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
+        return record
+
+    return row
+
+
+def _xml_rows(mapping: Mapping, _reader: RowReader) -> Callable[[str], Row | None]:
+    needed = {*mapping.names_of("timestamp"), *mapping.names_of("value"), *mapping.only}
+
+    def row(line: str) -> Row | None:
+        if not line.lstrip().startswith("<"):
+            return None
+        found = {
+            name: html.unescape(double or single)
+            for name, double, single in _ATTRIBUTE.findall(line)
+        }
+        return found if needed <= found.keys() else None
+
+    return row
+
+
+_ROWS = {"csv": _csv_rows, "jsonl": _json_rows, "xml": _xml_rows}

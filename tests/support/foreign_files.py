@@ -1,0 +1,146 @@
+"""Files of other programs and countries, and how each is understood.
+
+They have the form that these programs write. Their readings are made up.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.template import ROOT
+
+FOLDER = ROOT / "tests" / "foreign_files"
+GLUCOSE = FOLDER / "glucose.json"
+
+
+class Foreign(NamedTuple):
+    """A file that is read with the options that its first refusals ask for."""
+
+    name: str
+    options: str
+    records: int
+    first: tuple[str, str, float, str]
+    """User, timestamp, value and unit of the first record."""
+    mapping: dict[str, object]
+    """Parts of what is found out."""
+    told: str = ""
+    """What `check` says besides."""
+    users: int = 1
+    unreadable: int = 0
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments after the command."""
+        options = [part.replace("GLUCOSE", str(GLUCOSE)) for part in self.options.split()]
+        return [str(FOLDER / self.name), *options]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return FOLDER / self.name
+
+
+FILES = (
+    Foreign(
+        "withings.csv", "--user anna --tz Europe/Berlin", 24,
+        ("anna", "2026-01-28T08:01:52+01:00", 80.17, "kg"),
+        {"columns": {"timestamp": "Date", "value": "Weight (kg)"}, "skip_empty": True,
+         "source": "withings"},
+        "Withings weight",
+    ),
+    Foreign(
+        "fitbit.csv", "--user anna --unit lb", 24,
+        ("anna", "2026-01-05T00:00:00+00:00", 178.1, "lb"),
+        {"skip": 1, "unit": "lb", "tz": "UTC"},
+        "Dates without a time are taken as midnight in UTC",
+    ),
+    Foreign(
+        "fitbit-weight.jsonl", "--user anna --unit lb --tz America/Chicago", 24,
+        ("anna", "2026-01-05T07:31:09-06:00", 178.1, "lb"),
+        {"layout": "jsonl", "dates": "month_first",
+         "columns": {"timestamp": ["date", "time"], "value": "weight", "measurement_id": "logId"}},
+        "Fitbit weight log",
+    ),
+    Foreign(
+        "libreview-eu.csv", "--user anna --tz Europe/Rome --profile GLUCOSE", 105,
+        ("anna", "2026-01-24T22:15:00+01:00", 6.3, "mmol/L"),
+        {"skip": 1, "dates": "day_first", "only": {"Record Type": ["0", "1"]}},
+        "LibreView glucose",
+    ),
+    Foreign(
+        "libreview-us.csv", "--user anna --tz America/Chicago --profile GLUCOSE", 105,
+        ("anna", "2026-01-24T22:15:00-06:00", 107.0, "mg/dL"),
+        {"dates": "month_first", "unit": "mg/dL"},
+        "LibreView glucose",
+    ),
+    Foreign(
+        "dexcom.csv", "--user anna --tz America/Chicago --profile GLUCOSE", 120,
+        ("anna", "2026-01-24T00:08:11-06:00", 123.0, "mg/dL"),
+        {"only": {"Event Type": ["EGV"]}, "source": "dexcom"},
+        "dexcom.csv line 67: value (Glucose Value (mg/dL)) is 'Low', which is not a number.",
+        unreadable=1,
+    ),
+    Foreign(
+        "apple-health.xml", "--user anna", 20,
+        ("anna", "2026-01-05T07:31:09+01:00", 81.1, "kg"),
+        {"layout": "xml", "only": {"type": ["HKQuantityTypeIdentifierBodyMass"]}},
+        "Apple Health weight",
+    ),
+    Foreign(
+        "excel-de.csv", "--tz Europe/Berlin", 24,
+        ("Käthe", "2026-01-05T07:31:00+01:00", 72.1, "kg"),
+        {"delimiter": ";", "decimal": ",", "encoding": "latin-1", "skip": 1, "dates": "day_first",
+         "columns": {"timestamp": ["Datum", "Uhrzeit"], "user_id": "Name",
+                     "value": "Gewicht (kg)"}},
+        "It is not UTF-8 and is read as Latin-1",
+        users=2,
+    ),
+    Foreign(
+        "excel-fr.txt", "--user anna --tz Europe/Paris --unit kg", 24,
+        ("anna", "2026-01-05T07:31:00+01:00", 65.4, "kg"),
+        {"delimiter": "\t", "encoding": "utf-16-le", "decimal": ",", "dates": "day_first"},
+        "a table separated by tabs, in UTF-16, with decimal commas",
+    ),
+    Foreign(
+        "renpho-us.csv", "--user anna --tz America/New_York", 24,
+        ("anna", "2026-01-05T07:31:09-05:00", 170.7, "lb"),
+        {"dates": "month_first", "unit": "lb"},
+    ),
+    Foreign(
+        "omron-jp.csv", "--user anna --tz Asia/Tokyo", 24,
+        ("anna", "2026-01-05T07:31:00+09:00", 61.94, "kg"),
+        {"columns": {"timestamp": ["測定日", "時刻"], "value": "体重(kg)"}},
+    ),
+    Foreign(
+        "samsung.csv", "--user anna --tz UTC", 24,
+        ("anna", "2026-01-05T07:31:09+00:00", 76.5, ""),
+        {"skip": 1, "columns": {"timestamp": "start_time", "value": "weight"}},
+        "Values are taken to be in kg, the unit of the profile body-weight.",
+    ),
+    Foreign(
+        "study-pl.txt", "--columns timestamp=pomiar_ts,user_id=uczestnik_id", 60,
+        ("1001", "2026-01-05T07:30:00+00:00", 69.7, "kg"),
+        {"delimiter": "|", "dates": "unix_seconds", "unit": "kg"},
+        users=3,
+    ),
+    Foreign(
+        "no-header-se.csv", "--user anna --tz Europe/Stockholm", 24,
+        ("anna", "2026-01-05T07:31:00+01:00", 83.8, ""),
+        {"header": False, "decimal": ",", "columns": {"timestamp": "1", "value": "2"}},
+        "without a header",
+    ),
+    Foreign(
+        "nightscout.jsonl", "--user anna --unit mg/dL --profile GLUCOSE", 60,
+        ("anna", "2026-01-05T07:30:00+00:00", 121.0, "mg/dL"),
+        {"layout": "jsonl", "dates": "unix_milliseconds"},
+    ),
+    Foreign(
+        "myfitnesspal.csv", "--user anna --unit kg", 24,
+        ("anna", "2026-01-05T00:00:00+00:00", 75.8, "kg"),
+        {"columns": {"timestamp": "Date", "value": "Weight"}},
+    ),
+    Foreign(
+        "planilha-br.csv", "--user anna --dates day_first --tz America/Sao_Paulo", 9,
+        ("anna", "2026-02-01T00:00:00-03:00", 75.5, ""),
+        {"delimiter": ";", "decimal": ",", "dates": "day_first"},
+    ),
+)  # fmt: skip
