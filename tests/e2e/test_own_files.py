@@ -29,7 +29,7 @@ def test_run_reads_what_check_has_told(shared, tmp_path, foreign):
     assert results[0]["user_id"] == foreign.first[0]
     refused = (folder / "unreadable.jsonl").read_text().splitlines()
     for line in map(json.loads, refused):
-        assert foreign.told == f"{foreign.name} line {line['line'] - 1}: {line['detail']}"
+        assert foreign.told == f"{foreign.name} line {line['line']}: {line['detail']}"
 
 
 def test_a_dropped_file_is_read_by_the_mapping_in_its_metadata(shared):
@@ -55,7 +55,7 @@ def test_start_execution_takes_a_mapping_and_each_mapping_is_a_batch_of_its_own(
     for user in ("first", "second"):
         source = {"bucket": stack.bucket, "key": key, "mapping": MAPPING | {"user": user}}
         stack.client("stepfunctions").start_execution(
-            stateMachineArn=stack.state_machine, input=json.dumps({"source": source})
+            stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps({"source": source})
         )
     outputs = [json.loads(execution["output"]) for execution in stack.ended(key, count=2)]
     assert [output["accepted"] for output in outputs] == [24, 24]
