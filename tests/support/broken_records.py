@@ -23,8 +23,10 @@ from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
 from kalmap.records.format_csv import Csv, column_names
 from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.format_mapped import Mapped
 from kalmap.records.formats import AnyFormat, detect_format
 from kalmap.records.gzipped import inflate_head
+from kalmap.records.mapping import Dates, Layout, Mapping
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
@@ -114,6 +116,13 @@ def csv_line(chance: random.Random) -> bytes:
     if chance.random() < 0.1:
         cells = cells[: chance.randrange(len(cells) + 1)] * chance.choice((1, 2))
     return ",".join(cells).encode(errors="surrogatepass")
+
+
+def mapping(layout: Layout, dates: Dates = "iso") -> Mapping:
+    """A mapping that reads sound lines."""
+    return Mapping(
+        columns={name: name for name in COLUMNS}, layout=layout, dates=dates, tz="Europe/Berlin"
+    )
 
 
 def broken(line: bytes, chance: random.Random) -> bytes:
@@ -206,6 +215,13 @@ def fuzz(
     makers: dict[str, tuple[Callable[[random.Random], bytes], AnyFormat]] = {
         "jsonl": (json_line, Jsonl()),
         "csv": (csv_line, Csv(columns=list(COLUMNS))),
+        "mapped csv": (csv_line, Mapped(columns=list(COLUMNS), mapping=mapping("csv"))),
+        "mapped jsonl": (json_line, Mapped(mapping=mapping("jsonl"))),
+        "days first": (
+            csv_line,
+            Mapped(columns=list(COLUMNS), mapping=mapping("csv", "day_first")),
+        ),
+        "unix": (json_line, Mapped(mapping=mapping("jsonl", "unix_seconds"))),
     }
 
     @hypothesis.seed(seed)

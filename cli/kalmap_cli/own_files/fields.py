@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 
@@ -25,13 +25,17 @@ def unit_in_name(column: str) -> str | None:
     return None
 
 
-def guess_fields(table: Table) -> dict[str, list[str]]:
+def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, list[str]]:
     """Guess the columns of fields by their names and their cells; several if they are not certain.
 
     Only a timestamp's several columns belong together.
+
+    Args:
+        table: The table.
+        plausible: Whether a column's numbers can be values of the profile.
     """
     found: dict[str, list[str]] = {}
-    times = _times(table)
+    times = time_columns(table)
     if times:
         found["timestamp"] = times
     free = [column for column in table.columns if column not in times]
@@ -47,12 +51,12 @@ def guess_fields(table: Table) -> dict[str, list[str]]:
     exact = [name for name in named if _plain(name) == "value"]
     if exact or named:
         found["value"] = exact or named
-    elif numbers:
+    elif len(numbers) > 1 or (numbers and plausible(numbers[0])):
         found["value"] = numbers
     return found
 
 
-def _times(table: Table) -> list[str]:
+def time_columns(table: Table) -> list[str]:
     """The column of timestamps, or those of date and time of day; empty if there is none."""
     dates = {
         column: times

@@ -1,7 +1,6 @@
 """Samples of a file: enough of it to understand it, however large it is."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +11,11 @@ from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import File
 
 #: A file of at most so many bytes is read as a whole.
-_WHOLE = 1 << 20
+_WHOLE = 1 << 19
 #: Of a larger file, so many pieces of so many bytes are read.
 _PIECES = 8
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 48 * 1024
+_GOLDEN = 0.6180339887498949
 _PART_BYTES = 1 << 16
 
 
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
     file: Path
     size: int
-    """Bytes of the content, inflated; of a large gzipped file, of its beginning."""
+    """Bytes of the content, inflated; of a large gzipped file, about."""
     gzipped: bool
     whole: bool
     """Whether `start` is the whole content."""
@@ -40,10 +40,11 @@ class Sample(NamedTuple):
         """The beginning, and pieces from further on, which begin at even bytes."""
         if self.whole or self.gzipped:
             return [self.start]
-        step = self.size // _PIECES & ~1
+        # At irregular distances, so that what repeats in the file is met at different points.
+        places = sorted(int(self.size * (n * _GOLDEN % 1.0)) & ~1 for n in range(1, _PIECES))
         return [
             self.start[:_PIECE_BYTES],
-            *(_read(self.file, at, at + _PIECE_BYTES) for at in range(step, self.size, step)),
+            *(_read(self.file, at, at + _PIECE_BYTES) for at in places),
         ]
 
     def files(self, format_: Format) -> Iterator[File]:
@@ -81,20 +82,17 @@ def take_sample(file: Path) -> Sample:
         return Sample(file, size, gzipped=False, whole=size <= _WHOLE, start=start)
     content = b""
     with file.open("rb") as opened:
-        parts = iter(_reader(opened.read), b"")
+        parts = iter(lambda: opened.read(_PART_BYTES), b"")
         try:
-            for part in islice(inflate(parts, str(file)), 1 << 10):
+            for part in inflate(parts, str(file)):
                 content += part
                 if len(content) > _WHOLE:
-                    return Sample(file, len(content), gzipped=True, whole=False, start=content)
+                    inflated = len(content) * size // max(1, opened.tell())
+                    return Sample(file, inflated, gzipped=True, whole=False, start=content)
         except InvalidInput:
             if not content:
                 raise
     return Sample(file, len(content), gzipped=True, whole=True, start=content)
-
-
-def _reader(read: Callable[[int], bytes]) -> Callable[[], bytes]:
-    return lambda: read(_PART_BYTES)
 
 
 def _read(file: Path, start: int, end: int) -> bytes:

@@ -1,5 +1,6 @@
 """Several files of one batch: they are read by one mapping."""
 
+import json
 from collections.abc import Sequence
 
 import msgspec
@@ -33,10 +34,14 @@ def common_mapping(files: Sequence[Understood]) -> Mapping | None:
         one, two = msgspec.to_builtins(first.mapping), msgspec.to_builtins(other.mapping)
         differing = next(name for name in {**one, **two} if one.get(name) != two.get(name))
         raise WrongUsage(
-            f"{names} have different forms: {differing} is {one.get(differing)!r} in one and "
-            f"{two.get(differing)!r} in the other. {advice}"
+            f"{names} have different forms: {differing} is {_shown(one.get(differing))} in one "
+            f"and {_shown(two.get(differing))} in the other. {advice}"
         )
     return first.mapping
+
+
+def _shown(value: object) -> str:
+    return "not given" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _skipping_empty(file: Understood) -> Understood:

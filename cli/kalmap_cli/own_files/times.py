@@ -1,6 +1,7 @@
 """Times: how the timestamps of a file are written, from some of them."""
 
 import os
+import re
 from typing import Any, NamedTuple
 
 from kalmap.records.clocks import Clock
@@ -10,6 +11,8 @@ from kalmap.records.time_zones import time_zone
 #: A way to write dates is taken if it reads this share of them.
 _MOST = 0.9
 _LOOKED_AT = 2000
+#: Where numbers of a date are separated by points, the day comes first.
+_DOTTED = re.compile(r"\d{1,2}\.\s?\d{1,2}\.")
 _UNIX_DIGITS = {9: "unix_seconds", 10: "unix_seconds", 12: "unix_milliseconds",
                 13: "unix_milliseconds"}  # fmt: skip
 
@@ -40,6 +43,8 @@ def understand_times(cells: list[Any]) -> Times | None:
     if best < _MOST * len(texts):
         return None
     fitting = [way for way in ways if read[way] == best]
+    if fitting == ["day_first", "month_first"] and _DOTTED.match(texts[0]):
+        fitting = ["day_first"]
     way = fitting[0]
     example = next(text for text in texts if _reads(Clock(way, "UTC"), text))
     return Times(

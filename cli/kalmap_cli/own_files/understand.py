@@ -1,6 +1,8 @@
 """Understand a file: from samples and what the user says to a mapping, or a sentence that asks."""
 
+import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,14 +11,15 @@ import msgspec
 from kalmap import units
 from kalmap.errors import InvalidInput, UnknownFormat
 from kalmap.profile import Profile
-from kalmap.records.dialects import listed
+from kalmap.records.dialects import DELIMITER_NAMES, listed
 from kalmap.records.format_csv import Csv
 from kalmap.records.formats import AnyFormat, detect_format
 from kalmap.records.mapping import FIELDS, Mapping, check_mapping
+from kalmap.records.measurement import REQUIRED_FIELDS
 from kalmap.records.other_formats import UTF_16, XML, recognise_other
 from kalmap.records.parse import parse_files
 from kalmap_cli.errors import WrongUsage
-from kalmap_cli.own_files.fields import guess_fields, unit_in_name
+from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
 from kalmap_cli.own_files.presets import Preset, find_preset
 from kalmap_cli.own_files.said import Said
@@ -26,6 +29,7 @@ from kalmap_cli.own_files.times import Times, machine_time_zone, understand_time
 
 #: Lines from which it is seen whether a file in kalmap's own form can be read.
 _LINES = 200
+_LEADING_NUMBER = re.compile(r"\s*[-+]?\d+(?:\.\d+)?", re.ASCII)
 
 
 class Understood(NamedTuple):
@@ -63,7 +67,7 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
     preset = find_preset(table.layout, table.columns, profile.unit)
-    if preset and preset.way_out and not guess_fields(table).get("timestamp"):
+    if preset and preset.way_out and not time_columns(table):
         raise WrongUsage(
             f"{name} is an export of {preset.title}. "
             f"{preset.way_out.replace('{file}', shlex.quote(name))}"
@@ -96,11 +100,17 @@ def _own_format(sample: Sample, profile: Profile) -> Understood | None:
 
 
 def _refusal(name: str, head: bytes) -> str:
-    try:
-        detect_format(name, head)
-    except UnknownFormat as error:
-        return str(error)
-    return f"{name} has no table that can be read."
+    if recognise_other(head):
+        try:
+            detect_format(name, head)
+        except UnknownFormat as error:
+            return str(error)
+    between = ", ".join(DELIMITER_NAMES.values())
+    return (
+        f"{name} is neither JSONL (one JSON object a line), nor CSV with the header "
+        f"{','.join(REQUIRED_FIELDS)}, nor another table with a line for each record, separated by "
+        f"one of: {between}. Give it one of these forms, gzipped or not."
+    )
 
 
 def _understand_table(
@@ -109,7 +119,7 @@ def _understand_table(
     name = str(sample.file)
     found: dict[str, Any] = dict(preset.mapping) if preset else {}
     columns: dict[str, Any] = dict(found.pop("columns", {}))
-    guessed = {} if preset else guess_fields(table)
+    guessed = {} if preset else guess_fields(table, _in_range(table, said, profile))
     columns |= {field: names for field, names in guessed.items() if field not in columns}
     if said.columns and not preset and "timestamp" in said.columns:
         columns.pop("timestamp", None)
@@ -151,6 +161,21 @@ def _understand_table(
     except (msgspec.ValidationError, InvalidInput, UnknownFormat) as error:
         raise WrongUsage(f"{name} cannot be read so: {error}") from error
     return Understood(sample, complete, format_, table.form, preset and preset.title, tuple(notes))
+
+
+def _in_range(table: Table, said: Said, profile: Profile) -> Callable[[str], bool]:
+    low, high = profile.range
+
+    def in_range(column: str) -> bool:
+        """Whether most of a column's numbers are in the profile's range."""
+        unit = said.unit or unit_in_name(column) or profile.unit
+        ratio = units.ratio(unit, profile.unit) or 1.0
+        texts = (str(cell).replace(",", ".") for cell in table.cells(column))
+        found = [_LEADING_NUMBER.match(text) for text in texts]
+        inside = [low <= float(number[0]) * ratio <= high for number in found if number]
+        return sum(inside) * 2 > len(inside)
+
+    return in_range
 
 
 def _named_column(name: str, table: Table, field: str, column: str) -> str | list[str]:

@@ -1,6 +1,7 @@
 """Dialects: how a table in a text file is written, recognised from its first bytes."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
@@ -15,6 +16,7 @@ Delimiter = Literal[",", ";", "\t", "|"]
 _DELIMITERS: tuple[Delimiter, ...] = ("\t", ";", "|", ",")
 DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _LINES = 200
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _COLUMNS_SHOWN = 12
 
 
@@ -61,7 +63,7 @@ def recognise_dialect(head: bytes) -> Dialect | None:
         return None
     _, width, delimiter, rows = found
     first = next(number for number, row in enumerate(rows) if len(row) == width)
-    if first > MAX_SKIP:
+    if first > MAX_SKIP or any(_CONTROL.search(cell) for cell in rows[first]):
         return None
     table = [row for row in rows if len(row) == width]
     is_header = not any(_is_data(cell) for cell in table[0])

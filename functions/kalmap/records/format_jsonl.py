@@ -1,6 +1,7 @@
 """JSONL: one JSON object a line."""
 
 import json
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
@@ -54,10 +55,18 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
             raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
         if not isinstance(record, dict):
             raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
-        # Escapes can spell half a surrogate pair, which is not a character and has no UTF-8.
-        if "\\u" in text and any(_has_half_a_pair(value) for value in record.values()):
-            raise RecordError(Reason.MALFORMED, "The line holds half a surrogate pair.")
+        refuse_half_a_pair(text, record)
         return record
+
+
+def refuse_half_a_pair(text: str, record: Mapping[str, object]) -> None:
+    """Refuse half a surrogate pair, which escapes can spell: it is no character and has no UTF-8.
+
+    Raises:
+        RecordError: The record has one.
+    """
+    if "\\u" in text and any(_has_half_a_pair(value) for value in record.values()):
+        raise RecordError(Reason.MALFORMED, "The line holds half a surrogate pair.")
 
 
 def _has_half_a_pair(value: object) -> bool:

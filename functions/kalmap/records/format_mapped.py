@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.records.encodings import find_line_end, is_wide, read_wide_range, to_utf_8
+from kalmap.records.format_jsonl import refuse_half_a_pair
 from kalmap.records.line_format import (
     BOM,
     LineFormat,
@@ -188,6 +189,7 @@ def _json_rows(_mapping: Mapping, _reader: RowReader) -> Callable[[str], Row | N
             raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
         if not isinstance(record, dict):
             raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
+        refuse_half_a_pair(line, record)
         return record
 
     return row

@@ -1,0 +1,217 @@
+"""`kalmap check`: what it says of files that it can take, of those that it cannot, and how soon."""
+
+import gzip
+import json
+import time
+
+import pytest
+
+from kalmap_cli.main import main
+from kalmap_cli.own_files.said import Said
+from kalmap_cli.own_files.samples import take_sample
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+
+
+def write(tmp_path, name, content):
+    data = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / name).write_bytes(data)
+    return name
+
+
+def checked(capsys, *arguments):
+    code = main(["check", *arguments])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def refused(capsys, *arguments):
+    code, _, err = checked(capsys, *arguments)
+    assert code == 2, err
+    return err
+
+
+def table(rows, users=50):
+    """A large file of many users in order of time, and its values."""
+    lines = [
+        f"p{row % users};{row // 1440 % 28 + 1:02d}.03.2026 {row // 60 % 24:02d}:{row % 60:02d};"
+        f"{70 + row % 7 / 10:.1f}".replace(".", ",", 3).replace(",", ".", 2)
+        for row in range(rows)
+    ]
+    return "Patient;Datum;Gewicht [kg]\n" + "\n".join(lines) + "\n"
+
+
+def test_nothing_is_started_or_written(tmp_path, capsys):
+    name = write(tmp_path, "own.csv", "user_id,timestamp,value\nu,2026-01-01T00:00:00Z,80\n")
+    assert checked(capsys, name)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_of_a_large_file_a_sample_is_read_and_its_records_are_estimated(tmp_path, capsys, pack):
+    content = table(40_000) * 20
+    data = gzip.compress(content.encode(), 1) if pack else content.encode()
+    name = write(tmp_path, "large.csv", data)
+    began = time.process_time()
+    code, out, err = checked(capsys, name, "--tz", "Europe/Berlin")
+    assert time.process_time() - began < 1.0
+    assert code == 0, err
+    [line] = [line for line in out.splitlines() if line.startswith("records")]
+    assert line.startswith("records     a sample of ")
+    assert int(line.split()[-1].replace(",", "")) == pytest.approx(800_000, rel=0.05)
+    assert "in the sample" in out
+    assert "enough for `kalmap tune FILE`" in out
+
+
+def test_the_sample_of_a_large_file_has_pieces_of_all_of_it(tmp_path):
+    name = write(tmp_path, "large.csv", b"".join(b"%09d\n" % n for n in range(300_000)))
+    pieces = take_sample(tmp_path / name).pieces()
+    places = [int(piece.split(b"\n")[1]) for piece in pieces]
+    assert places == sorted(places)
+    assert max(b - a for a, b in zip(places, [*places[1:], 300_000], strict=True)) < 100_000
+    assert sum(map(len, pieces)) < 500_000
+
+
+def test_what_cannot_be_read_is_counted_and_the_first_are_shown(tmp_path, capsys):
+    rows = [f"2026-01-{day:02d},{80 + day / 10}" for day in range(1, 29)]
+    rows[4] = "2026-01-05,eighty"
+    name = write(tmp_path, "a.csv", "Date,Weight\n" + "\n".join(rows) + "\n")
+    code, out, _ = checked(capsys, name, "--user", "u")
+    assert code == 0
+    assert "unreadable  1 (3.6%)" in out
+    assert "a.csv line 6: value (Weight) is 'eighty', which is not a number." in out
+
+
+def test_a_file_that_run_would_fail_on_has_exit_code_1_and_the_reason(tmp_path, capsys):
+    cells = ["80", "81", "eighty"]
+    rows = "".join(f"2026-01-{day:02d},{cells[day % 3]}\n" for day in range(1, 31))
+    name = write(tmp_path, "a.csv", "Date,Weight\n" + rows)
+    code, _, err = checked(capsys, name, "--user", "u", "--columns", "value=Weight")
+    assert code == 1
+    assert "10 of 30 readings are unreadable" in err
+    assert "a.csv, line 3: value (Weight) is 'eighty'" in err
+    header = write(tmp_path, "b.csv", "user_id,timestamp,value\n")
+    code, _, err = checked(capsys, header)
+    assert code == 1
+    assert "The input has a header but no records." in err
+
+
+def test_values_out_of_range_are_told_with_what_may_be_wrong(tmp_path, capsys):
+    rows = "".join(f"2026-01-{day:02d},{800 + day}\n" for day in range(1, 9))
+    name = write(tmp_path, "a.csv", "Date,Weight\n" + rows)
+    code, out, err = checked(capsys, name, *["--user", "u", "--columns", "value=Weight"])
+    assert code == 1
+    assert "8 of 8 readings are unreadable, out of range" in err
+    assert "rejected    8 by body-weight  out_of_range 8" in out
+    assert "Is the unit right (--unit), or is another profile meant (--profile)?" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("date,weight\n2026-01-01,80\n", "kalmap check f --user NAME"),
+        ("name,date,height\na,2026-01-01,1.8\n", "--columns timestamp=date,value=COLUMN"),
+        ("id,date,x,y\n1,2026-01-01,80,81\n1,2026-01-02,80,81\n", "value may be any of x, y"),
+        ("date,weight\n01/02/2026,80\n02/02/2026,80\n", "--user NAME"),
+        ("when,weight\nsoon,80\nlater,81\n", "No column is known as the timestamp"),
+        ("a b c\n1 2 3\n", "separated by one of: commas, semicolons, tabs, vertical bars"),
+        ("Date,Glucose (mg/dL)\n2026-01-01,90\n", "kalmap check f --user NAME"),
+        (b"\x89PNG\r\n\x1a\n", "is a PNG image"),
+        (b"PAR1\x15\x04", "is a Parquet file"),
+        (bytes(range(1, 256)) * 20, "is neither JSONL"),
+        ("<html><body>no</body></html>", "is XML or HTML"),
+    ],
+)
+def test_what_is_not_certain_is_asked_with_what_was_found(tmp_path, capsys, content, words):
+    assert words in refused(capsys, write(tmp_path, "f", content))
+
+
+def test_a_file_of_another_quantity_than_the_profiles_is_refused(tmp_path, capsys):
+    name = write(tmp_path, "g.csv", "Date,Glucose (mg/dL)\n2026-01-01,90\n")
+    sentence = refused(capsys, name, "--user", "u")
+    assert "says mg/dL, which cannot be converted to kg" in sentence
+    assert "--profile FILE" in sentence
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--columns", "value=hight"], "f.csv has no column 'hight' for value. It has: date,"),
+        (["--columns", "valu=weight"], "needs FIELD=COLUMN with the fields user_id"),
+        (["--columns", "value=weight,value=date"], "has value twice"),
+        (["--columns", "value="], "names no column for value"),
+        (["--tz", "CET7"], "is 'CET7', which is no time zone"),
+        (["--dates", "dmy"], "must be one of iso, day_first"),
+        (["--user", " "], "--user is empty"),
+        (["--unit", "mmHg", "--user", "u"], "--unit says mmHg, which cannot be converted to kg"),
+    ],
+)
+def test_a_wrong_option_gets_a_sentence(tmp_path, capsys, options, words):
+    name = write(tmp_path, "f.csv", "date,weight\n2026-01-01,80\n")
+    assert words in refused(capsys, name, *options)
+
+
+def test_a_columns_name_may_have_commas_equals_signs_and_any_case(tmp_path, capsys):
+    name = write(tmp_path, "f.csv", '"When, local",A=B\n2026-01-01,80\n')
+    code, out, err = checked(
+        capsys, name, "--user", "u", "--columns", 'timestamp="when, LOCAL",value=A=B'
+    )
+    assert code == 0, err
+    assert '"timestamp":"When, local","value":"A=B"' in out
+
+
+def test_own_headers_with_local_times_and_numeric_ids_are_read_by_a_mapping(tmp_path, capsys):
+    name = write(tmp_path, "a.csv", "user_id,timestamp,value\n7,2026-03-01 07:12:00,81.4\n")
+    assert "--tz Europe/Berlin" in refused(capsys, name)
+    code, out, _ = checked(capsys, name, "--tz", "Europe/Rome")
+    assert code == 0
+    assert "7, 2026-03-01T06:12:00Z, 81.4 kg" in out
+    lines = '{"user_id": 7, "timestamp": "2026-03-01T07:12:00Z", "value": "81.4"}\n'
+    code, out, _ = checked(capsys, write(tmp_path, "b.jsonl", lines))
+    assert code == 0
+    assert "7, 2026-03-01T07:12:00Z, 81.4 kg" in out
+
+
+def test_dates_that_are_not_certain_are_asked_for_and_points_mean_that_the_day_is_first(
+    tmp_path, capsys
+):
+    slashes = write(tmp_path, "a.csv", "date,weight\n01/02/2026,80\n02/02/2026,80\n")
+    sentence = refused(capsys, slashes, "--user", "u")
+    assert "the first number may be the day or the month" in sentence
+    assert "--dates day_first - or: " in sentence
+    points = write(tmp_path, "b.csv", "date;weight\n01.02.2026;80\n02.02.2026;80\n")
+    code, out, _ = checked(capsys, points, "--user", "u")
+    assert code == 0
+    assert "u, 2026-02-01T00:00:00Z" in out
+
+
+def test_files_of_different_forms_are_refused_with_what_differs(tmp_path, capsys):
+    one = write(tmp_path, "a.csv", "date,weight\n2026-01-01,80\n")
+    two = write(tmp_path, "b.csv", "date;weight\n2026-01-01;80\n")
+    own = {"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 80}
+    three = write(tmp_path, "c.jsonl", json.dumps(own) + "\n")
+    sentence = refused(capsys, one, two, "--user", "u")
+    assert 'a.csv and b.csv have different forms: delimiter is not given in one and ";"' in sentence
+    four = write(tmp_path, "d.csv", "user,date,weight\nu,2026-01-01,80\nu,2026-01-02,80\n")
+    assert "c.jsonl is kalmap's own JSON lines" in refused(capsys, three, four)
+
+
+def test_a_months_file_without_empty_cells_is_read_as_one_with_them(tmp_path, capsys):
+    one = write(tmp_path, "a.csv", "date,weight\n2026-01-01,80\n")
+    two = write(tmp_path, "b.csv", "date,weight\n2026-02-01,80\n2026-02-02,\n")
+    code, out, err = checked(capsys, one, two, "--user", "u")
+    assert code == 0, err
+    assert "unreadable  0 (" in out
+
+
+def test_a_command_that_says_more_keeps_what_was_said():
+    said = Said("run", {"value": "Weight (kg)"}, user="my self", tz="Europe/Rome")
+    assert said.again("a b.csv", {"timestamp": "Date"}, dates="iso") == (
+        "kalmap run 'a b.csv' --columns 'timestamp=Date,value=Weight (kg)' --user 'my self' "
+        "--tz Europe/Rome --dates iso"
+    )
