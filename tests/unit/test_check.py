@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from kalmap_cli.main import main
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import take_sample
+from tests.support.foreign_files import FILES
 
 
 @pytest.fixture(autouse=True)
@@ -215,3 +217,53 @@ def test_a_command_that_says_more_keeps_what_was_said():
         "kalmap run 'a b.csv' --columns 'timestamp=Date,value=Weight (kg)' --user 'my self' "
         "--tz Europe/Rome --dates iso"
     )
+
+
+def test_a_file_whose_first_umlaut_is_far_from_its_beginning_is_latin_1(tmp_path, capsys):
+    rows = "".join(f"Bea;2026-01-{n % 28 + 1:02d};80\n" for n in range(60_000))
+    rest = "".join(f"Jörg;2026-02-{n % 28 + 1:02d};80\n" for n in range(60_000))
+    name = write(tmp_path, "a.csv", f"Name;Datum;Gewicht\n{rows}{rest}".encode("latin-1"))
+    _, out, _ = checked(capsys, name)
+    assert '"encoding":"latin-1"' in out
+    assert "It is not UTF-8 and is read as Latin-1" in out
+    assert "unreadable  0 (" in out
+
+
+def test_records_that_are_rare_in_a_large_file_are_not_taken_for_none(tmp_path, capsys):
+    attributes = (
+        'sourceName="x" unit="count" creationDate="2026-01-05 07:31:09 +0100" '
+        'startDate="2026-01-05 07:31:09 +0100" value="1"'
+    )
+    step = f' <Record type="HKQuantityTypeIdentifierStepCount" {attributes}/>\n'
+    content = '<?xml version="1.0"?>\n<HealthData>\n' + step * 10_000 + "</HealthData>\n"
+    name = write(tmp_path, "export.xml", content)
+    code, out, err = checked(capsys, name, "--user", "u")
+    assert code == 0, err
+    assert "The sample has no record." in out
+
+
+@pytest.mark.parametrize("foreign", FILES, ids=lambda foreign: foreign.name)
+def test_a_broken_file_is_understood_or_refused_with_a_sentence(tmp_path, capsys, foreign):
+    chance = random.Random(foreign.name)
+    content = foreign.path.read_bytes()
+    for _ in range(25):
+        data = bytearray(content)
+        for _ in range(chance.choice((1, 3, 30))):
+            at = chance.randrange(len(data) + 1)
+            data[at : at + chance.choice((0, 1, 5, 200))] = chance.randbytes(
+                chance.choice((0, 1, 4))
+            )
+        name = write(tmp_path, f"broken{foreign.path.suffix}", bytes(data))
+        code, _, err = checked(capsys, name, *foreign.arguments[1:])
+        assert "Something unexpected" not in err, bytes(data)
+        assert (code == 0) == (err == "")
+        assert err == "" or err.startswith("kalmap: ")
+
+
+def test_tune_reads_a_file_of_another_program(tmp_path, capsys):
+    name = write(tmp_path, "a.csv", table(600, users=5))
+    options = ["--tz", "Europe/Berlin", "--out", "tuned.json"]
+    assert main(["tune", name, *options]) == 0
+    err = capsys.readouterr().err
+    assert "a.csv is a table separated by semicolons, with decimal commas: user_id from" in err
+    assert "600 readings of 5 users." in err

@@ -11,6 +11,7 @@ from kalmap.records.dialects import (
     Delimiter,
     Dialect,
     encoding_of,
+    is_utf_8,
     recognise_dialect,
     text_lines,
     whole_rows,
@@ -63,8 +64,11 @@ def read_table(sample: Sample) -> Table | None:
     dialect = recognise_dialect(sample.head)
     if dialect is None or not dialect.columns:
         return None
+    pieces = sample.pieces()
+    if dialect.encoding == "utf-8" and not all(map(is_utf_8, pieces)):
+        dialect = dialect._replace(encoding="latin-1")
     rows = list(dialect.rows)
-    for piece in sample.pieces()[1:]:
+    for piece in pieces[1:]:
         rows += _piece_rows(piece, dialect)
     return Table(
         "csv", dialect.encoding, dialect.columns, rows,

@@ -101,7 +101,7 @@ def try_files(files: Sequence[Understood], profile: Profile, now: int) -> Trial:
         examples=[_sentence(record) for record in unreadable[:_EXAMPLES]],
         rejected=dict(rejected.most_common()),
         advice=_advice(parsed, rejected, profile),
-        refusal=_refusal(parsed, tally, unreadable),
+        refusal=_refusal(parsed, tally, unreadable) if parsed.records or whole else None,
     )
 
 
@@ -176,6 +176,8 @@ def _advice(parsed: Parsed, rejected: Counter[str], profile: Profile) -> list[st
     count = parsed.value.size
     often = {name: number for name, number in rejected.items() if number > _OFTEN * max(count, 1)}
     found = []
+    if not parsed.records:
+        found.append("The sample has no record. They may be few in this file, or none.")
     out_of_range = rejected.get(str(Reason.OUT_OF_RANGE.label), 0)
     if out_of_range > _OFTEN * max(count, 1):
         low, high = profile.range

@@ -251,6 +251,7 @@ def _cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> 
             for row in table.rows
             if all(str(row[places[column]]) in texts for column, texts in only.items())
         ]
+        or table.rows
     )
     return [
         cell for name in ([names] if isinstance(names, str) else names) for cell in kept.cells(name)

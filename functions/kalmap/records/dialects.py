@@ -16,6 +16,10 @@ Delimiter = Literal[",", ";", "\t", "|"]
 _DELIMITERS: tuple[Delimiter, ...] = ("\t", ";", "|", ",")
 DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _LINES = 200
+#: Bytes that are no character's first in UTF-8.
+_CONTINUATION = bytes(range(0x80, 0xC0))
+#: Bytes of a cut character at most.
+_MOST_CUT = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _COLUMNS_SHOWN = 12
 
@@ -100,12 +104,18 @@ def encoding_of(head: bytes) -> Encoding:
         return "utf-16-be"
     if alternates_with_zeros(head):
         return "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    return "utf-8" if is_utf_8(head) else "latin-1"
+
+
+def is_utf_8(piece: bytes) -> bool:
+    """Whether a piece of a text is UTF-8; its first and last character may be cut."""
+    cut = piece[:_MOST_CUT].lstrip(_CONTINUATION)
+    piece = cut + piece[_MOST_CUT:]
     try:
-        head.decode()
+        piece.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:
-            return "latin-1"
-    return "utf-8"
+        return error.start >= len(piece) - _MOST_CUT
+    return True
 
 
 def text_lines(head: bytes, encoding: Encoding) -> list[str]:
