@@ -261,8 +261,8 @@ def main() -> None:
             "\n### Smoothed levels\n\nRMSE in kg with the built-in profile at readings within its"
             " range, one seed of 150 users. The first world has no fluctuation around the trend."
             f"\n\n{smoothed.table(builtin_profile('body-weight'), SOURCE)}"
-            "\n\n### Weights that turn\n\nRMSE of the level in kg, one seed of 150 users who lose and"
-            " gain a kilogram a week in turn; the first three readings are not judged."
+            "\n\n### Weights that turn\n\nRMSE of the level in kg, one seed of 150 users who lose"
+            " and gain a kilogram a week in turn; the first three readings are not judged."
             f"\n\n{turning.table(builtin_profile('body-weight'), SOURCE)}"
         )
     if arguments.sets:
