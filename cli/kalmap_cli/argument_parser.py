@@ -62,3 +62,24 @@ def add_command(commands: Any, name: str, help_: str, examples: str) -> argparse
         allow_abbrev=False,
     )
     return parser
+
+
+def add_own_files(parser: argparse.ArgumentParser) -> None:
+    """Add the options about files of other programs."""
+    for name, metavar, what in (
+        (
+            "columns",
+            "FIELDS",
+            'columns of fields; a timestamp may have two (example: timestamp=Date+Time,value="kg")',
+        ),
+        ("user", "NAME", "the user of all records"),
+        ("unit", "UNIT", "the unit of all values without their own"),
+        ("source", "NAME", "the source of all records without their own"),
+        ("tz", "ZONE", "time zone of times without an offset (example: Europe/Berlin)"),
+        (
+            "dates",
+            "FORM",
+            "how dates are written: iso, day_first, month_first, unix_seconds or unix_milliseconds",
+        ),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=what)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.argument_parser import Parser, Version, add_command
+from kalmap_cli.argument_parser import Parser, Version, add_command, add_own_files
 from kalmap_cli.errors import DONE, WrongUsage
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
@@ -110,7 +110,7 @@ def _add_run(commands: Any) -> None:
         metavar="FILE",
         help="JSONL, CSV, or a table of another program, gzipped or not",
     )
-    _add_own_files(parser)
+    add_own_files(parser)
     _add_out(parser)
     parser.add_argument(
         "--profile",
@@ -162,27 +162,6 @@ def _run(arguments: argparse.Namespace) -> int:
     return run(arguments, path, stack)
 
 
-def _add_own_files(parser: argparse.ArgumentParser) -> None:
-    """Add the options about files of other programs."""
-    for name, metavar, what in (
-        (
-            "columns",
-            "FIELDS",
-            'columns of fields; a timestamp may have two (example: timestamp=Date+Time,value="kg")',
-        ),
-        ("user", "NAME", "the user of all records"),
-        ("unit", "UNIT", "the unit of all values without their own"),
-        ("source", "NAME", "the source of all records without their own"),
-        ("tz", "ZONE", "time zone of times without an offset (example: Europe/Berlin)"),
-        (
-            "dates",
-            "FORM",
-            "how dates are written: iso, day_first, month_first, unix_seconds or unix_milliseconds",
-        ),
-    ):
-        parser.add_argument(f"--{name}", metavar=metavar, help=what)
-
-
 def _add_check(commands: Any) -> None:
     parser = add_command(
         commands,
@@ -193,7 +172,7 @@ def _add_check(commands: Any) -> None:
         "  kalmap check glucose.csv --profile glucose.json --columns value=Glucose,timestamp=Time",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as for run")
-    _add_own_files(parser)
+    add_own_files(parser)
     parser.add_argument(
         "--profile",
         metavar="P",
@@ -387,7 +366,7 @@ def _add_tune(commands: Any) -> None:
         "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as for run")
-    _add_own_files(parser)
+    add_own_files(parser)
     parser.add_argument(
         "--profile",
         metavar="P",

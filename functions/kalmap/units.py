@@ -7,6 +7,8 @@ in braces, as UCUM writes units that it does not define. Factors are exact by de
 g/mol).
 """
 
+import re
+
 _MASS = {"kg": 1000.0, "g": 1.0, "mg": 0.001, "lb": 453.59237, "oz": 28.349523125, "st": 6350.29318}
 _LENGTH = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "in": 25.4, "ft": 304.8}
 _GLUCOSE = {"mmol/l": 180.156, "mg/dl": 10.0}
@@ -20,8 +22,10 @@ _ALIASES = {
     "kgs": "kg", "kilogram": "kg", "kilograms": "kg", "gram": "g", "grams": "g",
     "lbs": "lb", "pound": "lb", "pounds": "lb", "ounce": "oz", "ounces": "oz",
     "stone": "st", "stones": "st", "inch": "in", "inches": "in", "foot": "ft", "feet": "ft",
+    "count/min": "bpm", "beats/min": "bpm",
 }  # fmt: skip
-
+#: Apple Health writes the molar mass of glucose into its unit.
+_MOLAR_MASS = re.compile(r"^mmol<180\.15[0-9]*>/")
 
 KNOWN = tuple(_TABLE_OF)
 
@@ -31,6 +35,7 @@ def canonical(unit: str) -> str:
     name = unit.strip().casefold()
     if is_own(name):
         name = name[1:-1].strip()
+    name = _MOLAR_MASS.sub("mmol/", name)
     return _ALIASES.get(name, name)
 
 

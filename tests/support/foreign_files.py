@@ -9,7 +9,6 @@ from typing import NamedTuple
 from tests.support.template import ROOT
 
 FOLDER = ROOT / "tests" / "foreign_files"
-GLUCOSE = FOLDER / "glucose.json"
 
 
 class Foreign(NamedTuple):
@@ -30,8 +29,15 @@ class Foreign(NamedTuple):
     @property
     def arguments(self) -> list[str]:
         """The arguments after the command."""
-        options = [part.replace("GLUCOSE", str(GLUCOSE)) for part in self.options.split()]
+        options = [
+            str(FOLDER / part) if part.endswith(".json") else part for part in self.options.split()
+        ]
         return [str(FOLDER / self.name), *options]
+
+    @property
+    def profile(self) -> str | None:
+        """The file of the profile, if it is not the default."""
+        return next((part for part in self.arguments if part.endswith("e.json")), None)
 
     @property
     def path(self) -> Path:
@@ -61,19 +67,19 @@ FILES = (
         "Fitbit weight log",
     ),
     Foreign(
-        "libreview-eu.csv", "--user anna --tz Europe/Rome --profile GLUCOSE", 105,
+        "libreview-eu.csv", "--user anna --tz Europe/Rome --profile glucose.json", 105,
         ("anna", "2026-01-24T22:15:00+01:00", 6.3, "mmol/L"),
         {"skip": 1, "dates": "day_first", "only": {"Record Type": ["0", "1"]}},
         "LibreView glucose",
     ),
     Foreign(
-        "libreview-us.csv", "--user anna --tz America/Chicago --profile GLUCOSE", 105,
+        "libreview-us.csv", "--user anna --tz America/Chicago --profile glucose.json", 105,
         ("anna", "2026-01-24T22:15:00-06:00", 107.0, "mg/dL"),
         {"dates": "month_first", "unit": "mg/dL"},
         "LibreView glucose",
     ),
     Foreign(
-        "dexcom.csv", "--user anna --tz America/Chicago --profile GLUCOSE", 120,
+        "dexcom.csv", "--user anna --tz America/Chicago --profile glucose.json", 120,
         ("anna", "2026-01-24T00:08:11-06:00", 123.0, "mg/dL"),
         {"only": {"Event Type": ["EGV"]}, "source": "dexcom"},
         "dexcom.csv line 67: value (Glucose Value (mg/dL)) is 'Low', which is not a number.",
@@ -84,6 +90,18 @@ FILES = (
         ("anna", "2026-01-05T07:31:09+01:00", 81.1, "kg"),
         {"layout": "xml", "only": {"type": ["HKQuantityTypeIdentifierBodyMass"]}},
         "Apple Health weight",
+    ),
+    Foreign(
+        "apple-health.xml", "--user anna --profile glucose.json", 12,
+        ("anna", "2026-01-05T08:00:00+01:00", 5.5, "mmol<180.1558800000541>/L"),
+        {"only": {"type": ["HKQuantityTypeIdentifierBloodGlucose"]}},
+        "Apple Health glucose",
+    ),
+    Foreign(
+        "apple-health.xml", "--user anna --profile pulse.json", 12,
+        ("anna", "2026-01-05T08:00:00+01:00", 61.0, "count/min"),
+        {"only": {"type": ["HKQuantityTypeIdentifierHeartRate"]}},
+        "Apple Health heart rate",
     ),
     Foreign(
         "excel-de.csv", "--tz Europe/Berlin", 24,
@@ -129,7 +147,7 @@ FILES = (
         "without a header",
     ),
     Foreign(
-        "nightscout.jsonl", "--user anna --unit mg/dL --profile GLUCOSE", 60,
+        "nightscout.jsonl", "--user anna --unit mg/dL --profile glucose.json", 60,
         ("anna", "2026-01-05T07:30:00+00:00", 121.0, "mg/dL"),
         {"layout": "jsonl", "dates": "unix_milliseconds"},
     ),

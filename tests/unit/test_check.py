@@ -267,3 +267,11 @@ def test_tune_reads_a_file_of_another_program(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "a.csv is a table separated by semicolons, with decimal commas: user_id from" in err
     assert "600 readings of 5 users." in err
+
+
+def test_the_units_of_the_first_records_are_counted(tmp_path, capsys):
+    start = '{"user_id": "u", "timestamp": "2026-01-0%dT00:00:00Z", "value": %d'
+    ends = ['80, "unit": "kg"}', '176, "unit": "lb"}', "80}", '80, "unit": "kg"}']
+    lines = [start.replace("%d", str(day), 1).replace("%d", end) for day, end in enumerate(ends, 1)]
+    _, out, _ = checked(capsys, write(tmp_path, "a.jsonl", "\n".join(lines)))
+    assert "\nunits       kg 2, lb 1, none 1\n" in out

@@ -9,14 +9,13 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from kalmap.profile import builtin_profile, load_profile
 from kalmap.records.formats import detect_format
 from kalmap.records.mapping import Mapping
 from kalmap.records.parse import File, parse_files
-from kalmap_cli.input_files import understand_file
+from kalmap_cli.input_files import as_profile, read_profile, understand_file
 from kalmap_cli.main import main
 from kalmap_cli.own_files.said import Said
-from tests.support.foreign_files import FILES, FOLDER, GLUCOSE
+from tests.support.foreign_files import FILES, FOLDER
 
 BY_NAME = pytest.mark.parametrize("foreign", FILES, ids=lambda foreign: foreign.name)
 
@@ -73,9 +72,7 @@ def test_the_mapping_that_check_prints_reads_every_record(capsys, foreign):
 def test_a_file_means_the_same_however_it_is_cut(capsys, foreign, step):
     _, out, _ = checked(capsys, *foreign.arguments)
     data = foreign.path.read_bytes()
-    profile = builtin_profile("body-weight")
-    if "GLUCOSE" in foreign.options:
-        profile = load_profile(GLUCOSE.read_bytes())
+    profile = as_profile(read_profile(foreign.profile))
     format_ = detect_format(foreign.name, data, printed_mapping(out))
     whole = parse_files([File([data[format_.records_start :]], format_)], profile)
     ranges = format_.split(len(data), step)
@@ -101,8 +98,8 @@ def test_every_question_comes_with_a_command_that_answers_it(foreign, monkeypatc
     """Without options each refusal shows the next command, until the file is taken."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
     words = ["check", str(foreign.path)]
-    if "GLUCOSE" in foreign.options:
-        words += ["--profile", str(GLUCOSE)]
+    if foreign.profile:
+        words += ["--profile", foreign.profile]
     for _ in range(5):
         code, _, err = checked(capsys, *words[1:])
         if code == 0:

@@ -67,6 +67,8 @@ def _print_trial(trial: Trial, profile: Profile) -> None:
     if trial.users:
         _row("users", f"{trial.users:,}{'' if trial.whole else ' in the sample'}")
         _row("span", " to ".join(trial.span))
+        units = (f"{unit or 'none'} {count:,}" for unit, count in trial.units.items())
+        _row("units", ", ".join(units))
         low, median, high = np.quantile(trial.values, (0.0, 0.5, 1.0)).tolist()
         _row("values", f"{low:g} to {high:g} {profile.unit}, median {median:g}")
     share = trial.unreadable / max(1, trial.records)

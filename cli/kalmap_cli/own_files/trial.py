@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from kalmap.outcome import Reason, Status
 from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.readings import F64, Readings
-from kalmap.records.measurement import UnreadableRecord
+from kalmap.records.measurement import RecordError, UnreadableRecord
 from kalmap.records.parse import File, Parsed, parse_files
 from kalmap.results.lines import Unreadable
 from kalmap.results.tally import Tally
@@ -23,6 +25,8 @@ from kalmap_cli.own_files.understand import Understood
 
 _ROWS = 3
 _EXAMPLES = 3
+#: Records of each file whose units are counted.
+_UNITS_OF = 1000
 #: Readings that are folded at most.
 _MOST_FOLDED = 30_000
 #: Of fewer readings, a share says little.
@@ -41,6 +45,8 @@ class Trial(NamedTuple):
     first_rows: list[str]
     users: int
     span: tuple[str, str]
+    units: dict[str | None, int]
+    """Of the first records; None for those without a unit."""
     values: F64
     """In the profile's unit."""
     unreadable: int
@@ -96,6 +102,7 @@ def try_files(files: Sequence[Understood], profile: Profile, now: int) -> Trial:
         first_rows=_first_rows(parsed, profile),
         users=len(parsed.users),
         span=_span(parsed),
+        units=_units(files),
         values=parsed.value,
         unreadable=len(unreadable),
         examples=[_sentence(record) for record in unreadable[:_EXAMPLES]],
@@ -135,6 +142,18 @@ def _first_rows(parsed: Parsed, profile: Profile) -> list[str]:
             strict=True,
         )
     ]
+
+
+def _units(files: Sequence[Understood]) -> dict[str | None, int]:
+    found: Counter[str | None] = Counter()
+    for file in files:
+        piece = next(iter(file.sample.files(file.format)), None)
+        blocks = file.format.blocks(piece.parts) if piece else ()
+        records = ((block, raw) for block in blocks for _, raw in block.records())
+        for block, raw in islice(records, _UNITS_OF):
+            with suppress(RecordError):
+                found[block.measurement(raw).unit] += 1
+    return dict(found.most_common())
 
 
 def _span(parsed: Parsed) -> tuple[str, str]:
