@@ -135,7 +135,8 @@ def test_a_batch_of_which_nothing_could_be_read_fails_and_names_the_users_own_fi
 ):
     (tmp_path / "my data").mkdir()
     file = Path("my data") / "local.csv"
-    rows = ["user_id,timestamp,value", *(f"u,2026-03-0{n} 07:12:00,81" for n in range(1, 6))]
+    rows = [f"u,2026-03-0{n}T07:12:00Z,81,cubit" for n in range(1, 6)]
+    rows.insert(0, "user_id,timestamp,value,unit")
     (tmp_path / file).write_text("\n".join(rows))
     outcome = shared.run(file, "--out", "out", cwd=tmp_path)
     assert outcome.code == 1

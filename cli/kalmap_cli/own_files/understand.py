@@ -10,6 +10,7 @@ import msgspec
 
 from kalmap import units
 from kalmap.errors import InvalidInput, UnknownFormat
+from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.records.dialects import DELIMITER_NAMES, listed
 from kalmap.records.format_csv import Csv
@@ -89,11 +90,9 @@ def _own_format(sample: Sample, profile: Profile) -> Understood | None:
         parsed = parse_files(sample._replace(start=beginning, whole=True).files(format_), profile)
     except InvalidInput:
         return None
-    if (
-        parsed.records
-        and len(parsed.unreadable) == parsed.records
-        and read_table(sample) is not None
-    ):
+    # A mapping knows no more units.
+    amiss = [record for record in parsed.unreadable if record.reason != Reason.UNKNOWN_UNIT]
+    if amiss and len(amiss) == parsed.records and read_table(sample) is not None:
         return None
     title = "CSV" if isinstance(format_, Csv) else "JSON lines"
     return Understood(sample, None, format_, f"kalmap's own {title}")
