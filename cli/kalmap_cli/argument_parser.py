@@ -70,7 +70,7 @@ def add_own_files(parser: argparse.ArgumentParser) -> None:
         (
             "columns",
             "FIELDS",
-            'columns of fields; a timestamp may have two (example: timestamp=Date+Time,value="kg")',
+            'columns of fields (example: timestamp=date,value="Weight (kg)")',
         ),
         ("user", "NAME", "the user of all records"),
         ("unit", "UNIT", "the unit of all values without their own"),
