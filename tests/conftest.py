@@ -12,15 +12,22 @@ FEWER = 10
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fewer-examples", action="store_true", help="a tenth of the drawn examples")
+    parser.addoption(
+        "--fewer-examples",
+        action="store_true",
+        help="a tenth of the drawn examples, and no test that is marked as thorough",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     folders = [*SLOW, ""]
     items.sort(key=lambda item: min(folders.index(f) for f in {*item.path.parts, ""} & {*folders}))
-    for item in items:
-        if config.getoption("fewer_examples"):
+    if config.getoption("fewer_examples"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        for item in items:
             leave_fewer_examples(getattr(item, "function", None))
 
 

@@ -53,6 +53,7 @@ def readings(tmp_path_factory):
     return path
 
 
+@pytest.mark.thorough
 def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
     found = fitted(
         read_users(BASE, {readings: Jsonl()}),
@@ -72,6 +73,7 @@ def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
     assert found.faults.share == pytest.approx(0.04, rel=0.5)
 
 
+@pytest.mark.thorough
 def test_wild_readings_hardly_move_the_fit():
     value = random_walks(100, 40, 0.5, 0.1, 1)
     wild = value.copy()
@@ -84,7 +86,9 @@ def test_wild_readings_hardly_move_the_fit():
     assert spoilt.faults.share == pytest.approx(0.02, rel=0.5)
 
 
-@pytest.mark.parametrize("days", [1 / 24, 1.0, 365.0])
+@pytest.mark.parametrize(
+    "days", [1.0, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1 / 24, 365.0))]
+)
 def test_terms_that_are_not_in_the_readings_are_exactly_zero_at_every_scale_of_time(days):
     found = fitted(users_of(random_walks(100, 30, 0.5, 0.3, 4), days))
     assert (found.slope_noise, found.slope_prior, found.slope_damping) == (0.0, 0.0, 0.0)
