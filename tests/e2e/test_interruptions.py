@@ -98,6 +98,13 @@ def typed(sentence):
     return command.split()
 
 
+def as_typed(sentence, directory):
+    """Run the command that a sentence names, started as a user does; gives its exit code and stderr."""
+    process = start(*typed(sentence), cwd=directory)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
 def ports_of(directory):
     """Ports that the local cloud of a directory listens on, by `ss`-like look into /proc."""
     ports = []
@@ -175,8 +182,8 @@ def test_an_interruption_during_writing_is_reported_and_the_shown_command_works(
     with a_run_that_has_left(directory, "AggregateResults") as process:
         sentence, _ = interrupted(process)
     assert "was stopped while it wrote states, and some may have been written" in sentence
-    again = kalmap(*typed(sentence), cwd=directory)
-    assert again.code == 0, again.err
+    code, err = as_typed(sentence, directory)
+    assert code == 0, err
     assert_both_files_count_once(directory)
 
 
@@ -195,8 +202,8 @@ def test_a_batch_interrupted_after_its_end_succeeded_and_its_results_are_availab
 
     listed = kalmap("status", typed(sentence)[1], cwd=directory)
     assert typed(listed.out) == typed(sentence)
-    fetched = kalmap(*typed(sentence), cwd=directory)
-    assert fetched.code == 0, fetched.err
+    code, err = as_typed(sentence, directory)
+    assert code == 0, err
     summary = json.loads((directory / "DIR" / "summary.json").read_text())
     lines = (directory / "DIR" / "results.jsonl").read_bytes().splitlines()
     assert len(lines) == summary["readings"]["received"] > 0

@@ -149,6 +149,7 @@ def test_the_likelihood_is_right_where_the_noise_is_tiny():
     assert mean_log_likelihood(profile, users_of(value)) == pytest.approx(exact, rel=1e-12)
 
 
+@pytest.mark.thorough
 def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
     seen, others = users_of(random_walks(60, 30, 0.5, 0.1, 9)).split(0.7)
     assert (seen.counts.size, others.counts.size) == (42, 18)
@@ -163,6 +164,7 @@ def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.thorough
 def test_what_the_model_lacks_is_told_in_sentences():
     random = np.random.default_rng(10)
     # Eight readings a day, high in the afternoon.
