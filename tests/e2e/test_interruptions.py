@@ -99,7 +99,7 @@ def typed(sentence):
 
 
 def as_typed(sentence, directory):
-    """Run the command that a sentence names, started as a user does; gives its exit code and stderr."""
+    """Run the command that a sentence names as a user does; gives its exit code and stderr."""
     process = start(*typed(sentence), cwd=directory)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
