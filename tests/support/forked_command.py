@@ -29,7 +29,7 @@ def run(
     (out, its_out), (err, its_err), (end, its_end) = (os.pipe() for _ in range(3))
     request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env)}
     with open(os.devnull, "rb") as stdin:  # noqa: PTH123 - a device
-        process = _fork(request, (stdin.fileno(), its_out, its_err, its_end))
+        process = _fork(request, (stdin.fileno(), its_out, its_err, its_end), env["PYTHONPATH"])
     for theirs in (its_out, its_err, its_end):
         os.close(theirs)
     with ThreadPoolExecutor() as pool:
@@ -46,17 +46,17 @@ def _read(file: int) -> str:
         return opened.read()
 
 
-def _fork(request: Mapping[str, object], files: Sequence[int]) -> int:
+def _fork(request: Mapping[str, object], files: Sequence[int], packages: str) -> int:
     message = json.dumps(request).encode()
     with _one_request:
-        line = _template()
+        line = _template(packages)
         socket.send_fds(line, [len(message).to_bytes(4, "big")], files)
         line.sendall(message)
         return int.from_bytes(line.recv(4, socket.MSG_WAITALL), "big")
 
 
 @cache
-def _template() -> socket.socket:
+def _template(packages: str) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
         subprocess.Popen(
@@ -65,7 +65,7 @@ def _template() -> socket.socket:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             # One thread: a process with several should not be forked.
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": packages, "OPENBLAS_NUM_THREADS": "1"},
         )
     atexit.register(ours.close)
     return ours
