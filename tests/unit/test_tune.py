@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from kalmap.profile import Faults, Population, Profile, builtin_profile, load_profile
+from kalmap.profile import Faults, Population, Profile, Rhythm, builtin_profile, load_profile
 from kalmap.records.format_jsonl import Jsonl
 from kalmap_cli.commands.tune import read_users, tuned_name
 from kalmap_cli.errors import DONE, WRONG_USAGE
@@ -167,10 +167,11 @@ def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
 @pytest.mark.thorough
 def test_what_the_model_lacks_is_told_in_sentences():
     random = np.random.default_rng(10)
-    # Eight readings a day, high in the afternoon.
+    # Eight readings a day, high in the afternoon, and a profile that knows nothing of it.
     value = random_walks(30, 160, 0.3, 0.02, 11) + np.sin(2.0 * np.pi * np.arange(160) / 8)
     daily = users_of(value, 1 / 8)
-    assert any("with the day" in text for text in cautions(fitted(daily), daily))
+    without = msgspec.structs.replace(fitted(daily), rhythm=Rhythm())
+    assert any("with the day" in text for text in cautions(without, daily))
     yes_no = users_of(random.integers(0, 2, (30, 20)).astype(float))
     base = load_profile(msgspec.to_builtins(BASE) | {"range": [-1.0, 2.0]})
     assert any("yes and no" in text for text in cautions(fitted(yes_no, base), yes_no))

@@ -136,7 +136,7 @@ def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:
             "The users are too few to say what levels new ones have, so a user's first reading is "
             "believed as it stands."
         )
-    return found
+    return [*found, *fitted.additions.described(profile)]
 
 
 def _say(text: str) -> None:

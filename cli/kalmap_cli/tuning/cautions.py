@@ -85,12 +85,13 @@ def _about_innovations(users: Users, said: Foretold) -> list[str]:
                 "moves readings that the model does not have, such as errors that last from one "
                 "reading to the next. Intervals are then too narrow or too wide."
             )
-    for name, period, field in (("day", _DAY, "daily"), ("week", _WEEK, "weekly")):
+    for name, period in (("day", _DAY), ("week", _WEEK)):
         swing = _swing(users.time, innovation, good, period)
         if swing is not None:
             found.append(
-                f"Readings rise and fall with the {name}, by {swing:.1f} standard deviations of a "
-                f"prediction from the mean. The profile has no such rhythm (field rhythm.{field})."
+                f"The errors of predictions rise and fall with the {name}, by {swing:.1f} standard "
+                "deviations from the mean. The profile's rhythm does not explain it: it is one for "
+                "all users, and readings may not show enough of it."
             )
     return found
 

@@ -118,8 +118,8 @@ def fit_faults(
     progress(f"faults and jumps: {-mean_log_likelihood(best, users):.4f}")
     size = users.value.size
     if 0.0 < best.faults.share * size < _SHOWN or 0.0 < best.jumps.share * size < _SHOWN:
-        quiet = FAULTS.put(best, min(best.faults.share, _RARE_FAULTS))
-        quiet = _JUMPS.put(quiet, min(best.jumps.share, _RARE_JUMPS))
+        quiet = FAULTS.put(best, min(best.faults.share, _unseen(FAULTS, size, _RARE_FAULTS)))
+        quiet = _JUMPS.put(quiet, min(best.jumps.share, _unseen(_JUMPS, size, _RARE_JUMPS)))
         others = [number for number in numbers if number.section not in ("faults", "jumps")]
         quiet = _searched(quiet, others, users)
         gain = mean_log_likelihood(best, users) - mean_log_likelihood(quiet, users)
@@ -127,6 +127,12 @@ def fit_faults(
             progress("these readings do not show faults or jumps: they are taken to be rare")
             return quiet
     return best
+
+
+def _unseen(chance: Number, readings: int, least: float) -> float:
+    """How probable something remains that has not happened in so many readings."""
+    seen, unseen = chance.prior
+    return max(seen / (seen + unseen + readings), least)
 
 
 def _searched(profile: Profile, numbers: list[Number], users: Users) -> Profile:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kalmap.filter.offsets import offsets
 from kalmap.profile import MULTIPLIERS, Population, Profile, Rhythm
 from kalmap.readings import F64, I64, UNKNOWN_SOURCE, Bool
+from kalmap_cli.tuning.additions import Additions, fit_additions
 from kalmap_cli.tuning.dynamics import Search
 from kalmap_cli.tuning.faults import fit_faults
 from kalmap_cli.tuning.hindsight import told_apart
@@ -48,6 +48,7 @@ class Fitted(NamedTuple):
 
     profile: Profile
     typical: Typical
+    additions: Additions
 
 
 def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
@@ -59,12 +60,7 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         users: The readings.
         progress: Gets a sentence now and then.
     """
-    # The offsets that are known are not in the levels.
-    added = offsets(base, users.time, users.source)
-    users = users if added is None else users._replace(value=users.value - added)
-    limited = msgspec.structs.replace(
-        base, range=plausible(base.range, users), biases={}, rhythm=Rhythm()
-    )
+    limited = msgspec.structs.replace(base, range=plausible(base.range, users))
     users = inside(limited, users)
     typical = typical_of(users)
     # What is close in time depends on how often users are measured.
@@ -72,20 +68,37 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     limited = msgspec.structs.replace(
         limited, faults=msgspec.structs.replace(base.faults, occasion=occasion)
     )
-    rough = _rough(limited, users, typical)
     sample = users.beginnings(_MODEL_STEPS).sample(_MODEL_READINGS)
     first = users.beginnings(_FAULT_STEPS).sample(_FAULT_READINGS)
-    profile = _by_hindsight(rough, sample, typical, progress)
+    additions = _added(_rough(limited, users, typical), sample, typical, None)
+    profile = _without_additions(limited)
+    typical = typical_of(additions.less(profile, users))._replace(step=typical.step)
+    rough = _rough(profile, additions.less(profile, users), typical)
+    profile = _by_hindsight(rough, additions.less(profile, sample), typical, progress)
+    # The better model tells additions better.
+    additions = _added(_with_additions(profile, limited), sample, typical, additions)
+    first = additions.less(profile, first)
     profile = fit_faults(profile, first, typical.floor, progress)
     if first.value.size <= FEW_READINGS:
         # Of few readings, hindsight may take too many for wild.
-        other = _believing(rough, sample, typical, progress)
+        other = _believing(rough, additions.less(rough, sample), typical, progress)
         other = fit_faults(other, first, typical.floor, progress)
         profile = max(profile, other, key=lambda each: mean_log_likelihood(each, first))
-    profile = msgspec.structs.replace(
-        _rounded(profile, typical), biases=base.biases, rhythm=base.rhythm
-    )
-    return Fitted(profile, typical)
+    return Fitted(additions.put(_rounded(profile, typical)), typical, additions)
+
+
+def _added(profile: Profile, users: Users, typical: Typical, before: Additions | None) -> Additions:
+    """What is added to readings, by those that hindsight says are good."""
+    good, _ = told_apart(profile if before is None else before.put(profile), users)
+    return fit_additions(profile, users, good, typical)
+
+
+def _without_additions(profile: Profile) -> Profile:
+    return msgspec.structs.replace(profile, biases={}, rhythm=Rhythm())
+
+
+def _with_additions(profile: Profile, other: Profile) -> Profile:
+    return msgspec.structs.replace(profile, biases=other.biases, rhythm=other.rhythm)
 
 
 def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
