@@ -61,6 +61,9 @@ def tune(arguments: argparse.Namespace) -> int:
     name = arguments.name or tuned_name(base.name)
     _say(f"{readings}.")
     fitted = _tried(base, users, name)
+    _say("The main numbers (standard errors in brackets, from the likelihood's curvature):")
+    for number in fitted.numbers:
+        _say(f"  {number}")
     best = msgspec.structs.replace(
         fitted.profile,
         name=name,

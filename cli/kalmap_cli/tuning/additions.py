@@ -35,7 +35,7 @@ _LENGTHS = (0.5, 1.0, 2.0)
 #: Least gain of an addition, in nats: strong evidence.
 _STRONG = 3.0
 #: Weights of readings depend on the coefficients, and these on the weights.
-_ROUNDS = 3
+_ROUNDS = 2
 #: The first reading only starts a filter: its prior is this much wider than what is typical.
 _WIDE = 1e3
 _MOST_SURPRISE, _LEAST_SCALE = 16.0, 0.02

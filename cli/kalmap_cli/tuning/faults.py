@@ -70,6 +70,8 @@ _JUMP_SD = Number("jumps", "sd", 1e-9, 1e9)
 _LEARNED = Number("learning", "prior", 1.0, 60.0, prior=LEARNED_PRIOR)
 
 
+#: Numbers of readings that users' noises may be remembered for.
+_MEMORIES = (10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 _SWEEPS = 6
 #: Faults, or jumps, that are fewer than this in the readings have to be worth their parameters.
 _SHOWN = 20.0
@@ -126,6 +128,27 @@ def fit_faults(
         if gain * size < max(1.0, 0.5 * log(users.counts.size)) * (len(numbers) - len(others)):
             progress("these readings do not show faults or jumps: they are taken to be rare")
             return quiet
+    return best
+
+
+def fit_memory(profile: Profile, users: Users) -> Profile:
+    """The profile with the number of readings after which a user's noise is forgotten.
+
+    Noises that change are forgotten sooner. Only users with many readings show it, so the given
+    memory stays unless another one is worth a parameter.
+    """
+    learning = profile.learning
+    if learning is None or users.counts.max() <= _MEMORIES[0]:
+        return profile
+    best, most = profile, mean_log_likelihood(profile, users)
+    most += max(1.0, 0.5 * log(users.counts.size)) / users.value.size
+    for memory in _MEMORIES:
+        if memory > learning.prior:
+            changed = msgspec.structs.replace(learning, memory=memory)
+            trial = msgspec.structs.replace(profile, learning=changed)
+            found = mean_log_likelihood(trial, users)
+            if found > most:
+                best, most = trial, found
     return best
 
 

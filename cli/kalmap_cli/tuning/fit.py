@@ -16,17 +16,18 @@ from kalmap.profile import MULTIPLIERS, Population, Profile, Rhythm
 from kalmap.readings import F64, I64, UNKNOWN_SOURCE, Bool
 from kalmap_cli.tuning.additions import Additions, fit_additions
 from kalmap_cli.tuning.dynamics import Search
-from kalmap_cli.tuning.faults import fit_faults
+from kalmap_cli.tuning.errors import Number, standard_errors
+from kalmap_cli.tuning.faults import fit_faults, fit_memory
 from kalmap_cli.tuning.hindsight import told_apart
 from kalmap_cli.tuning.likelihood import mean_log_likelihood
-from kalmap_cli.tuning.plain import Models, pack
+from kalmap_cli.tuning.plain import Models, Packed, pack
 from kalmap_cli.tuning.ranges import inside, plausible
 from kalmap_cli.tuning.users import Typical, Users, typical_of
 
 #: With fewer users nothing is said of the population.
 LEAST_USERS = 5
 #: Readings that the model is fitted to, and those that faults are.
-_MODEL_READINGS, _FAULT_READINGS = 15_000, 40_000
+_MODEL_READINGS, _FAULT_READINGS = 15_000, 30_000
 #: Readings for the search's first part, which begins at several places.
 _START_READINGS, _START_STEPS = 4_000, 40
 #: Readings of each user that faults are fitted to: a fold takes time for each step.
@@ -49,6 +50,8 @@ class Fitted(NamedTuple):
     profile: Profile
     typical: Typical
     additions: Additions
+    numbers: list[Number]
+    """The main ones, with their standard errors."""
 
 
 def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
@@ -84,7 +87,15 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         other = _believing(rough, additions.less(rough, sample), typical, progress)
         other = fit_faults(other, first, typical.floor, progress)
         profile = max(profile, other, key=lambda each: mean_log_likelihood(each, first))
-    return Fitted(additions.put(_rounded(profile, typical)), typical, additions)
+    profile = _rounded(fit_memory(profile, additions.less(profile, sample)), typical)
+    numbers = _numbers(profile, additions.less(profile, sample))
+    return Fitted(additions.put(profile), typical, additions, numbers)
+
+
+def _numbers(profile: Profile, users: Users) -> list[Number]:
+    """The profile's numbers with their standard errors."""
+    codes, kinds = _codes(users), _Kinds(*told_apart(profile, users))
+    return standard_errors(profile, _packed(profile, users, codes, kinds), codes)
 
 
 def _added(profile: Profile, users: Users, typical: Typical, before: Additions | None) -> Additions:
@@ -139,11 +150,14 @@ class _Kinds(NamedTuple):
     """Whether the level jumped before it."""
 
 
-def _search(profile: Profile, users: Users, typical: Typical, codes: I64, kinds: _Kinds) -> Search:
+def _packed(profile: Profile, users: Users, codes: I64, kinds: _Kinds) -> Packed:
     jumps = np.where(kinds.jumped, (profile.jumps.sd or 0.0) ** 2, 0.0)
-    readings = pack(
-        users, codes, kinds.good, jumps, weighs_first=profile.population.level_mean is not None
-    )
+    weighs_first = profile.population.level_mean is not None
+    return pack(users, codes, kinds.good, jumps, weighs_first=weighs_first)
+
+
+def _search(profile: Profile, users: Users, typical: Typical, codes: I64, kinds: _Kinds) -> Search:
+    readings = _packed(profile, users, codes, kinds)
     return Search(readings, typical, codes.size, learns=profile.learning is not None)
 
 
