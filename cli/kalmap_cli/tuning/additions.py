@@ -91,6 +91,13 @@ class Additions(NamedTuple):
         return users if added is None else users._replace(value=users.value - added)
 
 
+class _Readings(NamedTuple):
+    users: Users
+    good: Bool
+    common: list[int]
+    """Codes of the sources that have columns."""
+
+
 class _Products(NamedTuple):
     """Weighted sums of products of the columns' innovations."""
 
@@ -131,9 +138,10 @@ def fit_additions(profile: Profile, users: Users, good: Bool, typical: Typical) 
     found: dict[str, F64] = {}
     if enough:
         parts = _parts(len(common), float(np.sqrt(np.median(_noise(profile, users)))))
+        readings = _Readings(users, good, common)
         coefficients = np.zeros(len(common) + _HOURS + _DAYS)
         for _ in range(_ROUNDS):
-            products = _products(profile, users, good, typical, common, coefficients)
+            products = _products(profile, readings, typical, coefficients)
             found = _worth_it(parts, products, max(_STRONG, 0.5 * log(users.value.size)))
             coefficients[:] = 0.0
             for part in parts:
@@ -193,17 +201,13 @@ def _columns(users: Users, common: list[int]) -> F64:
 
 
 def _products(
-    profile: Profile,
-    users: Users,
-    good: Bool,
-    typical: Typical,
-    common: list[int],
-    coefficients: F64,
+    profile: Profile, readings: _Readings, typical: Typical, coefficients: F64
 ) -> _Products:
     """Filter the readings and the columns under the profile's plain model.
 
     Readings that are far off, given these coefficients, have less weight.
     """
+    users, good, common = readings
     values = np.column_stack((users.value, _columns(users, common)))
     steps = transition(profile, users.histories.gap)
     noises = _noise(profile, users)
