@@ -9,6 +9,7 @@ from kalmap.filter.estimates import predict
 from kalmap.filter.fold import Folded, fold_users
 from kalmap.filter.forward import filter_histories
 from kalmap.filter.noise import width
+from kalmap.filter.offsets import offsets
 from kalmap.filter.packed import Histories, Start
 from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile
@@ -63,6 +64,12 @@ def run(
         full[known] = values
         return full
 
+    # A level and its prediction are without what the profile says that the time adds.
+    time = np.round((_BEGIN + series.days[known]) * _DAY).astype(np.int64)
+    code = np.full(time.size, profile.source_code(source), np.uint8)
+    offset = offsets(profile, time, code)
+    added = np.zeros(time.size) if offset is None else offset
+    wrong = np.where(np.isnan(outcomes.quality), outcomes.reason > 0, 1.0 - outcomes.quality)
     inside = ~np.isnan(outcomes.level)
     spread = np.full(inside.shape, np.nan)
     spread[inside] = _predicted_sd(profile, series, source)
@@ -76,8 +83,8 @@ def run(
                 at = round((_BEGIN + series.days[user, origin] + days) * _DAY)
                 mean[user, origin], sd[user, origin], _ = predict(profile, body, at)
     return Estimates(
-        rectangle(outcomes.predicted), rectangle(spread), rectangle(outcomes.level),
-        rectangle(outcomes.level_sd), rectangle((outcomes.reason > 0).astype(float)), later,
+        rectangle(outcomes.predicted + added), rectangle(spread), rectangle(outcomes.level),
+        rectangle(outcomes.level_sd), rectangle(wrong), later,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from benchmarks.trials.series import Series
 DAYS = 70
 NOISE = 0.5
 JUMP = 8.0
+_MORNING, _EVENING = 7.0 / 24.0, 19.0 / 24.0
 _POUNDS = 2.2046226
 
 
@@ -35,6 +36,8 @@ class World(NamedTuple):
     """Whether the weight jumped between the reading before and this one."""
     noise: np.ndarray
     """Standard deviation of the reading when it is not wild."""
+    rhythm: np.ndarray
+    """What the time adds to the reading, and not to the true weight; its mean over time is 0."""
 
 
 def clean(seed: int, users: int) -> World:
@@ -89,8 +92,13 @@ def scale_3x_noisier(seed: int, users: int) -> World:
 
 
 def weekly_rhythm(seed: int, users: int) -> World:
-    """Heavier on Sundays and Mondays."""
+    """Readings are 0.6 kg more on two days of the week."""
     return _world(seed, users, week=0.6)
+
+
+def daily_rhythm(seed: int, users: int) -> World:
+    """Readings are 0.8 kg less in the morning and 0.8 kg more in the evening."""
+    return _world(seed, users, day=0.8)
 
 
 WORLDS: dict[str, Callable[[int, int], World]] = {
@@ -105,6 +113,7 @@ WORLDS: dict[str, Callable[[int, int], World]] = {
     "users 2x noisier": users_2x_noisier,
     "scale 3x noisier": scale_3x_noisier,
     "weekly rhythm": weekly_rhythm,
+    "daily rhythm": daily_rhythm,
 }
 #: Worlds whose good readings are like those of the clean one.
 FAULTY = ("clean", "3 % wild", "10 % wild", "jump of 8 kg", "runs of 2-4", "all faults")
@@ -123,6 +132,7 @@ def _world(
     noise: float = NOISE,
     spread: float = 0.0,
     week: float = 0.0,
+    day: float = 0.0,
     fluctuation: bool = True,
 ) -> World:
     random = np.random.default_rng(seed)
@@ -136,25 +146,31 @@ def _world(
     level = base + np.cumsum(slope, axis=1)
     if fluctuation:
         level += _fluctuation(random, users, days)
-    level += week * (np.arange(days) % 7 < 2)
     jumped = np.zeros((users, days), np.bool_)
     if jump:
         jumped[np.arange(users), random.integers(10, DAYS - 10, users)] = True
         level += np.cumsum(jumped, axis=1) * jump * random.choice((-1.0, 1.0), (users, 1))
     deviation = noise * np.exp(spread * random.standard_normal((users, 1)))
     now = level[:, :DAYS]
-    value = np.round(now + deviation * random.standard_normal(now.shape), 1)
+    rhythm = np.broadcast_to(week * ((np.arange(DAYS) % 7 < 2) - 2.0 / 7.0), now.shape)
+    hours = np.zeros(now.shape)
+    if day:
+        evening = random.random(now.shape) < 0.5
+        hours = np.where(evening, _EVENING, _MORNING)
+        rhythm = rhythm + np.where(evening, day, -day)
+    value = np.round(now + rhythm + deviation * random.standard_normal(now.shape), 1)
     faulty = random.random(now.shape) < wild
     value = np.where(faulty, _wild(random, value), value)
     begin = random.random(now.shape) < run
     value, in_run = _with_runs(random, value, begin, pounds)
     return World(
-        Series(np.tile(np.arange(DAYS, dtype=float), (users, 1)), value),
+        Series(np.arange(DAYS, dtype=float) + hours, value),
         now,
         {ahead: level[:, ahead : ahead + DAYS] for ahead in AHEAD},
         faulty | in_run,
         jumped[:, :DAYS],
         np.broadcast_to(deviation, now.shape),
+        rhythm,
     )
 
 

@@ -123,6 +123,15 @@ def test_good_simulated_readings_are_off_by_their_noise():
     assert np.log(world.noise[:, 0]).std() == pytest.approx(0.6, abs=0.07)
 
 
+def test_what_the_time_adds_to_readings_is_not_in_the_level():
+    for simulate in (simulators.weekly_rhythm, simulators.daily_rhythm):
+        world = simulate(5, 200)
+        assert np.abs(world.rhythm).mean() > 0.2
+        assert world.rhythm.mean() == pytest.approx(0.0, abs=0.03)
+        left = world.series.value - world.level - world.rhythm
+        assert left.std() == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_seed_gives_the_same_readings_again():
     for simulate in simulators.WORLDS.values():
         first, again = simulate(9, 3), simulate(9, 3)
