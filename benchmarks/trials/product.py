@@ -65,10 +65,7 @@ def run(
         return full
 
     # A level and its prediction are without what the profile says that the time adds.
-    time = np.round((_BEGIN + series.days[known]) * _DAY).astype(np.int64)
-    code = np.full(time.size, profile.source_code(source), np.uint8)
-    offset = offsets(profile, time, code)
-    added = np.zeros(time.size) if offset is None else offset
+    added = _added(profile, series, source)[known]
     wrong = np.where(np.isnan(outcomes.quality), outcomes.reason > 0, 1.0 - outcomes.quality)
     inside = ~np.isnan(outcomes.level)
     spread = np.full(inside.shape, np.nan)
@@ -105,6 +102,14 @@ def folded(profile: Profile, series: Series, source: str | None) -> Folded:
     return fold_users(profile, [None] * len(known), readings, _NOW)
 
 
+def _added(profile: Profile, series: Series, source: str | None) -> np.ndarray:
+    """What the profile says that is in each reading beside the level; 0 where there is none."""
+    time = np.round((_BEGIN + np.nan_to_num(series.days)) * _DAY).astype(np.int64)
+    codes = np.full(time.size, profile.source_code(source), np.uint8)
+    found = offsets(profile, time.ravel(), codes)
+    return np.zeros(time.shape) if found is None else found.reshape(time.shape)
+
+
 def _predicted_sd(profile: Profile, series: Series, source: str | None) -> np.ndarray:
     """Half of each reading's 95 % interval over 1.96, of readings inside the range."""
     low, high = profile.range
@@ -119,7 +124,8 @@ def _predicted_sd(profile: Profile, series: Series, source: str | None) -> np.nd
     users = np.flatnonzero(counts)
     parameters = parameters_of(profile)
     codes = np.full(days.size, profile.source_code(source), np.uint8)
-    histories = Histories(counts[users], days, series.value[inside], codes)
+    level = series.value - _added(profile, series, source)
+    histories = Histories(counts[users], days, level[inside], codes)
     none = np.zeros(users.size, np.bool_)
     with np.errstate(all="ignore"):
         path = filter_histories(

@@ -205,6 +205,18 @@ def test_typical_numbers_are_those_of_the_readings():
     assert typical.first == pytest.approx(75.0, abs=3.0)
 
 
+def test_runs_of_another_persons_weights_are_not_taken_for_jumps():
+    value = random_walks(60, 30, 0.5, 0.1, 20)
+    random = np.random.default_rng(21)
+    for user in range(0, 60, 3):
+        begin = random.integers(5, 25)
+        value[user, begin : begin + 3] = random.normal(75.0, 12.0) + 0.5 * random.normal(size=3)
+    found = fitted(users_of(value))
+    assert found.faults.share == pytest.approx(20 / 1800, rel=0.6)
+    assert found.faults.repeated > 0.4
+    assert found.jumps.share < 3e-4
+
+
 def test_an_occasion_is_no_longer_than_a_tenth_of_the_time_between_readings():
     minutes = fitted(users_of(random_walks(30, 20, 0.5, 0.1, 18), 10.0 / 1440.0))
     assert minutes.faults.occasion == pytest.approx(1.0 / 1440.0, rel=0.01)

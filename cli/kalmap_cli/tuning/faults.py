@@ -76,6 +76,8 @@ _SWEEPS = 6
 #: Faults, or jumps, that are fewer than this in the readings have to be worth their parameters.
 _SHOWN = 20.0
 _RARE_FAULTS, _RARE_JUMPS = 1e-4, 1e-5
+#: So many nats the other numbers may gain back that rare faults or jumps have lost.
+_MADE_UP = 20.0
 
 
 def numbers_of(profile: Profile, floor: float) -> list[Number]:
@@ -118,17 +120,38 @@ def fit_faults(
     numbers = numbers_of(profile, floor)
     best = _searched(max((profile, *_others(profile)), key=_Worth(users, numbers)), numbers, users)
     progress(f"faults and jumps: {-mean_log_likelihood(best, users):.4f}")
-    size = users.value.size
-    if 0.0 < best.faults.share * size < _SHOWN or 0.0 < best.jumps.share * size < _SHOWN:
-        quiet = FAULTS.put(best, min(best.faults.share, _unseen(FAULTS, size, _RARE_FAULTS)))
-        quiet = _JUMPS.put(quiet, min(best.jumps.share, _unseen(_JUMPS, size, _RARE_JUMPS)))
-        others = [number for number in numbers if number.section not in ("faults", "jumps")]
-        quiet = _searched(quiet, others, users)
-        gain = mean_log_likelihood(best, users) - mean_log_likelihood(quiet, users)
-        if gain * size < max(1.0, 0.5 * log(users.counts.size)) * (len(numbers) - len(others)):
-            progress("these readings do not show faults or jumps: they are taken to be rare")
+    for sections in (("faults", "jumps"), ("jumps",), ("faults",)):
+        quiet = _without(best, sections, numbers, users)
+        if quiet is not None:
+            progress(
+                f"these readings do not show {' or '.join(sections)}: they are taken to be rare"
+            )
             return quiet
     return best
+
+
+def _without(
+    best: Profile, sections: tuple[str, ...], numbers: list[Number], users: Users
+) -> Profile | None:
+    """The profile with rare faults or jumps, if these readings do not show that there are more."""
+    size, quiet = users.value.size, best
+    for section, chance, least in (
+        ("faults", FAULTS, _RARE_FAULTS),
+        ("jumps", _JUMPS, _RARE_JUMPS),
+    ):
+        share = chance.of(best)
+        if section in sections:
+            if share == 0.0 or share * size >= _SHOWN:
+                return None
+            quiet = chance.put(quiet, min(share, _unseen(chance, size, least)))
+    others = [number for number in numbers if number.section not in sections]
+    # What happens to readings is told by their number, not by that of the users.
+    worth = max(1.0, 0.5 * log(size)) * (len(numbers) - len(others)) / size
+    most = mean_log_likelihood(best, users)
+    if most - mean_log_likelihood(quiet, users) > worth + _MADE_UP / size:
+        return None
+    quiet = _searched(quiet, others, users)
+    return quiet if most - mean_log_likelihood(quiet, users) < worth else None
 
 
 def fit_memory(profile: Profile, users: Users) -> Profile:
