@@ -71,6 +71,8 @@ def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
     assert found.sources["manual"] == pytest.approx(2.0, rel=0.15)
     assert found.unknown_source == pytest.approx(2.6, rel=0.15)
     assert found.faults.share == pytest.approx(0.04, rel=0.5)
+    # Levels do not jump in there.
+    assert found.jumps.share < 1e-3
 
 
 @pytest.mark.thorough

@@ -73,8 +73,9 @@ _LEARNED = Number("learning", "prior", 1.0, 60.0, prior=LEARNED_PRIOR)
 #: Numbers of readings that users' noises may be remembered for.
 _MEMORIES = (10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 _SWEEPS = 6
-#: Faults, or jumps, that are fewer than this in the readings have to be worth their parameters.
-_SHOWN = 20.0
+#: Nats by which each fault or jump has to make the readings likelier. Real ones make more; jumps
+#: that make less are wrong readings of some other kind.
+_CLEAR = 1.0
 _RARE_FAULTS, _RARE_JUMPS = 1e-4, 1e-5
 #: So many nats the other numbers may gain back that rare faults or jumps have lost.
 _MADE_UP = 20.0
@@ -134,21 +135,23 @@ def _without(
     best: Profile, sections: tuple[str, ...], numbers: list[Number], users: Users
 ) -> Profile | None:
     """The profile with rare faults or jumps, if these readings do not show that there are more."""
-    size, quiet = users.value.size, best
+    size, quiet, happened = users.value.size, best, 0.0
     for section, chance, least in (
         ("faults", FAULTS, _RARE_FAULTS),
         ("jumps", _JUMPS, _RARE_JUMPS),
     ):
         share = chance.of(best)
         if section in sections:
-            if share == 0.0 or share * size >= _SHOWN:
+            if share == 0.0:
                 return None
+            happened += share * size
             quiet = chance.put(quiet, min(share, _unseen(chance, size, least)))
     others = [number for number in numbers if number.section not in sections]
     # What happens to readings is told by their number, not by that of the users.
-    worth = max(1.0, 0.5 * log(size)) * (len(numbers) - len(others)) / size
+    worth = max(1.0, 0.5 * log(size)) * (len(numbers) - len(others))
+    worth = max(worth, _CLEAR * happened) / size
     most = mean_log_likelihood(best, users)
-    if most - mean_log_likelihood(quiet, users) > worth + _MADE_UP / size:
+    if most - mean_log_likelihood(quiet, users) > 2.0 * worth + _MADE_UP / size:
         return None
     quiet = _searched(quiet, others, users)
     return quiet if most - mean_log_likelihood(quiet, users) < worth else None
