@@ -16,5 +16,7 @@ signal.signal(signal.SIGTERM, _end)
 
 from kalmap_cli.main import main  # noqa: E402 - Ctrl-C may come during this import
 
+__all__ = ["main"]
+
 if __name__ == "__main__":
     sys.exit(main())

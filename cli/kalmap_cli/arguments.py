@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_simulate(commands)
     _add_tune(commands)
+    _add_completion(commands)
     return top
 
 
@@ -391,3 +392,25 @@ def _tune(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.tune import tune  # noqa: PLC0415
 
     return tune(arguments)
+
+
+def _add_completion(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "completion",
+        "print a script that completes commands and options in your shell",
+        '  eval "$(kalmap completion bash)"         in ~/.bashrc\n'
+        '  eval "$(kalmap completion zsh)"          in ~/.zshrc, after compinit\n'
+        "  source (kalmap completion fish | psub)   in ~/.config/fish/config.fish",
+    )
+    parser.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish"
+    )
+    parser.set_defaults(command=_completion)
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.completion import completion  # noqa: PLC0415
+
+    completion(parser(), arguments.shell)
+    return DONE

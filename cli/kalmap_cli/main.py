@@ -85,6 +85,12 @@ def _main(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         # The reader needs no more, as in `kalmap states | head`.
         return DONE
+    except ModuleNotFoundError as error:
+        return _print_error(
+            f"The package {error.name} is not installed, and this command needs it. "
+            "`pip install kalmap` installs all that it needs.",
+            FAILED,
+        )
     except Exception as error:  # noqa: BLE001 - the last boundary: a user gets no traceback
         return _print_unexpected(error)
 

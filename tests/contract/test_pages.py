@@ -54,6 +54,7 @@ def test_every_path_in_a_page_exists():
 def test_every_module_in_a_page_exists():
     folders = ("functions", "cli", "statemachine", "tests", "benchmarks", "examples")
     modules = [f"/{path}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    modules += [f"/{path.name}" for path in ROOT.glob("*.py")]
     named = {
         (page.name, module)
         for page in PAGES

@@ -22,8 +22,11 @@ from botocore.exceptions import ClientError
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.local.clients import Clients
 
-#: The template of this checkout.
-TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
+_PACKAGE = Path(__file__).resolve().parents[1]
+#: An installed kalmap has what it deploys in a folder of its own; see pyproject.toml.
+_INSTALLED = _PACKAGE / "sam" / "template.yaml"
+#: The template that is deployed: the installed one, else that of this checkout.
+TEMPLATE = _INSTALLED if _INSTALLED.is_file() else _PACKAGE.parents[1] / "template.yaml"
 #: The stack's name on the local cloud.
 STACK = "kalmap"
 
@@ -66,8 +69,8 @@ def deploy(
     """
     if not template.is_file():
         raise RunFailed(
-            f"There is no template at {template}: the local cloud needs kalmap's source checkout. "
-            f"Run kalmap from one, or use a deployed stack with --stack NAME."
+            f"There is no template at {template}: this kalmap is incomplete. Install it again, or "
+            f"use a deployed stack with --stack NAME."
         )
     content = read_template(template)
     artifacts = _package(content, template.parent)
