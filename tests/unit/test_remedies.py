@@ -19,7 +19,13 @@ from kalmap_cli.batch_options import with_option_names
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Commands of others that a sentence may name; README.md shows each, or where it comes from.
-FOREIGN = {"sam deploy", "aws configure", "aws sso login", "pip install kalmap"}
+FOREIGN = {
+    "sam deploy",
+    "aws configure",
+    "aws sso login",
+    "pip install kalmap",
+    'pip install "kalmap[arrow]"',
+}
 #: What stands for something of the user's in a command that a sentence shows.
 STANDS_FOR = {"SHARE": "0.5"}
 #: Who reads these has written the execution's input or the request, and knows its fields.

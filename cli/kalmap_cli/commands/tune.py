@@ -189,20 +189,24 @@ def _check_name(name: str) -> None:
 
 
 def read_users(profile: Profile, files: Mapping[Path, AnyFormat]) -> Users:
-    """Read users' readings, without duplicates.
+    """Read users' readings from files; see `users_of`."""
+    return users_of(profile, (_parsed(profile, *item) for item in files.items()))
+
+
+def users_of(profile: Profile, parts: Iterable[Parsed]) -> Users:
+    """Put users' readings together, without duplicates.
 
     Raises:
         WrongUsage: There are too few readings, or all are the same.
     """
     names: dict[str, int] = {}
-    parts: list[tuple[np.ndarray[Any, Any], ...]] = []
+    tables: list[tuple[np.ndarray[Any, Any], ...]] = []
     records = unreadable = 0
-    for file, format_ in files.items():
-        parsed = _parsed(profile, file, format_)
+    for parsed in parts:
         records, unreadable = records + parsed.records, unreadable + len(parsed.unreadable)
         numbers = np.array([names.setdefault(name, len(names)) for name in parsed.users], np.int64)
         codes = np.array([profile.source_code(name) for name in parsed.sources], np.uint8)
-        parts.append(
+        tables.append(
             (
                 numbers[parsed.user] if numbers.size else np.zeros(0, np.int64),
                 parsed.time,
@@ -212,7 +216,7 @@ def read_users(profile: Profile, files: Mapping[Path, AnyFormat]) -> Users:
             )
         )
     user, time, value, source, digest = (
-        np.concatenate(columns) for columns in zip(*parts, strict=True)
+        np.concatenate(columns) for columns in zip(*tables, strict=True)
     )
     order = np.lexsort((digest, time, user))
     is_duplicate = np.zeros(order.size, np.bool_)

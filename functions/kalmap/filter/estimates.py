@@ -119,14 +119,27 @@ def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float
         InvalidInput: The body is not a sound state, or `at` lies before its newest reading.
     """
     newest = newest_estimates(profile, [body])
-    gap = at - int(newest.as_of[0])
-    if gap < 0:
+    if at < newest.as_of[0]:
         raise InvalidInput("A prediction is for a time at or after the state's newest reading.")
-    step = transition(profile, np.array([gap / MICROSECONDS_PER_DAY]))
+    level, level_sd, slope = predict_users(profile, newest, np.array([at]))[:, 0].tolist()
+    return level, level_sd, slope
+
+
+def predict_users(profile: Profile, newest: NewestEstimates, at: I64) -> F64:
+    """Predict the levels of users from their newest estimates.
+
+    Args:
+        profile: The one that the states were folded under.
+        newest: The estimates.
+        at: (users,) Microseconds since 1970 UTC, not before the newest reading of each.
+
+    Returns:
+        (3, users) Level, its standard deviation, and slope per day, in the profile's unit.
+    """
+    step = transition(profile, (at - newest.as_of) / MICROSECONDS_PER_DAY)
     predicted = algebra.predict(Estimate[F64](*newest.estimate), step)
-    readings = newest.belief.readings
-    level_sd = np.sqrt(predicted.p00) * width(parameters_of(profile), readings)
-    return float(predicted.level[0]), float(level_sd[0]), float(predicted.slope[0])
+    level_sd = np.sqrt(predicted.p00) * width(parameters_of(profile), newest.belief.readings)
+    return np.stack((predicted.level, level_sd, predicted.slope))
 
 
 def describe(body: bytes, profile: Profile) -> StateView:
