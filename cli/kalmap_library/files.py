@@ -1,43 +1,48 @@
 """Readings from files, in the formats of a batch."""
 
 import warnings
-import zlib
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
+import msgspec
+
 from kalmap.errors import InvalidInput, KalmapError
-from kalmap.records.formats import HEAD_BYTES, Block, detect_format
+from kalmap.profile import DEFAULT_PROFILE
+from kalmap.records.formats import Block
 from kalmap.records.gzipped import is_gzipped
-from kalmap.records.measurement import Measurement, RecordError, measurement_of
+from kalmap.records.measurement import Measurement, RecordError
 from kalmap_cli.errors import WrongUsage
-from kalmap_cli.input_files import inflate_file
+from kalmap_cli.input_files import inflate_file, understand_file
+from kalmap_cli.own_files.said import Said
+from kalmap_library.profiles import AnyProfile, load_profile
 from kalmap_library.table import Table
 
 
-def read(file: str | PathLike[str]) -> Table:
-    """Read a file that a batch could read: JSONL, or CSV with a header, gzipped or not.
+def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Table:
+    """Read a file that a batch could read, also an export of another program.
 
     What cannot be read is left out, with a warning that names the first line.
 
     Args:
         file: Its path.
+        profile: The one for its readings. Its unit helps to understand exports.
 
     Returns:
         A table that `fold` and `tune` take.
 
     Raises:
-        InvalidInput: The file cannot be read, or has another format.
+        InvalidInput: The file cannot be read, or how it is meant is not certain.
     """
-    path = Path(file)
+    path, checked = Path(file), load_profile(profile)
     try:
+        format_ = understand_file(path, Said(), msgspec.to_builtins(checked), whole=False).format
         data = path.read_bytes()
         if is_gzipped(data):
             data = b"".join(inflate_file(path))
-        format_ = detect_format(str(path), data[:HEAD_BYTES])
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
-    except (KalmapError, WrongUsage, zlib.error, EOFError) as error:
+    except (KalmapError, WrongUsage) as error:
         raise InvalidInput(str(error)) from None
     measurements, unread, line = [], [], format_.header_lines
     for block in format_.blocks([data[format_.records_start :]]):
@@ -66,6 +71,6 @@ def _one_by_one(block: Block) -> Iterator[Measurement | tuple[int, str]]:
     """Measurements; where one cannot be read, its line in the block and what is wrong."""
     for line, raw in block.records():
         try:
-            yield measurement_of(block.fields(raw))
+            yield block.measurement(raw)
         except RecordError as error:
             yield line, error.detail
