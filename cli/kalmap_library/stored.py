@@ -34,7 +34,7 @@ def predict(
     >>> day = {"user_id": ["anna"], "timestamp": ["2026-03-01T07:00Z"], "value": [70.1]}
     >>> table = predict(fold(day).states, "2026-03-31T07:00Z")
     >>> f"{table['level'][0]:.1f} ± {table['level_sd'][0]:.1f} kg"
-    '70.1 ± 2.7 kg'
+    '70.1 ± 2.9 kg'
     """
     checked, users, bodies = load_profile(profile), list(states), list(states.values())
     if not users:
