@@ -385,6 +385,11 @@ def _add_tune(commands: Any) -> None:
         metavar="PROFILE",
         help="write the profile here (default: -, which is stdout)",
     )
+    parser.add_argument(
+        "--even-if-worse",
+        action="store_true",
+        help="write the profile also if it is worse than P on users that it was not fitted to",
+    )
     parser.set_defaults(command=_tune)
 
 

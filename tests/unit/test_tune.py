@@ -11,13 +11,13 @@ from mpmath import mp, mpf
 from kalmap.profile import Faults, Population, Profile, Rhythm, builtin_profile, load_profile
 from kalmap.records.format_jsonl import Jsonl
 from kalmap_cli.commands.tune import read_users, tuned_name
-from kalmap_cli.errors import DONE, WRONG_USAGE
+from kalmap_cli.errors import DONE, FAILED, WRONG_USAGE
 from kalmap_cli.main import main
 from kalmap_cli.simulation import Rates, jsonl_lines, simulate
 from kalmap_cli.tuning.cautions import cautions
 from kalmap_cli.tuning.fit import fit
 from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
-from kalmap_cli.tuning.trial import compare, table
+from kalmap_cli.tuning.trial import compare, table, verdict
 from kalmap_cli.tuning.users import Users, step_of, typical_of
 
 BASE = builtin_profile("body-weight")
@@ -156,14 +156,61 @@ def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
     seen, others = users_of(random_walks(60, 30, 0.5, 0.1, 9)).split(0.7)
     assert (seen.counts.size, others.counts.size) == (42, 18)
     profile = msgspec.structs.replace(fitted(seen), name="mine")
-    scores = {score.method: score for score in compare([BASE, profile], seen, others)}
-    assert scores["mine"].rmse.value < scores["last value"].rmse.value
-    assert scores["mine"].rmse.value == pytest.approx(0.57, abs=0.05)
+    trial = compare(BASE, profile, seen, others)
+    scores = {score.method: score for score in trial.scores}
+    assert scores["mine"].error.value < scores["last value"].error.value
+    # The mean absolute error of a normal distribution is 0.8 standard deviations, here 0.57.
+    assert scores["mine"].error.value == pytest.approx(0.455, abs=0.04)
     assert 0.92 < scores["mine"].inside.value < 0.98
-    assert 0.0 < scores["mine"].rmse.error < 0.05
+    assert 0.0 < scores["mine"].error.error < 0.05
+    assert not trial.is_worse
     lines = table(list(scores.values()))
     assert len(lines) == 5
     assert max(map(len, lines)) <= 80
+
+
+def test_all_methods_are_judged_on_the_same_readings_whatever_they_reject():
+    random = np.random.default_rng(20)
+    value = random_walks(60, 40, 0.4, 0.05, 21)
+    value += random.normal(0.0, 4.0, value.shape) * (random.random(value.shape) < 0.15)
+    seen, others = users_of(value).split(0.5)
+    strict = msgspec.structs.replace(
+        BASE, name="strict", measurement_noise=0.3, faults=Faults(0.3, 0.3, 0.3), learning=None
+    )
+    narrow = msgspec.structs.replace(BASE, name="narrow", range=(70.0, 80.0))
+    for one, other in itertools.combinations((BASE, strict, narrow), 2):
+        trial, turned = compare(one, other, seen, others), compare(other, one, seen, others)
+        assert trial.scores[:2] == turned.scores[:2]
+        assert trial.scores[2:] == turned.scores[:1:-1]
+        assert trial.gain.value == pytest.approx(-turned.gain.value)
+    # Most readings are outside of this range: what it refuses counts against it.
+    trial = compare(BASE, narrow, seen, others)
+    assert trial.scores[-1].rejected["out_of_range"] > 0.5
+    assert trial.is_worse
+    assert any("narrow rejects" in text and "Look at some" in text for text in verdict(trial))
+
+
+def test_a_profile_that_is_worse_than_the_given_one_is_not_written(tmp_path, capsys):
+    # The users that are held out have the noise of body-weight, and the others a tenth of it.
+    value = random_walks(40, 30, 0.0, 0.02, 22)
+    noise = np.full(40, 0.04)
+    noise[np.random.default_rng(1).permutation(40)[28:]] = 0.6
+    value += noise[:, None] * np.random.default_rng(23).normal(size=value.shape)
+    file, out = tmp_path / "readings.csv", tmp_path / "worse.json"
+    rows = [
+        f"u{user:02},2026-03-{day + 1:02}T07:00:00Z,{reading:.3f},scale"
+        for user, readings in enumerate(value)
+        for day, reading in enumerate(readings)
+    ]
+    file.write_text("\n".join(["user_id,timestamp,value,source", *rows, ""]))
+    command = ["tune", str(file), "--out", str(out)]
+    assert main(command) == FAILED
+    assert not out.exists()
+    said = capsys.readouterr().err
+    assert "body-weight-tuned is worse than body-weight on users that it did not see" in said
+    assert "Keep body-weight, or type --even-if-worse" in said
+    assert main([*command, "--even-if-worse"]) == DONE
+    assert load_profile(out.read_bytes()).name == "body-weight-tuned"
 
 
 @pytest.mark.thorough

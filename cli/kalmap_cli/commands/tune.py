@@ -17,7 +17,7 @@ from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, 
 from kalmap.records.formats import AnyFormat
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import Parsed, parse
-from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.errors import DONE, RunFailed, WrongUsage
 from kalmap_cli.input_files import as_profile, inflate_file, read_profile, understand_file
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.own_files.said import read_said
@@ -25,7 +25,7 @@ from kalmap_cli.own_files.understand import describe
 from kalmap_cli.tuning.cautions import cautions
 from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit
 from kalmap_cli.tuning.ranges import inside
-from kalmap_cli.tuning.trial import compare, table
+from kalmap_cli.tuning.trial import compare, table, verdict
 from kalmap_cli.tuning.users import Users
 
 #: Fewer readings, not counting each user's first, are not enough to fit five parameters.
@@ -44,6 +44,7 @@ def tune(arguments: argparse.Namespace) -> int:
 
     Raises:
         WrongUsage: A file cannot be read, or the readings are hopeless.
+        RunFailed: The profile is worse than the given one on users held out.
     """
     profile = read_profile(arguments.profile)
     if arguments.name is not None:
@@ -60,7 +61,7 @@ def tune(arguments: argparse.Namespace) -> int:
     readings = _describe_readings(users.value.size, users.counts.size)
     name = arguments.name or tuned_name(base.name)
     _say(f"{readings}.")
-    fitted = _tried(base, users, name)
+    fitted = _tried(base, users, name, even_if_worse=arguments.even_if_worse)
     _say("The main numbers (standard errors in brackets, from the likelihood's curvature):")
     for number in fitted.numbers:
         _say(f"  {number}")
@@ -84,31 +85,36 @@ def tune(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _tried(base: Profile, users: Users, name: str) -> Fitted:
-    """Fit to some users and try the profile on the others; then fit to all if these are few."""
+def _tried(base: Profile, users: Users, name: str, *, even_if_worse: bool) -> Fitted:
+    """Fit to some users and try the profile on the others; then fit to all if these are few.
+
+    Raises:
+        RunFailed: The profile is worse than the given one, and that was not asked for.
+    """
     if users.counts.size < _MIN_USERS:
         _say(f"With fewer than {_MIN_USERS} users, none can be held out to try the profile on.")
         return fit(base, users, _print_progress)
     seen, others = users.split(_SHARE)
     fitted = fit(base, seen, _print_progress)
     tried = msgspec.structs.replace(fitted.profile, name=name)
-    held_out = inside(tried, others.sample(_MOST_HELD_OUT))
     before = f"{base.name} (before)" if base.name == name else base.name
-    today = msgspec.structs.replace(base, name=before)
-    scores = compare([today, tried], inside(tried, seen.sample(_MOST_HELD_OUT)), held_out)
+    given = msgspec.structs.replace(base, name=before)
+    held_out = others.sample(_MOST_HELD_OUT)
+    trial = compare(given, tried, seen.sample(_MOST_HELD_OUT), held_out)
     _say(
-        f"Next readings of {counted(held_out.counts.size, 'user')} that the fit did not see "
-        "(standard errors in brackets):"
+        f"Next readings of {counted(held_out.counts.size, 'user')} that the fit did not see, wild "
+        "and rejected ones among them (standard errors in brackets; an error counts at most "
+        f"{trial.most:.3g} {base.unit}):"
     )
-    for line in table(scores):
+    for line in table(trial.scores):
         _say(line)
-    left_out = 1.0 - held_out.value.size / others.sample(_MOST_HELD_OUT).value.size
-    reasons = scores[-1].rejected or {}
-    _say(
-        f"  {name} rejects "
-        + ", ".join(f"{100.0 * share:.2f} % as {reason}" for reason, share in reasons.items())
-        + f"; {100.0 * left_out:.2f} % are out of its range."
-    )
+    for sentence in verdict(trial):
+        _say(sentence)
+    if trial.is_worse and not even_if_worse:
+        raise RunFailed(
+            f"Nothing is written, because {name} is worse than {before} on users that it did not "
+            f"see. Keep {before}, or type --even-if-worse to write {name} all the same."
+        )
     if users.value.size > FEW_READINGS:
         return fitted
     _say("Now the same with all users:")

@@ -1,8 +1,12 @@
 """What a profile does on users that it was not fitted to, beside simple methods.
 
-Each method answers the next reading of each user with a distribution. Standard errors take users
-as independent, and the readings of one user as anything but (the ratio estimator of cluster
-sampling; Cochran, Sampling Techniques, 1977, section 11).
+Each method answers the next reading of each user with a distribution. All are judged on the same
+readings, wild ones and those that a profile rejects among them, so that no method looks better by
+rejecting more. A reading costs no method more than a fixed amount, since some readings nobody can
+foretell.
+
+Standard errors take users as independent, and the readings of one user as anything but (the ratio
+estimator of cluster sampling; Cochran, Sampling Techniques, 1977, section 11).
 """
 
 from typing import NamedTuple
@@ -14,17 +18,24 @@ from kalmap.filter.noise import width as interval_width
 from kalmap.filter.parameters import parameters_of
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
-from kalmap.readings import F64, Bool
+from kalmap.readings import F64, U8, Bool
 from kalmap_cli.tuning.likelihood import Foretold, foretell
-from kalmap_cli.tuning.rivals import LAST_VALUE, expected, fit_holt
+from kalmap_cli.tuning.rivals import LAST_VALUE, Holt, expected, fit_holt
 from kalmap_cli.tuning.users import Users
 
 _95 = 1.959963984540054
 #: The score gives each reading this chance to be anything in the range, so that no method loses
 #: more than a fixed amount on one reading.
 _ANYTHING = 0.01
-
-
+#: One error counts at most so many times what the last value's errors stay below.
+_MOST, _BELOW = 3.0, 0.9
+#: A difference of so many standard errors is sure.
+_SURE = 2.0
+#: Chances of a wrong reading that simple methods may be given, and spreads over their errors'.
+_WRONG = (0.001, 0.01, 0.03, 0.1)
+_SPREADS = 2.0 ** np.arange(-2.0, 3.25, 0.25)
+#: A profile that rejects more than this share of the readings may be wrong for them.
+_MANY = 0.05
 #: Of the table's columns.
 _WIDTHS = (14, 16, 14, 12)
 
@@ -40,7 +51,8 @@ class Score(NamedTuple):
     """How a method did; figures are of the next readings of users that it had not seen."""
 
     method: str
-    rmse: Figure
+    error: Figure
+    """Mean absolute error; no error counts more than `Trial.most`."""
     log_score: Figure
     """Mean logarithm of the density that it gave to what came."""
     inside: Figure
@@ -49,67 +61,131 @@ class Score(NamedTuple):
     """Share of all readings, by reason; None for a method that rejects nothing."""
 
 
-def compare(profiles: list[Profile], fitted_to: Users, users: Users) -> list[Score]:
-    """Scores of last value, Holt, and profiles.
+class Trial(NamedTuple):
+    """How methods did on the same readings."""
 
-    Every method is judged on the readings that the last of the profiles does not reject, so that
-    the errors of the readings themselves do not hide those of the methods.
+    scores: list[Score]
+    """The given profile's is the last but one, and the fitted one's the last."""
+    most: float
+    """An error counts at most this much."""
+    gain: Figure
+    """Log score of the fitted profile over that of the given one, reading by reading."""
+    more: Figure
+    """Mean absolute error of the fitted profile over that of the given one."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the fitted profile is surely worse than the given one."""
+        if self.gain.value < -_SURE * self.gain.error:
+            return True
+        larger = self.more.value > _SURE * self.more.error
+        return larger and self.gain.value <= _SURE * self.gain.error
+
+
+def compare(given: Profile, fitted: Profile, fitted_to: Users, users: Users) -> Trial:
+    """Scores of last value, Holt, and the two profiles.
+
+    Readings are judged that lie in the range of one profile at least. One that lies in the range
+    of the other only counts against the profile that refuses it.
 
     Args:
-        profiles: The last one is the one that was fitted.
+        given: The profile that there was before.
+        fitted: The new one.
         fitted_to: The readings that methods may be fitted to.
         users: Others.
     """
-    said = [foretell(profile, users) for profile in profiles]
-    low, high = profiles[-1].range
-    judged = ~users.begin & (said[-1].reason == 0)
-    good = ~fitted_to.begin & (foretell(profiles[-1], fitted_to).reason == 0)
-    scores = []
-    for name, method in (("last value", LAST_VALUE), ("Holt", fit_holt(fitted_to))):
-        error = (fitted_to.value - expected(method, fitted_to))[good]
-        spread = np.full(users.value.size, float(np.sqrt(np.mean(error**2))))
-        foretold = _Foretold(expected(method, users), spread, _95 * spread)
-        scores.append(Score(name, *_figures(users, judged, foretold, high - low), None))
-    for profile, each in zip(profiles, said, strict=True):
-        foretold = _Foretold(each.predicted, *_spreads(profile, each))
-        figures = _figures(users, judged, foretold, high - low)
-        scores.append(Score(profile.name, *figures, _rejected(each)))
-    return scores
+    low = min(given.range[0], fitted.range[0])
+    high = max(given.range[1], fitted.range[1])
+    fitted_to, users = (
+        each.where((each.value >= low) & (each.value <= high)) for each in (fitted_to, users)
+    )
+    judged, width = ~users.begin, high - low
+    last = np.abs(users.value - expected(LAST_VALUE, users))[judged]
+    most = _MOST * float(np.quantile(last, _BELOW)) or width
+    answers = [
+        ("last value", _simple(LAST_VALUE, fitted_to, users, width)),
+        ("Holt", _simple(fit_holt(fitted_to), fitted_to, users, width)),
+        (given.name, _filtered(given, users)),
+        (fitted.name, _filtered(fitted, users)),
+    ]
+    scores, columns = [], []
+    for name, answer in answers:
+        error = np.minimum(np.nan_to_num(np.abs(users.value - answer.value), nan=most), most)
+        logs = np.log((1.0 - _ANYTHING) * answer.density + _ANYTHING / width)
+        inside = (np.abs(users.value - answer.value) <= answer.half).astype(float)
+        columns.append((error, logs))
+        scores.append(
+            Score(
+                name,
+                _mean(error, users, judged),
+                _mean(logs, users, judged),
+                _mean(inside, users, judged),
+                None if answer.reason is None else _rejected(answer.reason),
+            )
+        )
+    (error_before, logs_before), (error, logs) = columns[-2:]
+    return Trial(
+        scores,
+        most,
+        _mean(logs - logs_before, users, judged),
+        _mean(error - error_before, users, judged),
+    )
 
 
-def _spreads(profile: Profile, said: Foretold) -> tuple[F64, F64]:
-    """Standard deviations of the next readings, and halves of their 95 % intervals."""
+class _Answer(NamedTuple):
+    """What a method says of each reading; arrays of shape (readings,)."""
+
+    value: F64
+    """NaN where it says nothing."""
+    half: F64
+    """Half of the 95 % interval."""
+    density: F64
+    """Of what came."""
+    reason: U8 | None
+    """Why it rejects the reading; None for a method that rejects nothing."""
+
+
+def _simple(method: Holt, fitted_to: Users, users: Users, width: float) -> _Answer:
+    """Normal errors, and a chance of a wrong reading, both as the readings to fit to have them."""
+    error = (fitted_to.value - expected(method, fitted_to))[~fitted_to.begin]
+    typical = float(np.median(np.abs(error))) or float(np.std(error)) or 1e-9
+    spread, wrong = max(
+        ((typical * spread, wrong) for spread in _SPREADS for wrong in _WRONG),
+        key=lambda each: float(np.log(_mixture(error, each[0], each[1], width)).mean()),
+    )
+    value = expected(method, users)
+    density = _mixture(users.value - value, spread, wrong, width)
+    return _Answer(value, np.full(value.size, _95 * spread), density, None)
+
+
+def _mixture(error: F64, spread: float, wrong: float, width: float) -> F64:
+    density = np.exp(-0.5 * (error / spread) ** 2) / (np.sqrt(2.0 * np.pi) * spread)
+    found: F64 = (1.0 - wrong) * density + wrong / width
+    return found
+
+
+def _filtered(profile: Profile, users: Users) -> _Answer:
+    """What the filter says. It never sees a reading outside the profile's range."""
+    low, high = profile.range
+    seen = (users.value >= low) & (users.value <= high)
+    reason = np.full(users.value.size, Reason.OUT_OF_RANGE, np.uint8)
+    value, half = np.full((2, users.value.size), np.nan)
+    density = np.zeros(users.value.size)
+    if seen.any():
+        said = foretell(profile, users.where(seen))
+        value[seen], half[seen], reason[seen] = said.predicted, _halves(profile, said), said.reason
+        density[seen] = np.nan_to_num(np.exp(said.log_density))
+    return _Answer(value, half, density, reason)
+
+
+def _halves(profile: Profile, said: Foretold) -> F64:
+    """Halves of the 95 % intervals."""
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt(said.innovation**2 / said.nis)
     spread = np.where(np.isfinite(spread), spread, np.sqrt(measurement_variances(profile)[255]))
     factor = interval_width(parameters_of(profile), np.maximum(said.readings - 1.0, 0.0))
-    return spread, _95 * spread * factor
-
-
-class _Foretold(NamedTuple):
-    """What a method foretells of each reading; arrays of shape (readings,)."""
-
-    value: F64
-    spread: F64
-    """Standard deviation."""
-    half: F64
-    """Half of the 95 % interval."""
-
-
-def _figures(
-    users: Users, judged: Bool, foretold: _Foretold, width: float
-) -> tuple[Figure, Figure, Figure]:
-    """RMSE, log score, and share inside the 95 % interval."""
-    error, spread = users.value - foretold.value, foretold.spread
-    density = np.exp(-0.5 * (error / spread) ** 2) / (np.sqrt(2.0 * np.pi) * spread)
-    logs = np.log((1.0 - _ANYTHING) * density + _ANYTHING / width)
-    squares = _mean(error**2, users, judged)
-    root = squares.value**0.5
-    return (
-        Figure(root, squares.error / (2.0 * root) if root else 0.0),
-        _mean(logs, users, judged),
-        _mean((np.abs(error) <= foretold.half).astype(float), users, judged),
-    )
+    found: F64 = _95 * spread * factor
+    return found
 
 
 def _mean(values: F64, users: Users, judged: Bool) -> Figure:
@@ -124,21 +200,45 @@ def _mean(values: F64, users: Users, judged: Bool) -> Figure:
     return Figure(mean, error)
 
 
-def _rejected(said: Foretold) -> dict[str, float]:
-    return {
-        "outlier": float(np.mean(said.reason == Reason.OUTLIER)),
-        "unit_suspect": float(np.mean(said.reason == Reason.UNIT_SUSPECT)),
-    }
+def _rejected(reason: U8) -> dict[str, float]:
+    reasons = (Reason.OUTLIER, Reason.UNIT_SUSPECT, Reason.OUT_OF_RANGE)
+    return {str(each.label): float(np.mean(reason == each)) for each in reasons}
+
+
+def verdict(trial: Trial) -> list[str]:
+    """Sentences that say how the fitted profile compares with the given one."""
+    given, fitted = trial.scores[-2], trial.scores[-1]
+    reasons = fitted.rejected or {}
+    found = [
+        f"  {fitted.method} rejects "
+        + ", ".join(f"{100.0 * share:.2f} % as {reason}" for reason, share in reasons.items())
+        + "."
+    ]
+    for score in (given, fitted):
+        share = sum((score.rejected or {}).values())
+        if share > _MANY:
+            found.append(
+                f"{score.method} rejects {100.0 * share:.0f} % of the readings. Look at some of "
+                "them: if they are right, this profile is wrong for these users."
+            )
+    if trial.is_worse:
+        found.append(f"{fitted.method} is worse than {given.method} on users that it did not see.")
+    elif trial.gain.value <= _SURE * trial.gain.error:
+        found.append(
+            f"On these users {fitted.method} is not surely better than {given.method}: its log "
+            f"score is {trial.gain.value:+.3f} ({trial.gain.error:.3f}) over that one's."
+        )
+    return found
 
 
 def table(scores: list[Score]) -> list[str]:
     """The scores as lines of at most 80 characters; standard errors in brackets."""
-    rows = [("", "RMSE", "log score", "95 % holds, %", "rejected, %")]
+    rows = [("", "error", "log score", "95 % holds, %", "rejected, %")]
     for score in scores:
         rejected = "" if score.rejected is None else f"{100.0 * sum(score.rejected.values()):.2f}"
         rows.append((
             score.method if len(score.method) <= 22 else score.method[:19] + "...",
-            f"{score.rmse.value:.4g} ({score.rmse.error:.1g})",
+            f"{score.error.value:.4g} ({score.error.error:.1g})",
             f"{score.log_score.value:.3f} ({score.log_score.error:.3f})",
             f"{100.0 * score.inside.value:.1f} ({100.0 * score.inside.error:.1f})",
             rejected,
