@@ -169,6 +169,30 @@ def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
     assert max(map(len, lines)) <= 80
 
 
+def test_what_happens_after_the_first_readings_is_seen():
+    random = np.random.default_rng(24)
+    quiet = random_walks(80, 90, 0.5, 0.05, 25)
+    late = np.arange(90) > 30
+    wild = np.where(late & (random.random(quiet.shape) < 0.06), random.uniform(30, 150), quiet)
+    assert fitted(users_of(wild)).faults.share == pytest.approx(0.04, rel=0.4)
+    jumped = quiet + 8.0 * (np.arange(90) >= random.integers(35, 80, (80, 1)))
+    assert fitted(users_of(jumped)).jumps.share > 0.005
+    noisy = np.where(late, quiet + random.normal(0.0, 1.4, quiet.shape), quiet)
+    found = fit(BASE, users_of(noisy), lambda _text: None)
+    assert found.profile.measurement_noise > 0.7
+    assert "160 pieces of later readings" in found.looked_at
+
+
+def test_later_readings_say_nothing_of_the_first_ones():
+    # Everybody begins at 40 and grows by 2 a day: their first levels are alike, the others not.
+    random = np.random.default_rng(26)
+    value = random.normal(40.0, 1.5, (60, 1)) + 2.0 * np.arange(90) * random.normal(1, 0.1, (60, 1))
+    found = fitted(users_of(value + random.normal(0.0, 1.0, value.shape)))
+    assert found.population.level_mean == pytest.approx(40.0, abs=0.7)
+    assert found.population.level_sd == pytest.approx(1.5, rel=0.3)
+    assert found.faults.share < 1e-3
+
+
 def test_all_methods_are_judged_on_the_same_readings_whatever_they_reject():
     random = np.random.default_rng(20)
     value = random_walks(60, 40, 0.4, 0.05, 21)

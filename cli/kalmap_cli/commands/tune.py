@@ -123,7 +123,7 @@ def _tried(base: Profile, users: Users, name: str, *, even_if_worse: bool) -> Fi
 
 def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:
     """Sentences about how the profile came about."""
-    profile, typical, found = fitted.profile, fitted.typical, []
+    profile, typical, found = fitted.profile, fitted.typical, [fitted.looked_at]
     if typical.step > 0.0:
         found.append(
             f"Readings are rounded to {typical.step:g} {profile.unit}. Their noise is at least "

@@ -15,6 +15,7 @@ import msgspec
 from kalmap.profile import Profile
 from kalmap_cli.tuning.dynamics import LEARNED_PRIOR
 from kalmap_cli.tuning.likelihood import mean_log_likelihood
+from kalmap_cli.tuning.segments import Segments
 from kalmap_cli.tuning.users import Users
 
 
@@ -105,7 +106,7 @@ def numbers_of(profile: Profile, floor: float) -> list[Number]:
 
 
 def fit_faults(
-    profile: Profile, users: Users, floor: float, progress: Callable[[str], None]
+    profile: Profile, readings: Segments, floor: float, progress: Callable[[str], None]
 ) -> Profile:
     """The profile under which the readings are most likely, from this one on.
 
@@ -114,15 +115,16 @@ def fit_faults(
 
     Args:
         profile: Where the search starts; its level, slope and sources stay.
-        users: The readings.
+        readings: To fit.
         floor: The least noise.
         progress: Gets a sentence now and then.
     """
     numbers = numbers_of(profile, floor)
-    best = _searched(max((profile, *_others(profile)), key=_Worth(users, numbers)), numbers, users)
-    progress(f"faults and jumps: {-mean_log_likelihood(best, users):.4f}")
+    start = max((profile, *_others(profile)), key=_Worth(readings, numbers))
+    best = _searched(start, numbers, readings)
+    progress(f"faults and jumps: {-readings.log_likelihood(best):.4f}")
     for sections in (("faults", "jumps"), ("jumps",), ("faults",)):
-        quiet = _without(best, sections, numbers, users)
+        quiet = _without(best, sections, numbers, readings)
         if quiet is not None:
             progress(
                 f"these readings do not show {' or '.join(sections)}: they are taken to be rare"
@@ -132,10 +134,10 @@ def fit_faults(
 
 
 def _without(
-    best: Profile, sections: tuple[str, ...], numbers: list[Number], users: Users
+    best: Profile, sections: tuple[str, ...], numbers: list[Number], readings: Segments
 ) -> Profile | None:
     """The profile with rare faults or jumps, if these readings do not show that there are more."""
-    size, quiet, happened = users.value.size, best, 0.0
+    size, quiet, happened = readings.size, best, 0.0
     for section, chance, least in (
         ("faults", FAULTS, _RARE_FAULTS),
         ("jumps", _JUMPS, _RARE_JUMPS),
@@ -150,11 +152,11 @@ def _without(
     # What happens to readings is told by their number, not by that of the users.
     worth = max(1.0, 0.5 * log(size)) * (len(numbers) - len(others))
     worth = max(worth, _CLEAR * happened) / size
-    most = mean_log_likelihood(best, users)
-    if most - mean_log_likelihood(quiet, users) > 2.0 * worth + _MADE_UP / size:
+    most = readings.log_likelihood(best)
+    if most - readings.log_likelihood(quiet) > 2.0 * worth + _MADE_UP / size:
         return None
-    quiet = _searched(quiet, others, users)
-    return quiet if most - mean_log_likelihood(quiet, users) < worth else None
+    quiet = _searched(quiet, others, readings)
+    return quiet if most - readings.log_likelihood(quiet) < worth else None
 
 
 def fit_memory(profile: Profile, users: Users) -> Profile:
@@ -184,8 +186,8 @@ def _unseen(chance: Number, readings: int, least: float) -> float:
     return max(seen / (seen + unseen + readings), least)
 
 
-def _searched(profile: Profile, numbers: list[Number], users: Users) -> Profile:
-    worth = _Worth(users, numbers)
+def _searched(profile: Profile, numbers: list[Number], readings: Segments) -> Profile:
+    worth = _Worth(readings, numbers)
     best, most = profile, worth(profile)
     steps = {number: 1.0 if number.is_chance else 0.25 for number in numbers}
     for sweep in range(_SWEEPS):
@@ -219,10 +221,10 @@ def _others(profile: Profile) -> list[Profile]:
 class _Worth:
     """Mean log-likelihood with the priors."""
 
-    def __init__(self, users: Users, numbers: list[Number]) -> None:
-        self._users, self._numbers = users, numbers
+    def __init__(self, readings: Segments, numbers: list[Number]) -> None:
+        self._readings, self._numbers = readings, numbers
 
     def __call__(self, profile: Profile) -> float:
         priors = sum(number.log_prior(profile) for number in self._numbers)
-        found = mean_log_likelihood(profile, self._users) + priors / self._users.value.size
+        found = self._readings.log_likelihood(profile) + priors / self._readings.size
         return found if isfinite(found) else -inf

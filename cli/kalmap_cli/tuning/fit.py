@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from kalmap.plural import counted
 from kalmap.profile import MULTIPLIERS, Population, Profile, Rhythm
 from kalmap.readings import F64, I64, UNKNOWN_SOURCE, Bool
 from kalmap_cli.tuning.additions import Additions, fit_additions
@@ -19,19 +20,17 @@ from kalmap_cli.tuning.dynamics import Search
 from kalmap_cli.tuning.errors import Number, standard_errors
 from kalmap_cli.tuning.faults import fit_faults, fit_memory
 from kalmap_cli.tuning.hindsight import told_apart
-from kalmap_cli.tuning.likelihood import mean_log_likelihood
 from kalmap_cli.tuning.plain import Models, Packed, pack
 from kalmap_cli.tuning.ranges import inside, plausible
+from kalmap_cli.tuning.segments import STEPS, Segments, segments_of
 from kalmap_cli.tuning.users import Typical, Users, typical_of
 
 #: With fewer users nothing is said of the population.
 LEAST_USERS = 5
-#: Readings that the model is fitted to, and those that faults are.
-_MODEL_READINGS, _FAULT_READINGS = 15_000, 30_000
+#: Readings that the model is fitted to, and how many of each user.
+_MODEL_READINGS, _MODEL_STEPS = 15_000, 100
 #: Readings for the search's first part, which begins at several places.
 _START_READINGS, _START_STEPS = 4_000, 40
-#: Readings of each user that faults are fitted to: a fold takes time for each step.
-_FAULT_STEPS, _MODEL_STEPS = 30, 100
 #: With so few, more is tried.
 FEW_READINGS = 2_000
 #: A source with fewer readings than this keeps its multiplier.
@@ -52,6 +51,8 @@ class Fitted(NamedTuple):
     additions: Additions
     numbers: list[Number]
     """The main ones, with their standard errors."""
+    looked_at: str
+    """Which readings it was fitted to."""
 
 
 def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
@@ -72,7 +73,7 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         limited, faults=msgspec.structs.replace(base.faults, occasion=occasion)
     )
     sample = users.beginnings(_MODEL_STEPS).sample(_MODEL_READINGS)
-    first = users.beginnings(_FAULT_STEPS).sample(_FAULT_READINGS)
+    segments = segments_of(users)
     additions = _added(_rough(limited, users, typical), sample, typical, None)
     profile = _without_additions(limited)
     typical = typical_of(additions.less(profile, users))._replace(step=typical.step)
@@ -80,16 +81,32 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     profile = _by_hindsight(rough, additions.less(profile, sample), typical, progress)
     # The better model tells additions better.
     additions = _added(_with_additions(profile, limited), sample, typical, additions)
-    first = additions.less(profile, first)
-    profile = fit_faults(profile, first, typical.floor, progress)
-    if first.value.size <= FEW_READINGS:
+    segments = Segments(
+        additions.less(profile, segments.first),
+        segments.later and additions.less(profile, segments.later),
+    )
+    profile = fit_faults(profile, segments, typical.floor, progress)
+    if segments.size <= FEW_READINGS:
         # Of few readings, hindsight may take too many for wild.
         other = _believing(rough, additions.less(rough, sample), typical, progress)
-        other = fit_faults(other, first, typical.floor, progress)
-        profile = max(profile, other, key=lambda each: mean_log_likelihood(each, first))
+        other = fit_faults(other, segments, typical.floor, progress)
+        profile = max(profile, other, key=segments.log_likelihood)
     profile = _rounded(fit_memory(profile, additions.less(profile, sample)), typical)
     numbers = _numbers(profile, additions.less(profile, sample))
-    return Fitted(additions.put(profile), typical, additions, numbers)
+    return Fitted(additions.put(profile), typical, additions, numbers, _looked_at(sample, segments))
+
+
+def _looked_at(sample: Users, segments: Segments) -> str:
+    first, later = segments
+    text = (
+        f"Level and slope were fitted to the first {_MODEL_STEPS} readings, at most, of "
+        f"{counted(sample.counts.size, 'user')}; faults, jumps and noises to the first {STEPS} of "
+        f"{counted(first.counts.size, 'user')}"
+    )
+    if later is None:
+        return f"{text}."
+    pieces = counted(later.counts.size, "piece")
+    return f"{text}, and to {pieces} of later readings, {STEPS} in a row at most, chosen at random."
 
 
 def _numbers(profile: Profile, users: Users) -> list[Number]:
