@@ -300,6 +300,35 @@ def test_an_occasion_is_no_longer_than_a_tenth_of_the_time_between_readings():
     assert fitted(often).faults.occasion == BASE.faults.occasion
 
 
+def test_one_reading_of_an_occasion_is_kept():
+    minutes = np.array([0, 1, 2, 50, 200, 200, 215, 240, 400], float)
+    users = users_of(np.arange(9.0)[None])._replace(
+        time=np.round(minutes / 1440.0 * DAY).astype(np.int64)
+    )
+    # From 200 to 240 each is close to the one before: after half an hour one more is kept.
+    assert users.one_an_occasion(1 / 48).value.tolist() == [0.0, 3.0, 4.0, 7.0, 8.0]
+    quiet = users_of(random_walks(3, 5, 0.5, 0.1, 27))
+    assert quiet.one_an_occasion(1 / 48).value.tolist() == quiet.value.tolist()
+
+
+@pytest.mark.parametrize(("copies", "spread"), [(2, 0.0), (5, 0.1)])
+def test_copies_a_few_seconds_later_do_not_spoil_the_fit(copies, spread, tmp_path, capsys):
+    value = np.repeat(random_walks(40, 25, 0.5, 0.0, 28), copies, axis=1)
+    value += spread * np.random.default_rng(29).normal(size=value.shape)
+    rows = [
+        f"u{user:02},2026-03-{at // copies + 1:02}T07:00:{at % copies * 3:02}Z,{reading:.1f},scale"
+        for user, readings in enumerate(value)
+        for at, reading in enumerate(readings)
+    ]
+    file, out = tmp_path / "copies.csv", tmp_path / "profile.json"
+    file.write_text("\n".join(["user_id,timestamp,value,source", *rows, ""]))
+    assert main(["tune", str(file), "--out", str(out)]) == DONE
+    found = load_profile(out.read_bytes())
+    assert found.measurement_noise == pytest.approx(0.5, rel=0.15)
+    assert found.slope_noise == 0.0
+    assert "minutes of the user's reading before" in capsys.readouterr().err
+
+
 def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
     packed = tmp_path / "readings.jsonl.gz"
     lines = readings.read_bytes().splitlines(keepends=True)[:1200]

@@ -23,13 +23,15 @@ from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.own_files.said import read_said
 from kalmap_cli.own_files.understand import describe
 from kalmap_cli.tuning.cautions import cautions
-from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit
+from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit, occasion_of
 from kalmap_cli.tuning.ranges import inside
 from kalmap_cli.tuning.trial import compare, table, verdict
-from kalmap_cli.tuning.users import Users
+from kalmap_cli.tuning.users import Users, typical_of
 
 #: Fewer readings, not counting each user's first, are not enough to fit five parameters.
 _MIN_READINGS = 20
+#: A larger share of readings close to the one before is told.
+_MANY_CLOSE = 0.02
 #: Of fewer users none is held out.
 _MIN_USERS = 10
 #: Share of the users that a profile is fitted to before it is tried on the others.
@@ -61,6 +63,7 @@ def tune(arguments: argparse.Namespace) -> int:
     readings = _describe_readings(users.value.size, users.counts.size)
     name = arguments.name or tuned_name(base.name)
     _say(f"{readings}.")
+    users = _one_an_occasion(base, users)
     fitted = _tried(base, users, name, even_if_worse=arguments.even_if_worse)
     _say("The main numbers (standard errors in brackets, from the likelihood's curvature):")
     for number in fitted.numbers:
@@ -119,6 +122,40 @@ def _tried(base: Profile, users: Users, name: str, *, even_if_worse: bool) -> Fi
         return fitted
     _say("Now the same with all users:")
     return fit(base, users, _print_progress)
+
+
+def _one_an_occasion(base: Profile, users: Users) -> Users:
+    """The first reading of each occasion: others may be copies, or have the same error.
+
+    Raises:
+        WrongUsage: Too few are left.
+    """
+    days = occasion_of(base, typical_of(users))
+    kept = users.one_an_occasion(days)
+    left_out = 1.0 - kept.value.size / users.value.size
+    if left_out == 0.0:
+        return users
+    if kept.value.size - kept.counts.size < _MIN_READINGS:
+        raise WrongUsage(
+            f"Only {_describe_readings(kept.value.size, kept.counts.size)} are left if one is "
+            f"taken of those within {_duration(days)}, too few to fit a profile: at least "
+            f"{_MIN_READINGS} are needed, not counting each user's first. Give more files."
+        )
+    if left_out > _MANY_CLOSE:
+        _say(
+            f"Note: {100.0 * left_out:.0f} % of the readings are within {_duration(days)} of the "
+            "user's reading before. Such readings may be copies, or have the same error, so only "
+            "the first of them is fitted. The filter takes each one for a new measurement: if they "
+            "are copies, remove them before a run, or its intervals are too narrow."
+        )
+    return kept
+
+
+def _duration(days: float) -> str:
+    for name, seconds in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
+        if days * 86_400.0 >= 2.0 * seconds:
+            return f"{days * 86_400.0 / seconds:.3g} {name}"
+    return f"{days * 86_400.0:.3g} seconds"
 
 
 def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:

@@ -67,8 +67,7 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     limited = msgspec.structs.replace(base, range=plausible(base.range, users))
     users = inside(limited, users)
     typical = typical_of(users)
-    # What is close in time depends on how often users are measured.
-    occasion = min(base.faults.occasion, float(f"{_OCCASION * typical.spacing:.3g}"))
+    occasion = occasion_of(base, typical)
     limited = msgspec.structs.replace(
         limited, faults=msgspec.structs.replace(base.faults, occasion=occasion)
     )
@@ -94,6 +93,11 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     profile = _rounded(fit_memory(profile, additions.less(profile, sample)), typical)
     numbers = _numbers(profile, additions.less(profile, sample))
     return Fitted(additions.put(profile), typical, additions, numbers, _looked_at(sample, segments))
+
+
+def occasion_of(base: Profile, typical: Typical) -> float:
+    """Days. What is close in time depends on how often users are measured."""
+    return min(base.faults.occasion, float(f"{_OCCASION * typical.spacing:.3g}"))
 
 
 def _looked_at(sample: Users, segments: Segments) -> str:

@@ -78,6 +78,17 @@ class Users(NamedTuple):
         )
         return self.where(number < steps)
 
+    def one_an_occasion(self, days: float) -> "Users":
+        """The first reading of each occasion: of readings closer than so many days."""
+        gap, begin = self.histories.gap, self.begin
+        starts = begin | (gap >= days)
+        at = np.flatnonzero(starts)
+        counts = np.diff(np.append(at, gap.size))
+        since = (self.time - np.repeat(self.time[at], counts)) / MICROSECONDS_PER_DAY
+        # Of a long row of close readings one is kept each time that an occasion has passed.
+        part = np.floor(since / days) if days > 0.0 else since
+        return self.where(starts | (np.diff(part, prepend=-1.0) > 0.0))
+
     def split(self, share: float) -> tuple["Users", "Users"]:
         """A share of the users, and the others; the same ones every time."""
         order = np.random.default_rng(1).permutation(self.counts.size)
