@@ -17,6 +17,7 @@ from kalmap_cli.simulation import Rates, jsonl_lines, simulate
 from kalmap_cli.tuning.cautions import cautions
 from kalmap_cli.tuning.fit import fit
 from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
+from kalmap_cli.tuning.ranges import plausible
 from kalmap_cli.tuning.trial import compare, table, verdict
 from kalmap_cli.tuning.users import Users, step_of, typical_of
 
@@ -262,6 +263,24 @@ def test_readings_outside_the_given_range_change_it():
     low, high = found.range
     assert low < 400.0
     assert high > 1_100.0
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "found"),
+    [
+        # Somebody of 80 kg may go on a diet, so users whose weights are alike do not narrow it.
+        ((79.0, 81.0), (20.0, 350.0), (20.0, 350.0)),
+        ((60.0, 300.0), (20.0, 200.0), (20.0, 540.0)),
+        ((0.0, 1.0), (-5.0, 40.0), (-5.0, 40.0)),
+        # A range that has nothing to do with the readings.
+        ((600.0, 700.0), (20.0, 350.0), (250.0, 1050.0)),
+        ((4.0, 6.0), (-1e6, 1e6), (1.0, 9.0)),
+        ((0.0, 0.0), (20.0, 350.0), (0.0, 1.0)),
+    ],
+)
+def test_a_range_is_never_narrower_than_the_given_one_of_its_kind(values, given, found):
+    readings = users_of(np.linspace(*values, 20)[:, None] * np.ones(5))
+    assert plausible(given, readings) == pytest.approx(found, rel=0.05)
 
 
 def test_one_user_can_be_fitted_and_knows_no_population():

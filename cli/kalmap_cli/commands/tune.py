@@ -170,7 +170,8 @@ def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:
         low, high = profile.range
         found.append(
             f"The range is now {low:g} to {high:g} {profile.unit}, from the readings; that of "
-            f"{base.name} is {base.range[0]:g} to {base.range[1]:g}."
+            f"{base.name} is {base.range[0]:g} to {base.range[1]:g}. What lies outside will be "
+            "refused as out_of_range."
         )
     within = inside(profile, users).value.size
     if within < 0.9 * users.value.size:

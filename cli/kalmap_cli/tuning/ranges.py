@@ -10,8 +10,10 @@ from kalmap_cli.tuning.users import Users
 _LOW, _HIGH = 0.15, 0.85
 #: Of the users, all but these shares are inside.
 _USERS = (0.002, 0.998)
-#: A range more than so many times as wide as the users' says nothing of them.
-_TOO_WIDE = 10.0
+#: A range more than so many times as wide as users' values are large says nothing of them.
+_TOO_WIDE = 100.0
+#: A new end is at least this share of the largest value beyond the users'.
+_MARGIN = 0.5
 
 
 def users_extent(users: Users) -> tuple[float, float]:
@@ -29,20 +31,23 @@ def users_extent(users: Users) -> tuple[float, float]:
 def plausible(range_: tuple[float, float], users: Users) -> tuple[float, float]:
     """The range of a profile for these readings.
 
-    The given one stays where the users lie inside it and it is not far too wide for them.
+    What is outside is refused for ever, and users move: so no profile's range becomes narrower than
+    the given one, unless that one says nothing of these readings.
     """
     low, high = users_extent(users)
-    width = high - low
-    if width == 0.0:
-        width = max(abs(low), 1.0)
-    given = range_[1] - range_[0]
-    if range_[0] <= low and high <= range_[1] and given <= _TOO_WIDE * width:
-        return range_
-    bottom, top = low - width, high + width
+    size = max(high - low, abs(low), abs(high))
+    margin = max(high - low, _MARGIN * size) or 1.0
+    bottom, top = low - margin, high + margin
     if low >= 0.0:
         # What is never negative has no negative values that are plausible.
         bottom = max(bottom, 0.0)
-    return float(f"{bottom:.4g}"), float(f"{top:.4g}")
+    bottom, top = float(f"{bottom:.4g}"), float(f"{top:.4g}")
+    if high < range_[0] or range_[1] < low or range_[1] - range_[0] > _TOO_WIDE * size:
+        return bottom, top
+    return (
+        range_[0] if range_[0] <= low else bottom,
+        range_[1] if high <= range_[1] else top,
+    )
 
 
 def inside(profile: Profile, users: Users) -> Users:
