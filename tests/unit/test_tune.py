@@ -194,6 +194,21 @@ def test_later_readings_say_nothing_of_the_first_ones():
     assert found.faults.share < 1e-3
 
 
+def test_sources_that_the_fit_did_not_see_keep_their_noise():
+    manual = users_of(random_walks(60, 40, 0.9, 0.02, 30))
+    source = np.full(manual.value.size, BASE.source_code("manual"), np.uint8)
+    # Too few to tell their noise.
+    source[::100] = BASE.source_code("app")
+    found = fitted(manual._replace(source=source))
+    noise = {name: part * found.measurement_noise for name, part in found.sources.items()}
+    assert noise["manual"] == pytest.approx(0.9, rel=0.1)
+    for name in ("scale", "clinic", "app"):
+        kept = BASE.sources[name] * BASE.measurement_noise
+        assert noise[name] == pytest.approx(kept, rel=1e-3)
+    unknown = found.unknown_source * found.measurement_noise
+    assert unknown == pytest.approx(BASE.unknown_source * BASE.measurement_noise, rel=1e-3)
+
+
 def test_all_methods_are_judged_on_the_same_readings_whatever_they_reject():
     random = np.random.default_rng(20)
     value = random_walks(60, 40, 0.4, 0.05, 21)

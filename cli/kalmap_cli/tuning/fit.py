@@ -90,7 +90,8 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         other = _believing(rough, additions.less(rough, sample), typical, progress)
         other = fit_faults(other, segments, typical.floor, progress)
         profile = max(profile, other, key=segments.log_likelihood)
-    profile = _rounded(fit_memory(profile, additions.less(profile, sample)), typical)
+    profile = fit_memory(profile, additions.less(profile, sample))
+    profile = _rounded(_with_noises_kept(profile, base, sample), typical)
     numbers = _numbers(profile, additions.less(profile, sample))
     return Fitted(additions.put(profile), typical, additions, numbers, _looked_at(sample, segments))
 
@@ -240,6 +241,20 @@ def _multipliers(profile: Profile, found: F64, codes: I64) -> dict[str, object]:
     }
     unknown = min(max(fitted.get(UNKNOWN_SOURCE, profile.unknown_source), low), high)
     return {"sources": sources, "unknown_source": unknown}
+
+
+def _with_noises_kept(profile: Profile, base: Profile, users: Users) -> Profile:
+    """Sources that the fit did not see keep their noise, whatever that of the others became."""
+    seen = set(_codes(users).tolist())
+    factor, (low, high) = base.measurement_noise / profile.measurement_noise, MULTIPLIERS
+    sources = {
+        name: multiplier if code in seen else min(max(factor * base.sources[name], low), high)
+        for code, (name, multiplier) in enumerate(sorted(profile.sources.items()))
+    }
+    unknown = profile.unknown_source
+    if UNKNOWN_SOURCE not in seen:
+        unknown = min(max(factor * base.unknown_source, low), high)
+    return msgspec.structs.replace(profile, sources=sources, unknown_source=unknown)
 
 
 def _rounded(profile: Profile, typical: Typical) -> Profile:
