@@ -170,6 +170,7 @@ def test_the_profile_is_tried_on_users_that_it_was_not_fitted_to():
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.thorough
 def test_what_happens_after_the_first_readings_is_seen():
     random = np.random.default_rng(24)
     quiet = random_walks(80, 90, 0.5, 0.05, 25)
@@ -184,6 +185,7 @@ def test_what_happens_after_the_first_readings_is_seen():
     assert "160 pieces of later readings" in found.looked_at
 
 
+@pytest.mark.thorough
 def test_later_readings_say_nothing_of_the_first_ones():
     # Everybody begins at 40 and grows by 2 a day: their first levels are alike, the others not.
     random = np.random.default_rng(26)
@@ -194,6 +196,7 @@ def test_later_readings_say_nothing_of_the_first_ones():
     assert found.faults.share < 1e-3
 
 
+@pytest.mark.thorough
 def test_sources_that_the_fit_did_not_see_keep_their_noise():
     manual = users_of(random_walks(60, 40, 0.9, 0.02, 30))
     source = np.full(manual.value.size, BASE.source_code("manual"), np.uint8)
@@ -230,6 +233,7 @@ def test_all_methods_are_judged_on_the_same_readings_whatever_they_reject():
     assert any("narrow rejects" in text and "Look at some" in text for text in verdict(trial))
 
 
+@pytest.mark.thorough
 def test_a_profile_that_is_worse_than_the_given_one_is_not_written(tmp_path, capsys):
     # The users that are held out have the noise of body-weight, and the others a tenth of it.
     value = random_walks(40, 30, 0.0, 0.02, 22)
@@ -345,6 +349,7 @@ def test_one_reading_of_an_occasion_is_kept():
     assert quiet.one_an_occasion(1 / 48).value.tolist() == quiet.value.tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("copies", "spread"), [(2, 0.0), (5, 0.1)])
 def test_copies_a_few_seconds_later_do_not_spoil_the_fit(copies, spread, tmp_path, capsys):
     value = np.repeat(random_walks(40, 25, 0.5, 0.0, 28), copies, axis=1)
