@@ -391,6 +391,14 @@ def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
     [
         (["u,2026-01-01T00:00:00Z,80"], "too few to fit"),
         ([f"u,2026-01-{day:02}T00:00:00Z,80" for day in range(1, 29)], "never differ"),
+        (
+            [f"u{n},2026-01-{day:02}T00:00:00Z,{70 + n}" for n in range(9) for day in range(1, 29)],
+            "Each of the 9 users has the same value",
+        ),
+        (
+            [f"u,2026-01-{1 + s // 30 * 27:02}T00:00:{s:02}Z,{s % 7}0" for s in range(50)],
+            "if one is taken of those within",
+        ),
     ],
 )
 def test_hopeless_readings_are_refused_in_a_sentence(rows, words, tmp_path, capsys):
@@ -398,6 +406,21 @@ def test_hopeless_readings_are_refused_in_a_sentence(rows, words, tmp_path, caps
     file.write_text("\n".join(itertools.chain(["user_id,timestamp,value"], rows, [""])))
     assert main(["tune", str(file)]) == WRONG_USAGE
     assert words in capsys.readouterr().err
+
+
+def test_few_readings_that_differ_need_no_more_than_sentences(tmp_path, capsys):
+    # One reading of 40 users' 800 is another one.
+    rows = [
+        f"u{user:02},2026-01-{day + 1:02}T00:00:00Z,{70 + user + (user == 5 and day == 7)}"
+        for user in range(40)
+        for day in range(20)
+    ]
+    file = tmp_path / "same.csv"
+    file.write_text("\n".join(["user_id,timestamp,value", *rows, ""]))
+    assert main(["tune", str(file), "--out", str(tmp_path / "p.json")]) in (DONE, FAILED)
+    said = capsys.readouterr().err
+    assert "nan" not in said
+    assert "correlated" not in said
 
 
 def test_an_invalid_profile_name_is_refused(readings, capsys):

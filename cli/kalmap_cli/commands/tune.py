@@ -64,6 +64,7 @@ def tune(arguments: argparse.Namespace) -> int:
     name = arguments.name or tuned_name(base.name)
     _say(f"{readings}.")
     users = _one_an_occasion(base, users)
+    _check_readings_differ(base, users)
     fitted = _tried(base, users, name, even_if_worse=arguments.even_if_worse)
     _say("The main numbers (standard errors in brackets, from the likelihood's curvature):")
     for number in fitted.numbers:
@@ -149,6 +150,15 @@ def _one_an_occasion(base: Profile, users: Users) -> Users:
             "are copies, remove them before a run, or its intervals are too narrow."
         )
     return kept
+
+
+def _check_readings_differ(base: Profile, users: Users) -> None:
+    changes = np.diff(users.value, prepend=users.value[:1])[~users.begin]
+    if not changes.any():
+        raise WrongUsage(
+            f"Each of the {counted(users.counts.size, 'user')} has the same value, in "
+            f"{base.unit}, every time. Nothing can be fitted to readings that never differ."
+        )
 
 
 def _duration(days: float) -> str:

@@ -39,6 +39,8 @@ _ROUNDS = 2
 #: The first reading only starts a filter: its prior is this much wider than what is typical.
 _WIDE = 1e3
 _MOST_SURPRISE, _LEAST_SCALE = 16.0, 0.02
+#: Of the mean square of a standard innovation: readings may be all equal.
+_LEAST_SPREAD = 0.01
 
 
 class Additions(NamedTuple):
@@ -259,7 +261,7 @@ def _products(
             scale[:lanes] = np.maximum(scale[:lanes] * factor, _LEAST_SCALE)
         started[:lanes] |= usable
     # Weighted so that the mean square of an innovation is one.
-    spread = squares / number if squares else 1.0
+    spread = max(squares / max(number, 1), _LEAST_SPREAD)
     return _Products(total[1:, 1:] / spread, total[1:, 0] / spread)
 
 

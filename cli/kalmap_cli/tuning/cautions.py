@@ -78,7 +78,8 @@ def _about_innovations(users: Users, said: Foretold) -> list[str]:
     size = int(pairs.sum())
     if size > 50:
         now, before = innovation[1:][pairs], innovation[:-1][pairs]
-        correlation = float(now @ before / np.sqrt((now @ now) * (before @ before)))
+        size_of_both = np.sqrt((now @ now) * (before @ before))
+        correlation = float(now @ before / size_of_both) if size_of_both else 0.0
         if abs(correlation) > _LARGE and abs(correlation) > _SURE / size**0.5:
             found.append(
                 f"Errors of consecutive predictions are correlated ({correlation:+.2f}). Something "

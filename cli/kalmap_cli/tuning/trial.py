@@ -21,7 +21,7 @@ from kalmap.profile import Profile
 from kalmap.readings import F64, U8, Bool
 from kalmap_cli.tuning.likelihood import Foretold, foretell
 from kalmap_cli.tuning.rivals import LAST_VALUE, Holt, expected, fit_holt
-from kalmap_cli.tuning.users import Users
+from kalmap_cli.tuning.users import Users, step_of
 
 _95 = 1.959963984540054
 #: The score gives each reading this chance to be anything in the range, so that no method loses
@@ -148,9 +148,11 @@ class _Answer(NamedTuple):
 def _simple(method: Holt, fitted_to: Users, users: Users, width: float) -> _Answer:
     """Normal errors, and a chance of a wrong reading, both as the readings to fit to have them."""
     error = (fitted_to.value - expected(method, fitted_to))[~fitted_to.begin]
-    typical = float(np.median(np.abs(error))) or float(np.std(error)) or 1e-9
+    typical = float(np.median(np.abs(error))) or float(np.std(error))
+    # Of rounded readings nobody knows more.
+    least = max(step_of(fitted_to.value) / 12.0**0.5, 1e-9)
     spread, wrong = max(
-        ((typical * spread, wrong) for spread in _SPREADS for wrong in _WRONG),
+        ((max(typical * spread, least), wrong) for spread in _SPREADS for wrong in _WRONG),
         key=lambda each: float(np.log(_mixture(error, each[0], each[1], width)).mean()),
     )
     value = expected(method, users)
