@@ -316,6 +316,7 @@ def test_typical_numbers_are_those_of_the_readings():
     assert typical.first == pytest.approx(75.0, abs=3.0)
 
 
+@pytest.mark.thorough
 def test_runs_of_another_persons_weights_are_not_taken_for_jumps():
     value = random_walks(60, 30, 0.5, 0.1, 20)
     random = np.random.default_rng(21)
@@ -328,6 +329,7 @@ def test_runs_of_another_persons_weights_are_not_taken_for_jumps():
     assert found.jumps.share < 3e-4
 
 
+@pytest.mark.thorough
 def test_an_occasion_is_no_longer_than_a_tenth_of_the_time_between_readings():
     minutes = fitted(users_of(random_walks(30, 20, 0.5, 0.1, 18), 10.0 / 1440.0))
     assert minutes.faults.occasion == pytest.approx(1.0 / 1440.0, rel=0.01)

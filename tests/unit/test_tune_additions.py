@@ -64,6 +64,7 @@ def test_readings_without_biases_and_rhythm_get_none():
         assert found == Additions({}, Rhythm(), 0.0)
 
 
+@pytest.mark.thorough
 def test_a_rhythm_of_the_day_is_found_and_costs_no_noise():
     users = weighings(2, daily=0.8)
     found = fit(BASE, users, lambda _text: None)
