@@ -50,7 +50,7 @@ setup: $(KALMAP)  ## Install kalmap and what it needs to run into .venv
 test: $(KALMAP) $(INSTALLED_DEV)  ## Run all tests
 	@$(RUN) -m pytest $(PYTEST_ARGS)
 
-test-fast: $(KALMAP) $(INSTALLED_DEV)  ## Run the tests that need no local cloud, in about two minutes
+test-fast: $(KALMAP) $(INSTALLED_DEV)  ## Run the tests that need no local cloud, without the slowest ones
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal --fewer-examples $(FAST_TESTS)
 
 check: lint types template asl  ## Run every static check (needs Node.js, for the state machine)
