@@ -182,7 +182,7 @@ def test_what_happens_after_the_first_readings_is_seen():
     noisy = np.where(late, quiet + random.normal(0.0, 1.4, quiet.shape), quiet)
     found = fit(BASE, users_of(noisy), lambda _text: None)
     assert found.profile.measurement_noise > 0.7
-    assert "160 pieces of later readings" in found.looked_at
+    assert "320 pieces of later readings" in found.looked_at
 
 
 @pytest.mark.thorough
