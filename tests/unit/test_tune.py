@@ -14,7 +14,7 @@ from kalmap_cli.commands.tune import read_users, tuned_name
 from kalmap_cli.errors import DONE, FAILED, WRONG_USAGE
 from kalmap_cli.main import main
 from kalmap_cli.simulation import Rates, jsonl_lines, simulate
-from kalmap_cli.tuning.cautions import cautions
+from kalmap_cli.tuning.cautions import about_spacing, cautions
 from kalmap_cli.tuning.fit import fit
 from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
 from kalmap_cli.tuning.ranges import plausible
@@ -275,6 +275,21 @@ def test_what_the_model_lacks_is_told_in_sentences():
     assert any("same time" in text for text in cautions(fitted(at_once), at_once))
     quiet = users_of(random_walks(30, 40, 0.5, 0.1, 14))
     assert cautions(fitted(quiet), quiet) == []
+
+
+@pytest.mark.thorough
+def test_readings_too_far_apart_to_tell_noise_from_movement_are_told():
+    random = np.random.default_rng(31)
+    # Up and down by 4 kg a month, for four months each, weighed monthly.
+    turns = np.cumsum(np.where((np.arange(36) + random.integers(0, 8, (60, 1))) // 4 % 2, 4, -4), 1)
+    moved = 95.0 + turns + random.normal(0.0, 10.0, (60, 1)) + random.normal(0, 0.5, turns.shape)
+    often = random_walks(60, 36, 0.4, 0.05, 32)
+    for value, days, is_told in ((moved, 30.0, True), (often, 1.0, False)):
+        found = fit(BASE, users_of(np.round(value, 1), days), lambda _text: None)
+        said = about_spacing(BASE, found.profile, found.numbers, found.typical.gap)
+        assert [text[:47] for text in said] == (
+            ["Noise and movement cannot be told apart at this"] if is_told else []
+        )
 
 
 def test_readings_outside_the_given_range_change_it():

@@ -22,7 +22,7 @@ from kalmap_cli.input_files import as_profile, inflate_file, read_profile, under
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.own_files.said import read_said
 from kalmap_cli.own_files.understand import describe
-from kalmap_cli.tuning.cautions import cautions
+from kalmap_cli.tuning.cautions import about_spacing, cautions
 from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit, occasion_of
 from kalmap_cli.tuning.ranges import inside
 from kalmap_cli.tuning.trial import compare, table, verdict
@@ -193,6 +193,7 @@ def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:
             "The users are too few to say what levels new ones have, so a user's first reading is "
             "believed as it stands."
         )
+    found += about_spacing(base, profile, fitted.numbers, typical.gap)
     return [*found, *fitted.additions.described(profile)]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, Bool
+from kalmap_cli.tuning.errors import Number
 from kalmap_cli.tuning.likelihood import Foretold, foretell
 from kalmap_cli.tuning.users import Users
 
@@ -14,6 +15,11 @@ _FEW_READINGS = 4.0
 _LARGE, _SURE = 0.15, 4.0
 _DAY, _WEEK = 86_400e6, 7.0 * 86_400e6
 _RARE = 0.02
+#: A noise with a standard error above this share of it is not known.
+_UNSURE = 0.5
+#: Levels that move by so many noises between readings hide the noise, and a noise that is so many
+#: times what was believed, or so much less, is then movement, or movement is taken for it.
+_FAR, _OTHER = 3.0, 2.0
 
 
 def cautions(profile: Profile, users: Users) -> list[str]:
@@ -25,6 +31,32 @@ def cautions(profile: Profile, users: Users) -> list[str]:
     """
     said = foretell(profile, users)
     return [*_about_readings(users), *_about_innovations(users, said)]
+
+
+def about_spacing(base: Profile, profile: Profile, numbers: list[Number], gap: float) -> list[str]:
+    """A sentence where readings are too far apart to tell noise from movement.
+
+    Args:
+        base: What was believed of noise and movement before.
+        profile: The fitted one.
+        numbers: Its main numbers.
+        gap: Days between readings.
+    """
+    noise = next(number for number in numbers if number.name == "measurement_noise")
+    moved = (base.level_noise**2 * gap + (base.slope_prior * gap) ** 2) ** 0.5
+    is_flat = noise.error is None or noise.error > _UNSURE * noise.value
+    ratio = profile.measurement_noise / base.measurement_noise
+    is_odd = moved > _FAR * base.measurement_noise and not 1.0 / _OTHER < ratio < _OTHER
+    if not is_flat and not is_odd:
+        return []
+    found = (
+        f"Noise and movement cannot be told apart at this spacing: readings are {gap:.3g} days "
+        f"apart. The fitted noise is {profile.measurement_noise:.3g} {profile.unit}; that of "
+        f"{base.name} is {base.measurement_noise:.3g}. Predictions are as good as the table says, "
+        "but the levels' intervals may be wrong. Readings closer together would tell, or set "
+        "measurement_noise yourself."
+    )
+    return [found]
 
 
 def _about_readings(users: Users) -> list[str]:
