@@ -17,16 +17,17 @@ from kalmap.filter import algebra, scalar_hypotheses
 from kalmap.filter.algebra import STEADY_BELOW, Estimate, Transition
 from kalmap.filter.columns import Belief, Kind
 from kalmap.filter.noise import LEAST_SCALE, MOST_SURPRISE
-from kalmap.filter.packed import Inputs, Path
-from kalmap.filter.parameters import Parameters
-from kalmap.filter.scalar_hypotheses import (
+from kalmap.filter.one_user import (
     Hypothesis,
     OneBelief,
     OneReading,
     OneWeighed,
+    join,
     join_beliefs,
     one_belief,
 )
+from kalmap.filter.packed import Inputs, Path
+from kalmap.filter.parameters import Parameters
 
 #: Numbers of a reading: level, slope, p00, p01, p11, readings, predicted, NIS, precision.
 _ROW = Struct("9d")
@@ -135,7 +136,7 @@ def run(parameters: Parameters, inputs: Inputs, segment: Segment, path: Path) ->
     path.readings[positions], path.predicted[positions] = readings_, predictions
     path.nis[positions], path.precision[positions] = nis_, precisions
     if asked:
-        path.put(np.array(asked), scalar_hypotheses.join(answers))
+        path.put(np.array(asked), join(answers))
 
 
 def _single(estimate: tuple[float, ...], scale: float, readings: float) -> OneBelief:
