@@ -17,7 +17,7 @@ from kalmap_cli.tuning.likelihood import foretell
 from kalmap_cli.tuning.users import MAD, Users
 
 #: Readings of a segment, and of all first and all later ones.
-STEPS, _MOST = 20, 12_000
+STEPS, _MOST = 20, 8_000
 #: What is left of a history is a segment if it has this many readings.
 _LEAST = 5
 
