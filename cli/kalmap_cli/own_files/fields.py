@@ -17,12 +17,12 @@ _MOST = 0.8
 
 
 def unit_in_name(column: str) -> str | None:
-    """The unit in a column's name, such as Weight (kg) or glucose mg/dL; None if it has none."""
+    """The unit in a column's name, such as Weight (kg), glucose mg/dL or lbs; or None."""
     for pattern in (_UNIT_IN_NAME, _UNIT_AT_END):
         found = pattern.match(column)
         if found and units.canonical(found["unit"]) in units.KNOWN:
             return found["unit"].strip()
-    return None
+    return column if units.canonical(column) in units.KNOWN else None
 
 
 def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, list[str]]:
@@ -54,6 +54,11 @@ def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, li
     elif len(numbers) > 1 or (numbers and plausible(numbers[0])):
         found["value"] = numbers
     return found
+
+
+def user_columns(table: Table) -> list[str]:
+    """The columns that may name users."""
+    return [name for name in _named("user_id", table.columns) if _repeats(table, name)]
 
 
 def time_columns(table: Table) -> list[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kalmap.batch.inflate import inflate
-from kalmap.errors import InvalidInput
 from kalmap.records.formats import HEAD_BYTES, Format
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import File
@@ -73,7 +72,7 @@ def take_sample(file: Path) -> Sample:
     """Read the beginning of a file.
 
     Raises:
-        InvalidInput: It is gzipped, and corrupt.
+        InvalidInput: It is gzipped, and corrupt or truncated as far as it is read.
         OSError: It cannot be read.
     """
     size = file.stat().st_size
@@ -83,15 +82,11 @@ def take_sample(file: Path) -> Sample:
     content = b""
     with file.open("rb") as opened:
         parts = iter(lambda: opened.read(_PART_BYTES), b"")
-        try:
-            for part in inflate(parts, str(file)):
-                content += part
-                if len(content) > _WHOLE:
-                    inflated = len(content) * size // max(1, opened.tell())
-                    return Sample(file, inflated, gzipped=True, whole=False, start=content)
-        except InvalidInput:
-            if not content:
-                raise
+        for part in inflate(parts, str(file)):
+            content += part
+            if len(content) > _WHOLE:
+                inflated = len(content) * size // max(1, opened.tell())
+                return Sample(file, inflated, gzipped=True, whole=False, start=content)
     return Sample(file, len(content), gzipped=True, whole=True, start=content)
 
 

@@ -20,6 +20,15 @@ from kalmap.records.measurement import REQUIRED_FIELDS
 from kalmap.records.other_formats import UTF_16, XML, recognise_other
 from kalmap.records.parse import parse_files
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.doubts import (
+    refuse_contradiction,
+    refuse_cut_numbers,
+    refuse_several_users,
+    refuse_short_years,
+    refuse_unknown_unit,
+    refuse_wide_rows,
+    unit_column,
+)
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
 from kalmap_cli.own_files.presets import Preset, find_preset
@@ -67,6 +76,7 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     table = read_table(sample)
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
+    refuse_wide_rows(sample, table)
     preset = find_preset(table.layout, table.columns, profile.unit)
     if preset and preset.way_out and not time_columns(table):
         raise WrongUsage(
@@ -125,10 +135,14 @@ def _understand_table(
     for field, column in said.columns.items():
         columns[field] = _named_column(name, table, field, column)
     if said.user is not None:
+        refuse_several_users(sample.file, table, said)
         columns.pop("user_id", None)
     unsure = [] if "value" in said.columns else guessed.get("value", [])
     _ask_for_missing(sample.file, table, columns, said, unsure if len(unsure) > 1 else [])
     columns = {field: _simple(names) for field, names in columns.items()}
+    refuse_cut_numbers(sample.file, table, columns["value"], said)
+    if "unit" not in columns and (unit := unit_column(table, columns["value"], profile)):
+        columns["unit"] = unit
     mapping = found | {
         "columns": columns,
         "layout": table.layout,
@@ -280,8 +294,11 @@ def _unit(
 ) -> str | None:
     value = columns["value"]
     named = unit_in_name(value) if isinstance(value, str) else None
-    unit = said.unit or (preset.mapping.get("unit") if preset else None) or named
+    stated = (preset.mapping.get("unit") if preset else None) or named
+    refuse_contradiction(file, value, stated, said)
+    unit = said.unit or stated
     if unit is None and "unit" not in columns:
+        refuse_unknown_unit(file, value, said, profile)
         ask = f" {preset.title} does not say the unit." if preset and preset.asks == "unit" else ""
         notes.append(
             f"Values are taken to be in {profile.unit}, the unit of the profile {profile.name}."
@@ -315,6 +332,8 @@ def _times(
             f"and time. Name another column: {said.again(file, {'timestamp': 'COLUMN'})}"
         )
     times = times or Times(["iso"], local=True, clock=True, example=_example(cells))
+    if said.dates is None:
+        refuse_short_years(file, names, cells, said, times.dates[0])
     dates = said.dates or found.get("dates") or _one_way(file, names, times, said)
     if not times.local:
         return {"dates": dates, "tz": said.tz}

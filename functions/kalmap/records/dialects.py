@@ -57,6 +57,8 @@ def recognise_dialect(head: bytes) -> Dialect | None:
     found: tuple[int, int, Delimiter, list[list[str]]] | None = None
     for delimiter in [stated] if stated else _DELIMITERS:
         rows = [_cells(line, delimiter) for line in lines]
+        if stated:
+            rows[0] = []
         widths = Counter(len(row) for row in rows if len(row) > 1)
         if not widths:
             continue
@@ -127,6 +129,7 @@ def text_lines(head: bytes, encoding: Encoding) -> list[str]:
 
 def _stated_delimiter(line: str) -> Delimiter | None:
     """The delimiter that Excel writes into a first line, as sep=; for example."""
+    line = line.strip('"')
     mark = line[4:5]
     if line.casefold().startswith("sep=") and len(line) == 5:
         return next((known for known in _DELIMITERS if known == mark), None)
