@@ -287,6 +287,7 @@ DAYS = [f"2026-03-{day:02d}" for day in range(1, 29)]
         ("Date,Gewicht (Pfund)", [], "has 'Pfund', which is no unit that kalmap knows"),
         ("Date,Weight lbs/kg", [], "has lbs and kg, which may be the unit"),
         ("Date,Fett (%)", ["--columns", "value=Fett (%)"], "has '%', which is no unit"),
+        ("Date,WeightLbs", [], "has Lbs, which may be the unit"),
         ("Date,Weight (lb) mean", [], "--user u --unit UNIT"),
     ],
 )
@@ -379,6 +380,20 @@ def test_years_of_two_digits_in_front_are_asked_for(tmp_path, capsys, mark):
     assert "2026-03-01T00:00:00Z to 2026-03-28T00:00:00Z" in out
 
 
+def test_years_of_two_digits_do_not_hide_that_the_month_may_be_first(tmp_path, capsys):
+    rows = "".join(f"01/{month:02d}/{year},80\n" for year in range(22, 27) for month in (1, 2, 3))
+    sentence = refused(capsys, write(tmp_path, "f.csv", f"Date,Weight\n{rows}"), "--user", "u")
+    assert "--dates day_first - or: kalmap check f.csv --user u --dates month_first" in sentence
+
+
+def test_a_column_of_units_has_any_name(tmp_path, capsys):
+    rows = "".join(f"{day},176,lb\n" for day in DAYS)
+    name = write(tmp_path, "f.csv", f"Date,Weight,System\n{rows}")
+    code, out, err = checked(capsys, name, "--user", "u")
+    assert code == 0, err
+    assert "79.8323 kg" in out
+
+
 def test_years_of_two_digits_behind_the_day_are_read(tmp_path, capsys):
     rows = "".join(f"{day[8:]}.03.26,80\n" for day in DAYS)
     code, out, err = checked(
@@ -403,3 +418,36 @@ def test_a_truncated_gzip_is_refused(tmp_path, capsys):
     data = gzip.compress(f"Date,Weight\n{rows}".encode())
     sentence = refused(capsys, write(tmp_path, "f.csv.gz", data[:-200]), "--user", "u")
     assert "f.csv.gz is truncated: its gzip stream does not end." in sentence
+
+
+def test_rows_without_a_value_are_counted_and_told(tmp_path, capsys):
+    rows = "".join(f"{day},{'' if n % 4 == 0 else 80}\n" for n, day in enumerate(DAYS))
+    name = write(tmp_path, "f.csv", f"Date,Weight\n{rows}")
+    code, out, err = checked(capsys, name, "--user", "u")
+    assert code == 0, err
+    assert "\nrecords     21\n" in out
+    assert "7 of 28 rows have no value in Weight: not read." in out
+
+
+@pytest.mark.parametrize("header", ["Date", "Wann"])
+def test_dates_of_which_some_have_the_day_first_get_the_true_reason(tmp_path, capsys, header):
+    rows = "".join(f"{n}/3/2026,80\n3/{n}/2026,80\n" for n in range(13, 29))
+    name = write(tmp_path, "f.csv", f"{header},Weight\n{rows}")
+    sentence = refused(capsys, name, "--user", "u")
+    assert f"{header} has '13/3/2026', where only the day can be first, and '3/13/2026'" in sentence
+    assert f"--columns timestamp={header} --user u --dates day_first - or: " in sentence
+    assert "where only the month can" in refused(
+        capsys, name, "--user", "u", "--columns", f"timestamp={header}"
+    )
+
+
+def test_an_unknown_time_zone_of_the_machine_is_a_word_that_cannot_be_typed(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr("os.path.realpath", lambda _: "/usr/share/zoneinfo/Etc/UTC")
+    name = write(tmp_path, "f.csv", "Date,Weight\n2026-03-01 07:00,80\n")
+    assert "--tz ZONE" in refused(capsys, name, "--user", "u")
+    assert "is 'ZONE', which is no time zone" in refused(
+        capsys, name, "--user", "u", "--tz", "ZONE"
+    )

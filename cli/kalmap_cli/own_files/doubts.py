@@ -8,15 +8,19 @@ from typing import Any
 
 from kalmap import units
 from kalmap.profile import Profile
-from kalmap.records.dialects import text_lines, whole_rows
+from kalmap.records.dialects import listed, text_lines, whole_rows
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.fields import unit_in_name, user_columns
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table
+from kalmap_cli.own_files.times import Times, find_mixed_dates
 
 _IN_BRACKETS = re.compile(r"[(\[]\s*([^)\]]+?)\s*[)\]]")
 _WORDS = re.compile(r"[^\W\d_]+")
+#: Where a word begins in such as WeightLbs.
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_ENDS = ("lbs", "pounds", "kg")
 #: Units that are also other words.
 _OTHER_WORDS = {"in", "st", "m", "g"}
 _WHOLE_NUMBER = re.compile(r"\d{1,4}", re.ASCII)
@@ -50,7 +54,7 @@ def refuse_wide_rows(sample: Sample, table: Table) -> None:
     if places:
         advice = f"Commas in numbers separate columns here too. {_mended(sample.file, places[0])}"
     raise WrongUsage(
-        f"{sample.file}: the header has {len(header)} columns, {', '.join(header)}, but most rows "
+        f"{sample.file}: the header has {len(header)} columns, {listed(header)}, but most rows "
         f"have {width} cells. {advice}"
     )
 
@@ -113,18 +117,22 @@ def refuse_several_users(file: Path, table: Table, said: Said) -> None:
             several = said._replace(user=None).again(file, {"user_id": known[0]})
             raise WrongUsage(
                 f"{file}: --user says that all rows are {said.user}'s, but {known[0]} has "
-                f"{', '.join(found[:3])}{', …' if len(found) > 3 else ''}. Read the users from it: "
+                f"{listed(found[:3])}{', …' if len(found) > 3 else ''}. Read the users from it: "
                 f"{several} - or, if the rows are one person's, remove this column first."
             )
 
 
 def unit_column(table: Table, value: str | list[str], profile: Profile) -> str | None:
-    """A column that is named as that of a unit, such as Weight unit; None if there is none."""
+    """A column of units, such as Weight unit; None if there is none."""
     found = []
     for column in table.columns:
         name = column.replace("_", " ").strip().casefold()
         cells = {units.canonical(str(cell)) for cell in table.cells(column)}
-        if not name.endswith((" unit", " units", "einheit")) or not cells:
+        are_units = all(
+            len(cell) > 1 and cell in units.KNOWN and units.ratio(cell, profile.unit) is not None
+            for cell in cells
+        )
+        if not cells or not (are_units or name.endswith((" unit", " units", "einheit"))):
             continue
         # Such as centimetres of a height.
         if not all(cell in units.KNOWN and units.ratio(cell, profile.unit) is None
@@ -147,9 +155,10 @@ def refuse_unknown_unit(file: Path, names: str | list[str], said: Said, profile:
             continue
         stated = [text for text in _IN_BRACKETS.findall(name)
                   if units.canonical(text) != units.canonical(profile.unit)]  # fmt: skip
-        words = [word for word in _WORDS.findall(name)
-                 if units.canonical(word) in units.KNOWN
-                 and word.casefold() not in _OTHER_WORDS]  # fmt: skip
+        words = [word for word in _WORDS.findall(_HUMP.sub(" ", name))
+                 if word.casefold().endswith(_ENDS) or (
+                     units.canonical(word) in units.KNOWN
+                     and word.casefold() not in _OTHER_WORDS)]  # fmt: skip
         if stated or words:
             what = f"{' and '.join(words)}, which may be the unit"
             if stated:
@@ -174,7 +183,7 @@ def refuse_contradiction(
         WrongUsage: It is another.
     """
     if said.unit and stated and units.canonical(said.unit) != units.canonical(stated):
-        name = names if isinstance(names, str) else " and ".join(names)
+        name = joined(names)
         raise WrongUsage(
             f"{file}: --unit says {said.unit}, but the column {name} says {stated}. Leave --unit "
             f"out: {said._replace(unit=None).again(file)} - or, if the column's name is wrong, "
@@ -183,7 +192,7 @@ def refuse_contradiction(
 
 
 def refuse_short_years(
-    file: Path, names: str | list[str], cells: Sequence[Any], said: Said, way: str
+    file: Path, names: str | list[str], cells: Sequence[Any], said: Said, ways: Sequence[str]
 ) -> None:
     """Refuse dates whose first number may be a year of two digits.
 
@@ -192,7 +201,7 @@ def refuse_short_years(
     """
     found = [_SHORT_DATE.match(str(cell).strip()) for cell in cells]
     dates = [match for match in found if match]
-    if way not in {"day_first", "month_first"} or len(dates) < _MOST * len(found):
+    if ways[0] not in {"day_first", "month_first"} or len(dates) < _MOST * len(found):
         return
     days = {int(match[4]) for match in dates}
     firsts = {match[1] for match in dates}
@@ -203,10 +212,51 @@ def refuse_short_years(
     mark = dates[0][2]
     date = rf"[0-9]{{2}}[{mark}][0-9]{{2}}[{mark}][0-9]{{2}}"
     script = rf"s#(^|[^0-9])({date})#\120\2#"
-    name = names if isinstance(names, str) else " and ".join(names)
+    name = joined(names)
     raise WrongUsage(
         f"{file}: in {name}, such as {str(cells[0])[:40]!r}, the first number may be a year of two "
         f"digits. If it is, write four: sed -E {shlex.quote(script)} {shlex.quote(str(file))} > "
         "with-years.csv - then give with-years.csv. If the last number is the year: "
-        f"{said.again(file, dates=way)}"
+        f"{' - or: '.join(said.again(file, dates=way) for way in ways)}"
     )
+
+
+def refuse_mixed_dates(
+    file: Path, names: str | list[str], cells: Sequence[Any], said: Said
+) -> None:
+    """Refuse dates of which some have the day first and others the month.
+
+    Raises:
+        WrongUsage: They are mixed so.
+    """
+    mixed = find_mixed_dates(cells) if said.dates is None else None
+    if mixed:
+        name = names if isinstance(names, str) else "+".join(names)
+        first, second = (
+            said.again(file, {"timestamp": name}, dates=way) for way in ("day_first", "month_first")
+        )
+        raise WrongUsage(
+            f"{file}: {name} has {mixed[0]!r}, where only the day can be first, and {mixed[1]!r}, "
+            "where only the month can. Write all dates alike. To read all of them one way, and "
+            f"the others wrongly or not at all: {first} - or: {second}"
+        )
+
+
+def one_way(file: Path, names: str | list[str], times: Times, said: Said) -> str:
+    """The one way in which dates are written.
+
+    Raises:
+        WrongUsage: There are two.
+    """
+    if len(times.dates) == 1:
+        return times.dates[0]
+    first, second = (said.again(file, dates=way) for way in times.dates[:2])
+    raise WrongUsage(
+        f"{file}: in {joined(names)}, such as {times.example!r}, the first number may be the day "
+        f"or the month. Say which: {first} - or: {second}"
+    )
+
+
+def joined(names: str | list[str]) -> str:
+    """The columns of a field for a sentence."""
+    return names if isinstance(names, str) else " and ".join(names)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kalmap.records.clocks import Clock
@@ -55,6 +56,20 @@ def understand_times(cells: list[Any]) -> Times | None:
     )
 
 
+def find_mixed_dates(cells: Sequence[Any]) -> tuple[str, str] | None:
+    """A date with the day first and one with the month first, if no one way reads most of them."""
+    some = cells[:: max(1, len(cells) // _LOOKED_AT)]
+    texts = list(dict.fromkeys(str(cell).strip() for cell in some))
+    day, month = Clock("day_first", "UTC"), Clock("month_first", "UTC")
+    days = dict.fromkeys(text for text in texts if _reads(day, text))
+    months = dict.fromkeys(text for text in texts if _reads(month, text))
+    only_day = next((text for text in days if text not in months), None)
+    only_month = next((text for text in months if text not in days), None)
+    if only_day is None or only_month is None or len(days | months) < _MOST * len(texts):
+        return None
+    return only_day, only_month
+
+
 def _reads(clock: Clock, text: str) -> bool:
     try:
         clock.read(text)
@@ -74,7 +89,7 @@ def _unix(cells: list[Any], texts: list[str]) -> Dates | None:
 
 
 def machine_time_zone() -> str:
-    """The name of this machine's time zone, for an example; Europe/Berlin if it is not known."""
+    """The name of this machine's time zone, for an example; ZONE if it is not known."""
     candidates = [
         os.environ.get("TZ", ""),
         os.path.realpath("/etc/localtime").partition("zoneinfo/")[2],
@@ -82,4 +97,4 @@ def machine_time_zone() -> str:
     for name in candidates:
         if name and name not in {"UTC", "Etc/UTC"} and time_zone(name):
             return name
-    return "Europe/Berlin"
+    return "ZONE"

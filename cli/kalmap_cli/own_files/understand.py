@@ -14,6 +14,7 @@ from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.records.dialects import DELIMITER_NAMES, listed
 from kalmap.records.format_csv import Csv
+from kalmap.records.format_mapped import Mapped
 from kalmap.records.formats import AnyFormat, detect_format
 from kalmap.records.mapping import FIELDS, Mapping, check_mapping
 from kalmap.records.measurement import REQUIRED_FIELDS
@@ -21,14 +22,18 @@ from kalmap.records.other_formats import UTF_16, XML, recognise_other
 from kalmap.records.parse import parse_files
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.doubts import (
+    joined,
+    one_way,
     refuse_contradiction,
     refuse_cut_numbers,
+    refuse_mixed_dates,
     refuse_several_users,
     refuse_short_years,
     refuse_unknown_unit,
     refuse_wide_rows,
     unit_column,
 )
+from kalmap_cli.own_files.empty_rows import tell_empty_rows
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
 from kalmap_cli.own_files.presets import Preset, find_preset
@@ -173,6 +178,8 @@ def _understand_table(
         format_ = detect_format(name, sample.head, complete)
     except (msgspec.ValidationError, InvalidInput, UnknownFormat) as error:
         raise WrongUsage(f"{name} cannot be read so: {error}") from error
+    if isinstance(format_, Mapped) and (told := tell_empty_rows(sample, format_)):
+        notes.append(told)
     return Understood(sample, complete, format_, table.form, preset and preset.title, tuple(notes))
 
 
@@ -228,6 +235,8 @@ def _ask_for_missing(
     }
     for field, what in (("timestamp", "a date and time"), ("value", "a number")):
         if field not in columns:
+            for column in table.columns if field == "timestamp" else ():
+                refuse_mixed_dates(file, column, table.cells(column), said)
             again = said.again(file, sure | {field: "COLUMN"})
             raise WrongUsage(f"{has} No column is known as the {field}, {what}. Name it: {again}")
     if values:
@@ -238,8 +247,8 @@ def _ask_for_missing(
     if "user_id" not in columns and said.user is None:
         zone = _also_needed(table, columns["timestamp"], said)
         raise WrongUsage(
-            f"{has} kalmap takes the timestamp from {_and(columns['timestamp'])} and the value "
-            f"from {_and(columns['value'])}, but there is no column of users. If the file is one "
+            f"{has} kalmap takes the timestamp from {joined(columns['timestamp'])} and the value "
+            f"from {joined(columns['value'])}, but there is no column of users. If the file is one "
             f"person's, name them: {said.again(file, user='NAME', **zone)} - or name their column: "
             f"{said.again(file, {'user_id': 'COLUMN'}, **zone)}"
         )
@@ -250,10 +259,6 @@ def _also_needed(table: Table, names: str | list[str], said: Said) -> dict[str, 
     times = understand_times(_time_cells(table, names, {}))
     needs_zone = times is not None and times.local and times.clock and said.tz is None
     return {"tz": machine_time_zone()} if needs_zone else {}
-
-
-def _and(names: str | list[str]) -> str:
-    return names if isinstance(names, str) else " and ".join(names)
 
 
 def _cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> list[Any]:
@@ -305,7 +310,7 @@ def _unit(
             f"{ask} --unit names another."
         )
     if unit is not None and units.ratio(unit, profile.unit) is None:
-        where = "--unit" if said.unit else f"The column {_and(value)}"
+        where = "--unit" if said.unit else f"The column {joined(value)}"
         raise WrongUsage(
             f"{file}: {where} says {unit}, which cannot be converted to {profile.unit}, the unit "
             f"of the profile {profile.name}. Name a profile that measures in such a unit: "
@@ -327,34 +332,25 @@ def _times(
     cells = _time_cells(table, names, found.get("only", {}))
     times = understand_times(cells)
     if times is None and said.dates is None:
+        refuse_mixed_dates(file, names, cells, said)
         raise WrongUsage(
-            f"{file}: {_and(names)} has {_example(cells)}, which kalmap does not know as a date "
+            f"{file}: {joined(names)} has {_example(cells)}, which kalmap does not know as a date "
             f"and time. Name another column: {said.again(file, {'timestamp': 'COLUMN'})}"
         )
     times = times or Times(["iso"], local=True, clock=True, example=_example(cells))
     if said.dates is None:
-        refuse_short_years(file, names, cells, said, times.dates[0])
-    dates = said.dates or found.get("dates") or _one_way(file, names, times, said)
+        refuse_short_years(file, names, cells, said, times.dates)
+    dates = said.dates or found.get("dates") or one_way(file, names, times, said)
     if not times.local:
         return {"dates": dates, "tz": said.tz}
     if said.tz is None and times.clock:
         raise WrongUsage(
-            f"{file}: {_and(names)} has {times.example!r}, which has no offset from UTC. Name the "
-            f"time zone of its clock, for example: {said.again(file, tz=machine_time_zone())}"
+            f"{file}: {joined(names)} has {times.example!r}, which has no offset from UTC. Name "
+            f"the time zone of its clock, for example: {said.again(file, tz=machine_time_zone())}"
         )
     if said.tz is None:
         notes.append("Dates without a time are taken as midnight in UTC; --tz names a time zone.")
     return {"dates": dates, "tz": said.tz or "UTC"}
-
-
-def _one_way(file: Path, names: str | list[str], times: Times, said: Said) -> str:
-    if len(times.dates) == 1:
-        return times.dates[0]
-    first, second = (said.again(file, dates=way) for way in times.dates[:2])
-    raise WrongUsage(
-        f"{file}: in {_and(names)}, such as {times.example!r}, the first number may be the day or "
-        f"the month. Say which: {first} - or: {second}"
-    )
 
 
 def _time_cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> list[Any]:

@@ -1,0 +1,34 @@
+"""Empty rows: those without a value, which are skipped, are counted and told."""
+
+import msgspec
+
+from kalmap.plural import counted
+from kalmap.records.format_mapped import Mapped
+from kalmap_cli.own_files.samples import Sample
+
+
+def tell_empty_rows(sample: Sample, format_: Mapped) -> str | None:
+    """A sentence about the rows without a value that are skipped; None if there are none."""
+    mapping = format_.mapping
+    if not mapping.skip_empty:
+        return None
+    every = msgspec.structs.replace(
+        format_, mapping=msgspec.structs.replace(mapping, skip_empty=False)
+    )
+    rows = _count(sample, every)
+    empty = rows - _count(sample, format_)
+    if not empty:
+        return None
+    where = "" if sample.whole else "In the sample, "
+    value = " and ".join(mapping.names_of("value"))
+    are = "has" if empty == 1 else "have"
+    return f"{where}{empty:,} of {counted(rows, 'row')} {are} no value in {value}: not read."
+
+
+def _count(sample: Sample, format_: Mapped) -> int:
+    return sum(
+        1
+        for file in sample.files(format_)
+        for block in format_.blocks(file.parts)
+        for _ in block.records()
+    )
