@@ -394,6 +394,25 @@ def test_a_column_of_units_has_any_name(tmp_path, capsys):
     assert "79.8323 kg" in out
 
 
+def test_one_date_with_a_year_of_two_digits_is_asked_for(tmp_path, capsys):
+    sentence = refused(
+        capsys, write(tmp_path, "f.csv", "Date,Weight\n26/03/01,80\n"), "--user", "u"
+    )
+    assert "the first number may be a year of two digits" in sentence
+
+
+def test_a_table_without_a_header_may_have_decimal_commas_between_commas(tmp_path, capsys):
+    rows = "".join(f"{day} 07:00,80,{n % 9 + 1}\n" for n, day in enumerate(DAYS))
+    sentence = refused(capsys, write(tmp_path, "f.csv", rows), "--user", "u", "--tz", "UTC")
+    assert "The value may be any of 2, 3." in sentence
+    assert "If 2 and 3 are one number with a decimal comma, do not." in sentence
+    command = sentence[sentence.index("sed ") : sentence.index(" - then")]
+    subprocess.run(command, shell=True, check=True)
+    code, out, err = checked(capsys, "with-points.csv", "--user", "u", "--tz", "UTC")
+    assert code == 0, err
+    assert "values      80.1 to 80.9 kg" in out
+
+
 def test_years_of_two_digits_behind_the_day_are_read(tmp_path, capsys):
     rows = "".join(f"{day[8:]}.03.26,80\n" for day in DAYS)
     code, out, err = checked(

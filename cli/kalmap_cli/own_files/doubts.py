@@ -80,6 +80,19 @@ def refuse_cut_numbers(file: Path, table: Table, names: str | list[str], said: S
     )
 
 
+def cut_number_advice(file: Path, table: Table, values: Sequence[str]) -> str:
+    """What to do if two columns of numbers are the two parts of one; empty if they cannot be."""
+    if table.layout == "csv" and table.delimiter == ",":
+        for value in values[:-1]:
+            place = table.columns.index(value)
+            if _is_cut(table, place) and table.columns[place + 1] in values:
+                return (
+                    f" If {value} and {table.columns[place + 1]} are one number with a decimal "
+                    f"comma, do not. {_mended(file, place, ',' if table.header else '')}"
+                )
+    return ""
+
+
 def _is_cut(table: Table, place: int) -> bool:
     """Whether a column and the next may be the two parts of a number with a decimal comma."""
     rows = [row for row in table.rows if row[place] not in (None, "")]
@@ -206,8 +219,8 @@ def refuse_short_years(
     days = {int(match[4]) for match in dates}
     firsts = {match[1] for match in dates}
     exist = all(1 <= int(match[3]) <= 12 for match in dates) and days <= set(range(1, 32))
-    # Days vary more than years do.
-    if not exist or len(days) < max(2, len(firsts)):
+    # Days vary more than years do. One date tells nothing.
+    if not exist or (len(days) < max(2, len(firsts)) and len(set(map(str, cells))) > 1):
         return
     mark = dates[0][2]
     date = rf"[0-9]{{2}}[{mark}][0-9]{{2}}[{mark}][0-9]{{2}}"

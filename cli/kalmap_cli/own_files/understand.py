@@ -22,6 +22,7 @@ from kalmap.records.other_formats import UTF_16, XML, recognise_other
 from kalmap.records.parse import parse_files
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.doubts import (
+    cut_number_advice,
     joined,
     one_way,
     refuse_contradiction,
@@ -243,6 +244,7 @@ def _ask_for_missing(
         again = said.again(file, sure | {"value": values[0]})
         raise WrongUsage(
             f"{has} The value may be any of {listed(values)}. Name one, for example: {again}"
+            f"{cut_number_advice(file, table, values)}"
         )
     if "user_id" not in columns and said.user is None:
         zone = _also_needed(table, columns["timestamp"], said)
