@@ -64,6 +64,6 @@ def table(profile: Profile, source: str) -> str:
                 f"|---|{'--:|' * (len(errors) + 2)}",
             ]
         shown = " | ".join(f"{error:.3f}" for error in errors.values())
-        rejected = 100.0 * float(np.nanmean(kalmap.wrong))
+        rejected = 100.0 * float(np.mean(kalmap.wrong > 0.5))
         lines.append(f"| {name} | {shown} | {100.0 * holds:.1f} | {rejected:.1f} |")
     return "\n".join(lines)
