@@ -43,6 +43,8 @@ class Api:
             "BATCHES_TABLE": self.tables["BatchesTable"],
             "IDEMPOTENCY_TABLE": self.tables["IdempotencyTable"],
             "STATE_MACHINE": "arn:aws:states:us-east-1:000000000000:stateMachine:none",
+            # Libraries that other tests import are no part of a container's memory.
+            "BATCH_MEMORY_LIMIT_MB": "8192",
         }
         for name, value in (environment | settings).items():
             monkeypatch.setenv(name, value)
