@@ -2,9 +2,13 @@
 
 import argparse
 import textwrap
+from pathlib import Path
 from typing import Any, NoReturn
 
 from kalmap_cli.errors import WrongUsage, as_sentence
+
+#: The formats of results; kalmap_cli.results_files writes each.
+FORMATS = ("jsonl", "csv")
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,3 +87,36 @@ def add_own_files(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
+
+
+def add_now(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what counts as the future."""
+    parser.add_argument(
+        "--now",
+        metavar="TIME",
+        help="treat readings later than this as in the future (default: when the batch starts)",
+    )
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the directory of a batch's results."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="directory for results.jsonl (or results.csv), unreadable.jsonl and summary.json, and "
+        "for failed.jsonl and revisions.jsonl unless they are empty; the results of another batch "
+        "are never overwritten (default: one directory for each batch in kalmap-out; the link "
+        "kalmap-out/latest leads to the newest)",
+    )
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says in which format results are written."""
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        metavar="FORMAT",
+        help=f"format of the results: {' or '.join(FORMATS)} (default: {FORMATS[0]})",
+    )

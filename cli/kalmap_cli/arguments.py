@@ -4,7 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.argument_parser import Parser, Version, add_command, add_own_files
+from kalmap_cli.argument_parser import (
+    Parser,
+    Version,
+    add_command,
+    add_format,
+    add_now,
+    add_out,
+    add_own_files,
+)
 from kalmap_cli.errors import DONE, WrongUsage
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
@@ -112,7 +120,8 @@ def _add_run(commands: Any) -> None:
         help="JSONL, CSV, or a table of another program, gzipped or not",
     )
     add_own_files(parser)
-    _add_out(parser)
+    add_out(parser)
+    add_format(parser)
     parser.add_argument(
         "--profile",
         metavar="P",
@@ -135,7 +144,7 @@ def _add_run(commands: Any) -> None:
         help="write no state when a larger share of shards has failed or of readings is unusable "
         "(example: failed_shards=0.1,unusable=0.5)",
     )
-    _add_now(parser)
+    add_now(parser)
     parser.add_argument(
         "--fresh",
         action="store_true",
@@ -144,14 +153,6 @@ def _add_run(commands: Any) -> None:
     )
     _add_deployment(parser)
     parser.set_defaults(command=_run)
-
-
-def _add_now(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--now",
-        metavar="TIME",
-        help="treat readings later than this as in the future (default: when the batch starts)",
-    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -179,7 +180,7 @@ def _add_check(commands: Any) -> None:
         metavar="P",
         help="a built-in profile's name or a file (default: DEFAULT_PROFILE)",
     )
-    _add_now(parser)
+    add_now(parser)
     parser.set_defaults(command=_check)
 
 
@@ -218,8 +219,9 @@ def _add_retry(commands: Any) -> None:
         "  kalmap retry 3f9a\n  kalmap retry 3f9a --out again --stack kalmap",
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
-    _add_out(parser)
-    _add_now(parser)
+    add_out(parser)
+    add_format(parser)
+    add_now(parser)
     _add_deployment(parser)
     parser.set_defaults(command=_retry)
 
@@ -239,7 +241,8 @@ def _add_results(commands: Any) -> None:
         "  kalmap results 3f9a\n  kalmap results 3f9a --out again --stack kalmap",
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
-    _add_out(parser)
+    add_out(parser)
+    add_format(parser)
     _add_deployment(parser)
     parser.set_defaults(command=_results)
 
@@ -248,19 +251,7 @@ def _results(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.results import results  # noqa: PLC0415
 
     path, stack = _existing_deployment(arguments)
-    return results(arguments.batch, arguments.out, path, stack)
-
-
-def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="directory for results.jsonl, unreadable.jsonl and summary.json, and for failed.jsonl "
-        "and revisions.jsonl unless they are empty; the results of another batch are never "
-        "overwritten (default: one directory for each batch in kalmap-out; the link "
-        "kalmap-out/latest leads to the newest)",
-    )
+    return results(arguments, path, stack)
 
 
 def _add_states(commands: Any) -> None:

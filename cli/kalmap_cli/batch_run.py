@@ -50,6 +50,8 @@ def run_batch(
     batch: Mapping[str, Any],
     out: Path | None,
     message: InterruptMessage,
+    *,
+    format_: str = "jsonl",
 ) -> BatchRun:
     """Start a batch, show its progress to its end, and fetch its results.
 
@@ -59,6 +61,7 @@ def run_batch(
         batch: The execution's input.
         out: The output directory; None for a directory of the batch's own.
         message: Is updated as the batch proceeds.
+        format_: The format of the results.
 
     Raises:
         RunFailed: The batch has ended, and its results could not be written.
@@ -84,7 +87,7 @@ def run_batch(
     screen.note("Fetching the results")
     try:
         objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
-        fetched = fetch_results(objects, end.prefix, out)
+        fetched = fetch_results(objects, end.prefix, out, format_)
     except RunFailed as error:
         raise RunFailed(f"{error} {message.sentence}") from error
     if fetched:

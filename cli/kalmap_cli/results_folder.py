@@ -23,6 +23,7 @@ from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.file_names import FileNames
 from kalmap_cli.local_copy import LocalCopy
 from kalmap_cli.output_files import move_into_place
+from kalmap_cli.results_files import RESULTS, WRITERS, write_lines
 from kalmap_cli.screen import SHORT_ID
 
 #: Has a folder for each batch for which the user named none.
@@ -30,7 +31,9 @@ DEFAULT = Path("kalmap-out")
 LATEST = "latest"
 
 _TEMPORARY = ".kalmap-fetching-"
-_NAMES = ("results.jsonl", "unreadable.jsonl", "failed.jsonl", "revisions.jsonl")
+#: Lines of JSON. The results themselves have the format that the user names.
+_OTHERS = ("unreadable.jsonl", "failed.jsonl", "revisions.jsonl")
+_NAMES = (*(f"{RESULTS}.{name}" for name in WRITERS), *_OTHERS)
 #: Earlier versions of kalmap wrote this file.
 _EARLIER = ("rejected.jsonl",)
 
@@ -82,7 +85,9 @@ def folder_of(out: Path | None, batch_id: str) -> Path:
     return out or DEFAULT / batch_id[:SHORT_ID]
 
 
-def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedResults | None:
+def fetch_results(
+    objects: Objects, prefix: str, out: Path | None, format_: str = "jsonl"
+) -> FetchedResults | None:
     """Write a batch's results, unreadable records and summary into its folder.
 
     They appear together when all are written, and replace earlier files of the same batch.
@@ -91,6 +96,7 @@ def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedRes
         objects: The work bucket.
         prefix: The prefix of the batch's objects.
         out: The folder; None for one of the batch's own.
+        format_: The format of the results. Results in another format stay beside them.
 
     Returns:
         The files; None if the batch has no summary, and therefore no results.
@@ -110,7 +116,7 @@ def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedRes
             # These are from commands that were killed: a running command would have the lock.
             for leftover in folder.glob(f"{_TEMPORARY}*/"):
                 shutil.rmtree(leftover, ignore_errors=True)
-            lines = _write(objects, prefix, content, folder)
+            lines = _write(objects, prefix, content, folder, format_)
         if out is None:
             _link_latest(folder)
     except WrongUsage as error:
@@ -119,8 +125,9 @@ def fetch_results(objects: Objects, prefix: str, out: Path | None) -> FetchedRes
         raise RunFailed(
             f"The results could not be written to {folder}: {error.strerror or error}."
         ) from error
+    results = f"{RESULTS}.{format_}"
     return FetchedResults(
-        results=folder / "results.jsonl" if lines["results.jsonl"] else None,
+        results=folder / results if lines[results] else None,
         unreadable=folder / "unreadable.jsonl",
         unreadable_lines=lines["unreadable.jsonl"],
         summary=folder / SUMMARY,
@@ -148,24 +155,28 @@ def _locked(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path) -> dict[str, int]:
+def _write(
+    objects: Objects, prefix: str, summary: dict[str, Any], folder: Path, format_: str
+) -> dict[str, int]:
     """Write all files into a temporary folder, then move them; returns the lines of each."""
     temporary = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
         (temporary / "copy").mkdir()
         copy = LocalCopy(objects, f"{prefix}/", is_read_here, temporary / "copy")
+        results = f"{RESULTS}.{format_}"
         contents: dict[str, Iterable[bytes]] = {
-            "results.jsonl": merge(copy, result_keys(copy, prefix)),
             "unreadable.jsonl": FileNames(objects).rename_lines(unreadable(copy, prefix)),
             "failed.jsonl": lines_of_kind(copy, prefix, "failed"),
             "revisions.jsonl": lines_of_kind(copy, prefix, "revisions"),
         }
-        lines = {name: _write_lines(temporary / name, each) for name, each in contents.items()}
-        _write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
+        lines = {name: write_lines(temporary / name, each) for name, each in contents.items()}
+        merged = merge(copy, result_keys(copy, prefix))
+        lines[results] = write_lines(temporary / results, merged, format_)
+        write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
         # The summary first: it names the batch even if this process ends before the next step.
         move_into_place(temporary / SUMMARY, folder / SUMMARY)
-        for name in _NAMES:
+        for name in (results, *_OTHERS):
             if lines[name] or name == "unreadable.jsonl":
                 move_into_place(temporary / name, folder / name)
             else:
@@ -173,15 +184,6 @@ def _write(objects: Objects, prefix: str, summary: dict[str, Any], folder: Path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return lines
-
-
-def _write_lines(path: Path, lines: Iterable[bytes]) -> int:
-    count = 0
-    with path.open("wb") as file:
-        for line in lines:
-            file.write(line.rstrip(b"\n") + b"\n")
-            count += 1
-    return count
 
 
 def _link_latest(folder: Path) -> None:

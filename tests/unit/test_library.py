@@ -97,7 +97,7 @@ def test_results_and_states_are_those_of_a_batch_with_the_same_lines():
         text = line.pop("timestamp")
         moment = text and int(datetime.fromisoformat(text).timestamp() * 1e6)
         assert row.pop("timestamp") == moment
-        assert row.pop("restarted") == line.pop("restarted", False)
+        assert row.pop("restarted") == line.pop("restarted")
         assert row == line
     [detail] = folded.unreadable["detail"]
     assert "2026-03-01T07:12:00+01:00" in detail

@@ -8,7 +8,6 @@ import tomllib
 import msgspec
 import pytest
 import yaml
-from msgspec import UNSET
 
 from kalmap.api.openapi import OPERATIONS
 from kalmap.batch import chunks
@@ -93,11 +92,8 @@ def test_the_measurement_shown_can_be_read() -> None:
 def test_the_result_shown_has_every_field_in_its_order() -> None:
     shown = next(block for block in blocks("json") if "level_sd" in block)
     fields = json.loads(shown)
-    usual = [field.name for field in msgspec.structs.fields(Result) if field.default is not UNSET]
-    assert list(fields) == usual
+    assert tuple(fields) == Result.__struct_fields__
     msgspec.convert(fields, Result)
-    for field in Result.__struct_fields__:
-        assert field in usual or f"`{field}`" in TEXT
 
 
 def test_the_execution_input_shown_is_accepted() -> None:

@@ -1,11 +1,14 @@
 """A folder has the complete results of one batch, and another batch never overwrites them."""
 
+import csv
 import json
 
 import boto3
+import msgspec
 import pytest
 from moto import mock_aws
 
+from kalmap.results.lines import Result
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.results_folder import check_results_folder, fetch_results
@@ -124,3 +127,33 @@ def test_checking_a_folder_does_not_create_it(tmp_path):
 def test_a_batch_without_a_summary_has_no_results_and_makes_no_folder(objects, tmp_path):
     assert fetch_results(objects, "3" * 32, tmp_path / "out") is None
     assert not (tmp_path / "out").exists()
+
+
+def test_results_have_the_same_columns_and_values_in_every_format(objects, tmp_path):
+    results = [
+        Result(0, 'anna, "A"', "m-1", "2026-03-01T07:00:00Z", 70.1, "accepted", None, 70.0, 0.5),
+        Result(1, None, None, None, None, "unreadable", "bad_value"),
+        Result(2, "ümit", None, "2026-03-01T07:00:00Z", 1e-7, "accepted", None, restarted=True),
+    ]
+    encoded = msgspec.json.Encoder().encode_lines(results)
+    objects.put(f"{FIRST}/round-0/results/000000.jsonl", encoded)
+    lines = fetch_results(objects, FIRST, tmp_path).results.read_text().splitlines()
+    assert {tuple(json.loads(line)) for line in lines} == {Result.__struct_fields__}
+    table = fetch_results(objects, FIRST, tmp_path, "csv")
+    # What was written before in another format stays.
+    assert {"results.jsonl", "results.csv"} <= set(names(tmp_path))
+    with table.results.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == Result.__struct_fields__
+    for row, line in zip(rows, lines, strict=True):
+        shown = [json.loads(cell) if cell in {"true", "false"} else cell or None for cell in row]
+        expected = json.loads(line).values()
+        assert [each if isinstance(each, bool) else each and type(e)(each)
+                for each, e in zip(shown, expected, strict=True)] == list(expected)  # fmt: skip
+
+
+def test_another_batch_never_overwrites_results_in_another_format(objects, tmp_path):
+    objects.put(f"{FIRST}/round-0/results/000000.jsonl", b"")
+    fetch_results(objects, FIRST, tmp_path, "csv")
+    with pytest.raises(RunFailed, match="already holds the results of batch 111111111111"):
+        fetch_results(objects, SECOND, tmp_path, "csv")

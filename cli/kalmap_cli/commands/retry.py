@@ -45,7 +45,7 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
             print(f"Nothing to run again: batch {short_id} has no failed reading.")
             return DONE
         batch = {"retry_of": record.batch_id} | options
-        run = run_batch(screen, deployment, batch, out, message)
+        run = run_batch(screen, deployment, batch, out, message, format_=arguments.format)
     return print_report(run)
 
 

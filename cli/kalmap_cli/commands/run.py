@@ -58,5 +58,6 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         source: dict[str, Any] = {"bucket": deployment.stack.bucket, "prefix": prefix}
         if mapping is not None:
             source["mapping"] = msgspec.to_builtins(mapping)
-        batch_run = run_batch(screen, deployment, {"source": source} | options, out, message)
+        batch = {"source": source} | options
+        batch_run = run_batch(screen, deployment, batch, out, message, format_=arguments.format)
     return print_report(batch_run)

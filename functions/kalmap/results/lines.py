@@ -1,8 +1,6 @@
 """Result lines: one per measurement, sorted by index in each shard's file."""
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
-from typing import Literal
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -13,7 +11,7 @@ from kalmap.filter.decisions import Decisions
 from kalmap.moments import DAY, SECOND
 from kalmap.outcome import Reason, Status
 from kalmap.profile import Profile
-from kalmap.readings import I64, Bool
+from kalmap.readings import I64
 from kalmap.records.shards import IndexedUnreadable, ShardInput
 from kalmap.results.tally import Tally
 
@@ -41,8 +39,8 @@ class Result(msgspec.Struct, gc=False):
     innovation: float | None = None
     nis: float | None = None
     quality: float | None = None
-    restarted: Literal[True] | msgspec.UnsetType = msgspec.UNSET
-    """Present if the filter restarted at this reading's level."""
+    restarted: bool = False
+    """Whether the filter restarted at this reading's level."""
 
 
 class Unreadable(msgspec.Struct, gc=False):
@@ -102,15 +100,9 @@ def _lines(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp]) -> li
             [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
             [_REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
             *(column[rows].tolist() for column in outcomes.reported),
-            _restarted(outcomes.restarted[rows]),
+            outcomes.restarted[rows].tolist(),
         )
     )
-
-
-def _restarted(flags: Bool) -> Iterable[Literal[True] | msgspec.UnsetType]:
-    if not flags.any():
-        return repeat(msgspec.UNSET, len(flags))
-    return [flag or msgspec.UNSET for flag in flags.tolist()]
 
 
 def _unreadable_result(unreadable: IndexedUnreadable) -> Result:

@@ -1,0 +1,51 @@
+"""Write result lines in the format that the user names. All formats have the same columns."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from kalmap.results.lines import Result
+
+#: The name of the file of results, without its ending.
+RESULTS = "results"
+
+
+def write_jsonl(lines: Iterable[bytes], file: BinaryIO) -> int:
+    """Write lines of JSON as they are; returns how many."""
+    count = 0
+    for line in lines:
+        file.write(line.rstrip(b"\n") + b"\n")
+        count += 1
+    return count
+
+
+def write_csv(lines: Iterable[bytes], file: BinaryIO) -> int:
+    """Write result lines as CSV with a header; returns how many. A null is an empty cell."""
+    decode = msgspec.json.Decoder(Result).decode
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Result.__struct_fields__)
+    count = 0
+    for line in lines:
+        *others, restarted = msgspec.structs.astuple(decode(line))
+        writer.writerow((*others, "true" if restarted else "false"))
+        count += 1
+    text.detach()
+    return count
+
+
+#: What writes result lines in each format; the command line's option --format names one.
+WRITERS: dict[str, Callable[[Iterable[bytes], BinaryIO], int]] = {
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+}
+
+
+def write_lines(path: Path, lines: Iterable[bytes], format_: str = "jsonl") -> int:
+    """Write lines into a new file; returns how many."""
+    with path.open("wb") as file:
+        return WRITERS[format_](lines, file)
