@@ -143,15 +143,39 @@ def test_sources_have_codes_by_name_and_unknown_ones_share_one():
 
 
 def test_units_convert_by_their_exact_definitions():
-    assert units.ratio("lb", "kg") == 0.45359237
-    assert units.ratio("LBS", "Kg") == 0.45359237
-    assert units.ratio("kg", "KG") == 1.0
-    assert units.ratio("points", "points") == 1.0
-    assert units.ratio("g", "kg") == 0.001
-    assert units.ratio("ft", "in") == pytest.approx(12.0, rel=1e-15)
-    assert units.ratio("mmol/L", "mg/dL") == pytest.approx(18.0156)
-    assert units.ratio("kg", "cm") is None
-    assert units.ratio("points", "kg") is None
+    assert units.conversion("lb", "kg") == (0.45359237, 0.0)
+    assert units.conversion("LBS", "Kg") == (0.45359237, 0.0)
+    assert units.conversion("kg", "KG") == (1.0, 0.0)
+    assert units.conversion("points", "points") == (1.0, 0.0)
+    assert units.conversion("g", "kg") == (0.001, 0.0)
+    assert units.conversion("ft", "in") == (pytest.approx(12.0, rel=1e-15), 0.0)
+    assert units.conversion("mmol/L", "mg/dL") == (pytest.approx(18.0156), 0.0)
+    assert units.conversion("g/L", "mg/dL") == (pytest.approx(100.0), 0.0)
+    assert units.conversion("kPa", "mmHg") == (pytest.approx(7.500616827), 0.0)
+    assert units.conversion("kg", "cm") is None
+    assert units.conversion("points", "kg") is None
+
+
+@pytest.mark.parametrize(
+    ("fahrenheit", "celsius"), [(98.6, 37.0), (32.0, 0.0), (-40.0, -40.0), (104.0, 40.0)]
+)
+@pytest.mark.parametrize("spelling", ["°F", "degF", "Fahrenheit", "ºF", "℉", "F"])
+def test_temperatures_are_converted_with_their_offset(fahrenheit, celsius, spelling):
+    factor, offset = units.conversion(spelling, "Celsius")
+    assert fahrenheit * factor + offset == pytest.approx(celsius, abs=1e-12)
+    factor, offset = units.conversion("°C", spelling)
+    assert celsius * factor + offset == pytest.approx(fahrenheit, abs=1e-12)
+
+
+def test_readings_in_fahrenheit_are_read_by_a_profile_in_celsius():
+    profile = load_profile(GOOD | {"unit": "degC", "range": [25, 45], "population": {}})
+    line = {"user_id": "u", "timestamp": "2026-03-01T07:12:00Z"}
+    records = [{"value": 98.6, "unit": "degF"}, {"value": 37.0}, {"value": 37.0, "unit": "kg"}]
+    data = msgspec.json.Encoder().encode_lines([line | one for one in records])
+    parsed = parse([data], Jsonl(), profile)
+    assert parsed.value.tolist() == [pytest.approx(37.0, abs=1e-12), 37.0]
+    assert [record.ordinal for record in parsed.unreadable] == [2]
+    assert units.mix_ups(profile.unit) == ()
 
 
 def test_every_mix_up_has_its_inverse():

@@ -22,7 +22,7 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ENDS = ("lbs", "pounds", "kg")
 #: Units that are also other words.
-_OTHER_WORDS = {"in", "st", "m", "g"}
+_OTHER_WORDS = {"in", "st", "m", "g", "c", "f"}
 _WHOLE_NUMBER = re.compile(r"\d{1,4}", re.ASCII)
 _DECIMALS = re.compile(r"\d{1,2}", re.ASCII)
 _NOTES = {
@@ -140,15 +140,15 @@ def unit_column(table: Table, value: str | list[str], profile: Profile) -> str |
     found = []
     for column in table.columns:
         name = column.replace("_", " ").strip().casefold()
-        cells = {units.canonical(str(cell)) for cell in table.cells(column)}
-        are_units = all(
-            len(cell) > 1 and cell in units.KNOWN and units.ratio(cell, profile.unit) is not None
-            for cell in cells
+        texts = {str(cell).strip() for cell in table.cells(column)}
+        cells = {units.canonical(text) for text in texts}
+        are_units = min(map(len, texts), default=0) > 1 and all(
+            cell in units.KNOWN and units.are_alike(cell, profile.unit) for cell in cells
         )
         if not cells or not (are_units or name.endswith((" unit", " units", "einheit"))):
             continue
         # Such as centimetres of a height.
-        if not all(cell in units.KNOWN and units.ratio(cell, profile.unit) is None
+        if not all(cell in units.KNOWN and not units.are_alike(cell, profile.unit)
                    for cell in cells):  # fmt: skip
             found.append(column)
     names = [value] if isinstance(value, str) else value
@@ -184,7 +184,7 @@ def refuse_unknown_unit(file: Path, names: str | list[str], said: Said, profile:
 
 
 def _units_like(unit: str) -> Sequence[str]:
-    return [known for known in units.KNOWN if units.ratio(known, unit) is not None] or [unit]
+    return [known for known in units.KNOWN if units.are_alike(known, unit)] or [unit]
 
 
 def refuse_contradiction(

@@ -14,6 +14,8 @@ _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\
 _UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:\s*[^\W\d].{0,12}|\s*%)?")
 _MOST = 0.8
+#: Units only in brackets: a column may be called F for another reason.
+_LETTERS = {"c", "f"}
 
 
 def unit_in_name(column: str) -> str | None:
@@ -21,8 +23,11 @@ def unit_in_name(column: str) -> str | None:
     for pattern in (_UNIT_IN_NAME, _UNIT_AT_END):
         found = pattern.match(column)
         if found and units.canonical(found["unit"]) in units.KNOWN:
+            if pattern is _UNIT_AT_END and found["unit"].casefold() in _LETTERS:
+                continue
             return found["unit"].strip()
-    return column if units.canonical(column) in units.KNOWN else None
+    known = units.canonical(column) in units.KNOWN and column.casefold() not in _LETTERS
+    return column if known else None
 
 
 def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, list[str]]:

@@ -49,7 +49,7 @@ def find_preset(layout: str, columns: Sequence[str], profile_unit: str) -> Prese
     for preset in _presets():
         if (preset.mapping.get("layout", "csv") == "xml") != (layout == "xml"):
             continue
-        if preset.with_unit and units.ratio(preset.with_unit, profile_unit) is None:
+        if preset.with_unit and not units.are_alike(preset.with_unit, profile_unit):
             continue
         found = _unit(preset.has, columns)
         if found is not None:

@@ -190,10 +190,10 @@ def _in_range(table: Table, said: Said, profile: Profile) -> Callable[[str], boo
     def in_range(column: str) -> bool:
         """Whether most of a column's numbers are in the profile's range."""
         unit = said.unit or unit_in_name(column) or profile.unit
-        ratio = units.ratio(unit, profile.unit) or 1.0
+        factor, offset = units.conversion(unit, profile.unit) or units.Conversion(1.0)
         texts = (str(cell).replace(",", ".") for cell in table.cells(column))
         found = [_LEADING_NUMBER.match(text) for text in texts]
-        inside = [low <= float(number[0]) * ratio <= high for number in found if number]
+        inside = [low <= float(number[0]) * factor + offset <= high for number in found if number]
         return sum(inside) * 2 > len(inside)
 
     return in_range
@@ -311,7 +311,7 @@ def _unit(
             f"Values are taken to be in {profile.unit}, the unit of the profile {profile.name}."
             f"{ask} --unit names another."
         )
-    if unit is not None and units.ratio(unit, profile.unit) is None:
+    if unit is not None and not units.are_alike(unit, profile.unit):
         where = "--unit" if said.unit else f"The column {joined(value)}"
         raise WrongUsage(
             f"{file}: {where} says {unit}, which cannot be converted to {profile.unit}, the unit "

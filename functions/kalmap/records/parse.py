@@ -30,6 +30,7 @@ from kalmap.records.timestamps import OUT_OF_CALENDAR
 _EXACT_SECONDS = 4.0e9
 # SplitMix64's constants (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195).
 _SPLITMIX_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
+_AS_IT_IS = units.Conversion(1.0)
 _SPLITMIX_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -121,7 +122,7 @@ class _Reader:
         self._profile = profile
         self._file = 0
         self._users: dict[str, int] = {}
-        self._ratios: dict[str | None, float] = {None: 1.0}
+        self._conversions: dict[str | None, units.Conversion] = {None: _AS_IT_IS}
         self._sources: dict[str | None, int] = {}
         self._source_hashes: list[int] = []
         self._blocks: list[_Columns] = []
@@ -191,7 +192,9 @@ class _Reader:
         value = np.fromiter([m.value for m in measurements], np.float64, count)
         if self._needs_conversion(unit_names):
             with np.errstate(over="ignore"):
-                value *= np.fromiter([self._ratios[u] for u in unit_names], np.float64, count)
+                conversions = [self._conversions[unit] for unit in unit_names]
+                value *= np.fromiter([one.factor for one in conversions], np.float64, count)
+                value += np.fromiter([one.offset for one in conversions], np.float64, count)
         _check_finite(np.isfinite(value).all())
         time = _microseconds([m.timestamp for m in measurements])
         if count and not EARLIEST <= time.min() <= time.max() <= LATEST:
@@ -221,19 +224,19 @@ class _Reader:
         )
 
     def _know_unit(self, unit: str | None) -> None:
-        if unit in self._ratios:
+        if unit in self._conversions:
             return
-        ratio = units.ratio(unit or "", self._profile.unit)
-        if not ratio:
+        conversion = units.conversion(unit or "", self._profile.unit)
+        if conversion is None:
             raise RecordError(
                 Reason.UNKNOWN_UNIT,
                 f"unit {(unit or '')[:20]!r} cannot be converted to "
                 f"{self._profile.unit}, the unit of the profile {self._profile.name}.",
             )
-        self._ratios[unit] = ratio
+        self._conversions[unit] = conversion
 
     def _needs_conversion(self, unit_names: list[str | None]) -> bool:
-        return any(self._ratios[unit] != 1.0 for unit in set(unit_names))
+        return any(self._conversions[unit] != _AS_IT_IS for unit in set(unit_names))
 
     def _know_sources(self, names: list[str | None]) -> None:
         if self._sources.keys() >= set(names):
@@ -295,7 +298,8 @@ class _Reader:
             _check_ids("user_id", [measurement.user_id])
             _check_ids("measurement_id", filter(None, [measurement.measurement_id]))
             self._know_unit(measurement.unit)
-            _check_finite(math.isfinite(measurement.value * self._ratios[measurement.unit]))
+            factor, offset = self._conversions[measurement.unit]
+            _check_finite(math.isfinite(measurement.value * factor + offset))
         except RecordError as error:
             error.record = msgspec.structs.asdict(measurement)
             raise
