@@ -13,7 +13,14 @@ from kalmap_cli.argument_parser import (
     add_out,
     add_own_files,
 )
+from kalmap_cli.deployment_arguments import (
+    DATA_DIR_HELP,
+    add_deployment,
+    deployment_of,
+    existing_deployment,
+)
 from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.reporting_arguments import add_report
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
 # mistakes are answered at once, and Ctrl-C during an import is handled like any other.
@@ -26,6 +33,7 @@ examples:
   kalmap status
   kalmap retry 3f9a
   kalmap results 3f9a --out again
+  kalmap report 3f9a
   kalmap states --user u-17
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
@@ -36,7 +44,6 @@ exit codes: 0 done, 1 the batch failed, 2 wrong usage, 130 interrupted
 
 
 _MAX_PORT = 65535
-_DATA_DIR_HELP = "directory of the local cloud's data (default: $KALMAP_DATA_DIR or .kalmap)"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,47 +63,13 @@ def parser() -> argparse.ArgumentParser:
     _add_status(commands)
     _add_retry(commands)
     _add_results(commands)
+    add_report(commands)
     _add_states(commands)
     _add_serve(commands)
     _add_simulate(commands)
     _add_tune(commands)
     _add_completion(commands)
     return top
-
-
-def _add_deployment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="D",
-        help=_DATA_DIR_HELP,
-    )
-    parser.add_argument(
-        "--stack", metavar="NAME", help="use this deployed stack on AWS, not the local cloud"
-    )
-
-
-def _deployment(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
-    """The data directory of the local cloud, or the name of a stack on AWS."""
-    from kalmap_cli.local import data_dir  # noqa: PLC0415
-
-    if arguments.stack is None:
-        return arguments.data_dir or data_dir.default_path(), None
-    if arguments.data_dir is not None:
-        raise WrongUsage("--data-dir is for the local cloud and cannot be used with --stack.")
-    return None, arguments.stack
-
-
-def _existing_deployment(arguments: argparse.Namespace) -> tuple[Path | None, str | None]:
-    from kalmap_cli.local import data_dir  # noqa: PLC0415
-
-    path, stack = _deployment(arguments)
-    if path is not None and not data_dir.is_data_directory(path):
-        raise WrongUsage(
-            f"There is no kalmap data directory {path}. Run a batch first, or name another "
-            f"directory with --data-dir."
-        )
-    return path, stack
 
 
 def _add_run(commands: Any) -> None:
@@ -151,14 +124,14 @@ def _add_run(commands: Any) -> None:
         help="start without earlier states; delete all earlier states and batches when this "
         "batch has succeeded",
     )
-    _add_deployment(parser)
+    add_deployment(parser)
     parser.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.run import run  # noqa: PLC0415
 
-    path, stack = _deployment(arguments)
+    path, stack = deployment_of(arguments)
     if stack is not None and arguments.fresh:
         raise WrongUsage("--fresh is for the local cloud and cannot be used with --stack.")
     return run(arguments, path, stack)
@@ -200,14 +173,14 @@ def _add_status(commands: Any) -> None:
     parser.add_argument(
         "batch", nargs="?", metavar="BATCH", help="a batch's id, or the beginning of one"
     )
-    _add_deployment(parser)
+    add_deployment(parser)
     parser.set_defaults(command=_status)
 
 
 def _status(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.status import status  # noqa: PLC0415
 
-    path, stack = _existing_deployment(arguments)
+    path, stack = existing_deployment(arguments)
     return status(path, stack, arguments.batch)
 
 
@@ -222,14 +195,14 @@ def _add_retry(commands: Any) -> None:
     add_out(parser)
     add_format(parser)
     add_now(parser)
-    _add_deployment(parser)
+    add_deployment(parser)
     parser.set_defaults(command=_retry)
 
 
 def _retry(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.retry import retry  # noqa: PLC0415
 
-    path, stack = _existing_deployment(arguments)
+    path, stack = existing_deployment(arguments)
     return retry(arguments, path, stack)
 
 
@@ -243,14 +216,14 @@ def _add_results(commands: Any) -> None:
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
     add_out(parser)
     add_format(parser)
-    _add_deployment(parser)
+    add_deployment(parser)
     parser.set_defaults(command=_results)
 
 
 def _results(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.results import results  # noqa: PLC0415
 
-    path, stack = _existing_deployment(arguments)
+    path, stack = existing_deployment(arguments)
     return results(arguments, path, stack)
 
 
@@ -269,14 +242,14 @@ def _add_states(commands: Any) -> None:
         metavar="FILE",
         help="write here (default: -, which is stdout)",
     )
-    _add_deployment(parser)
+    add_deployment(parser)
     parser.set_defaults(command=_states)
 
 
 def _states(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.states import states  # noqa: PLC0415
 
-    path, stack = _existing_deployment(arguments)
+    path, stack = existing_deployment(arguments)
     return states(path, stack, arguments.user, arguments.out)
 
 
@@ -294,7 +267,7 @@ def _add_serve(commands: Any) -> None:
         "--data-dir",
         type=Path,
         metavar="D",
-        help=_DATA_DIR_HELP,
+        help=DATA_DIR_HELP,
     )
     parser.set_defaults(command=_serve)
 

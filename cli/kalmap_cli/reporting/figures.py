@@ -1,0 +1,19 @@
+"""A chart of a page, with the words that say what it shows."""
+
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from kalmap_cli.reporting.drawing import OF_PAGE, draw_svg
+
+
+class Figure(NamedTuple):
+    """A chart and its words."""
+
+    chart: Markup
+    words: str
+
+
+def svg(chart: dict[str, Any]) -> Markup:
+    """Draw a chart that stands in a page. Vega has escaped all text in it."""
+    return Markup(draw_svg(chart, OF_PAGE))  # noqa: S704

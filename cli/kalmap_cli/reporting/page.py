@@ -1,0 +1,164 @@
+"""The report of a batch as one HTML file, which needs no network and no other file."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kalmap.plural import counted
+from kalmap_cli.reporting.batch_view import BatchView
+from kalmap_cli.reporting.machine import Machine, draw_machine
+from kalmap_cli.reporting.readings_section import calibration_section, readings_section
+from kalmap_cli.reporting.tasks_section import shards_section, timeline_section
+from kalmap_cli.reporting.users_section import Names, users_section
+from kalmap_cli.screen import SHORT_ID, summary_rows
+
+#: Users whose rows a report has, unless told otherwise.
+MOST_USERS = 100
+_LEFT_OUT = "Left out of this report, since it may name a user or a file."
+_STATUS = {
+    "SUCCEEDED": ("good", "✓", "succeeded"),
+    "FAILED": ("bad", "✗", "failed"),
+    "RUNNING": ("running", "…", "running"),
+    "STOPPED": ("bad", "■", "stopped"),
+}
+_TITLES = {
+    "summary": "Summary",
+    "machine": "State machine",
+    "timeline": "Tasks in time",
+    "shards": "Shards",
+    "readings": "Not accepted",
+    "calibration": "Calibration",
+    "users": "Users",
+    "about": "About",
+}
+
+
+def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = False) -> str:
+    """Write the page.
+
+    Args:
+        view: What the batch says.
+        users: Users whose readings and estimates the page holds, at most.
+        anonymise: Replace the users' ids, and leave out sentences that may have names in them.
+    """
+    names = Names(anonymise=anonymise)
+    script = _file("page.js")
+    parts: dict[str, Any] = {
+        "machine": draw_machine(view.execution) if view.execution else None,
+        "timeline": timeline_section(view.timeline),
+        "shards": shards_section(view, hide_errors=anonymise),
+        "readings": readings_section(view),
+        "calibration": calibration_section(view.calibration),
+        "users": users_section(view, users, names),
+    }
+    shown = {"summary", "about", *(name for name, part in parts.items() if part)}
+    short_id = view.record.batch_id[:SHORT_ID]
+    reason = view.record.reason or view.summary.get("reason") or ""
+    kind, sign, word = _STATUS.get(view.record.status, ("bad", "", view.record.status.lower()))
+    if view.summary.get("status") == "rehearsed":
+        word = "rehearsed"
+    return _template().render(
+        parts,
+        title=f"kalmap: batch {short_id}",
+        style=Markup(_file("page.css")),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        script_hash=_hash(script),
+        short_id=short_id,
+        status={"kind": kind, "sign": sign, "word": word},
+        lead=_lead(view),
+        reason=_LEFT_OUT if anonymise and reason else reason,
+        sections=[
+            {"id": name, "title": title} for name, title in _TITLES.items() if name in shown
+        ],
+        cards=[
+            {"label": label, "figure": figure, "remark": remark}
+            for label, figure, remark in summary_rows(view.summary)[1:]
+        ]
+        if view.summary
+        else [],
+        hints=[] if anonymise else view.summary.get("hints") or [],
+        machine_words=_machine_words(view, parts["machine"]),
+        about=_about(view, users, anonymise=anonymise),
+    )
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("kalmap_cli.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _file(name: str) -> str:
+    return (resources.files("kalmap_cli.reporting") / name).read_text()
+
+
+def _hash(script: str) -> str:
+    """The only script that the page's policy lets run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _lead(view: BatchView) -> str:
+    readings, users = view.summary.get("readings") or {}, view.summary.get("users") or {}
+    began = (view.record.started_at or "")[:16].replace("T", " ")
+    profile = f", profile {view.profile.name}" if view.profile else ""
+    sentence = f"Started {began} UTC{profile}."
+    if readings:
+        sentence += (
+            f" {counted(readings.get('received', 0), 'reading')} of "
+            f"{counted(users.get('total', 0), 'user')}; "
+            f"{readings.get('accepted', 0):,} accepted."
+        )
+    return sentence
+
+
+def _machine_words(view: BatchView, machine: Machine | None) -> str:
+    if machine is None or view.execution is None:
+        return ""
+    if not view.execution.definition:
+        return "The definition that ran is not known any more; these are the states that it had."
+    reached = sum(1 for state in machine.states if state.visits)
+    retries = sum(state.retries for state in machine.states)
+    failed = sum(state.items.failed for state in machine.states if state.items)
+    return (
+        f"The definition that this batch ran: {reached} of {len(machine.states)} states were "
+        f"reached, with {retries:,} retries and "
+        f"{counted(failed, 'failed item')} of Maps. A double side marks a Map, a dotted arrow an "
+        "error that was caught. Of a Map, the retries of single items are not in the history."
+    )
+
+
+def _about(view: BatchView, users: int, *, anonymise: bool) -> list[str]:
+    about = [
+        f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by kalmap from what the deployment stores of "
+        "the batch. It needs no network, and sends nothing anywhere."
+    ]
+    sample = view.sample
+    if sample is None:
+        about.append("The batch has no results: it ended, or was stopped, before it had any.")
+    elif sample.is_whole:
+        about.append("All readings of the batch are counted.")
+    else:
+        part = f"{len(sample.shards):,} of {sample.all_shards:,} shards"
+        if sample.one_user_in > 1:
+            part += f", and one user in {sample.one_user_in} of theirs"
+        about.append(
+            f"The summary counts all readings. Charts and users are drawn from a sample: {part}, "
+            f"{sample.index.size:,} readings. Shards and users are chosen by hash, so the sample "
+            "favours nobody."
+        )
+    about.append(f"It holds readings and estimates of {counted(users, 'user')} at most (--users).")
+    if anonymise:
+        about.append(
+            "The users' ids are replaced, each by the same name everywhere, and sentences that may "
+            "name a user or a file are left out (--anonymise)."
+        )
+    return about

@@ -1,0 +1,149 @@
+"""The users of a sample: how far each moved, what was rejected, and who needs a look."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from kalmap.batch.folder import Folder
+from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.filter.algebra import LEVEL, P00, P11, SLOPE
+from kalmap.filter.estimates import newest_estimates
+from kalmap.filter.noise import width
+from kalmap.filter.parameters import parameters_of
+from kalmap.profile import Profile
+from kalmap.readings import F64, I64
+from kalmap.store.ports import Change
+from kalmap_cli.reporting.sample import Sample
+
+#: Half the width of a normal distribution's central 95 %, in standard deviations.
+INTERVAL = 1.959964
+#: Users whose states are folded at a time.
+_STATES_AT_ONCE = 5_000
+#: A user needs this many readings of the batch before their share of rejections says something.
+_FEW_READINGS = 3
+
+
+class Estimates(NamedTuple):
+    """What stored states say now, a column a field; (users,) each."""
+
+    level: F64
+    level_sd: F64
+    slope: F64
+    """Per day."""
+    slope_sd: F64
+
+    @property
+    def drift(self) -> F64:
+        """Slopes in units of their standard deviations: beyond 2, it is hardly noise."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.slope_sd > 0.0, np.abs(self.slope) / self.slope_sd, 0.0)
+
+
+def estimates_of(profile: Profile, bodies: list[bytes]) -> Estimates:
+    """Fold stored states, and give the level and slope of each with their standard deviations.
+
+    Raises:
+        InvalidInput: A body is not a sound state.
+    """
+    parts = []
+    for start in range(0, len(bodies), _STATES_AT_ONCE):
+        newest = newest_estimates(profile, bodies[start : start + _STATES_AT_ONCE])
+        wider = width(parameters_of(profile), newest.belief.readings)
+        level_sd, slope_sd = np.sqrt(newest.estimate[[P00, P11]]) * wider
+        parts.append(
+            np.stack((newest.estimate[LEVEL], level_sd, newest.estimate[SLOPE], slope_sd))
+        )
+    return Estimates(*(np.concatenate(parts, axis=1) if parts else np.empty((4, 0))))
+
+
+class People(NamedTuple):
+    """A batch's users, a column a field; (users,) each. NaN stands for what is not known."""
+
+    users: list[str]
+    readings: I64
+    accepted: I64
+    rejected: I64
+    restarts: I64
+    quality: F64
+    """Mean of the folded readings."""
+    moved: F64
+    """Level at the last reading of the batch less that at the first one."""
+    estimates: Estimates
+
+    def notable(self, most: int) -> list[int]:
+        """The users who need a look, the most notable first: by drift, rejections and quality.
+
+        They take turns, so that none of the three crowds out the others.
+        """
+        enough = self.readings >= _FEW_READINGS
+        share = np.where(enough, self.rejected / np.maximum(self.readings, 1), 0.0)
+        drift = np.nan_to_num(self.estimates.drift)
+        quality = np.where(enough, np.nan_to_num(self.quality, nan=1.0), 1.0)
+        keys = (-drift, -share, quality)
+        orders = [np.argsort(key, kind="stable")[:most].tolist() for key in keys]
+        taken: dict[int, None] = {}
+        for turn in zip(*orders, strict=True):
+            taken.update(dict.fromkeys(turn))
+        return list(taken)[:most]
+
+
+def people_of(sample: Sample, folder: Folder, profile: Profile) -> People:
+    """Sum up the users of a sample."""
+    known = sample.user >= 0
+    user, count = sample.user[known], len(sample.users)
+    level, quality = sample.numbers["level"][known], sample.numbers["quality"][known]
+    folded = ~np.isnan(level)
+    qualities = np.bincount(user[folded], quality[folded], minlength=count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_quality = qualities / np.bincount(user[folded], minlength=count)
+    return People(
+        sample.users,
+        np.bincount(user, minlength=count),
+        np.bincount(user[sample.of_status("accepted")[known]], minlength=count),
+        np.bincount(user[sample.of_status("rejected")[known]], minlength=count),
+        np.bincount(user[sample.restarted[known]], minlength=count),
+        mean_quality,
+        _moved(user[folded], sample.time[known][folded], level[folded], count),
+        _estimates(sample, folder, profile),
+    )
+
+
+def _moved(user: I64, time: I64, level: F64, count: int) -> F64:
+    """Each user's last level less the first one."""
+    order = np.lexsort((time, user))
+    user, level = user[order], level[order]
+    moved = np.full(count, np.nan)
+    if user.size:
+        starts = np.flatnonzero(np.diff(user, prepend=-1))
+        ends = np.append(starts[1:], user.size) - 1
+        moved[user[starts]] = level[ends] - level[starts]
+    return moved
+
+
+def _estimates(sample: Sample, folder: Folder, profile: Profile) -> Estimates:
+    """What the new states say, which the batch has made; NaN for users whose state is unchanged."""
+    found = Estimates(*np.full((4, len(sample.users)), np.nan))
+    positions = {name: position for position, name in enumerate(sample.users)}
+    bodies = {
+        positions[change.user]: change.body
+        for round_ in range(folder.rounds())
+        for change in _changes(folder, round_, sample.shards)
+        if change.user in positions
+    }
+    rows = np.fromiter(bodies, np.int64)
+    try:
+        estimates = estimates_of(profile, list(bodies.values()))
+    except InvalidInput:
+        return found
+    for column, values in zip(found, estimates, strict=True):
+        column[rows] = values
+    return found
+
+
+def _changes(folder: Folder, round_: int, shards: list[int]) -> Iterator[Change]:
+    """The new states of some shards. A shard that failed has none."""
+    for shard in shards:
+        with contextlib.suppress(InputNotFound):
+            yield from folder.changes(round_, shard)

@@ -1,0 +1,104 @@
+"""The parts of a report about readings: why they were not accepted, and whether the profile fits."""
+
+from typing import Any, NamedTuple
+
+from kalmap_cli.reporting.batch_view import BatchView, Count
+from kalmap_cli.reporting.calibration import Calibration
+from kalmap_cli.reporting.charts import histogram, stacked
+from kalmap_cli.reporting.drawing import OF_PAGE
+from kalmap_cli.reporting.figures import Figure, svg
+from kalmap_cli.reporting.words import REASONS
+
+#: Reasons that have a colour of their own.
+_MOST_REASONS = 5
+
+
+class SourceRow(NamedTuple):
+    """Readings of one source."""
+
+    place: str
+    readings: int
+    accepted: int
+    rejected: int
+
+
+def readings_section(view: BatchView) -> dict[str, Any] | None:
+    """The charts of what was not accepted, by source and over time."""
+    if view.sample is None:
+        return None
+    rows = _source_rows(view.by_source)
+    refused = [one for one in view.by_source + view.over_time if one.status != "accepted"]
+    if not refused:
+        return {"words": "Every reading was accepted.", "figures": [], "rows": rows}
+    names = _common_reasons(refused)
+    figures = [
+        Figure(svg(stacked(_rows(counts, names), axis, OF_PAGE, is_time=is_time)), words)
+        for counts, axis, words, is_time in (
+            (view.by_source, "readings", "Readings that were not accepted, by source.", False),
+            (view.over_time, "readings", "The same over the readings' own dates.", True),
+        )
+        if any(one.status != "accepted" for one in counts)
+    ]
+    return {
+        "words": "By the reason that each reading got. Records that could not be read have no "
+        "source and no time, so they are in the summary only.",
+        "figures": figures,
+        "rows": rows,
+    }
+
+
+def _source_rows(counts: list[Count]) -> list[SourceRow]:
+    rows: dict[str, SourceRow] = {}
+    for one in counts:
+        row = rows.get(one.place, SourceRow(one.place, 0, 0, 0))
+        rows[one.place] = row._replace(
+            readings=row.readings + one.count,
+            accepted=row.accepted + one.count * (one.status == "accepted"),
+            rejected=row.rejected + one.count * (one.status == "rejected"),
+        )
+    return sorted(rows.values(), key=lambda row: -row.readings)
+
+
+def _words(one: Count) -> str:
+    return REASONS.get(one.reason or "", one.reason or one.status)
+
+
+def _common_reasons(counts: list[Count]) -> set[str]:
+    totals: dict[str, int] = {}
+    for one in counts:
+        totals[_words(one)] = totals.get(_words(one), 0) + one.count
+    return set(sorted(totals, key=lambda words: -totals[words])[:_MOST_REASONS])
+
+
+def _rows(counts: list[Count], names: set[str]) -> list[tuple[str, str, int]]:
+    """Rows of a chart. A place without a refusal keeps its place, with a count of zero."""
+    first = min(names)
+    return [
+        (one.place, first, 0)
+        if one.status == "accepted"
+        else (one.place, _words(one) if _words(one) in names else "other reasons", one.count)
+        for one in counts
+    ]
+
+
+def calibration_section(calibration: Calibration | None) -> dict[str, Any] | None:
+    """The charts of surprises; None if no reading could be predicted."""
+    if calibration is None:
+        return None
+    return {
+        "sentences": calibration.sentences,
+        "readings": calibration.readings,
+        "coverage": calibration.coverage,
+        "figures": [
+            Figure(
+                svg(histogram(calibration.nis, "squared surprise (NIS)", OF_PAGE)),
+                "Squared surprises in units of their variance. The line is the chi-square "
+                "distribution that they have if the profile fits.",
+            ),
+            Figure(
+                svg(histogram(calibration.pit, "probability of a lower reading (PIT)", OF_PAGE)),
+                "How probable a lower reading was. Flat, like the line, is right; a hill means "
+                "intervals that are too wide, a valley too narrow, a slope a bias.",
+            ),
+        ],
+    }

@@ -1,0 +1,56 @@
+"""The parts of a report about tasks: when each ran, which were slowest, and which failed."""
+
+from typing import Any
+
+from kalmap.plural import counted
+from kalmap_cli.reporting.batch_view import BatchView
+from kalmap_cli.reporting.charts import tasks_in_time
+from kalmap_cli.reporting.drawing import OF_PAGE
+from kalmap_cli.reporting.figures import svg
+from kalmap_cli.reporting.timeline import Task, Timeline
+from kalmap_cli.screen import SHORT_ID
+
+#: The steps that work on one chunk or shard.
+_PARALLEL = ("partition", "load", "filter", "write")
+_SLOWEST, _MOST_FAILED = 5, 20
+
+
+def timeline_section(timeline: Timeline) -> dict[str, Any] | None:
+    """The chart of tasks; None if no task has reported."""
+    if not timeline.tasks:
+        return None
+    begin = min(task.start for task in timeline.tasks)
+    whole = max(task.end for task in timeline.tasks) - begin
+    words = (
+        f"{counted(len(timeline.tasks), 'task')} in {whole:.1f} s. Tasks of the critical path, "
+        f"which each step waited for, worked {timeline.at_work:.1f} s of it. In the rest of the "
+        "time functions started, data was read, or the state machine went on to the next step."
+    )
+    if len(timeline.drawn) < len(timeline.tasks):
+        words += f" The {len(timeline.drawn)} longest are drawn, the longest of each step."
+    return {"words": words, "chart": svg(tasks_in_time(timeline.drawn, OF_PAGE))}
+
+
+def shards_section(view: BatchView, *, hide_errors: bool) -> dict[str, Any] | None:
+    """The slowest and the failed shards and chunks, and the command that runs them again."""
+    tasks = [task for task in view.timeline.tasks if task.step in _PARALLEL]
+    if not tasks:
+        return None
+    failed = [task for task in tasks if task.error]
+    slowest = sorted((t for t in tasks if not t.error), key=lambda task: -task.seconds)[:_SLOWEST]
+    words = f"{counted(len(failed), 'task')} on a shard or chunk failed."
+    if len(failed) > _MOST_FAILED:
+        words += f" {_MOST_FAILED} of them are listed."
+    failed_readings = sum(((view.summary.get("readings") or {}).get("failed") or {}).values())
+    can_retry = failed_readings or view.record.status in {"FAILED", "STOPPED"}
+    return {
+        "words": words,
+        "command": f"kalmap retry {view.record.batch_id[:SHORT_ID]}{view.options}"
+        if can_retry
+        else "",
+        "tasks": [_without_error(task, hide_errors) for task in failed[:_MOST_FAILED] + slowest],
+    }
+
+
+def _without_error(task: Task, hide_errors: bool) -> Task:
+    return task._replace(error="The task failed.") if task.error and hide_errors else task
