@@ -11,11 +11,12 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUN = PROJECT["project"]["dependencies"]
-DEV = PROJECT["project"]["optional-dependencies"]["dev"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DEV, REPORT = EXTRAS["dev"], EXTRAS["report"]
 GROUPS = PROJECT["dependency-groups"]
 LOCKS = {
-    "requirements.lock": RUN + GROUPS["build"],
-    "requirements-dev.lock": RUN + GROUPS["build"] + DEV,
+    "requirements.lock": RUN + REPORT + GROUPS["build"],
+    "requirements-dev.lock": RUN + REPORT + GROUPS["build"] + DEV,
     "requirements-peers.lock": GROUPS["peers"],
     "requirements-sam.lock": GROUPS["sam"],
     "requirements-fuzz.lock": GROUPS["fuzz"],

@@ -23,5 +23,6 @@ def needs_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise RunFailed(
-            f"Drawing needs the package {error.name}, which is not installed. {INSTALL} installs it."
+            f"Drawing needs the package {error.name}, which is not installed. {INSTALL} installs "
+            "what is missing."
         ) from error

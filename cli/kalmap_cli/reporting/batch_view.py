@@ -34,7 +34,7 @@ class Count(NamedTuple):
     place: str
     status: str
     reason: str | None
-    count: int
+    readings: int
 
 
 class BatchView(NamedTuple):
@@ -99,18 +99,19 @@ def _by_source(sample: Sample, folder: Folder, profile: Profile) -> list[Count]:
     except InputNotFound:
         return []
     names: dict[str, int] = {}
-    code = np.full(int(sample.index.max(initial=-1)) + 1, -1, np.int64)
+    code = np.full(int(sample.position.max(initial=-1)) + 1, -1, np.int64)
     for index, sources in parts:
         codes = [names.setdefault(name or _NO_SOURCE, len(names)) for name in sources]
         known = index < code.size
         code[index[known]] = np.array(codes, np.int64)[known]
-    source = code[sample.index]
+    source = code[sample.position]
     counted = source >= 0
-    pairs, counts = np.unique(
-        source[counted] * 256 + sample.decision[counted], return_counts=True
-    )
+    pairs, counts = np.unique(source[counted] * 256 + sample.decision[counted], return_counts=True)
     return _named(
-        [(list(names)[pair >> 8], pair & 255, n) for pair, n in zip(pairs.tolist(), counts.tolist(), strict=True)],
+        [
+            (list(names)[pair >> 8], pair & 255, n)
+            for pair, n in zip(pairs.tolist(), counts.tolist(), strict=True)
+        ],
         sample,
     )
 
@@ -135,7 +136,7 @@ def _named(counts: list[tuple[str, int, int]], sample: Sample) -> list[Count]:
         key = (place if place in named else _OTHER_SOURCES, decision)
         summed[key] = summed.get(key, 0) + count
     return [
-        Count(place, *sample.decisions[decision], count)
+        _count(sample, place, decision, count)
         for (place, decision), count in sorted(summed.items(), key=lambda item: -item[1])
     ]
 
@@ -156,6 +157,11 @@ def _over_time(sample: Sample) -> list[Count]:
     bar = (days[inside] - first).astype(np.int64) // span
     pairs, counts = np.unique(bar * 256 + sample.decision[inside], return_counts=True)
     return [
-        Count(str(first + (pair >> 8) * span), *sample.decisions[pair & 255], count)
+        _count(sample, str(first + (pair >> 8) * span), pair & 255, count)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
     ]
+
+
+def _count(sample: Sample, place: str, decision: int, readings: int) -> Count:
+    status, reason = sample.decisions[decision]
+    return Count(place, status, reason, readings)

@@ -107,33 +107,32 @@ def _pit(score: F64) -> list[Bar]:
 
 def _explain(nis: F64, coverage: list[Coverage]) -> list[str]:
     if nis.size < _ENOUGH:
-        return [
-            f"{nis.size:,} readings could be predicted: too few to judge the profile by. From "
-            f"{_ENOUGH} on, this section says whether it fits."
-        ]
+        return [f"{nis.size:,} readings could be predicted: too few to judge the profile by."]
     held = next(one.share for one in coverage if one.level == 0.95)
     mean = float(nis.mean())
     fact = (
         f"Of 100 accepted readings, {100 * held:.0f} fell into the interval that should hold 95. "
         f"The mean surprise (NIS) is {mean:.2f}; 1 is right."
     )
+    return [fact, _verdict(nis, held, mean)]
+
+
+def _verdict(nis: F64, held: float, mean: float) -> str:
+    """What to do about it."""
     if held < _TOO_FEW:
         times = float(np.sqrt(np.quantile(nis, 0.95) / _quantile(0.95)))
-        return [
-            fact,
+        return (
             f"The intervals are too narrow: readings scatter about {times:.1f} times as far as the "
-            "profile says. `kalmap tune FILE` fits a profile to your readings.",
-        ]
+            "profile says. `kalmap tune FILE` fits a profile to your readings."
+        )
     if held > _TOO_MANY:
-        return [
-            fact,
+        return (
             "The intervals are wider than they need to be, so faults are found late. `kalmap tune "
-            "FILE` fits a profile to your readings.",
-        ]
+            "FILE` fits a profile to your readings."
+        )
     if mean > _HIGH_NIS:
-        return [
-            fact,
+        return (
             "The profile fits most readings. A few that were believed lie far out, as after a jump "
-            "of the level, and raise the mean. There is nothing to do.",
-        ]
-    return [fact, "The profile fits these readings. There is nothing to do."]
+            "of the level, and raise the mean. There is nothing to do."
+        )
+    return "The profile fits these readings. There is nothing to do."

@@ -38,7 +38,13 @@ LIGHT = Palette(
 )
 #: In a page: its style sheet says which, for light and for dark.
 OF_PAGE = Palette(
-    *(f"var(--{name})" for name in Palette._fields[:-1]),
+    ink="var(--ink)",
+    muted="var(--muted)",
+    grid="var(--grid)",
+    paper="var(--paper)",
+    main="var(--main)",
+    band="var(--band)",
+    wrong="var(--wrong)",
     series=tuple(f"var(--series-{n})" for n in range(len(LIGHT.series))),
 )
 

@@ -165,7 +165,7 @@ def _path(start: tuple[int, int], end: tuple[int, int]) -> str:
     (from_column, from_row), (to_column, to_row) = start, end
     left, top = from_column * _STEP[0] + _EDGE, from_row * _STEP[1] + _EDGE
     to_left, to_top = to_column * _STEP[0] + _EDGE, to_row * _STEP[1] + _EDGE
-    middle, to_middle = left + _BOX[0] // 2, to_left + _BOX[0] // 2
+    middle = left + _BOX[0] // 2
     if from_column == to_column and to_row == from_row + 1:
         return f"M{middle} {top + _BOX[1]}V{to_top}"
     height, to_height = top + _BOX[1] // 2, to_top + _BOX[1] // 2

@@ -62,7 +62,7 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
     kind, sign, word = _STATUS.get(view.record.status, ("bad", "", view.record.status.lower()))
     if view.summary.get("status") == "rehearsed":
         word = "rehearsed"
-    return _template().render(
+    page: str = _template().render(
         parts,
         title=f"kalmap: batch {short_id}",
         style=Markup(_file("page.css")),  # noqa: S704 - a file of this package
@@ -72,9 +72,7 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         status={"kind": kind, "sign": sign, "word": word},
         lead=_lead(view),
         reason=_LEFT_OUT if anonymise and reason else reason,
-        sections=[
-            {"id": name, "title": title} for name, title in _TITLES.items() if name in shown
-        ],
+        sections=[{"id": name, "title": title} for name, title in _TITLES.items() if name in shown],
         cards=[
             {"label": label, "figure": figure, "remark": remark}
             for label, figure, remark in summary_rows(view.summary)[1:]
@@ -85,6 +83,7 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         machine_words=_machine_words(view, parts["machine"]),
         about=_about(view, users, anonymise=anonymise),
     )
+    return page
 
 
 def _template() -> Any:
@@ -137,10 +136,8 @@ def _machine_words(view: BatchView, machine: Machine | None) -> str:
 
 
 def _about(view: BatchView, users: int, *, anonymise: bool) -> list[str]:
-    about = [
-        f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by kalmap from what the deployment stores of "
-        "the batch. It needs no network, and sends nothing anywhere."
-    ]
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    about = [f"Made {made} by kalmap. It needs no network, and sends nothing anywhere."]
     sample = view.sample
     if sample is None:
         about.append("The batch has no results: it ended, or was stopped, before it had any.")
@@ -152,8 +149,8 @@ def _about(view: BatchView, users: int, *, anonymise: bool) -> list[str]:
             part += f", and one user in {sample.one_user_in} of theirs"
         about.append(
             f"The summary counts all readings. Charts and users are drawn from a sample: {part}, "
-            f"{sample.index.size:,} readings. Shards and users are chosen by hash, so the sample "
-            "favours nobody."
+            f"{sample.position.size:,} readings. Users are in shards by hash, so they are drawn at "
+            "random."
         )
     about.append(f"It holds readings and estimates of {counted(users, 'user')} at most (--users).")
     if anonymise:

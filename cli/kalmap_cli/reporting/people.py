@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kalmap.batch.folder import Folder
 from kalmap.errors import InputNotFound, InvalidInput
@@ -52,9 +53,7 @@ def estimates_of(profile: Profile, bodies: list[bytes]) -> Estimates:
         newest = newest_estimates(profile, bodies[start : start + _STATES_AT_ONCE])
         wider = width(parameters_of(profile), newest.belief.readings)
         level_sd, slope_sd = np.sqrt(newest.estimate[[P00, P11]]) * wider
-        parts.append(
-            np.stack((newest.estimate[LEVEL], level_sd, newest.estimate[SLOPE], slope_sd))
-        )
+        parts.append(np.stack((newest.estimate[LEVEL], level_sd, newest.estimate[SLOPE], slope_sd)))
     return Estimates(*(np.concatenate(parts, axis=1) if parts else np.empty((4, 0))))
 
 
@@ -110,7 +109,7 @@ def people_of(sample: Sample, folder: Folder, profile: Profile) -> People:
     )
 
 
-def _moved(user: I64, time: I64, level: F64, count: int) -> F64:
+def _moved(user: NDArray[np.int32], time: NDArray[np.datetime64], level: F64, count: int) -> F64:
     """Each user's last level less the first one."""
     order = np.lexsort((time, user))
     user, level = user[order], level[order]

@@ -1,4 +1,4 @@
-"""The parts of a report about readings: why they were not accepted, and whether the profile fits."""
+"""The parts of a report about readings: why some were not accepted, and if the profile fits."""
 
 from typing import Any, NamedTuple
 
@@ -52,9 +52,9 @@ def _source_rows(counts: list[Count]) -> list[SourceRow]:
     for one in counts:
         row = rows.get(one.place, SourceRow(one.place, 0, 0, 0))
         rows[one.place] = row._replace(
-            readings=row.readings + one.count,
-            accepted=row.accepted + one.count * (one.status == "accepted"),
-            rejected=row.rejected + one.count * (one.status == "rejected"),
+            readings=row.readings + one.readings,
+            accepted=row.accepted + one.readings * (one.status == "accepted"),
+            rejected=row.rejected + one.readings * (one.status == "rejected"),
         )
     return sorted(rows.values(), key=lambda row: -row.readings)
 
@@ -66,7 +66,7 @@ def _words(one: Count) -> str:
 def _common_reasons(counts: list[Count]) -> set[str]:
     totals: dict[str, int] = {}
     for one in counts:
-        totals[_words(one)] = totals.get(_words(one), 0) + one.count
+        totals[_words(one)] = totals.get(_words(one), 0) + one.readings
     return set(sorted(totals, key=lambda words: -totals[words])[:_MOST_REASONS])
 
 
@@ -76,7 +76,7 @@ def _rows(counts: list[Count], names: set[str]) -> list[tuple[str, str, int]]:
     return [
         (one.place, first, 0)
         if one.status == "accepted"
-        else (one.place, _words(one) if _words(one) in names else "other reasons", one.count)
+        else (one.place, _words(one) if _words(one) in names else "other reasons", one.readings)
         for one in counts
     ]
 

@@ -49,7 +49,7 @@ class Sample(NamedTuple):
     users: list[str]
     user: NDArray[np.int32]
     """Position in `users`; -1 for a record without a user."""
-    index: I64
+    position: I64
     """Position in the batch's input, from 0."""
     time: NDArray[np.datetime64]
     """UTC; NaT for a record without a time."""
@@ -128,11 +128,11 @@ class _Columns:
         if not self._blocks:
             self.add([])
         columns = [np.concatenate(column) for column in zip(*self._blocks, strict=True)]
-        user, index, time, decision, restarted, *numbers = columns
+        user, position, time, decision, restarted, *numbers = columns
         return Sample(
             list(self._users),
             user,
-            index,
+            position,
             time,
             decision,
             list(self._decisions),

@@ -55,7 +55,6 @@ def user_chart(
         "scale": {"domain": [low, high], "zero": False, "nice": False},
         "axis": {"title": unit, "tickCount": 5},
     }
-    described = {"field": "text", "type": "nominal"}
     return {
         "width": size[0],
         "height": size[1],
@@ -77,26 +76,14 @@ def user_chart(
             *(
                 {
                     "transform": [{"filter": f"datum.kind == '{kind}'"}],
-                    "mark": {"type": "point", "aria": True, **look},
+                    "mark": mark,
                     "encoding": {
                         "x": time,
                         "y": value | {"field": "drawn"},
-                        "description": described,
+                        "description": {"field": "text", "type": "nominal"},
                     },
                 }
-                for kind, look in (
-                    ("accepted", {"filled": True, "color": palette.ink, "size": 26, "opacity": 1}),
-                    (
-                        "rejected",
-                        {
-                            "shape": _CROSS,
-                            "stroke": palette.wrong,
-                            "size": 90,
-                            "strokeWidth": 2.5,
-                            "opacity": 1,
-                        },
-                    ),
-                )
+                for kind, mark in _marks(palette).items()
             ),
         ],
     }
@@ -104,6 +91,16 @@ def user_chart(
 
 #: Two strokes: it stands out from a dot without its colour.
 _CROSS = "M-0.5,-0.5L0.5,0.5M0.5,-0.5L-0.5,0.5"
+
+
+def _marks(palette: Palette) -> dict[str, dict[str, Any]]:
+    """How accepted and rejected readings look."""
+    point = {"type": "point", "aria": True, "opacity": 1}
+    cross = {"shape": _CROSS, "stroke": palette.wrong, "size": 90, "strokeWidth": 2.5}
+    return {
+        "accepted": point | {"filled": True, "color": palette.ink, "size": 26},
+        "rejected": point | cross,
+    }
 
 
 def value_range(points: Sequence[Point]) -> tuple[float, float]:

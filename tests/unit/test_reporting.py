@@ -1,0 +1,223 @@
+"""What a report says of a batch: calibration, critical path, state machine, and the page itself."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from kalmap.profile import builtin_profile
+from kalmap.store.ports import BatchRecord
+from kalmap_cli.reporting.batch_view import BatchView, Count
+from kalmap_cli.reporting.calibration import calibration_of
+from kalmap_cli.reporting.execution_view import ExecutionView, Items, Visit
+from kalmap_cli.reporting.machine import draw_machine
+from kalmap_cli.reporting.page import report_page
+from kalmap_cli.reporting.people import Estimates, People
+from kalmap_cli.reporting.sample import Sample
+from kalmap_cli.reporting.timeline import Task, arrange
+from tests.support.template import definition
+
+BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)
+ATTACK = "<script>alert('u')</script>"
+DECISIONS = [("accepted", None), ("rejected", "outlier")]
+
+
+def sample(users: list[str], readings: int, scatter: float = 1.0) -> Sample:
+    """Readings of users, a day apart, whose innovations scatter so many times too far."""
+    total = len(users) * readings
+    innovation = scatter * np.random.default_rng(1).normal(size=total)
+    day = np.tile(np.arange(readings), len(users))
+    return Sample(
+        users=users,
+        user=np.repeat(np.arange(len(users), dtype=np.int32), readings),
+        position=np.arange(total),
+        time=np.datetime64(BEGAN.replace(tzinfo=None), "us") + day * np.timedelta64(1, "D"),
+        decision=(day == 3).astype(np.uint8),
+        decisions=DECISIONS,
+        restarted=day == 5,
+        numbers={
+            "value": 80.0 + innovation, "level": np.full(total, 80.0), "level_sd": np.ones(total),
+            "slope": np.zeros(total), "predicted": np.full(total, 80.0), "innovation": innovation,
+            "nis": innovation**2, "quality": np.full(total, 0.9),
+        },
+        shards=[0],
+        all_shards=1,
+        one_user_in=1,
+    )  # fmt: skip
+
+
+def people(drawn: Sample) -> People:
+    count = len(drawn.users)
+    ones = np.ones(count, np.int64)
+    return People(
+        drawn.users, 9 * ones, 8 * ones, ones, ones, 0.9 * ones, 0.5 * ones,
+        Estimates(*(np.full(count, number) for number in (80.0, 0.4, 0.2, 0.05))),
+    )  # fmt: skip
+
+
+def executed(*states: str, status: str = "SUCCEEDED") -> ExecutionView:
+    visits = [
+        Visit(state, float(n), n + 0.5, 0, "", is_map=False) for n, state in enumerate(states)
+    ]
+    return ExecutionView(status, 0.0, float(len(states)), visits, definition())
+
+
+def view(users: list[str], reason: str | None = None) -> BatchView:
+    drawn = sample(users, 9)
+    record = BatchRecord(
+        batch_id="ab" * 16, status="FAILED" if reason else "SUCCEEDED", reason=reason,
+        started_at="2026-03-01T08:00:00Z", execution="run-1", prefix="batches/ab/run-1",
+    )  # fmt: skip
+    return BatchView(
+        record,
+        {"readings": {"received": 9}, "users": {"total": 1}, "hints": [f"A hint about {ATTACK}."]},
+        builtin_profile("body-weight"),
+        executed("IdentifyBatch", "ClaimBatch"),
+        arrange([Task("filter", 0, 3, 1.0, 2.0, 7, f"It failed for {ATTACK}.")]),
+        drawn,
+        people(drawn),
+        calibration_of(drawn),
+        [Count(ATTACK, "accepted", None, 8), Count(ATTACK, "rejected", "outlier", 1)],
+        [Count("2026-03-01", "accepted", None, 8), Count("2026-03-04", "rejected", "outlier", 1)],
+        "",
+        0.1,
+    )
+
+
+def test_surprises_as_large_as_the_profile_says_need_nothing() -> None:
+    calibration = calibration_of(sample(["u"], 4000))
+    assert calibration is not None
+    assert calibration.mean_nis == pytest.approx(1.0, abs=0.1)
+    assert [round(one.share, 2) for one in calibration.coverage] == pytest.approx(
+        [0.5, 0.8, 0.9, 0.95, 0.99], abs=0.02
+    )
+    assert sum(bar.share for bar in calibration.pit) == pytest.approx(1.0)
+    assert sum(bar.expected for bar in calibration.nis) == pytest.approx(0.986, abs=0.001)
+    assert calibration.sentences[-1] == "The profile fits these readings. There is nothing to do."
+
+
+def test_surprises_twice_as_large_ask_for_another_profile() -> None:
+    calibration = calibration_of(sample(["u"], 4000, scatter=2.0))
+    assert calibration is not None
+    assert "about 2.0 times as far as the profile says" in calibration.sentences[-1]
+    assert "`kalmap tune FILE`" in calibration.sentences[-1]
+
+
+def test_surprises_much_smaller_ask_for_another_profile_too() -> None:
+    calibration = calibration_of(sample(["u"], 4000, scatter=0.5))
+    assert calibration is not None
+    assert "wider than they need to be" in calibration.sentences[-1]
+
+
+def test_the_critical_path_has_the_last_task_of_each_step_of_each_round() -> None:
+    tasks = [
+        Task("load", 0, 0, 0.0, 1.0, 5, None),
+        Task("load", 0, 1, 0.0, 3.0, 5, None),
+        Task("filter", 0, 0, 3.5, 6.0, 5, None),
+        Task("filter", 0, 1, 3.5, 5.0, 5, None),
+        Task("load", 1, 1, 7.0, 7.5, 1, None),
+    ]
+    timeline = arrange(tasks)
+    critical = [task.name for task in timeline.tasks if task.is_critical]
+    assert critical == ["load 1", "filter 0", "load 1 (round 1)"]
+    assert timeline.at_work == pytest.approx(3.0 + 2.5 + 0.5)
+
+
+def test_every_task_of_the_critical_path_is_drawn_however_many_there_are() -> None:
+    tasks = [Task("filter", 0, n, 0.0, 9.0 if n == 70 else 1.0, 5, None) for n in range(500)]
+    timeline = arrange(tasks)
+    assert len(timeline.drawn) < len(timeline.tasks) == 500
+    assert [task.number for task in timeline.drawn if task.is_critical] == [70]
+
+
+def test_the_state_machine_is_drawn_from_its_definition_each_state_at_its_own_place() -> None:
+    machine = draw_machine(executed("IdentifyBatch"))
+    assert {box.state.name for box in machine.boxes} == set(definition()["States"])
+    assert len({(box.x, box.y) for box in machine.boxes}) == len(machine.boxes)
+    assert all(box.x + box.width <= machine.width for box in machine.boxes)
+    assert all(box.y + box.height <= machine.height for box in machine.boxes)
+
+
+def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
+    view = executed("IdentifyBatch", "LoadStates", "FilterUsers", "RecordFailure", "BatchFailed")
+    identify, load, filter_, record, end = view.visits
+    visits = [
+        identify._replace(retries=2),
+        load._replace(is_map=True, items=Items(4, 3, 1)),
+        filter_._replace(left=None, error="States.Timeout"),
+        record,
+        end._replace(left=None),
+    ]
+    machine = draw_machine(view._replace(status="FAILED", visits=visits))
+    outcomes = {state.name: (state.outcome, state.note) for state in machine.states}
+    assert outcomes["IdentifyBatch"] == ("done", "0.5 s, 2 retried")
+    assert outcomes["LoadStates"] == ("caught", "0.5 s, 3/4 items")
+    assert outcomes["FilterUsers"] == ("caught", "caught")
+    assert outcomes["BatchFailed"] == ("failed", "failed")
+    assert outcomes["WriteStates"] == ("not reached", "not reached")
+
+
+def test_an_execution_that_was_stopped_says_in_which_state() -> None:
+    view = executed("IdentifyBatch", "PlanBatch", status="ABORTED")
+    visits = [view.visits[0], view.visits[1]._replace(left=None)]
+    outcomes = {s.name: s.outcome for s in draw_machine(view._replace(visits=visits)).states}
+    assert outcomes["PlanBatch"] == "stopped"
+
+
+def test_users_ids_and_sentences_are_text_everywhere() -> None:
+    page = report_page(view([ATTACK, "u-2"], reason=f"It failed because of {ATTACK}."))
+    assert "alert(" in page
+    assert ATTACK not in page
+    assert page.count("<script") == 1
+
+
+def test_a_page_names_no_address_but_those_of_formats() -> None:
+    page = report_page(view(["u-1"]))
+    assert set(re.findall(r"(?:https?:)?//[^\s\"'<)]+", page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "default-src 'none'" in page
+
+
+def test_an_anonymous_report_has_no_id_no_source_sentence_and_one_name_for_each_user() -> None:
+    users = [f"secret-{n}" for n in range(20)]
+    page = report_page(view(users, reason="It failed for secret-3."), anonymise=True)
+    assert "secret-" not in page
+    assert "A hint about" not in page
+    assert "It failed for" not in page
+    assert page.count(">user 1</a>") == page.count("<strong>user 1</strong>") == 1
+
+
+def test_a_report_has_as_many_users_as_were_asked_for() -> None:
+    users = [f"u-{n}" for n in range(50)]
+    few = report_page(view(users), users=3)
+    assert len(set(re.findall(r"u-\d+", few)) & set(users)) == 3
+    assert "3 of 50 users" in few
+    none = report_page(view(users), users=0)
+    assert not set(re.findall(r"\bu-\d+", none)) & set(users)
+
+
+def test_a_batch_without_results_has_a_page_too() -> None:
+    empty = view(["u-1"])._replace(
+        summary={}, sample=None, people=None, calibration=None, by_source=[], over_time=[],
+        execution=None, timeline=arrange([]), profile=None,
+    )  # fmt: skip
+    page = report_page(empty)
+    assert "The batch has no results" in page
+
+
+def test_what_is_drawn_of_a_large_batch_says_that_it_is_a_sample() -> None:
+    large = view(["u-1"])
+    assert large.sample is not None
+    drawn = large.sample._replace(all_shards=40, one_user_in=3)
+    page = report_page(large._replace(sample=drawn))
+    assert "a sample: 1 of 40 shards, and one user in 3 of theirs, 9 readings" in page
+
+
+def test_the_newest_readings_of_a_user_are_drawn_with_what_was_decided() -> None:
+    page = report_page(view(["u-1"]))
+    last = BEGAN + timedelta(days=8)
+    assert f"{last.day} March 2026 08:00" in page
+    assert "rejected, too far from what was expected" in page
