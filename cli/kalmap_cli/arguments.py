@@ -88,9 +88,10 @@ def _add_run(commands: Any) -> None:
     parser.add_argument(
         "files",
         nargs="+",
-        type=Path,
         metavar="FILE",
-        help="JSONL, CSV, or a table of another program, gzipped or not",
+        help="JSONL, CSV, or a table of another program, gzipped or not; a directory, a pattern "
+        "such as 'exports/*.csv', or - for stdin; with --stack also s3://BUCKET/KEY, or a prefix "
+        "that ends with a slash",
     )
     add_own_files(parser)
     add_out(parser)
@@ -146,7 +147,7 @@ def _add_check(commands: Any) -> None:
         "  kalmap check withings.csv --user anna --tz Europe/Berlin\n"
         "  kalmap check glucose.csv --profile glucose.json --columns value=Glucose,timestamp=Time",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as for run")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="as for run, but not in S3")
     add_own_files(parser)
     parser.add_argument(
         "--profile",
@@ -330,7 +331,7 @@ def _add_tune(commands: Any) -> None:
         "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
         "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as for run")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="as for run, but not in S3")
     add_own_files(parser)
     parser.add_argument(
         "--profile",

@@ -1,93 +1,128 @@
 """Check the input files and read the profile that the user names, before anything starts."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from kalmap.batch.inflate import check_gzip_size, inflate
+from kalmap.batch.chunks import MAX_GZIP_BYTES, MAX_GZIP_LINES, MAX_INFLATED_BYTES
+from kalmap.batch.inflate import inflate
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
 from kalmap.records.formats import HEAD_BYTES
-from kalmap.records.gzipped import inflate_head, is_gzipped
+from kalmap.records.gzipped import inflate_head
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.inputs import STDIN, Input, typed
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import take_sample
-from kalmap_cli.own_files.understand import Understood, understand
+from kalmap_cli.own_files.understand import Understood, own_format, understand
 
 _PART_BYTES = 1 << 20
 
 
-def check_input(file: Path) -> None:
+def check_input(input_: Input) -> None:
     """Refuse a file that is no file with content, or is corrupt.
 
     Raises:
         WrongUsage: The sentence names the file and says what to do.
     """
-    if file.is_dir():
-        raise WrongUsage(
-            f"{file} is a directory. Name the files in it, for example {file}/*.jsonl."
-        )
+    name, file = input_
     if not file.exists():
-        raise WrongUsage(f"There is no file {file}. Check the path.")
+        raise WrongUsage(f"There is no file {name}. Check the path.")
     if not file.is_file():
-        raise WrongUsage(f"{file} is not a regular file. Write its content to one first.")
-    with _refusing(file), file.open("rb") as opened:
+        what = "is a directory" if file.is_dir() else "is not a regular file"
+        raise WrongUsage(f"{name} {what}. Pipe its content in: `cat {typed(name)} | kalmap run -`.")
+    with _refusing(name), file.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
         if not head.strip():
-            raise WrongUsage(
-                f"The file {file} is empty. Give a file with at least one measurement."
-            )
-        inflate_head(str(file), head)
-        if is_gzipped(head):
-            check_gzip_size(str(file), file.stat().st_size)
+            what = str(name) if name is STDIN else f"The file {name}"
+            raise WrongUsage(f"{what} is empty. Give a file with at least one measurement.")
+        inflate_head(str(name), head)
 
 
-def understand_file(
-    file: Path, said: Said, profile: str | Mapping[str, Any], *, whole: bool = True
-) -> Understood:
+def understand_file(input_: Input, said: Said, profile: str | Mapping[str, Any]) -> Understood:
     """Check a file and understand it.
 
     Args:
-        file: The file.
+        input_: The file.
         said: What the user says about it.
         profile: A profile's name or content.
-        whole: Also check all of a gzipped file.
 
     Raises:
         WrongUsage: No batch can read it, or something about it is not certain.
     """
-    check_input(file)
-    with _refusing(file):
-        sample = take_sample(file)
-        understood = understand(sample, said, as_profile(profile))
-        if whole and sample.gzipped:
-            for _ in inflate_file(file):
-                pass
-        return understood
+    check_input(input_)
+    with _refusing(input_.name):
+        return understand(take_sample(input_), said, as_profile(profile))
+
+
+def understand_files(
+    inputs: Sequence[Input], said: Said, profile: str | Mapping[str, Any]
+) -> list[Understood]:
+    """Check files of one command and understand them.
+
+    Files in kalmap's own formats name their users and their times. Beside files that do not, they
+    are read as they are, and what the user says is about the others.
+
+    Raises:
+        WrongUsage: No batch can read one of them, or something about it is not certain.
+    """
+    own = dict(_own_files(inputs, profile)) if said.about_tables and len(inputs) > 1 else {}
+    if len(own) == len(inputs):
+        own = {}
+    return [own.get(each) or understand_file(each, said, profile) for each in inputs]
+
+
+def _own_files(
+    inputs: Sequence[Input], profile: str | Mapping[str, Any]
+) -> Iterator[tuple[Input, Understood]]:
+    for each in inputs:
+        check_input(each)
+        with _refusing(each.name):
+            found = own_format(take_sample(each), as_profile(profile))
+        if found:
+            yield each, found
 
 
 @contextmanager
-def _refusing(file: Path) -> Iterator[None]:
+def _refusing(name: Path) -> Iterator[None]:
     try:
         yield
     except (UnknownFormat, InvalidInput) as error:
         raise WrongUsage(str(error)) from error
     except OSError as error:
-        raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
+        raise WrongUsage(f"The file {name} cannot be read: {error.strerror or error}.") from error
 
 
-def inflate_file(file: Path) -> Iterator[bytes]:
-    """Inflate a gzipped file, in parts.
+def inflate_file(input_: Input) -> Iterator[bytes]:
+    """Inflate a gzipped file of any size, in parts.
 
     Raises:
-        InvalidInput: The file is truncated or corrupt, or its content is too large.
+        WrongUsage: The file is truncated or corrupt, or what it inflates to are no readings.
     """
-    with file.open("rb") as opened:
-        yield from inflate(iter(lambda: opened.read(_PART_BYTES), b""), str(file))
+    with _refusing(input_.name), input_.content.open("rb") as opened:
+        parts = iter(lambda: opened.read(_PART_BYTES), b"")
+        yield from inflate(parts, str(input_.name), any_size=True)
+
+
+def is_too_large(input_: Input) -> bool:
+    """Whether a gzipped file is more than one worker reads, so that it is uploaded inflated.
+
+    Raises:
+        WrongUsage: The file is truncated or corrupt, as far as it was read.
+    """
+    if input_.content.stat().st_size > MAX_GZIP_BYTES:
+        return True
+    size = lines = 0
+    for part in inflate_file(input_):
+        size += len(part)
+        lines += part.count(b"\n")
+        if size > MAX_INFLATED_BYTES or lines > MAX_GZIP_LINES:
+            return True
+    return False
 
 
 def read_profile(name_or_path: str | None) -> str | dict[str, Any]:

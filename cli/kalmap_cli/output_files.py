@@ -96,14 +96,28 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
         raise RunFailed(f"{name} could not be written: {_reason(error)}.{effect}") from error
 
 
+def descriptor_of(path: Path) -> int | None:
+    """The descriptor of this process that a name such as - or /dev/stdout means, if any."""
+    if path == STDOUT:
+        return _STDOUT_DESCRIPTOR
+    own_descriptors = {os.path.realpath(folder) for folder in ("/proc/self/fd", "/dev/fd")}
+    for _ in range(_MAX_LINKS):
+        if os.path.realpath(path.parent) in own_descriptors and path.name.isdigit():
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = path.parent / path.readlink()
+    return None
+
+
 def is_stdout(path: Path) -> bool:
     """Whether this is stdout, under any name."""
-    return _descriptor(path) == _STDOUT_DESCRIPTOR
+    return descriptor_of(path) == _STDOUT_DESCRIPTOR
 
 
 def is_stream(path: Path) -> bool:
     """Whether this is stdout, a pipe or a device, which are never replaced by a file."""
-    return _descriptor(path) is not None or (path.exists() and not path.is_file())
+    return descriptor_of(path) is not None or (path.exists() and not path.is_file())
 
 
 def move_into_place(temporary: Path, target: Path) -> None:
@@ -115,7 +129,7 @@ def move_into_place(temporary: Path, target: Path) -> None:
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    number = _descriptor(path)
+    number = descriptor_of(path)
     if number == _STDOUT_DESCRIPTOR:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -145,7 +159,7 @@ def _open_replacement(target: Path) -> Iterator[BinaryIO]:
 
 def _check_writable(path: Path) -> None:
     """Raise an OSError if the path cannot be written."""
-    if _descriptor(path) is not None:
+    if descriptor_of(path) is not None:
         return
     target = Path(os.path.realpath(path))
     # Replacing a file needs write permission for its directory. The file's own mode counts too.
@@ -162,23 +176,9 @@ def _check_writable(path: Path) -> None:
             raise OSError(number, os.strerror(number))
 
 
-def _descriptor(path: Path) -> int | None:
-    """The descriptor of this process that a name such as - or /dev/stdout means, if any."""
-    if path == STDOUT:
-        return _STDOUT_DESCRIPTOR
-    own_descriptors = {os.path.realpath(folder) for folder in ("/proc/self/fd", "/dev/fd")}
-    for _ in range(_MAX_LINKS):
-        if os.path.realpath(path.parent) in own_descriptors and path.name.isdigit():
-            return int(path.name)
-        if not path.is_symlink():
-            break
-        path = path.parent / path.readlink()
-    return None
-
-
 def _identity(path: Path) -> object:
     """A value that all names of one file share; None if writing to it overwrites nothing."""
-    number = _descriptor(path)
+    number = descriptor_of(path)
     if number is not None:
         status = os.fstat(number)
     else:

@@ -14,6 +14,7 @@ from kalmap.records.gzipped import is_gzipped
 from kalmap.records.measurement import Measurement, RecordError
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.input_files import inflate_file, understand_file
+from kalmap_cli.inputs import as_input
 from kalmap_cli.own_files.said import Said
 from kalmap_library.profiles import AnyProfile, load_profile
 from kalmap_library.table import Table
@@ -36,10 +37,10 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
     """
     path, checked = Path(file), load_profile(profile)
     try:
-        format_ = understand_file(path, Said(), msgspec.to_builtins(checked), whole=False).format
+        format_ = understand_file(as_input(path), Said(), msgspec.to_builtins(checked)).format
         data = path.read_bytes()
         if is_gzipped(data):
-            data = b"".join(inflate_file(path))
+            data = b"".join(inflate_file(as_input(path)))
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
     except (KalmapError, WrongUsage) as error:

@@ -50,6 +50,16 @@ def test_all_objects_of_a_prefix_are_read_by_the_mapping(engine):
     assert ended["output"]["accepted"] == len(ROWS)
 
 
+def test_objects_in_kalmaps_own_formats_are_read_beside_those_of_the_mapping(engine):
+    put(engine, "in/a.csv")
+    put(engine, "in/b.csv", "user_id,timestamp,value\ndan,2026-03-01T07:00:00Z,80\n\ndan,x,80\n")
+    own = {"user_id": "eve", "timestamp": "2026-03-01T07:00:00Z", "value": 80}
+    put(engine, "in/c.jsonl", json.dumps(own) + "\n")
+    ended = engine.run(batch(mapped({"bucket": "work", "prefix": "in/"})))
+    assert ended["output"]["accepted"] == len(ROWS) + 2
+    assert {line["user_id"] for line in engine.results(engine.record())} >= {"ada", "dan", "eve"}
+
+
 @pytest.mark.parametrize("explicit", [False, True])
 def test_a_dropped_objects_metadata_is_its_mapping_unless_the_source_has_one(engine, explicit):
     metadata = json.dumps(MAPPING | ({"tz": "UTC"} if explicit else {}))

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from kalmap_cli.inputs import as_input
 from kalmap_cli.main import main
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import take_sample
@@ -73,7 +74,7 @@ def test_of_a_large_file_a_sample_is_read_and_its_records_are_estimated(tmp_path
 
 def test_the_sample_of_a_large_file_has_pieces_of_all_of_it(tmp_path):
     name = write(tmp_path, "large.csv", b"".join(b"%09d\n" % n for n in range(300_000)))
-    pieces = take_sample(tmp_path / name).pieces()
+    pieces = take_sample(as_input(tmp_path / name)).pieces()
     places = [int(piece.split(b"\n")[1]) for piece in pieces]
     assert places == sorted(places)
     assert max(b - a for a, b in zip(places, [*places[1:], 300_000], strict=True)) < 100_000
@@ -201,7 +202,14 @@ def test_files_of_different_forms_are_refused_with_what_differs(tmp_path, capsys
     sentence = refused(capsys, one, two, "--user", "u")
     assert 'a.csv and b.csv have different forms: delimiter is not given in one and ";"' in sentence
     four = write(tmp_path, "d.csv", "user,date,weight\nu,2026-01-01,80\nu,2026-01-02,80\n")
-    assert "c.jsonl is kalmap's own JSON lines" in refused(capsys, three, four)
+    code, out, err = checked(capsys, three, four)
+    assert code == 0, err
+    assert "c.jsonl is kalmap's own JSON lines" in out
+    assert "records     3" in out
+    # Each command that it names runs.
+    _, _, commands = sentence.partition("older readings first: ")
+    for command in commands.strip().split(" - then: "):
+        assert checked(capsys, *command.split()[2:])[0] == 0
 
 
 def test_a_months_file_without_empty_cells_is_read_as_one_with_them(tmp_path, capsys):

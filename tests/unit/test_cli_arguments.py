@@ -16,6 +16,7 @@ from kalmap.profile import DEFAULT_PROFILE
 from kalmap_cli.arguments import parser
 from kalmap_cli.batch_options import batch_options, now_option
 from kalmap_cli.input_files import check_input, read_profile
+from kalmap_cli.inputs import as_input
 from kalmap_cli.main import main
 from tests.support.template import ROOT
 
@@ -53,11 +54,6 @@ def here():
 
 def test_a_missing_file_is_named(capsys):
     assert "nope.jsonl" in refused(capsys, "run", "nope.jsonl")
-
-
-def test_a_directory_is_named_and_its_files_are_suggested(capsys, tmp_path):
-    (tmp_path / "inbox").mkdir()
-    assert "inbox is a directory" in refused(capsys, "run", "inbox")
 
 
 def test_an_empty_file_is_refused_also_when_it_is_only_white_space(capsys, tmp_path):
@@ -291,7 +287,7 @@ def test_a_gzipped_file_that_no_batch_could_read_is_refused(capsys, tmp_path, da
 def test_a_gzipped_file_passes_the_checks(tmp_path):
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(LINE.encode()))
-    check_input(packed)
+    check_input(as_input(packed))
 
 
 def test_a_wrong_number_of_readings_per_shard_is_refused_before_anything_is_started(

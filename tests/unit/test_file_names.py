@@ -8,7 +8,9 @@ from moto import mock_aws
 
 from kalmap.store.objects import Objects
 from kalmap_cli.file_names import FileNames
-from kalmap_cli.stack import Stack, upload_files
+from kalmap_cli.inputs import as_input
+from kalmap_cli.stack import Stack
+from kalmap_cli.upload import Upload, upload_files
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def s3():
 
 def uploaded(s3, *files):
     stack = Stack("machine", "work", "states", "batches")
-    prefix = upload_files(lambda _: s3, stack, files)
+    prefix = upload_files(lambda _: s3, stack, [Upload(as_input(file)) for file in files])
     return [item["Key"] for item in Objects(s3, "work").listing(prefix)]
 
 

@@ -13,6 +13,7 @@ from kalmap.records.formats import detect_format
 from kalmap.records.mapping import Mapping
 from kalmap.records.parse import File, parse_files
 from kalmap_cli.input_files import as_profile, read_profile, understand_file
+from kalmap_cli.inputs import as_input
 from kalmap_cli.main import main
 from kalmap_cli.own_files.said import Said
 from tests.support.foreign_files import FILES, FOLDER
@@ -151,4 +152,4 @@ def test_kalmaps_own_files_need_no_mapping(tmp_path):
     (tmp_path / "own.jsonl").write_text(json.dumps(line) + "\n")
     (tmp_path / "own.csv").write_text("user_id,timestamp,value\nu,2026-01-01T00:00:00Z,80\n")
     for name in ("own.jsonl", "own.csv"):
-        assert understand_file(tmp_path / name, Said(), "body-weight").mapping is None
+        assert understand_file(as_input(tmp_path / name), Said(), "body-weight").mapping is None

@@ -151,7 +151,7 @@ def test_the_parameter_and_the_runtime_in_the_readme_are_those_of_the_template()
         (r"at most (\d+) days", builtin_profile("body-weight").window.days),
         (r"at most (\d+) bytes", measurement.MAX_ID_BYTES),
         (r"a line (\d+) KB", measurement.MAX_LINE_BYTES / 1024),
-        (r"gzipped file (\d+) MB", chunks.MAX_GZIP_BYTES / 1024**2),
+        (r"gzipped object (\d+) MB", chunks.MAX_GZIP_BYTES / 1024**2),
         (r"inflated (\d+) MB", chunks.MAX_INFLATED_BYTES / 1024**2),
         (r"and (\d+) million lines", chunks.MAX_GZIP_LINES / 1e6),
         (r"at most ([\d,]+) objects", MAX_OBJECTS),

@@ -12,6 +12,7 @@ from kalmap.profile import Faults, Population, Profile, Rhythm, builtin_profile,
 from kalmap.records.format_jsonl import Jsonl
 from kalmap_cli.commands.tune import read_users, tuned_name
 from kalmap_cli.errors import DONE, FAILED, WRONG_USAGE
+from kalmap_cli.inputs import as_input
 from kalmap_cli.main import main
 from kalmap_cli.simulation import Rates, jsonl_lines, simulate
 from kalmap_cli.tuning.cautions import about_spacing, cautions
@@ -57,7 +58,7 @@ def readings(tmp_path_factory):
 @pytest.mark.thorough
 def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
     found = fitted(
-        read_users(BASE, {readings: Jsonl()}),
+        read_users(BASE, {as_input(readings): Jsonl()}),
         msgspec.structs.replace(
             BASE,
             measurement_noise=2.0,

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,11 +12,11 @@ from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap_cli.batch_options import now_option
 from kalmap_cli.errors import DONE, FAILED
-from kalmap_cli.input_files import as_profile, read_profile, understand_file
+from kalmap_cli.input_files import as_profile, read_profile, understand_files
+from kalmap_cli.inputs import open_inputs, refuse_s3
 from kalmap_cli.own_files.said import read_said
-from kalmap_cli.own_files.several import common_mapping
+from kalmap_cli.own_files.several import common_mapping, describe_files
 from kalmap_cli.own_files.trial import Trial, try_files
-from kalmap_cli.own_files.understand import Understood, describe
 from kalmap_cli.terminal import fit_to_terminal
 
 _LABEL = 12
@@ -37,26 +36,20 @@ def check(arguments: argparse.Namespace) -> int:
     said = read_said("check", arguments)
     now_text = now_option(arguments).get("now")
     now = parse_moment(now_text) if now_text else datetime.now(UTC)
-    understood = [
-        understand_file(file, said, name_or_content, whole=False) for file in arguments.files
-    ]
-    for file in understood:
-        _print_file(file)
-    common_mapping(understood)
-    trial = try_files(understood, profile, microseconds(now))
+    refuse_s3(arguments.files, "check")
+    with open_inputs(arguments.files) as inputs:
+        understood = understand_files(inputs.files, said, name_or_content)
+        for sentence in (*inputs.told, *describe_files(understood, own=True)):
+            _print(sentence)
+        mapping = common_mapping(understood, said)
+        if mapping is not None:
+            _row("mapping", msgspec.json.encode(mapping, order="sorted").decode())
+        trial = try_files(understood, profile, microseconds(now))
     _print_trial(trial, profile)
     if trial.refusal:
         print(fit_to_terminal(f"kalmap: {trial.refusal}", sys.stderr), file=sys.stderr)
         return FAILED
     return DONE
-
-
-def _print_file(file: Understood) -> None:
-    sentences: Sequence[str] = describe(file) or [f"{file.sample.file} is {file.form}."]
-    for sentence in sentences:
-        _print(sentence)
-    if file.mapping is not None:
-        _row("mapping", msgspec.json.encode(file.mapping, order="sorted").decode())
 
 
 def _print_trial(trial: Trial, profile: Profile) -> None:

@@ -24,6 +24,6 @@ def _complete_names_of_files(parser: argparse.ArgumentParser) -> None:
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for command in action.choices.values():
                 _complete_names_of_files(command)
-        elif action.type is Path or action.dest == "profile":
+        elif action.type is Path or action.dest in {"files", "profile"}:
             completed: Any = action
             completed.complete = shtab.FILE

@@ -1,7 +1,9 @@
 """`kalmap run`: check files, run them as a batch, and write the results into a directory."""
 
 import argparse
+import shlex
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,18 @@ import msgspec
 from kalmap.plural import counted
 from kalmap_cli.batch_options import batch_options
 from kalmap_cli.batch_run import NOT_STARTED, run_batch
-from kalmap_cli.deployment import open_deployment
-from kalmap_cli.errors import InterruptMessage
-from kalmap_cli.input_files import understand_file
+from kalmap_cli.deployment import Deployment, open_deployment
+from kalmap_cli.errors import InterruptMessage, WrongUsage
+from kalmap_cli.input_files import is_too_large, understand_files
+from kalmap_cli.inputs import open_inputs, source_in_s3
 from kalmap_cli.output_files import check_outside_data_directory
-from kalmap_cli.own_files.said import read_said
-from kalmap_cli.own_files.several import common_mapping
-from kalmap_cli.own_files.understand import describe
+from kalmap_cli.own_files.said import Said, read_said
+from kalmap_cli.own_files.several import common_mapping, describe_files
 from kalmap_cli.report import print_report
 from kalmap_cli.results_folder import check_results_folder
 from kalmap_cli.screen import Screen
-from kalmap_cli.stack import upload_files
 from kalmap_cli.terminal import fit_to_terminal
+from kalmap_cli.upload import Upload, upload_files
 
 
 def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
@@ -39,25 +41,61 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         WrongUsage: A file, an option or a directory is wrong. Nothing was started.
         RunFailed: The batch failed. Its summary is written if there is one.
     """
-    files, out = arguments.files, arguments.out
-    options = batch_options(arguments)
+    out, options = arguments.out, batch_options(arguments)
     said = read_said("run", arguments)
-    understood = [understand_file(file, said, options["profile"]) for file in files]
-    mapping = common_mapping(understood)
-    check_outside_data_directory(out, data_dir)
-    check_results_folder(out)
-    for sentence in (sentence for file in understood for sentence in describe(file)):
-        print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
+    source = source_in_s3(arguments.files)
+    if source is not None:
+        _check_source_in_s3(arguments.files[0], said, stack)
+        check_results_folder(out)
+        return _run(arguments, (data_dir, stack), lambda _screen, _deployment: source, options)
+    with open_inputs(arguments.files) as inputs:
+        understood = understand_files(inputs.files, said, options["profile"])
+        mapping = common_mapping(understood, said)
+        check_outside_data_directory(out, data_dir)
+        check_results_folder(out)
+        for sentence in (*inputs.told, *describe_files(understood)):
+            print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
+        uploads = [
+            Upload(each, inflate=file.sample.gzipped and is_too_large(each))
+            for each, file in zip(inputs.files, understood, strict=True)
+        ]
+
+        def upload(screen: Screen, deployment: Deployment) -> dict[str, Any]:
+            screen.note(f"Uploading {counted(len(uploads), 'file')}")
+            prefix = upload_files(deployment.clients, deployment.stack, uploads)
+            where: dict[str, Any] = {"bucket": deployment.stack.bucket, "prefix": prefix}
+            return where if mapping is None else where | {"mapping": msgspec.to_builtins(mapping)}
+
+        return _run(arguments, (data_dir, stack), upload, options)
+
+
+def _run(
+    arguments: argparse.Namespace,
+    where: tuple[Path | None, str | None],
+    source_of: Callable[[Screen, Deployment], dict[str, Any]],
+    options: Mapping[str, Any],
+) -> int:
     with (
         InterruptMessage(NOT_STARTED) as message,
         Screen() as screen,
-        open_deployment(screen, data_dir, stack, fresh=arguments.fresh, guests=True) as deployment,
+        open_deployment(screen, *where, fresh=arguments.fresh, guests=True) as deployment,
     ):
-        screen.note(f"Uploading {counted(len(files), 'file')}")
-        prefix = upload_files(deployment.clients, deployment.stack, files)
-        source: dict[str, Any] = {"bucket": deployment.stack.bucket, "prefix": prefix}
-        if mapping is not None:
-            source["mapping"] = msgspec.to_builtins(mapping)
-        batch = {"source": source} | options
-        batch_run = run_batch(screen, deployment, batch, out, message, format_=arguments.format)
+        batch = {"source": source_of(screen, deployment), **options}
+        batch_run = run_batch(
+            screen, deployment, batch, arguments.out, message, format_=arguments.format
+        )
     return print_report(batch_run)
+
+
+def _check_source_in_s3(address: str, said: Said, stack: str | None) -> None:
+    if stack is None:
+        raise WrongUsage(
+            f"{address} lies in S3, which the local cloud does not read. Name a stack on AWS that "
+            f"may read it: kalmap run {shlex.quote(address)} --stack NAME"
+        )
+    if said.anything:
+        raise WrongUsage(
+            f"{address} lies in S3, where kalmap does not look at it beforehand. Put a mapping "
+            "into the object's metadata or into a batch's input: `kalmap check` prints it for a "
+            "copy of the file, and docs/files.md says where it goes."
+        )

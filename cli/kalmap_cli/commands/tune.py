@@ -18,10 +18,11 @@ from kalmap.records.formats import AnyFormat
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import Parsed, parse
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
-from kalmap_cli.input_files import as_profile, inflate_file, read_profile, understand_file
+from kalmap_cli.input_files import as_profile, inflate_file, read_profile, understand_files
+from kalmap_cli.inputs import Input, open_inputs, refuse_s3
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.own_files.said import read_said
-from kalmap_cli.own_files.understand import describe
+from kalmap_cli.own_files.several import describe_files
 from kalmap_cli.tuning.cautions import about_spacing, cautions
 from kalmap_cli.tuning.fit import FEW_READINGS, Fitted, fit, occasion_of
 from kalmap_cli.tuning.ranges import inside
@@ -53,13 +54,16 @@ def tune(arguments: argparse.Namespace) -> int:
         _check_name(arguments.name)
     base = as_profile(profile)
     said = read_said("tune", arguments)
-    understood = {file: understand_file(file, said, profile) for file in arguments.files}
-    profile_file = [] if isinstance(profile, str) else [Path(arguments.profile)]
-    check_outputs({"--out": arguments.out}, [*arguments.files, *profile_file])
-    for each in understood.values():
-        for sentence in describe(each):
+    refuse_s3(arguments.files, "tune")
+    with open_inputs(arguments.files) as inputs:
+        understood = understand_files(inputs.files, said, profile)
+        profile_file = [] if isinstance(profile, str) else [Path(arguments.profile)]
+        names = [each.name for each in inputs.files]
+        check_outputs({"--out": arguments.out}, [*names, *profile_file])
+        for sentence in (*inputs.told, *describe_files(understood)):
             _say(sentence)
-    users = read_users(base, {file: each.format for file, each in understood.items()})
+        formats = (each.format for each in understood)
+        users = read_users(base, dict(zip(inputs.files, formats, strict=True)))
     readings = _describe_readings(users.value.size, users.counts.size)
     name = arguments.name or tuned_name(base.name)
     _say(f"{readings}.")
@@ -243,7 +247,7 @@ def _check_name(name: str) -> None:
         raise WrongUsage(str(error)) from error
 
 
-def read_users(profile: Profile, files: Mapping[Path, AnyFormat]) -> Users:
+def read_users(profile: Profile, files: Mapping[Input, AnyFormat]) -> Users:
     """Read users' readings from files; see `users_of`."""
     return users_of(profile, (_parsed(profile, *item) for item in files.items()))
 
@@ -296,8 +300,8 @@ def users_of(profile: Profile, parts: Iterable[Parsed]) -> Users:
     return Users(counts, time[order], value[order], source[order])
 
 
-def _parsed(profile: Profile, file: Path, format_: AnyFormat) -> Parsed:
-    data = file.read_bytes()
+def _parsed(profile: Profile, file: Input, format_: AnyFormat) -> Parsed:
+    data = file.content.read_bytes()
     if is_gzipped(data):
         data = b"".join(inflate_file(file))
     return parse([data[format_.records_start :]], format_, profile)

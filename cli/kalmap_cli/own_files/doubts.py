@@ -10,6 +10,7 @@ from kalmap import units
 from kalmap.profile import Profile
 from kalmap.records.dialects import listed, text_lines, whole_rows
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.inputs import typed
 from kalmap_cli.own_files.fields import unit_in_name, user_columns
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
@@ -109,7 +110,7 @@ def _is_cut(table: Table, place: int) -> bool:
 def _mended(file: Path, place: int, filler: str = "") -> str:
     script = rf"s/^(([^,]*,){{{place}}}[0-9]+),([0-9]{{1,2}})(,|\r?$)/\1.\3{filler}\4/"
     return (
-        f"Write decimal points: sed -E {shlex.quote(script)} {shlex.quote(str(file))} > "
+        f"Write decimal points: sed -E {shlex.quote(script)} {typed(file)} > "
         "with-points.csv - then give with-points.csv."
     )
 
@@ -228,7 +229,7 @@ def refuse_short_years(
     name = joined(names)
     raise WrongUsage(
         f"{file}: in {name}, such as {str(cells[0])[:40]!r}, the first number may be a year of two "
-        f"digits. If it is, write four: sed -E {shlex.quote(script)} {shlex.quote(str(file))} > "
+        f"digits. If it is, write four: sed -E {shlex.quote(script)} {typed(file)} > "
         "with-years.csv - then give with-years.csv. If the last number is the year: "
         f"{' - or: '.join(said.again(file, dates=way) for way in ways)}"
     )

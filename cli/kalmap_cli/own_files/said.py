@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, get_args
@@ -10,6 +10,7 @@ from typing import NamedTuple, get_args
 from kalmap.records.mapping import FIELDS, Dates
 from kalmap.records.time_zones import time_zone
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.inputs import typed
 
 _EXAMPLE = 'timestamp=date,value="Weight (kg)"'
 
@@ -31,17 +32,26 @@ class Said(NamedTuple):
         """Whether the user has said anything about how files are read."""
         return bool(self.columns or self.user or self.unit or self.source or self.tz or self.dates)
 
+    @property
+    def about_tables(self) -> bool:
+        """Whether all that the user has said is about what kalmap's own formats have."""
+        return self.anything and not self.unit and not self.source
+
     def again(
-        self, file: Path, columns: Mapping[str, str] = MappingProxyType({}), **more: str
+        self,
+        file: Path,
+        columns: Mapping[str, str] = MappingProxyType({}),
+        others: Sequence[Path] = (),
+        **more: str,
     ) -> str:
-        """The command with more options."""
+        """The command with more options, and with other files."""
         named = {**columns, **self.columns}
         text = ",".join(f"{name}={column}" for name, column in named.items())
         said = {name: value for name, value in self._asdict().items() if value is not None}
         options = said | {"columns": text or None} | more
         options = {name: value for name, value in options.items() if value and name != "command"}
         given = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
-        return " ".join(("kalmap", self.command, shlex.quote(str(file)), *given))
+        return " ".join(("kalmap", self.command, *map(typed, (file, *others)), *given))
 
 
 def read_said(command: str, arguments: argparse.Namespace) -> Said:

@@ -8,6 +8,7 @@ from kalmap.batch.inflate import inflate
 from kalmap.records.formats import HEAD_BYTES, Format
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import File
+from kalmap_cli.inputs import Input
 
 #: A file of at most so many bytes is read as a whole.
 _WHOLE = 1 << 19
@@ -22,6 +23,9 @@ class Sample(NamedTuple):
     """What was read of a file."""
 
     file: Path
+    """What the user calls it."""
+    content: Path
+    """Where its content is."""
     size: int
     """Bytes of the content, inflated; of a large gzipped file, about."""
     gzipped: bool
@@ -43,7 +47,7 @@ class Sample(NamedTuple):
         places = sorted(int(self.size * (n * _GOLDEN % 1.0)) & ~1 for n in range(1, _PIECES))
         return [
             self.start[:_PIECE_BYTES],
-            *(_read(self.file, at, at + _PIECE_BYTES) for at in places),
+            *(_read(self.content, at, at + _PIECE_BYTES) for at in places),
         ]
 
     def files(self, format_: Format) -> Iterator[File]:
@@ -57,7 +61,7 @@ class Sample(NamedTuple):
         step = max(_PIECE_BYTES, -(-self.size // _PIECES) & ~1)
 
         def read(start: int, end: int) -> bytes:
-            return _read(self.file, start, end)
+            return _read(self.content, start, end)
 
         for start, end in format_.split(self.size, step):
             piece_end = min(end, start + _PIECE_BYTES)
@@ -68,26 +72,27 @@ class Sample(NamedTuple):
             )
 
 
-def take_sample(file: Path) -> Sample:
+def take_sample(input_: Input) -> Sample:
     """Read the beginning of a file.
 
     Raises:
         InvalidInput: It is gzipped, and corrupt or truncated as far as it is read.
         OSError: It cannot be read.
     """
+    name, file = input_
     size = file.stat().st_size
     start = _read(file, 0, _WHOLE + 1)
     if not is_gzipped(start):
-        return Sample(file, size, gzipped=False, whole=size <= _WHOLE, start=start)
+        return Sample(name, file, size, gzipped=False, whole=size <= _WHOLE, start=start)
     content = b""
     with file.open("rb") as opened:
         parts = iter(lambda: opened.read(_PART_BYTES), b"")
-        for part in inflate(parts, str(file)):
+        for part in inflate(parts, str(name)):
             content += part
             if len(content) > _WHOLE:
                 inflated = len(content) * size // max(1, opened.tell())
-                return Sample(file, inflated, gzipped=True, whole=False, start=content)
-    return Sample(file, len(content), gzipped=True, whole=True, start=content)
+                return Sample(name, file, inflated, gzipped=True, whole=False, start=content)
+    return Sample(name, file, len(content), gzipped=True, whole=True, start=content)
 
 
 def _read(file: Path, start: int, end: int) -> bytes:

@@ -1,43 +1,76 @@
-"""Several files of one batch: they are read by one mapping."""
+"""Several files of one batch: those of other programs are read by one mapping."""
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from kalmap.errors import UnknownFormat
+from kalmap.records.formats import detect_format
 from kalmap.records.mapping import Mapping
 from kalmap_cli.errors import WrongUsage
-from kalmap_cli.own_files.understand import Understood
+from kalmap_cli.own_files.said import Said
+from kalmap_cli.own_files.understand import Understood, describe
+
+#: Files that are named in a command.
+_NAMED = 4
 
 
-def common_mapping(files: Sequence[Understood]) -> Mapping | None:
-    """The mapping of all files; None if all have kalmap's own formats.
+def common_mapping(files: Sequence[Understood], said: Said) -> Mapping | None:
+    """The mapping of all files that need one; None if all have kalmap's own formats.
 
     Raises:
-        WrongUsage: They differ. The sentence names two files and what differs.
+        WrongUsage: They need several. The sentence names two files, what differs, and the commands
+            to type.
     """
     if any(file.mapping and file.mapping.skip_empty for file in files):
         # Whether rows without a value occur in a file's sample is chance.
         files = [_skipping_empty(file) for file in files]
-    first = files[0]
-    for other in files[1:]:
-        if other.mapping == first.mapping:
-            continue
-        names = f"{first.sample.file} and {other.sample.file}"
-        advice = "Run them one after the other, older readings first."
-        if first.mapping is None or other.mapping is None:
-            own = first if first.mapping is None else other
-            raise WrongUsage(
-                f"{names} have different forms: {own.sample.file} is {own.form}, and the "
-                f"other is not. {advice}"
-            )
-        one, two = msgspec.to_builtins(first.mapping), msgspec.to_builtins(other.mapping)
-        differing = next(name for name in {**one, **two} if one.get(name) != two.get(name))
-        raise WrongUsage(
-            f"{names} have different forms: {differing} is {_shown(one.get(differing))} in one "
-            f"and {_shown(two.get(differing))} in the other. {advice}"
-        )
+    mapped = [file for file in files if file.mapping is not None]
+    if not mapped:
+        return None
+    first = mapped[0]
+    for other in mapped:
+        if other.mapping != first.mapping:
+            raise _differ(first, other, files, said)
+    for own in files:
+        if own.mapping is None and not _is_read_as_its_own(own, first.mapping):
+            raise _differ(own, first, files, said)
     return first.mapping
+
+
+def _is_read_as_its_own(file: Understood, mapping: Mapping | None) -> bool:
+    """Whether a batch with this mapping reads a file in kalmap's own format."""
+    try:
+        return detect_format(str(file.sample.file), file.sample.head, mapping) == file.format
+    except UnknownFormat:
+        return False
+
+
+def _differ(
+    one: Understood, other: Understood, files: Sequence[Understood], said: Said
+) -> WrongUsage:
+    if one.mapping is None or other.mapping is None:
+        what = f"{one.sample.file} is {one.form}, and the other would be read otherwise"
+    else:
+        first, second = msgspec.to_builtins(one.mapping), msgspec.to_builtins(other.mapping)
+        name = next(name for name in {**first, **second} if first.get(name) != second.get(name))
+        what = (
+            f"{name} is {_shown(first.get(name))} in one and {_shown(second.get(name))} in the "
+            "other"
+        )
+    groups: dict[bytes, list[Path]] = {}
+    for file in files:
+        groups.setdefault(msgspec.json.encode(file.mapping), []).append(file.sample.file)
+    commands = " - then: ".join(
+        said.again(names[0], {}, names[1:_NAMED]) + (" …" if len(names) > _NAMED else "")
+        for names in groups.values()
+    )
+    return WrongUsage(
+        f"{one.sample.file} and {other.sample.file} have different forms: {what}. Run them one "
+        f"after the other, older readings first: {commands}"
+    )
 
 
 def _shown(value: object) -> str:
@@ -48,3 +81,33 @@ def _skipping_empty(file: Understood) -> Understood:
     if file.mapping is None:
         return file
     return file._replace(mapping=msgspec.structs.replace(file.mapping, skip_empty=True))
+
+
+def describe_files(files: Sequence[Understood], *, own: bool = False) -> list[str]:
+    """How files are read, as sentences. Files that are read alike are described once.
+
+    Args:
+        files: The files, in their order.
+        own: Also describe those in kalmap's own formats.
+    """
+    alike: dict[tuple[str, ...], list[Path]] = {}
+    for file in files:
+        found = describe(file) or ([f"{file.sample.file} is {file.form}."] if own else [])
+        name = str(file.sample.file)
+        kind = tuple(sentence.removeprefix(name) for sentence in found)
+        if kind:
+            alike.setdefault(kind, []).append(file.sample.file)
+    sentences: list[str] = []
+    for (first, *others), names in alike.items():
+        sentences.append(f"{names[0]}{first}")
+        if len(names) == 2:
+            sentences.append(f"{names[1]} is alike.")
+        elif len(names) > 2:
+            sentences.append(f"{len(names) - 1:,} more files are alike, to {names[-1]}.")
+        sentences += others
+    mapped = [file for file in files if file.mapping is not None]
+    if mapped and len(mapped) < len(files) and not own:
+        count = len(files) - len(mapped)
+        verb = "1 file is" if count == 1 else f"{count:,} files are"
+        sentences.append(f"{verb} in kalmap's own formats and read as they stand.")
+    return sentences

@@ -71,7 +71,7 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
             found and what to type.
     """
     name, head = str(sample.file), sample.head
-    own = None if said.anything or json_advice(sample) else _own_format(sample, profile)
+    own = None if said.anything or json_advice(sample) else own_format(sample, profile)
     if own is not None:
         return own
     if advice := json_advice(sample):
@@ -94,7 +94,7 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     return _understand_table(sample, table, preset, said, profile)
 
 
-def _own_format(sample: Sample, profile: Profile) -> Understood | None:
+def own_format(sample: Sample, profile: Profile) -> Understood | None:
     """The file in one of kalmap's own formats; None if it must be understood otherwise."""
     try:
         format_ = detect_format(str(sample.file), sample.head)

@@ -28,7 +28,9 @@ def check_gzip_size(name: str, size: int) -> None:
         )
 
 
-def inflate(parts: Iterable[bytes], name: str, notes: list[str] | None = None) -> Iterator[bytes]:
+def inflate(
+    parts: Iterable[bytes], name: str, notes: list[str] | None = None, *, any_size: bool = False
+) -> Iterator[bytes]:
     """Inflate a gzipped object.
 
     Like gunzip, it reads several members as one, skips zeros after them, and ignores any other
@@ -38,6 +40,7 @@ def inflate(parts: Iterable[bytes], name: str, notes: list[str] | None = None) -
         parts: The object's bytes, cut anywhere.
         name: The object's name, for sentences.
         notes: A sentence is added to it if bytes were ignored.
+        any_size: Do not limit it to what one worker reads.
 
     Raises:
         InvalidInput: It is truncated, corrupt, or inflates to more than a worker reads.
@@ -64,7 +67,9 @@ def inflate(parts: Iterable[bytes], name: str, notes: list[str] | None = None) -
                 lines += data.count(b"\n")
                 newline = data.rfind(b"\n")
                 line_bytes = line_bytes + len(data) if newline < 0 else len(data) - newline
-                _check(name, read_bytes - len(rest), inflated_bytes, lines, line_bytes)
+                if not any_size:
+                    _check_size(name, inflated_bytes, lines)
+                _check(name, read_bytes - len(rest), inflated_bytes, line_bytes)
                 yield data
     except zlib.error as error:
         raise InvalidInput(f"{name} is corrupt: it cannot be inflated ({error}).") from error
@@ -74,21 +79,24 @@ def inflate(parts: Iterable[bytes], name: str, notes: list[str] | None = None) -
         _note_trailing_bytes(name, notes)
 
 
-def _check(name: str, read_bytes: int, inflated_bytes: int, lines: int, line_bytes: int) -> None:
+def _check_size(name: str, inflated_bytes: int, lines: int) -> None:
     if inflated_bytes > MAX_INFLATED_BYTES:
         raise InvalidInput(
             f"{name} inflates to more than {MAX_INFLATED_BYTES:,} bytes; split it, or upload it "
             "inflated."
         )
-    if inflated_bytes > max(_FREE_BYTES, _MAX_RATIO * read_bytes):
-        raise InvalidInput(
-            f"{name} inflates to more than {_MAX_RATIO} times its size, which measurements never "
-            "do. If the file is correct, upload it inflated."
-        )
     if lines > MAX_GZIP_LINES:
         raise InvalidInput(
             f"{name} has more than {MAX_GZIP_LINES:,} lines, too many for the one worker that "
             "reads a gzipped object; split it, or upload it inflated."
+        )
+
+
+def _check(name: str, read_bytes: int, inflated_bytes: int, line_bytes: int) -> None:
+    if inflated_bytes > max(_FREE_BYTES, _MAX_RATIO * read_bytes):
+        raise InvalidInput(
+            f"{name} inflates to more than {_MAX_RATIO} times its size, which measurements never "
+            "do. If the file is correct, upload it inflated."
         )
     if line_bytes > _FREE_BYTES:
         raise InvalidInput(

@@ -53,6 +53,11 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
             header_lines=head[:records_start].count(b"\n"),
         )
 
+    @classmethod
+    def fields_of(cls, head: bytes) -> set[str]:
+        """The names in the first line that is not blank, in lower case."""
+        return set(column_names(head.removeprefix(BOM).lstrip().partition(b"\n")[0]))
+
     def decode_block(self, data: bytes) -> list[Measurement] | None:  # noqa: ARG002
         """Return None: lines are decoded one by one."""
         return None

@@ -30,6 +30,16 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
         lines = head.removeprefix(BOM).splitlines()[:_LINES_LOOKED_AT]
         return cls() if any(line.lstrip().startswith(b"{") for line in lines) else None
 
+    @classmethod
+    def fields_of(cls, head: bytes) -> set[str]:
+        """The names in the first object; none if it is not whole."""
+        lines = head.removeprefix(BOM).splitlines()[:_LINES_LOOKED_AT]
+        first = next((line for line in lines if line.lstrip().startswith(b"{")), b"")
+        try:
+            return set(json.loads(first))
+        except (ValueError, RecursionError):
+            return set()
+
     def decode_block(self, data: bytes) -> list[Measurement] | None:
         """Decode all lines at once; None if they must be decoded one by one."""
         if may_hold_a_long_line(data):

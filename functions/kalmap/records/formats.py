@@ -14,7 +14,7 @@ from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.format_mapped import Mapped, mapped_format
 from kalmap.records.line_format import BOM
 from kalmap.records.mapping import Mapping
-from kalmap.records.measurement import MAX_LINE_BYTES, Measurement
+from kalmap.records.measurement import MAX_LINE_BYTES, REQUIRED_FIELDS, Measurement
 from kalmap.records.other_formats import UTF_16, XML, recognise_other
 
 #: The format of a content is detected from this many of its first bytes.
@@ -94,6 +94,10 @@ class OwnFormat(Format, Protocol):
     """What a content in this format looks like, in a few words."""
 
     @classmethod
+    def fields_of(cls, head: bytes) -> set[str]:
+        """The names in a content's header or first record; none if it has another form."""
+
+    @classmethod
     def recognise(cls, name: str, head: bytes) -> Self | None:
         """Return the format if a content has it.
 
@@ -115,7 +119,8 @@ def detect_format(name: str, head: bytes, mapping: Mapping | None = None) -> Any
     Args:
         name: The object's or file's name; used in the error's sentence only.
         head: The content's first bytes, inflated; 64 KB are enough.
-        mapping: How to read a file of another program; None if it has one of kalmap's own formats.
+        mapping: How to read files of another program, or None. A content in one of kalmap's own
+            formats that lacks the mapping's time or value is read as its own.
 
     Raises:
         UnknownFormat: The content has none of the formats, or lacks a column that is required.
@@ -125,7 +130,7 @@ def detect_format(name: str, head: bytes, mapping: Mapping | None = None) -> Any
         titles = " or ".join(known.title for known in _OWN)
         raise UnknownFormat(f"{name} is {other.kind}, not {titles}. {other.advice}")
     if mapping:
-        return mapped_format(name, head, mapping)
+        return _own_beside(name, head, mapping) or mapped_format(name, head, mapping)
     for known in _OWN:
         if format_ := known.recognise(name, head):
             return format_
@@ -135,3 +140,17 @@ def detect_format(name: str, head: bytes, mapping: Mapping | None = None) -> Any
         f"{name} is neither {forms}. {found}Give it one of these forms, gzipped or not, or a "
         "mapping: `kalmap check FILE` shows one."
     )
+
+
+def _own_beside(name: str, head: bytes, mapping: Mapping) -> AnyFormat | None:
+    """Kalmap's own format of a content among files of another program; None if it has none.
+
+    It has every required field of kalmap's own, and not the columns that the mapping names.
+    """
+    names = (*mapping.names_of("timestamp"), *mapping.names_of("value"))
+    wanted = {column.lower() for column in names}
+    for known in _OWN:
+        fields = known.fields_of(head)
+        if fields.issuperset(REQUIRED_FIELDS) and not fields >= wanted:
+            return known.recognise(name, head)
+    return None
