@@ -212,12 +212,25 @@ def _add_results(commands: Any) -> None:
         commands,
         "results",
         "fetch the results of a batch again",
-        "  kalmap results 3f9a\n  kalmap results 3f9a --out again --stack kalmap",
+        "  kalmap results 3f9a\n"
+        "  kalmap results 3f9a --out again --stack kalmap\n"
+        "  kalmap results 3f9a --user u-17\n"
+        "  kalmap results 3f9a --status rejected --format csv > rejected.csv",
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
     add_out(parser)
     add_format(parser)
     add_deployment(parser)
+    parser.add_argument(
+        "--user",
+        metavar="U",
+        help="only this user's results; without --out they go to stdout",
+    )
+    parser.add_argument(
+        "--status",
+        metavar="S",
+        help="only results of this status: accepted, rejected, duplicate, unreadable or failed",
+    )
     parser.set_defaults(command=_results)
 
 

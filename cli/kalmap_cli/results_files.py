@@ -1,10 +1,9 @@
 """Write result lines in the format that the user names. All formats have the same columns."""
 
 import csv
-import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -12,6 +11,16 @@ from kalmap.results.lines import Result
 
 #: The name of the file of results, without its ending.
 RESULTS = "results"
+
+
+class _Text(NamedTuple):
+    """A file of bytes as one of text."""
+
+    file: BinaryIO
+
+    def write(self, text: str) -> int:
+        """Write a text as UTF-8."""
+        return self.file.write(text.encode())
 
 
 def write_jsonl(lines: Iterable[bytes], file: BinaryIO) -> int:
@@ -26,15 +35,13 @@ def write_jsonl(lines: Iterable[bytes], file: BinaryIO) -> int:
 def write_csv(lines: Iterable[bytes], file: BinaryIO) -> int:
     """Write result lines as CSV with a header; returns how many. A null is an empty cell."""
     decode = msgspec.json.Decoder(Result).decode
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(_Text(file), lineterminator="\n")
     writer.writerow(Result.__struct_fields__)
     count = 0
     for line in lines:
         *others, restarted = msgspec.structs.astuple(decode(line))
         writer.writerow((*others, "true" if restarted else "false"))
         count += 1
-    text.detach()
     return count
 
 

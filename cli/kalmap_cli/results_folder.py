@@ -66,7 +66,7 @@ def check_results_folder(out: Path | None, batch_id: str | None = None) -> None:
     folder = out or DEFAULT
     try:
         _check_can_be_created(folder)
-        present_id = _batch_in(folder) if out else None
+        present_id = batch_in(folder) if out else None
     except OSError as error:
         raise WrongUsage(
             f"The output directory {folder} cannot be written to: {error.strerror or error}. "
@@ -207,7 +207,7 @@ def _check_can_be_created(folder: Path) -> None:
         raise PermissionError(f"{folder} is write-protected")
 
 
-def _batch_in(folder: Path) -> str | None:
+def batch_in(folder: Path) -> str | None:
     """The batch whose results a folder has; empty if unknown, None if there are no results."""
     if not any(os.path.lexists(folder / name) for name in (SUMMARY, *_NAMES, *_EARLIER)):
         return None

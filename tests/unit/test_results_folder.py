@@ -8,10 +8,13 @@ import msgspec
 import pytest
 from moto import mock_aws
 
+from kalmap.records.shards import shard_of
 from kalmap.results.lines import Result
+from kalmap.results.selection import Selection
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.results_folder import check_results_folder, fetch_results
+from kalmap_cli.selected_results import write_selected
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
@@ -157,3 +160,59 @@ def test_another_batch_never_overwrites_results_in_another_format(objects, tmp_p
     fetch_results(objects, FIRST, tmp_path, "csv")
     with pytest.raises(RunFailed, match="already holds the results of batch 111111111111"):
         fetch_results(objects, SECOND, tmp_path, "csv")
+
+
+def put_results(objects, results):
+    """A batch of two shards, each with the results of its users."""
+    shards = 2
+    for shard in range(shards):
+        own = [line for line in results if shard_of(line.user_id or "", shards) == shard]
+        encoded = msgspec.json.Encoder().encode_lines(own)
+        objects.put(f"{FIRST}/round-0/results/{shard:06d}.jsonl", encoded)
+    objects.put(f"{FIRST}/plan.json", b'{"chunks":1,"shards":2,"files":[]}')
+
+
+RESULTS = [
+    Result(n, user, None, "2026-03-01T07:00:00Z", 70.0 + n, status, reason)
+    for n, (user, status, reason) in enumerate(
+        [
+            ("anna", "accepted", None),
+            ("bea", "rejected", "outlier"),
+            ("anna", "rejected", "outlier"),
+            ("cyd", "accepted", None),
+            (None, "unreadable", "bad_value"),
+            ("anna", "unreadable", "bad_value"),
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("selection", "indices"),
+    [
+        (Selection(), [0, 1, 2, 3, 4, 5]),
+        (Selection(user="anna"), [0, 2]),
+        (Selection(status="rejected"), [1, 2]),
+        (Selection(user="anna", status="rejected"), [2]),
+        (Selection(status="unreadable"), [4, 5]),
+        (Selection(user="nobody"), []),
+    ],
+)
+def test_results_are_selected_by_user_and_status(objects, tmp_path, selection, indices):
+    put_results(objects, RESULTS)
+    for format_ in ("jsonl", "csv"):
+        out = tmp_path / format_
+        assert write_selected(objects, FIRST, out, selection, format_) == len(indices)
+        [file] = out.iterdir()
+        with file.open(newline="") as opened:
+            rows = csv.DictReader(opened) if format_ == "csv" else map(json.loads, opened)
+            assert [int(row["index"]) for row in rows] == indices
+
+
+def test_a_part_of_the_results_never_replaces_the_whole(objects, tmp_path):
+    put_results(objects, RESULTS)
+    fetch_results(objects, FIRST, tmp_path)
+    before = content(tmp_path)
+    with pytest.raises(WrongUsage, match="a part of them must not replace"):
+        write_selected(objects, FIRST, tmp_path, Selection(user="anna"), "csv")
+    assert content(tmp_path) == before

@@ -4,18 +4,24 @@ import argparse
 import sys
 from pathlib import Path
 
+from kalmap.errors import InvalidInput
+from kalmap.outcome import Status
+from kalmap.plural import counted
+from kalmap.results.selection import Selection, result_status
 from kalmap.store.objects import Objects
 from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
-from kalmap_cli.output_files import check_outside_data_directory
+from kalmap_cli.output_files import STDOUT, check_outside_data_directory
 from kalmap_cli.report import print_fetched
 from kalmap_cli.results_folder import check_results_folder, fetch_results
 from kalmap_cli.screen import SHORT_ID
+from kalmap_cli.selected_results import write_selected
+from kalmap_cli.terminal import fit_to_terminal
 
 
 def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
-    """Write a batch's results into a directory, as `kalmap run` does.
+    """Write a batch's results into a directory, as `kalmap run` does, or some of them to stdout.
 
     Args:
         arguments: Of the command line.
@@ -29,7 +35,9 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
         WrongUsage: There is no such batch, it is running, or the directory cannot be used.
         RunFailed: The batch has no results, or they could not be written.
     """
-    out = arguments.out
+    out, selection = arguments.out, _selection(arguments)
+    if selection != Selection() and out is None:
+        out = STDOUT
     check_outside_data_directory(out, data_dir)
     with open_deployment(None, data_dir, stack) as deployment:
         record = find_batch(deployment, arguments.batch)
@@ -38,9 +46,16 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
             raise WrongUsage(
                 f"Batch {short_id} is still running. It has results once it has ended."
             )
-        check_results_folder(out, record.batch_id)
         objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
-        fetched = fetch_results(objects, record.prefix, out, arguments.format)
+        if out == STDOUT or selection != Selection():
+            selected = write_selected(objects, record.prefix, out, selection, arguments.format)
+            if selected is not None:
+                _tell(selected, short_id, out)
+                return DONE
+            fetched = None
+        else:
+            check_results_folder(out, record.batch_id)
+            fetched = fetch_results(objects, record.prefix, out, arguments.format)
         if fetched is None:
             if record.status == "SUCCEEDED":
                 raise RunFailed(f"The results of batch {short_id} no longer exist.")
@@ -51,3 +66,21 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
     print_fetched(fetched, deployment.options)
     sys.stdout.flush()
     return DONE
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    if arguments.user is not None and arguments.status == Status.UNREADABLE.label:
+        raise WrongUsage(
+            "Unreadable records belong to no user. Leave --user out, or look for the user in "
+            "unreadable.jsonl, which quotes each record."
+        )
+    try:
+        return Selection(arguments.user, result_status(arguments.status))
+    except InvalidInput as error:
+        raise WrongUsage(f"--status is {arguments.status!r}; {error}") from error
+
+
+def _tell(count: int, batch: str, out: Path) -> None:
+    where = "" if out == STDOUT else f" in {out}"
+    text = f"{counted(count, 'result')} of batch {batch}{where}."
+    print(fit_to_terminal(text, sys.stderr), file=sys.stderr)

@@ -7,9 +7,10 @@ import msgspec
 
 from kalmap.api import schemas
 from kalmap.api.idempotency import KEY
-from kalmap.api.pages import MAX_LIMIT, STATUSES
+from kalmap.api.pages import MAX_LIMIT
 from kalmap.batch.identity import BATCH_ID, BatchInput
 from kalmap.profile import DEFAULT_PROFILE
+from kalmap.results.selection import STATUSES
 
 _BATCH_ID = {"type": "string", "pattern": f"^{BATCH_ID.pattern}$"}
 _EXAMPLE = {

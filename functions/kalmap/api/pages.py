@@ -10,9 +10,9 @@ import msgspec
 from kalmap.api.schemas import BatchPage, BatchView, ResultPage
 from kalmap.batch.folder import Folder
 from kalmap.errors import InvalidInput
-from kalmap.outcome import Status
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge
+from kalmap.results.selection import Selection, read_labels
 from kalmap.store.ports import BatchPosition, BatchStore, ListedBatch
 
 #: Lines after which a page ends, even if few of them match the filters.
@@ -21,9 +21,6 @@ _MAX_LINES = 50_000
 _BATCHES = "batches"
 _CHECKSUM_BYTES = 6
 _DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-STATUSES = tuple(status.label for status in Status)
-#: Names of statuses in the results of earlier batches, accepted until version 0.2.
-_EARLIER = {"invalid": "unreadable"}
 
 
 class _Position(msgspec.Struct, array_like=True, frozen=True):
@@ -31,12 +28,6 @@ class _Position(msgspec.Struct, array_like=True, frozen=True):
 
     shard: int = 0
     index: int = -1
-
-
-class _Line(msgspec.Struct):
-    index: int
-    user_id: str | None
-    status: str
 
 
 def page_limit(text: str | None) -> int:
@@ -50,18 +41,6 @@ def page_limit(text: str | None) -> int:
     if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT:
         return int(text)
     raise InvalidInput(f"limit must be a whole number from 1 to {MAX_LIMIT}.", "limit")
-
-
-def result_status(text: str | None) -> str | None:
-    """Read the query parameter `status` of results.
-
-    Raises:
-        InvalidInput: No result has such a status.
-    """
-    status = None if text is None else _EARLIER.get(text, text)
-    if status is not None and status not in STATUSES:
-        raise InvalidInput(f"status must be one of {', '.join(STATUSES)}.", "status")
-    return status
 
 
 def result_page(
@@ -93,20 +72,19 @@ def result_page(
         own = shard_of(user, shards)
         remaining = [own] if own >= position.shard else []
     rounds = folder.rounds()
-    decode = msgspec.json.Decoder(_Line).decode
+    selection = Selection(user, status)
     results: list[msgspec.Raw] = []
     lines = 0
     for shard in remaining:
         after = position.index if shard == position.shard else -1
         for text in merge(folder.objects, _shard_keys(folder, shard, rounds)):
-            line = decode(text)
+            line = read_labels(text)
             if line.index <= after:
                 continue
             if len(results) == limit or lines == _MAX_LINES:
                 return ResultPage(results, _cursor(_Position(shard, after), folder.prefix))
             lines, after = lines + 1, line.index
-            names = {None, line.status, _EARLIER.get(line.status)}
-            if status in names and user in {None, line.user_id}:
+            if selection.takes(line):
                 results.append(msgspec.Raw(text))
     return ResultPage(results, None)
 

@@ -9,9 +9,10 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from kalmap.api.batches import ended_batch_folder, prepare_upload, start_batch, view_batch
-from kalmap.api.pages import batch_page, page_limit, result_page, result_status
+from kalmap.api.pages import batch_page, page_limit, result_page
 from kalmap.api.payload import NAME_LIMIT
 from kalmap.api.schemas import UploadRequest
+from kalmap.results.selection import result_status
 from kalmap_handlers.clients import batch_store, bucket, step_functions, work_bucket
 from kalmap_handlers.http.gateway import Call, json_response
 from kalmap_handlers.http.signing import sign_get, sign_put

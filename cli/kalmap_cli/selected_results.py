@@ -1,0 +1,73 @@
+"""Some of a batch's results: those of a user, or of a status."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from kalmap.batch.folder import Folder
+from kalmap.keys import RESULTS_KEY
+from kalmap.records.shards import shard_of
+from kalmap.results.merge import merge, result_keys
+from kalmap.results.selection import Selection, read_labels
+from kalmap.store.objects import Objects
+from kalmap_cli.errors import RunFailed, WrongUsage
+from kalmap_cli.local_copy import LocalCopy
+from kalmap_cli.output_files import STDOUT, open_output
+from kalmap_cli.results_files import RESULTS, WRITERS
+from kalmap_cli.results_folder import batch_in
+
+
+def write_selected(
+    objects: Objects, prefix: str, out: Path, selection: Selection, format_: str
+) -> int | None:
+    """Write some of a batch's results to stdout, or as the only file into a directory.
+
+    Args:
+        objects: The work bucket.
+        prefix: The prefix of the batch's objects.
+        out: The directory; `-` for stdout.
+        selection: Which results.
+        format_: Their format.
+
+    Returns:
+        How many there are; None if the batch has no results.
+
+    Raises:
+        WrongUsage: The directory has results, which a part of them must not replace.
+        RunFailed: The results could not be written.
+    """
+    folder = Folder(objects, prefix)
+    if folder.summary() is None or not folder.has_plan():
+        return None
+    file = STDOUT if out == STDOUT else _new_file(out, format_)
+    shards = folder.plan_counts().shards
+    own = None if selection.user is None else f"/{shard_of(selection.user, shards):06d}."
+    with tempfile.TemporaryDirectory(prefix="kalmap-") as temporary:
+        copy = LocalCopy(objects, f"{prefix}/", lambda key: _holds(key, own), Path(temporary))
+        lines = merge(copy, result_keys(copy, prefix))
+        with open_output(file) as opened:
+            return WRITERS[format_](_selected(lines, selection), opened)
+
+
+def _holds(key: str, shard: str | None) -> bool:
+    """Whether an object holds result lines, and those of a shard if one is named."""
+    return bool(RESULTS_KEY.search(key)) and (shard is None or shard in key)
+
+
+def _selected(lines: Iterator[bytes], selection: Selection) -> Iterator[bytes]:
+    if selection == Selection():
+        return lines
+    return (line for line in lines if selection.takes(read_labels(line)))
+
+
+def _new_file(out: Path, format_: str) -> Path:
+    if batch_in(out) is not None:
+        raise WrongUsage(
+            f"{out} already holds results, which a part of them must not replace. Name another "
+            "directory with --out, or leave it out: then the results go to stdout."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFailed(f"{out} cannot be created: {error.strerror or error}.") from error
+    return out / f"{RESULTS}.{format_}"
