@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 
-import worker_template
+from kalmap_cli.local.emulator import worker_template
 
 MAIN = "kalmap_cli.main"
 #: stdin, stdout and stderr of a command, and the pipe for its end.

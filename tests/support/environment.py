@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -16,11 +15,6 @@ os.environ |= {
     "POWERTOOLS_LOG_LEVEL": "WARNING",
     "POWERTOOLS_SERVICE_NAME": "the-stack",
 }
-#: Local clouds that inherit this fork their workers.
-FORKED_WORKERS = str(Path(__file__).with_name("forked_workers"))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (FORKED_WORKERS, os.environ.get("PYTHONPATH")))
-)
 os.environ.pop("AWS_PROFILE", None)
 os.environ.pop("AWS_SESSION_TOKEN", None)
 # moto warns in every execution that it ignores ToleratedFailurePercentage, and prints failures.

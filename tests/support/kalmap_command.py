@@ -10,7 +10,6 @@ from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK
 from tests.support import forked_command
-from tests.support.environment import FORKED_WORKERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +23,7 @@ class Outcome(NamedTuple):
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user without AWS settings who has the packages under test."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    packages = (str(ROOT / "functions"), str(ROOT / "cli"), FORKED_WORKERS)
+    packages = (str(ROOT / "functions"), str(ROOT / "cli"))
     return others | {"PYTHONPATH": os.pathsep.join(packages)} | more
 
 

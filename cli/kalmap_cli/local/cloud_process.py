@@ -96,9 +96,11 @@ async def serve(
 
     from kalmap_cli.local.access_files import remove_access_files  # noqa: PLC0415
     from kalmap_cli.local.api_gateway import with_paths_as_sent  # noqa: PLC0415
+    from kalmap_cli.local.emulator.changes import install  # noqa: PLC0415
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
     from kalmap_cli.local.upkeep import end_idle_workers, limit_workers, trim_regularly  # noqa: PLC0415
 
+    install()
     loop = asyncio.get_running_loop()
 
     def save_soon() -> None:

@@ -1,7 +1,8 @@
 """Faults inside the local cloud's Lambda workers, which run the handlers as they are deployed.
 
-Python imports a module of this name when it starts. The tests put a copy of it into a folder
-of its own, on the local cloud's PYTHONPATH, so that every worker has it. Beside the copy lie
+Python imports a module of this name when it starts. The tests put a copy of it into a folder of its
+own, on the local cloud's PYTHONPATH, so that every worker has it, or what it is forked from. Beside
+the copy lie
 
     plan.json   {"name": …, "rules": […]}, which may change while workers live
     met/NAME/   one empty file per call that a rule has matched, shared by all workers
@@ -16,12 +17,14 @@ import io
 import json
 import os
 import re
+import sys
 import time
 from itertools import count
 from pathlib import Path
 
-import forked_workers
-
+#: The programs that are a local cloud, and the one that its workers are forked from.
+CLOUDS = ("cloud_process.py", "roles_process.py")
+TEMPLATE = "worker_template.py"
 HERE = Path(__file__).parent
 #: How long a call is held if it is not released, seconds.
 PATIENCE = 60.0
@@ -140,14 +143,14 @@ def half(send, operation, request):
     return answer
 
 
-if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+if any(word.endswith(CLOUDS) for word in sys.orig_argv):
+    # The local cloud itself: what waits between two tries waits a twentieth of its time.
+    os.environ.setdefault("SFN_WAIT_SCALE", "0.05")
+    # And it may start more workers than there are cores: some are held while others go on.
+    os.cpu_count = lambda: 32
+elif "AWS_LAMBDA_FUNCTION_NAME" in os.environ or any(w.endswith(TEMPLATE) for w in sys.orig_argv):
     import botocore.client
 
     botocore.client.BaseClient._make_api_call = with_faults(
         botocore.client.BaseClient._make_api_call
     )
-elif forked_workers.install():
-    # The local cloud itself: what waits between two tries waits a twentieth of its time.
-    os.environ.setdefault("SFN_WAIT_SCALE", "0.05")
-    # And it may start more workers than there are cores: some are held while others go on.
-    os.cpu_count = lambda: 32

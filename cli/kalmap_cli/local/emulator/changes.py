@@ -1,0 +1,9 @@
+"""All changes of the emulator. Importing this module imports ministack."""
+
+from kalmap_cli.local.emulator import code_folders, forked_workers
+
+
+def install() -> None:
+    """Install all changes, in the process of the local cloud."""
+    code_folders.install()
+    forked_workers.install()

@@ -1,0 +1,144 @@
+"""The process that Lambda's workers are forked from: `python worker_template.py SOCKET FOLDER`.
+
+It imports what every function imports of other people's code, and nothing of the functions' own,
+which each worker imports from the code that is deployed. It has one thread, so that a fork of it is
+safe.
+
+SOCKET is the descriptor of a socket whose other end the local cloud has. A request is four bytes
+with its length, the descriptors of the worker's stdin, stdout and stderr, and JSON with its
+`program`, `cwd` and `env`. The answer is four bytes with the worker's process id. When the local
+cloud ends, for any reason, so does this process. FOLDER is only there to be shown in lists of
+processes.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import re
+import runpy
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import boto3.session
+from botocore.loaders import JSONFileLoader, Loader
+
+#: What functions import. One that is not installed is left out: a function that needs it says so
+#: itself.
+MODULES = (
+    "aws_lambda_powertools",
+    "aws_lambda_powertools.event_handler",
+    "aws_lambda_powertools.metrics",
+    "boto3.dynamodb.types",
+    "concurrent.futures",
+    "msgspec",
+    "numpy",
+    "urllib3",
+)
+#: Services of whose clients the descriptions are read.
+SERVICES = ("dynamodb", "s3")
+
+_files: dict[Any, Any] = {}
+_services: dict[str, Any] = {}
+_read_file, _list_services = JSONFileLoader.load_file, Loader.list_available_services
+
+
+def prepare() -> None:
+    """Import what functions import, and read what their clients are made from."""
+    # Plain assignments to methods are nothing that mypy allows.
+    setattr(JSONFileLoader, "load_file", _read_once)  # noqa: B010
+    setattr(Loader, "list_available_services", _list_once)  # noqa: B010
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    session: Any = boto3.session.Session("none", "none", region_name="us-east-1")
+    for service in SERVICES:
+        session.client(service)
+    # What is here stays. No worker needs to look through it, which would copy its memory.
+    gc.collect()
+    gc.freeze()
+
+
+def _read_once(loader: JSONFileLoader, path: str) -> Any:
+    """The description of a service, whose file is read once for all workers."""
+    if path not in _files:
+        _files[path] = _read_file(loader, path)
+    return _files[path]
+
+
+def _list_once(loader: Loader, type_name: str) -> Any:
+    """The services that there are, for which the folders are searched once for all workers."""
+    if type_name not in _services:
+        _services[type_name] = _list_services(loader, type_name)
+    return _services[type_name]
+
+
+def serve(line: socket.socket) -> None:
+    """Fork a worker at each request, until the local cloud has ended."""
+    signal.signal(signal.SIGCHLD, _reap)
+    while True:
+        head, files, _, _ = socket.recv_fds(line, 4, 3)
+        if not head:
+            return
+        request = json.loads(line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
+        worker = os.fork()
+        if not worker:
+            line.close()
+            become(request, files)
+        for file in files:
+            os.close(file)
+        line.sendall(worker.to_bytes(4, "big"))
+
+
+def _reap(*_: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def become(request: dict[str, Any], files: list[int]) -> None:
+    """Be a worker, as if Python had been started with its program. Does not return."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["env"])
+        _name(request["env"].get("AWS_LAMBDA_FUNCTION_NAME", ""))
+        sys.argv = [request["program"]]
+        # As Python itself opens them.
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        log = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stderr = log
+        runpy.run_path(request["program"], run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - as Python itself would
+        traceback.print_exc()
+    finally:
+        # Not a normal exit: the template's own clean-up is not this process's.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+
+
+def _name(function: str) -> None:
+    """Show the function in lists of processes: `kalmap-FilterFunction-1A2B` as `Filter`."""
+    found = re.search(r"-(\w+)Function", function)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(found[1] if found else function or "worker")
+
+
+if __name__ == "__main__":
+    prepare()
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,186 @@
+"""Workers of the local cloud: forks, with code that is unpacked once."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from ministack.core import lambda_runtime
+
+from kalmap_cli.local.emulator import code_folders, forked_workers
+
+PROGRAM = """
+import json, os, sys
+print(json.dumps([
+    sys.stdin.readline().strip(), os.getcwd(), dict(os.environ), sys.argv, __name__,
+    sorted({"boto3", "numpy", "aws_lambda_powertools"} & {*sys.modules}), "kalmap" in sys.modules,
+    open("/proc/self/comm").read().strip(), sorted(os.listdir("/proc/self/fd")),
+]), flush=True)
+print("\\u00e4 to the log", file=sys.stderr)
+sys.stdin.readline()
+"""
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks workers")
+
+
+@pytest.fixture(scope="module")
+def forking():
+    """The changed module subprocess of ministack's workers. Its template is for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setattr(lambda_runtime, "subprocess", subprocess)
+        forked_workers.install()
+        yield lambda_runtime.subprocess
+        if lambda_runtime.subprocess is not subprocess:
+            lambda_runtime.subprocess._template.close()
+
+
+@pytest.fixture
+def changed(forking, monkeypatch):
+    """ministack's module for workers, changed as in a local cloud."""
+    monkeypatch.setattr(lambda_runtime, "zipfile", zipfile)
+    code_folders.install()
+    return lambda_runtime
+
+
+def start(module, folder, program=PROGRAM, **env):
+    """Start a worker as ministack does."""
+    path = folder / "_worker.py"
+    path.write_text(program)
+    pipe = module.subprocess.PIPE
+    return module.subprocess.Popen(
+        [sys.executable, str(path)],
+        cwd=str(folder),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        bufsize=1,
+        env=env,
+    )
+
+
+@on_linux
+def test_a_worker_is_a_fork_with_its_own_environment_folder_and_pipes(changed, tmp_path):
+    name = "kalmap-FilterFunction-1A2B"
+    worker = start(changed, tmp_path, AWS_LAMBDA_FUNCTION_NAME=name, ONLY="this")
+    assert isinstance(worker, forked_workers.ForkedWorker)
+    worker.stdin.write("a line\n")
+    said, cwd, env, argv, main, imported, own, title, files = json.loads(worker.stdout.readline())
+    assert (said, cwd, main) == ("a line", str(tmp_path), "__main__")
+    assert env == {"AWS_LAMBDA_FUNCTION_NAME": name, "ONLY": "this"}
+    assert argv == [str(tmp_path / "_worker.py")]
+    # What takes time has been imported for it, but nothing of the function's own code.
+    assert imported == ["aws_lambda_powertools", "boto3", "numpy"]
+    assert not own
+    assert title == "Filter"
+    # Its pipes, and the folder that is being listed: nothing of another worker or of the lock.
+    assert files == ["0", "1", "2", "3"]
+    assert worker.poll() is None
+    worker.stdin.close()
+    assert worker.stderr.read() == "ä to the log\n"
+    assert worker.wait(10) is not None
+
+
+@on_linux
+def test_a_worker_that_ends_is_noticed_and_is_no_zombie(changed, tmp_path):
+    for end in ("terminate", "kill"):
+        worker = start(changed, tmp_path, "import time; time.sleep(60)")
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(0.01)
+        getattr(worker, end)()
+        worker.wait(10)
+        worker.terminate()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{worker.pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not Path(f"/proc/{worker.pid}").exists()
+    failed = start(changed, tmp_path, "raise ValueError('this')")
+    assert failed.stdout.readline() == ""
+    assert failed.stderr.read().endswith("ValueError: this\n")
+
+
+@on_linux
+def test_where_the_template_has_ended_a_worker_starts_as_ever_and_the_next_is_a_fork(
+    changed, tmp_path
+):
+    first = start(changed, tmp_path, "import os; print(os.getppid(), flush=True)")
+    template = int(first.stdout.readline())
+    os.kill(template, 9)
+    first.wait(10)
+    spawned = start(changed, tmp_path, "print(1)")
+    assert isinstance(spawned, subprocess.Popen)
+    assert spawned.communicate()[0] == "1\n"
+    again = start(changed, tmp_path, "print(1)")
+    assert isinstance(again, forked_workers.ForkedWorker)
+    assert again.stdout.readline() == "1\n"
+
+
+def test_where_forks_are_not_safe_workers_start_as_ever(monkeypatch):
+    monkeypatch.setattr(forked_workers.sys, "platform", "darwin")
+    monkeypatch.setattr(lambda_runtime, "subprocess", subprocess)
+    forked_workers.install()
+    assert lambda_runtime.subprocess is subprocess
+
+
+def invoke(module, code):
+    """What a function with this code returns on a worker of its own."""
+    config = {
+        "FunctionName": "f",
+        "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+        "Runtime": "python3.13",
+        "Handler": "pack.code.handler",
+    }
+    worker = module.Worker("f", config, code)
+    try:
+        answer = worker.invoke({"n": 1}, "request")
+        assert answer["status"] == "ok", answer
+        return answer["result"]
+    finally:
+        worker.kill()
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A function that says where its module lies, in a zip; unpacked in this test's folder."""
+    monkeypatch.setattr(code_folders.tempfile, "tempdir", str(tmp_path))
+    archive = tmp_path / "made.zip"
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("pack/__init__.py", "")
+        package.writestr(
+            "pack/code.py",
+            "import os\ndef handler(event, context):\n"
+            "    return [event, os.path.realpath(__file__), os.getcwd()]\n",
+        )
+    return archive.read_bytes()
+
+
+def test_workers_share_unpacked_and_compiled_code(changed, code, tmp_path):
+    """If the last line fails, ministack shares code by itself, and code_folders is needless."""
+    answers = [invoke(changed, code) for _ in range(2)]
+    (event, first, one), (_, second, other) = answers
+    assert event == {"n": 1}
+    assert first == second
+    assert one != other
+    assert list(Path(first).parent.glob("__pycache__/code.*.pyc"))
+    assert len(list(tmp_path.glob("code-*"))) == 1
+    # Without the change each worker has its own.
+    changed.zipfile = zipfile
+    assert invoke(changed, code)[1] != first
+
+
+def test_code_that_cannot_be_unpacked_leaves_nothing_behind(changed, tmp_path, monkeypatch):
+    monkeypatch.setattr(code_folders.tempfile, "tempdir", str(tmp_path))
+    path = tmp_path / "code.zip"
+    with zipfile.ZipFile(path, "w") as package:
+        package.writestr("a.py", "x = 1\n" * 1000)
+    spoilt = bytearray(path.read_bytes())
+    spoilt[40:50] = b"0123456789"
+    path.write_bytes(spoilt)
+    with changed.zipfile.ZipFile(path) as archive, pytest.raises(zipfile.BadZipFile):
+        archive.extractall(tmp_path / "worker")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["code.zip"]
