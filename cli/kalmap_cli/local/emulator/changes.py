@@ -1,10 +1,16 @@
 """All changes of the emulator. Importing this module imports ministack."""
 
-from kalmap_cli.local.emulator import code_folders, forked_workers, parsed_statements
+from kalmap_cli.local.emulator import (
+    code_folders,
+    forked_workers,
+    object_bodies,
+    parsed_statements,
+)
 
 
 def install() -> None:
     """Install all changes, in the process of the local cloud."""
     code_folders.install()
     forked_workers.install()
+    object_bodies.install()
     parsed_statements.install()
