@@ -38,7 +38,7 @@ def sample(users: list[str], readings: int, scatter: float = 1.0) -> Sample:
         restarted=day == 5,
         numbers={
             "value": 80.0 + innovation, "level": np.full(total, 80.0), "level_sd": np.ones(total),
-            "slope": np.zeros(total), "predicted": np.full(total, 80.0), "innovation": innovation,
+            "innovation": innovation,
             "nis": innovation**2, "quality": np.full(total, 0.9),
         },
         shards=[0],
@@ -120,7 +120,7 @@ def test_the_critical_path_has_the_last_task_of_each_step_of_each_round() -> Non
     ]
     timeline = arrange(tasks)
     critical = [task.name for task in timeline.tasks if task.is_critical]
-    assert critical == ["load 1", "filter 0", "load 1 (round 1)"]
+    assert critical == ["LoadStates 1", "FilterUsers 0", "LoadStates 1, round 1"]
     assert timeline.at_work == pytest.approx(3.0 + 2.5 + 0.5)
 
 

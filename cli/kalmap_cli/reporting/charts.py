@@ -8,6 +8,8 @@ from kalmap_cli.reporting.drawing import Palette
 from kalmap_cli.reporting.timeline import Task
 
 _SIZE = {"width": 430, "height": 200}
+#: The kinds of tasks, each with its colour in a palette's series.
+KINDS = {"critical path": 0, "others": 5, "failed": 1}
 
 
 def histogram(bars: Sequence[Bar], title: str, palette: Palette) -> dict[str, Any]:
@@ -52,13 +54,17 @@ def histogram(bars: Sequence[Bar], title: str, palette: Palette) -> dict[str, An
 
 
 def stacked(
-    rows: Sequence[tuple[str, str, int]], title: str, palette: Palette, *, is_time: bool
+    rows: Sequence[tuple[str, str, int]],
+    reasons: Sequence[str],
+    palette: Palette,
+    *,
+    is_time: bool,
 ) -> dict[str, Any]:
     """Bars of counts by reason, over places or moments.
 
     Args:
         rows: Place or moment, reason and count.
-        title: Of the axis of counts.
+        reasons: In the order of their colours.
         palette: The colours.
         is_time: The places are dates.
     """
@@ -66,11 +72,10 @@ def stacked(
         {"place": place, "reason": reason, "count": count, "text": f"{place}: {count:,} {reason}"}
         for place, reason, count in rows
     ]
-    reasons = sorted({reason for _, reason, _ in rows})
     counts = {
         "field": "count",
         "type": "quantitative",
-        "axis": {"title": title, "tickCount": 4, "tickMinStep": 1, "format": ",d"},
+        "axis": {"title": "readings", "tickCount": 4, "tickMinStep": 1, "format": ",d"},
     }
     places: dict[str, Any] = {"field": "place", "type": "ordinal"}
     if is_time:
@@ -87,7 +92,8 @@ def stacked(
             "color": {
                 "field": "reason",
                 "type": "nominal",
-                "scale": {"domain": reasons, "range": list(palette.series)},
+                "scale": {"domain": list(reasons), "range": list(palette.series)},
+                "legend": None,
             },
             "description": {"field": "text"},
         },
@@ -103,16 +109,17 @@ def tasks_in_time(tasks: Sequence[Task], palette: Palette) -> dict[str, Any]:
             "start": task.start - begin,
             # A bar of no length would not be seen.
             "end": max(task.end, task.start + 0.001) - begin,
-            "kind": _kind(task),
+            "kind": kind_of(task),
             "text": f"{task.name}: {task.seconds:.2f} s from {task.start - begin:.2f} s on, "
-            f"{_kind(task)}",
+            f"{kind_of(task)}",
         }
         for task in tasks
     ]
-    kinds = ["critical path", "others", "failed"]
     return {
-        "width": 720,
+        "width": 700,
         "height": {"step": 18},
+        # Browsers' fonts are wider than the one that the names were measured with.
+        "padding": {"left": 40, "right": 8, "top": 6, "bottom": 4},
         "data": {"values": rows},
         "mark": {"type": "bar", "aria": True, "cornerRadius": 2, "height": 12},
         "encoding": {
@@ -120,7 +127,7 @@ def tasks_in_time(tasks: Sequence[Task], palette: Palette) -> dict[str, Any]:
                 "field": "name",
                 "type": "nominal",
                 "sort": None,
-                "axis": {"title": None, "labelLimit": 160},
+                "axis": {"title": None, "labelLimit": 220},
             },
             "x": {
                 "field": "start",
@@ -131,14 +138,19 @@ def tasks_in_time(tasks: Sequence[Task], palette: Palette) -> dict[str, Any]:
             "color": {
                 "field": "kind",
                 "type": "nominal",
-                "scale": {"domain": kinds, "range": [palette.main, palette.muted, palette.wrong]},
+                "scale": {
+                    "domain": list(KINDS),
+                    "range": [palette.series[number] for number in KINDS.values()],
+                },
+                "legend": None,
             },
             "description": {"field": "text"},
         },
     }
 
 
-def _kind(task: Task) -> str:
+def kind_of(task: Task) -> str:
+    """Whether it failed or is on the critical path."""
     if task.error:
         return "failed"
     return "critical path" if task.is_critical else "others"

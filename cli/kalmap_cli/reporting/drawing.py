@@ -72,7 +72,7 @@ def _complete(chart: dict[str, Any], palette: Palette) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": None if palette is OF_PAGE else palette.paper,
-        "padding": 4,
+        "padding": {"left": 14, "right": 8, "top": 6, "bottom": 4},
         **chart,
         "config": {
             # A chart has one description as a whole; marks have theirs where they say more.
@@ -88,14 +88,7 @@ def _complete(chart: dict[str, Any], palette: Palette) -> dict[str, Any]:
                 "labelFontSize": _TEXT_PIXELS,
                 "titleFontSize": _TEXT_PIXELS,
                 "titleFontWeight": "normal",
-            },
-            "legend": {
-                "labelColor": palette.ink,
-                "titleColor": palette.muted,
-                "labelFontSize": _TEXT_PIXELS,
-                "orient": "bottom",
-                "title": None,
-                "columns": 3,
+                "titlePadding": 10,
             },
             "title": {"color": palette.ink, "fontSize": 15, "anchor": "start"},
             "text": {"color": palette.ink, "fontSize": _TEXT_PIXELS},

@@ -12,6 +12,8 @@ class Figure(NamedTuple):
 
     chart: Markup
     words: str
+    key: list[tuple[str, str]]
+    """Colours and what they stand for. Empty if there is one colour."""
 
 
 def svg(chart: dict[str, Any]) -> Markup:

@@ -8,6 +8,8 @@ from kalmap_cli.reporting.execution_view import ExecutionView, Items, Visit
 _BOX = (196, 46)
 _STEP = (252, 66)
 _EDGE = 6
+#: How far an arrow goes around the boxes between two states of one column.
+_BEND = 22
 
 
 class StateView(NamedTuple):
@@ -109,7 +111,7 @@ def draw_machine(execution: ExecutionView) -> Machine:
     rows = max((row for _, row in places.values()), default=0)
     columns = max((column for column, _ in places.values()), default=0)
     return Machine(
-        columns * _STEP[0] + _BOX[0] + 2 * _EDGE,
+        columns * _STEP[0] + _BOX[0] + 2 * _EDGE + _BEND,
         rows * _STEP[1] + _BOX[1] + 2 * _EDGE,
         boxes,
         sorted(arrows, key=lambda arrow: arrow.taken),
@@ -172,7 +174,7 @@ def _path(start: tuple[int, int], end: tuple[int, int]) -> str:
     if from_column == to_column:
         # Around the boxes between the two.
         outside = left + _BOX[0]
-        bend = outside + 18
+        bend = outside + _BEND
         return f"M{outside} {height}C{bend} {height} {bend} {to_height} {outside} {to_height}"
     edge, to_edge = (left + _BOX[0], to_left) if to_column > from_column else (left, to_left)
     if to_column < from_column:

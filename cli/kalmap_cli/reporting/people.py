@@ -22,8 +22,9 @@ from kalmap_cli.reporting.sample import Sample
 INTERVAL = 1.959964
 #: Users whose states are folded at a time.
 _STATES_AT_ONCE = 5_000
-#: A user needs this many readings of the batch before their share of rejections says something.
-_FEW_READINGS = 3
+#: Right readings that are added to each user's, so that one rejection of three counts less than
+#: ten of forty.
+_BENEFIT = 5
 
 
 class Estimates(NamedTuple):
@@ -76,10 +77,10 @@ class People(NamedTuple):
 
         They take turns, so that none of the three crowds out the others.
         """
-        enough = self.readings >= _FEW_READINGS
-        share = np.where(enough, self.rejected / np.maximum(self.readings, 1), 0.0)
+        of_all = self.readings / (self.readings + _BENEFIT)
+        share = self.rejected / (self.readings + _BENEFIT)
         drift = np.nan_to_num(self.estimates.drift)
-        quality = np.where(enough, np.nan_to_num(self.quality, nan=1.0), 1.0)
+        quality = 1.0 - of_all * (1.0 - np.nan_to_num(self.quality, nan=1.0))
         keys = (-drift, -share, quality)
         orders = [np.argsort(key, kind="stable")[:most].tolist() for key in keys]
         taken: dict[int, None] = {}

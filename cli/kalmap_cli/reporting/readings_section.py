@@ -11,6 +11,7 @@ from kalmap_cli.reporting.words import REASONS
 
 #: Reasons that have a colour of their own.
 _MOST_REASONS = 5
+_OTHERS = "other reasons"
 
 
 class SourceRow(NamedTuple):
@@ -31,11 +32,12 @@ def readings_section(view: BatchView) -> dict[str, Any] | None:
     if not refused:
         return {"words": "Every reading was accepted.", "figures": [], "rows": rows}
     names = _common_reasons(refused)
+    key = list(zip(OF_PAGE.series, names, strict=False))
     figures = [
-        Figure(svg(stacked(_rows(counts, names), axis, OF_PAGE, is_time=is_time)), words)
-        for counts, axis, words, is_time in (
-            (view.by_source, "readings", "Readings that were not accepted, by source.", False),
-            (view.over_time, "readings", "The same over the readings' own dates.", True),
+        Figure(svg(stacked(_rows(counts, names), names, OF_PAGE, is_time=is_time)), words, key)
+        for counts, words, is_time in (
+            (view.by_source, "Readings that were not accepted, by source.", False),
+            (view.over_time, "The same over the readings' own dates.", True),
         )
         if any(one.status != "accepted" for one in counts)
     ]
@@ -63,20 +65,22 @@ def _words(one: Count) -> str:
     return REASONS.get(one.reason or "", one.reason or one.status)
 
 
-def _common_reasons(counts: list[Count]) -> set[str]:
+def _common_reasons(counts: list[Count]) -> list[str]:
+    """The most common reasons first, and one name for all others."""
     totals: dict[str, int] = {}
     for one in counts:
         totals[_words(one)] = totals.get(_words(one), 0) + one.readings
-    return set(sorted(totals, key=lambda words: -totals[words])[:_MOST_REASONS])
+    ordered = sorted(totals, key=lambda words: -totals[words])
+    others = [_OTHERS] if len(ordered) > _MOST_REASONS else []
+    return ordered[:_MOST_REASONS] + others
 
 
-def _rows(counts: list[Count], names: set[str]) -> list[tuple[str, str, int]]:
+def _rows(counts: list[Count], names: list[str]) -> list[tuple[str, str, int]]:
     """Rows of a chart. A place without a refusal keeps its place, with a count of zero."""
-    first = min(names)
     return [
-        (one.place, first, 0)
+        (one.place, names[0], 0)
         if one.status == "accepted"
-        else (one.place, _words(one) if _words(one) in names else "other reasons", one.readings)
+        else (one.place, _words(one) if _words(one) in names else _OTHERS, one.readings)
         for one in counts
     ]
 
@@ -94,11 +98,13 @@ def calibration_section(calibration: Calibration | None) -> dict[str, Any] | Non
                 svg(histogram(calibration.nis, "squared surprise (NIS)", OF_PAGE)),
                 "Squared surprises in units of their variance. The line is the chi-square "
                 "distribution that they have if the profile fits.",
+                [],
             ),
             Figure(
                 svg(histogram(calibration.pit, "probability of a lower reading (PIT)", OF_PAGE)),
                 "How probable a lower reading was. Flat, like the line, is right; a hill means "
                 "intervals that are too wide, a valley too narrow, a slope a bias.",
+                [],
             ),
         ],
     }

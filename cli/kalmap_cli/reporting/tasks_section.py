@@ -4,14 +4,12 @@ from typing import Any
 
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
-from kalmap_cli.reporting.charts import tasks_in_time
+from kalmap_cli.reporting.charts import KINDS, kind_of, tasks_in_time
 from kalmap_cli.reporting.drawing import OF_PAGE
 from kalmap_cli.reporting.figures import svg
-from kalmap_cli.reporting.timeline import Task, Timeline
+from kalmap_cli.reporting.timeline import PARALLEL, Task, Timeline
 from kalmap_cli.screen import SHORT_ID
 
-#: The steps that work on one chunk or shard.
-_PARALLEL = ("partition", "load", "filter", "write")
 _SLOWEST, _MOST_FAILED = 5, 20
 
 
@@ -28,17 +26,26 @@ def timeline_section(timeline: Timeline) -> dict[str, Any] | None:
     )
     if len(timeline.drawn) < len(timeline.tasks):
         words += f" The {len(timeline.drawn)} longest are drawn, the longest of each step."
-    return {"words": words, "chart": svg(tasks_in_time(timeline.drawn, OF_PAGE))}
+    kinds = [kind for kind in KINDS if any(kind_of(task) == kind for task in timeline.drawn)]
+    return {
+        "words": words,
+        "chart": svg(tasks_in_time(timeline.drawn, OF_PAGE)),
+        "key": [(OF_PAGE.series[KINDS[kind]], kind) for kind in kinds],
+    }
 
 
 def shards_section(view: BatchView, *, hide_errors: bool) -> dict[str, Any] | None:
     """The slowest and the failed shards and chunks, and the command that runs them again."""
-    tasks = [task for task in view.timeline.tasks if task.step in _PARALLEL]
+    tasks = [task for task in view.timeline.tasks if task.step in PARALLEL]
     if not tasks:
         return None
     failed = [task for task in tasks if task.error]
     slowest = sorted((t for t in tasks if not t.error), key=lambda task: -task.seconds)[:_SLOWEST]
-    words = f"{counted(len(failed), 'task')} on a shard or chunk failed."
+    words = (
+        f"{counted(len(failed), 'task')} failed, with the reasons below."
+        if failed
+        else "No shard and no chunk failed. These took longest."
+    )
     if len(failed) > _MOST_FAILED:
         words += f" {_MOST_FAILED} of them are listed."
     failed_readings = sum(((view.summary.get("readings") or {}).get("failed") or {}).values())

@@ -5,11 +5,21 @@ from typing import NamedTuple
 from kalmap.batch.folder import Folder
 from kalmap.results.report import Report
 
-#: The order in which the steps of a round run.
-STEPS = (
-    "plan", "partition", "plan_shards", "load", "filter", "aggregate", "write", "collect",
-    "complete",
-)  # fmt: skip
+#: The steps of a round and their states, in the order in which they run.
+_STATES = {
+    "plan": "PlanBatch",
+    "partition": "PartitionMeasurements",
+    "plan_shards": "PlanShards",
+    "load": "LoadStates",
+    "filter": "FilterUsers",
+    "aggregate": "AggregateResults",
+    "write": "WriteStates",
+    "collect": "CollectWrites",
+    "complete": "CompleteBatch",
+}
+STEPS = tuple(_STATES)
+#: The steps that work on one chunk or shard.
+PARALLEL = ("partition", "load", "filter", "write")
 #: Tasks of one step that a drawing has. The longest are drawn.
 _MOST_OF_A_STEP = 40
 
@@ -35,10 +45,10 @@ class Task(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as `filter 3`, or `filter 3 (round 1)`."""
-        whole = self.step in {"plan", "plan_shards", "aggregate", "collect", "complete"}
-        name = self.step if whole else f"{self.step} {self.number}"
-        return f"{name} (round {self.round})" if self.round else name
+        """Its state and shard, such as `FilterUsers 3` or `FilterUsers 3, round 1`."""
+        number = f" {self.number}" if self.step in PARALLEL else ""
+        round_ = f", round {self.round}" if self.round else ""
+        return f"{_STATES[self.step]}{number}{round_}"
 
 
 class Timeline(NamedTuple):

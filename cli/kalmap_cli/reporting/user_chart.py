@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from kalmap_cli.reporting.drawing import Palette
 from kalmap_cli.reporting.people import INTERVAL
-from kalmap_cli.reporting.words import REASONS
+from kalmap_cli.reporting.words import REASONS, with_margin
 
 #: Space above and below the level's band, as a share of its height. A value beyond it is drawn at
 #: the edge.
@@ -53,7 +53,7 @@ def user_chart(
     value = {
         "type": "quantitative",
         "scale": {"domain": [low, high], "zero": False, "nice": False},
-        "axis": {"title": unit, "tickCount": 5},
+        "axis": {"title": None, "tickCount": 5},
     }
     return {
         "width": size[0],
@@ -96,7 +96,7 @@ _CROSS = "M-0.5,-0.5L0.5,0.5M0.5,-0.5L-0.5,0.5"
 def _marks(palette: Palette) -> dict[str, dict[str, Any]]:
     """How accepted and rejected readings look."""
     point = {"type": "point", "aria": True, "opacity": 1}
-    cross = {"shape": _CROSS, "stroke": palette.wrong, "size": 90, "strokeWidth": 2.5}
+    cross = {"shape": _CROSS, "stroke": palette.wrong, "size": 360, "strokeWidth": 2.5}
     return {
         "accepted": point | {"filled": True, "color": palette.ink, "size": 26},
         "rejected": point | cross,
@@ -142,7 +142,7 @@ def describe_point(point: Point, unit: str) -> str:
     level = (
         ""
         if math.isnan(point.level)
-        else f"; level {point.level:.5g} ± {INTERVAL * point.level_sd:.2g}"
+        else f"; level {with_margin(point.level, INTERVAL * point.level_sd)}"
     )
     if point.is_prediction:
         return f"{when}: expected{level.removeprefix(';')} {unit}"

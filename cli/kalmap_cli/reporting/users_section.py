@@ -13,6 +13,7 @@ from kalmap_cli.reporting.figures import svg
 from kalmap_cli.reporting.people import INTERVAL, People
 from kalmap_cli.reporting.sample import Sample
 from kalmap_cli.reporting.user_chart import MOST_DRAWN, Point, user_chart
+from kalmap_cli.reporting.words import rounded, with_margin
 
 #: Users who get a chart.
 _MOST_CHARTS = 12
@@ -128,7 +129,7 @@ def _words(people: People, user: int, unit: str) -> str:
     if math.isnan(slope):
         return f"{words}."
     margin = INTERVAL * sd
-    change = f"{7 * slope:+.2g} ± {7 * margin:.2g} {unit} a week"
+    change = f"{with_margin(7 * slope, 7 * margin, sign=True)} {unit} a week"
     if abs(slope) <= margin:
         return f"{words}. The slope may be noise: {change}."
     return f"{words}. The level {'rises' if slope > 0 else 'falls'}: {change}."
@@ -141,18 +142,18 @@ def _cells(people: People, user: int) -> list[Cell]:
             Cell(f"{int(column[user]):,}", str(int(column[user])))
             for column in (people.readings, people.rejected, people.restarts)
         ),
-        _estimate(level, level_sd, "{:.5g} ± {:.2g}"),
-        _estimate(slope, slope_sd, "{:+.2g} ± {:.2g}"),
-        _number(float(people.moved[user]), "{:+.3g}"),
-        _number(float(people.quality[user]), "{:.2f}"),
+        _estimate(level, level_sd, sign=False),
+        _estimate(slope, slope_sd, sign=True),
+        _number(float(people.moved[user]), sign=True),
+        _number(float(people.quality[user]), sign=False),
     ]
 
 
-def _estimate(value: float, sd: float, form: str) -> Cell:
+def _estimate(value: float, sd: float, *, sign: bool) -> Cell:
     if math.isnan(value):
         return Cell("", "")
-    return Cell(form.format(value, INTERVAL * sd), repr(value))
+    return Cell(with_margin(value, INTERVAL * sd, sign=sign), repr(value))
 
 
-def _number(value: float, form: str) -> Cell:
-    return Cell("", "") if math.isnan(value) else Cell(form.format(value), repr(value))
+def _number(value: float, *, sign: bool) -> Cell:
+    return Cell("", "") if math.isnan(value) else Cell(rounded(value, 3, sign=sign), repr(value))

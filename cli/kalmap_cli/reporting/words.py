@@ -1,4 +1,6 @@
-"""The reasons of decisions, in words."""
+"""The reasons of decisions in words, and numbers as they are read."""
+
+import math
 
 from kalmap.outcome import Reason
 
@@ -27,3 +29,19 @@ REASONS: dict[str, str] = {
         Reason.TIMED_OUT: "the time ended",
     }.items()
 }
+
+
+def rounded(value: float, digits: int, *, sign: bool = False) -> str:
+    """A number with so many significant digits, and no power of ten."""
+    places = digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
+    return f"{round(value, places):{'+' if sign else ''},.{max(places, 0)}f}"
+
+
+def with_margin(value: float, margin: float, *, sign: bool = False) -> str:
+    """A value and its margin, both to the second significant digit of the margin: `81.40 ± 0.38`.
+
+    Expression of uncertainty: JCGM 100:2008, section 7.2.6.
+    """
+    places = 1 - math.floor(math.log10(margin)) if margin > 0.0 else 2
+    form = f",.{max(places, 0)}f"
+    return f"{round(value, places):{'+' if sign else ''}{form}} ± {round(margin, places):{form}}"
