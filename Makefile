@@ -92,10 +92,11 @@ lock:  ## Renew the lock files
 	$(UV_COMPILE) --group peers -c requirements.lock -o requirements-peers.lock
 	$(UV_COMPILE) --group sam -o requirements-sam.lock
 	$(UV_COMPILE) --group fuzz -o requirements-fuzz.lock
-	for name in $$(sed -n 's/==.*//p' functions/requirements.txt); do \
-		version=$$(sed -n "s/^$$name==\([^ ]*\).*/\1/p" requirements.lock); \
-		sed -i.old "s/^$$name==.*/$$name==$$version/" functions/requirements.txt; done
-	rm -f functions/requirements.txt.old
+	for packed in functions/requirements.txt layers/parquet/requirements.txt; do \
+		for name in $$(sed -n 's/==.*//p' $$packed); do \
+			version=$$(sed -n "s/^$$name==\([^ ]*\).*/\1/p" requirements-dev.lock); \
+			sed -i.old "s/^$$name==.*/$$name==$$version/" $$packed; done; \
+		rm -f $$packed.old; done
 
 clean:  ## Remove the environment, caches and local data of the demo
 	rm -rf $(VENV) $(ASL)/node_modules .aws-sam .demo .kalmap .hypothesis build

@@ -9,7 +9,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: Files and folders of the checkout that lie in the wheel's folder under the same names.
-DEPLOYED = ("template.yaml", "samconfig.toml", "statemachine/filter_batch.asl.json", "functions")
+DEPLOYED = ("template.yaml", "samconfig.toml", "statemachine/filter_batch.asl.json", "functions",
+            "layers")  # fmt: skip
 
 
 class DeployedFiles(BuildHookInterface[Any]):

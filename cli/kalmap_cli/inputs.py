@@ -23,7 +23,7 @@ STDIN = Path("stdin")
 #: What stdin is called on the command line.
 _DASH = STDOUT
 #: Files of a directory with other endings are left out. Each may be followed by .gz.
-_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".xml")
+_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".xml", ".parquet", ".arrow", ".feather")
 _PACKED = ".gz"
 _NAMED = 3
 _S3 = re.compile(r"s3://([^/]*)/?(.*)", re.DOTALL)

@@ -10,10 +10,9 @@ import msgspec
 from kalmap.errors import InvalidInput, KalmapError
 from kalmap.profile import DEFAULT_PROFILE
 from kalmap.records.formats import Block
-from kalmap.records.gzipped import is_gzipped
 from kalmap.records.measurement import Measurement, RecordError
 from kalmap_cli.errors import WrongUsage
-from kalmap_cli.input_files import inflate_file, understand_file
+from kalmap_cli.input_files import records_of, understand_file
 from kalmap_cli.inputs import as_input
 from kalmap_cli.own_files.said import Said
 from kalmap_library.profiles import AnyProfile, load_profile
@@ -38,15 +37,13 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
     path, checked = Path(file), load_profile(profile)
     try:
         format_ = understand_file(as_input(path), Said(), msgspec.to_builtins(checked)).format
-        data = path.read_bytes()
-        if is_gzipped(data):
-            data = b"".join(inflate_file(as_input(path)))
+        parts = list(records_of(as_input(path), format_))
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
     except (KalmapError, WrongUsage) as error:
         raise InvalidInput(str(error)) from None
     measurements, unread, line = [], [], format_.header_lines
-    for block in format_.blocks([data[format_.records_start :]]):
+    for block in format_.blocks(parts):
         known = block.measurements()
         for measurement in _one_by_one(block) if known is None else known:
             if isinstance(measurement, Measurement):

@@ -47,7 +47,7 @@ class InputNotFound(KalmapError):
 
 
 class UnknownFormat(KalmapError):
-    """The input is neither JSONL nor CSV with the required header."""
+    """The input has none of the formats that are read, or lacks a column that is required."""
 
 
 class InputChanged(KalmapError):

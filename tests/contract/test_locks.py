@@ -55,6 +55,11 @@ def test_every_lock_agrees_with_the_runtime_lock(name: str) -> None:
     )
 
 
+def test_the_layer_for_parquet_has_the_locked_version() -> None:
+    packed = locked("layers/parquet/requirements.txt")
+    assert packed == {"pyarrow": locked("requirements-dev.lock")["pyarrow"]}
+
+
 def test_the_functions_are_packed_with_the_locked_versions() -> None:
     run = locked("requirements.lock")
     packed = locked("functions/requirements.txt")

@@ -171,6 +171,14 @@ def test_tables_are_encrypted_restored_to_any_second_and_kept():
         assert_kept(table)
 
 
+def test_every_function_has_the_layer_for_parquet_if_the_stack_asks_for_it():
+    template = transformed.transformed(Parquet="true")
+    [layer] = transformed.of_type(template, "AWS::Lambda::LayerVersion")
+    for name, function in transformed.of_type(template, "AWS::Lambda::Function").items():
+        then = {"Fn::If": ["HasParquet", [{"Ref": layer}], {"Ref": "AWS::NoValue"}]}
+        assert function["Layers"] == then, name
+
+
 def test_queues_are_encrypted():
     queues = of_type("AWS::SQS::Queue").values()
     assert queues

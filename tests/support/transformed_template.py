@@ -27,6 +27,7 @@ def transformed(code: str = _LOCAL["CodeUri"], **parameters: str) -> dict[str, A
 def _transformed(code: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     template = read_template(TEMPLATE)
     template["Globals"]["Function"]["CodeUri"] = code
+    template["Resources"]["ParquetLayer"]["Properties"]["ContentUri"] = code
     machine = template["Resources"]["FilterBatchStateMachine"]["Properties"]
     machine["DefinitionUri"] = _LOCAL["DefinitionUri"]
     return dict(transform(template, dict(parameters), _NoPolicies()))

@@ -4,8 +4,10 @@ import gzip
 import json
 import random
 import subprocess
+import sys
 import time
 
+import pandas as pd
 import pytest
 
 from kalmap_cli.inputs import as_input
@@ -478,3 +480,33 @@ def test_an_unknown_time_zone_of_the_machine_is_a_word_that_cannot_be_typed(
     assert "is 'ZONE', which is no time zone" in refused(
         capsys, name, "--user", "u", "--tz", "ZONE"
     )
+
+
+def test_a_table_of_pandas_is_understood_like_a_text(tmp_path, capsys):
+    frame = pd.DataFrame(
+        {
+            "Datum": pd.to_datetime(["2026-03-01 07:12", "2026-03-02 07:10", "2026-03-03 08:00"]),
+            "Person": [7, 7, 8],
+            "Gewicht (kg)": [80.5, None, 81.0],
+        }
+    )
+    frame.to_parquet(tmp_path / "f.parquet")
+    frame.to_feather(tmp_path / "f.arrow")
+    for name in ("f.parquet", "f.arrow"):
+        path = str(tmp_path / name)
+        sentence = refused(capsys, path)
+        assert "Datum has '2026-03-01T07:12:00.000000', which has no offset from UTC." in sentence
+        assert f"kalmap check {path} --tz" in sentence
+        code, out, _ = checked(capsys, path, "--tz", "Europe/Berlin")
+        assert code == 0
+        assert "user_id from Person, timestamp from Datum, value from Gewicht (kg)" in out
+        assert "1 of 3 rows has no value in Gewicht (kg): not read." in " ".join(out.split())
+        assert "7, 2026-03-01T06:12:00Z, 80.5 kg" in out
+
+
+def test_without_pyarrow_a_sentence_says_what_to_install(tmp_path, capsys, monkeypatch):
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "f.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    sentence = refused(capsys, str(tmp_path / "f.parquet"))
+    assert "f.parquet is a Parquet file, and pyarrow is not installed" in sentence
+    assert 'pip install "kalmap[parquet]"' in sentence

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 import kalmap
 from kalmap.filter.estimates import describe, predict
@@ -248,6 +250,17 @@ def test_a_file_is_read_as_a_table_and_what_cannot_be_read_is_told(tmp_path):
     assert kalmap.fold(table).states == kalmap.fold(ONE).states
     with pytest.raises(kalmap.InvalidInput, match="no file"):
         kalmap.read(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("name", ["f.parquet", "f.arrow"])
+def test_a_file_of_arrow_or_parquet_is_read_as_the_table_that_it_is(simulated, tmp_path, name):
+    table = pa.table(simulated)
+    if name == "f.parquet":
+        pq.write_table(table, tmp_path / name, row_group_size=500)
+    else:
+        feather.write_feather(table, tmp_path / name)
+    read = kalmap.read(tmp_path / name)
+    assert kalmap.fold(read).states == kalmap.fold(simulated).states
 
 
 def test_a_profile_is_a_name_a_file_fields_or_itself(tmp_path):

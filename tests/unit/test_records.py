@@ -255,7 +255,7 @@ def test_lines_that_end_in_carriage_returns_alone_are_refused_in_a_sentence(end)
         (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook"),
         (gzip.compress(tarred()), "a tar archive"),
         (gzip.compress(gzip.compress(GOOD_LINE)), "gzipped twice"),
-        (b"PAR1\x15\x04\x15" + b"\x00" * 20, "a Parquet file"),
+        (b"PAR1\x15\x04\x15" + b"\x00" * 20, "a gzipped Parquet file"),
         (GOOD_LINE.decode().encode("utf-16"), "in UTF-16, not JSONL or CSV. Save it as UTF-8"),
         (GOOD_LINE.decode().encode("utf-16-le"), "in UTF-16, not JSONL or CSV. Save it as UTF-8"),
         (GOOD_LINE.decode().encode("utf-16-be"), "in UTF-16, not JSONL or CSV. Save it as UTF-8"),

@@ -15,10 +15,9 @@ from kalmap.errors import InvalidProfile
 from kalmap.plural import counted
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
 from kalmap.records.formats import AnyFormat
-from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import Parsed, parse
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
-from kalmap_cli.input_files import as_profile, inflate_file, read_profile, understand_files
+from kalmap_cli.input_files import as_profile, read_profile, records_of, understand_files
 from kalmap_cli.inputs import Input, open_inputs, refuse_s3
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.own_files.said import read_said
@@ -301,7 +300,4 @@ def users_of(profile: Profile, parts: Iterable[Parsed]) -> Users:
 
 
 def _parsed(profile: Profile, file: Input, format_: AnyFormat) -> Parsed:
-    data = file.content.read_bytes()
-    if is_gzipped(data):
-        data = b"".join(inflate_file(file))
-    return parse([data[format_.records_start :]], format_, profile)
+    return parse(records_of(file, format_), format_, profile)

@@ -39,6 +39,7 @@ _UNUSABLE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FA
 #: The property of each resource type that has a local path.
 _LOCAL_PATHS = {
     "AWS::Serverless::Function": "CodeUri",
+    "AWS::Serverless::LayerVersion": "ContentUri",
     "AWS::Serverless::StateMachine": "DefinitionUri",
     "AWS::Serverless::Api": "DefinitionUri",
 }

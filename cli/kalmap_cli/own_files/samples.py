@@ -8,6 +8,8 @@ from kalmap.batch.inflate import inflate
 from kalmap.records.formats import HEAD_BYTES, Format
 from kalmap.records.gzipped import is_gzipped
 from kalmap.records.parse import File
+from kalmap.records.table_content import TableContent, naming
+from kalmap.records.table_format import TableFormat
 from kalmap_cli.inputs import Input
 
 #: A file of at most so many bytes is read as a whole.
@@ -17,6 +19,8 @@ _PIECES = 8
 _PIECE_BYTES = 48 * 1024
 _GOLDEN = 0.6180339887498949
 _PART_BYTES = 1 << 16
+#: Of a table, so many rows are read.
+_ROWS = 16_384
 
 
 class Sample(NamedTuple):
@@ -39,6 +43,18 @@ class Sample(NamedTuple):
         """What a format is recognised from."""
         return self.start[:HEAD_BYTES]
 
+    def as_table(self) -> TableContent | None:
+        """All of the content, as tables of Arrow and Parquet are read; None if it is gzipped."""
+        if self.gzipped:
+            return None
+        return TableContent(lambda start, end: _read(self.content, start, end), self.size)
+
+    def is_whole(self, format_: Format) -> bool:
+        """Whether `files` gives all records."""
+        if isinstance(format_, TableFormat):
+            return format_.rows <= _ROWS
+        return self.whole
+
     def pieces(self) -> list[bytes]:
         """The beginning, and pieces from further on, which begin at even bytes."""
         if self.whole or self.gzipped:
@@ -52,6 +68,9 @@ class Sample(NamedTuple):
 
     def files(self, format_: Format) -> Iterator[File]:
         """Records of the file, for the parser: all of them if it is small."""
+        if isinstance(format_, TableFormat):
+            yield from self._rows(format_)
+            return
         if self.whole or self.gzipped:
             content = self.start
             if not self.whole:
@@ -70,6 +89,22 @@ class Sample(NamedTuple):
                 format_,
                 format_.header_lines if start == format_.records_start else 0,
             )
+
+    def _rows(self, format_: TableFormat) -> Iterator[File]:
+        """Rows of a table: all of them, or some at irregular distances."""
+        rows = format_.rows
+        starts = [0]
+        if rows > _ROWS and len(format_.groups) > 1:
+            starts += sorted(int(rows * (n * _GOLDEN % 1.0)) for n in range(1, _PIECES))
+        size = _ROWS if len(starts) == 1 else _ROWS // _PIECES
+
+        def read(start: int, end: int) -> bytes:
+            return _read(self.content, start, end)
+
+        for start in starts:
+            with naming(str(self.file)):
+                batches = list(format_.read_range(start, start + size, self.size, read))
+            yield File(batches, format_, start)
 
 
 def take_sample(input_: Input) -> Sample:

@@ -43,7 +43,8 @@ def common_mapping(files: Sequence[Understood], said: Said) -> Mapping | None:
 def _is_read_as_its_own(file: Understood, mapping: Mapping | None) -> bool:
     """Whether a batch with this mapping reads a file in kalmap's own format."""
     try:
-        return detect_format(str(file.sample.file), file.sample.head, mapping) == file.format
+        name, head, content = str(file.sample.file), file.sample.head, file.sample.as_table()
+        return detect_format(name, head, mapping, content) == file.format
     except UnknownFormat:
         return False
 

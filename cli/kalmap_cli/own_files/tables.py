@@ -34,6 +34,8 @@ class Table(NamedTuple):
     delimiter: Delimiter = ","
     skip: int = 0
     header: bool = True
+    title: str | None = None
+    """The form in a few words, if its layout does not tell."""
 
     def cells(self, column: str) -> list[Any]:
         """The cells of a column that are not empty."""
@@ -43,6 +45,8 @@ class Table(NamedTuple):
     @property
     def form(self) -> str:
         """The form in a few words."""
+        if self.title is not None:
+            return self.title
         if self.layout == "csv":
             name = f"a table separated by {DELIMITER_NAMES[self.delimiter]}"
             if not self.header:

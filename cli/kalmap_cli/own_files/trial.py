@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from kalmap.profile import Profile
 from kalmap.readings import F64, Readings
 from kalmap.records.measurement import RecordError, UnreadableRecord
 from kalmap.records.parse import File, Parsed, parse_files
+from kalmap.records.table_format import TableFormat
 from kalmap.results.lines import Unreadable
 from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
@@ -62,14 +63,17 @@ class _Counted:
     """Counts the bytes of what the parser reads."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.bytes = 0.0
 
-    def file(self, file: File) -> File:
-        return file._replace(parts=self._parts(file))
+    def file(self, understood: Understood, file: File) -> File:
+        # The parts of a table are rows.
+        rows = understood.format.rows if isinstance(understood.format, TableFormat) else None
+        each = understood.sample.size / max(1, rows) if rows is not None else 1.0
+        return file._replace(parts=self._parts(file, each))
 
-    def _parts(self, file: File) -> Iterator[bytes]:
+    def _parts(self, file: File, each: float) -> Iterator[Any]:
         for part in file.parts:
-            self.bytes += len(part)
+            self.bytes += len(part) * each
             yield part
 
 
@@ -86,8 +90,8 @@ def try_files(files: Sequence[Understood], profile: Profile, now: int) -> Trial:
     """
     read = _Counted()
     pieces = [(file, piece) for file in files for piece in file.sample.files(file.format)]
-    parsed = parse_files([read.file(piece) for _, piece in pieces], profile)
-    whole = all(file.sample.whole for file in files)
+    parsed = parse_files([read.file(*piece) for piece in pieces], profile)
+    whole = all(file.sample.is_whole(file.format) for file in files)
     size = sum(file.sample.size for file in files)
     unreadable = [_unreadable(record, *pieces[record.file]) for record in parsed.unreadable]
     tally = _fold(parsed, profile, now)
@@ -164,7 +168,11 @@ def _span(parsed: Parsed) -> tuple[str, str]:
 
 def _unreadable(record: UnreadableRecord, file: Understood, piece: File) -> Unreadable:
     """A record with its file, and its line where that is known."""
-    known = file.sample.whole or piece.first_line == file.format.header_lines
+    known = (
+        file.sample.is_whole(file.format)
+        or isinstance(file.format, TableFormat)
+        or piece.first_line == file.format.header_lines
+    )
     line = record.line if known else 0
     name = str(file.sample.file)
     return Unreadable(

@@ -13,14 +13,18 @@ from kalmap.errors import InvalidInput, UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.records.dialects import DELIMITER_NAMES, listed
+from kalmap.records.format_arrow import Arrow
 from kalmap.records.format_csv import Csv
 from kalmap.records.format_mapped import Mapped
+from kalmap.records.format_parquet import Parquet
 from kalmap.records.formats import AnyFormat, detect_format
 from kalmap.records.mapping import FIELDS, Mapping, check_mapping
 from kalmap.records.measurement import REQUIRED_FIELDS
 from kalmap.records.other_formats import UTF_16, XML, recognise_other
 from kalmap.records.parse import parse_files
+from kalmap.records.table_format import TableFormat
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.arrow_tables import read_arrow_table
 from kalmap_cli.own_files.doubts import (
     cut_number_advice,
     joined,
@@ -76,10 +80,11 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
         return own
     if advice := json_advice(sample):
         raise WrongUsage(advice)
-    other = recognise_other(head)
+    table = read_arrow_table(sample)
+    other = None if table else recognise_other(head)
     if other and other.kind not in {UTF_16, XML}:
         raise WrongUsage(_refusal(name, head))
-    table = read_table(sample)
+    table = table or read_table(sample)
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
     refuse_wide_rows(sample, table)
@@ -97,9 +102,11 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
 def own_format(sample: Sample, profile: Profile) -> Understood | None:
     """The file in one of kalmap's own formats; None if it must be understood otherwise."""
     try:
-        format_ = detect_format(str(sample.file), sample.head)
+        format_ = detect_format(str(sample.file), sample.head, None, sample.as_table())
     except UnknownFormat:
         return None
+    if isinstance(format_, Parquet | Arrow):
+        return Understood(sample, None, format_, f"{format_.title} with kalmap's own columns")
     # A file that has only the form, such as one with local times, needs a mapping.
     beginning = b"".join(sample.head.splitlines(keepends=True)[:_LINES])
     try:
@@ -151,7 +158,8 @@ def _understand_table(
         columns["unit"] = unit
     mapping = found | {
         "columns": columns,
-        "layout": table.layout,
+        # The columns of Arrow and Parquet have types, and no layout.
+        "layout": "csv" if table.title else table.layout,
         "encoding": table.encoding,
         "user": said.user,
         "source": None if "source" in columns else said.source or found.get("source"),
@@ -176,10 +184,10 @@ def _understand_table(
             {field: value for field, value in mapping.items() if value is not None}, Mapping
         )
         check_mapping(complete)
-        format_ = detect_format(name, sample.head, complete)
+        format_ = detect_format(name, sample.head, complete, sample.as_table())
     except (msgspec.ValidationError, InvalidInput, UnknownFormat) as error:
         raise WrongUsage(f"{name} cannot be read so: {error}") from error
-    if isinstance(format_, Mapped) and (told := tell_empty_rows(sample, format_)):
+    if isinstance(format_, Mapped | TableFormat) and (told := tell_empty_rows(sample, format_)):
         notes.append(told)
     return Understood(sample, complete, format_, table.form, preset and preset.title, tuple(notes))
 

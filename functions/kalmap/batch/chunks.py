@@ -1,4 +1,4 @@
-"""Chunks: byte ranges of the input's objects, each read by one worker."""
+"""Chunks: ranges of the input's objects, in bytes or rows, each read by one worker."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import msgspec
 
 from kalmap.batch.identity import InputObject
 from kalmap.records.formats import AnyFormat
+from kalmap.records.table_format import ROW_BYTES, TableFormat
 
 #: A gzipped object cannot be split, so it must fit into one worker.
 #: tests/statemachine/test_memory.py compares these limits with the worker's memory.
@@ -38,9 +39,20 @@ class SourceObject(InputObject, frozen=True, kw_only=True):
             return [(0, self.size)]
         return self.format.split(self.size, step)
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes of text its records have, for the worker that reads them."""
+        if isinstance(self.format, TableFormat):
+            return self.format.rows * ROW_BYTES
+        return self.size * (GZIP_RATIO if self.gzipped else 1)
+
+    def planned(self) -> "SourceObject":
+        """The object as its chunks hold it."""
+        return msgspec.structs.replace(self, format=self.format.planned())
+
 
 class Piece(NamedTuple):
-    """The records of an object that begin in [start, end)."""
+    """The records of an object in [start, end)."""
 
     object: SourceObject
     start: int
@@ -48,7 +60,7 @@ class Piece(NamedTuple):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """The records of an object that begin in [start, end), then some small objects as a whole."""
+    """The records of an object in [start, end), then some small objects as a whole."""
 
     number: int = msgspec.field(name="chunk")
     object: SourceObject
@@ -75,7 +87,7 @@ def split_into_chunks(objects: Sequence[SourceObject], chunk_bytes: int) -> list
         ranges = source.split(chunk_bytes)
         if not ranges:
             continue
-        weight = source.size * (GZIP_RATIO if source.gzipped else 1)
+        weight, source = source.weight, source.planned()  # noqa: PLW2901
         weight_json = len(msgspec.json.encode(source))
         if weight <= free_bytes and weight_json <= free_json:
             chunks[-1].others.append(source)

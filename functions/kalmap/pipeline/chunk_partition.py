@@ -7,6 +7,7 @@ has failed.
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
+from typing import Any
 
 from kalmap.batch.chunks import Chunk, Piece
 from kalmap.batch.folder import Folder
@@ -16,6 +17,7 @@ from kalmap.outcome import Reason
 from kalmap.records.measurement import MAX_UNREADABLE, UnreadableRecord
 from kalmap.records.parse import File, parse_files
 from kalmap.records.shards import PartitionReport, route
+from kalmap.records.table_content import naming
 from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
 
@@ -25,7 +27,8 @@ def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> Partiti
 
     Raises:
         InputChanged: The object is no longer there as it was identified.
-        InvalidInput: A gzipped object is truncated or corrupt, or too few records are readable.
+        InvalidInput: A gzipped object or a table is truncated or corrupt, or too few records are
+            readable.
     """
     shards = folder.plan().shards
     notes: list[str] = []
@@ -92,7 +95,7 @@ def _files(chunk: Chunk, bucket: OpenBucket, notes: list[str]) -> Iterator[File]
         yield File(_parts(piece, bucket, notes), source.format, first_line)
 
 
-def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes]:
+def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[Any]:
     source = piece.object
     objects = bucket(source.bucket)
     if source.gzipped:
@@ -103,7 +106,8 @@ def _parts(piece: Piece, bucket: OpenBucket, notes: list[str]) -> Iterator[bytes
     def read(start: int, end: int) -> bytes:
         return objects.get_pinned(source.key, source.etag, source.version_id, start, end)
 
-    yield from source.format.read_range(piece.start, piece.end, source.size, read)
+    with naming(source.key):
+        yield from source.format.read_range(piece.start, piece.end, source.size, read)
 
 
 def _skip(parts: Iterable[bytes], start: int) -> Iterator[bytes]:

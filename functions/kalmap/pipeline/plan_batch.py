@@ -13,6 +13,8 @@ from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import inflate_head, is_gzipped
 from kalmap.records.mapping import Mapping
+from kalmap.records.table_content import TableContent
+from kalmap.records.table_format import TableFormat
 from kalmap.store.objects import OpenBucket, at_once
 
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -35,7 +37,8 @@ def plan_batch(
 
     Raises:
         UnknownFormat: An object has no known format, or lacks a column of the mapping.
-        InvalidInput: A gzipped object is too large for one worker, or the input for one batch.
+        InvalidInput: A gzipped object is too large for one worker, or the input for one batch; or a
+            table is broken, or no library for it is installed.
         InputChanged: An object is no longer there as it was identified.
         InputNotFound: No object holds a record.
     """
@@ -76,11 +79,18 @@ def _inspect(
         item.key, item.etag, item.version_id, 0, min(item.size, HEAD_BYTES)
     )
     text = inflate_head(item.key, head)
+
+    def read(start: int, end: int) -> bytes:
+        return bucket(item.bucket).get_pinned(item.key, item.etag, item.version_id, start, end)
+
+    content = None if is_gzipped(head) else TableContent(read, item.size)
     source = SourceObject(
         **msgspec.structs.asdict(item),
-        format=detect_format(item.key, text, mapping),
+        format=detect_format(item.key, text, mapping, content),
         gzipped=is_gzipped(head),
     )
+    if isinstance(source.format, TableFormat):
+        return source, source.format.rows
     ratio = 1.0
     if source.gzipped:
         check_gzip_size(item.key, item.size)

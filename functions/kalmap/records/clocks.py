@@ -79,6 +79,14 @@ class Clock:
         except ValueError:
             return self._other(text)
 
+    def aware(self, moment: datetime) -> datetime:
+        """A time of the clock with its zone.
+
+        Raises:
+            ValueError: It has none.
+        """
+        return self._aware(moment, moment.isoformat())
+
     def _other(self, text: str) -> datetime:
         for spelling in _SPELLINGS:
             if found := spelling.fullmatch(text):

@@ -29,6 +29,10 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
     header_lines: int = 0
     """Lines before the records."""
 
+    def planned(self) -> "LineFormat":
+        """The format as each chunk holds it."""
+        return self
+
     def split(self, size: int, step: int) -> list[tuple[int, int]]:
         """Split a content of `size` bytes into ranges of about `step` bytes."""
         ranges = []

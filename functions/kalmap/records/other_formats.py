@@ -17,9 +17,12 @@ UTF_16 = "text in UTF-16"
 _UNPACK = "Unpack it, and give the files that are in it."
 _INFLATE = "Inflate it first; of compressed files, gzip's are read."
 _CONVERT = "Convert it to JSONL or CSV."
+_GUNZIP = "Inflate it first: its columns are compressed by themselves."
 _AS_UTF_8 = "Save it as UTF-8, for example by: iconv -f UTF-16 -t UTF-8."
 _BEGINNINGS = (
-    (b"PAR1\x15", Other("a Parquet file", _CONVERT)),
+    # Where they are not gzipped, they are read.
+    (b"PAR1\x15", Other("a gzipped Parquet file", _GUNZIP)),
+    (b"ARROW1\0\0", Other("a gzipped Arrow file", _GUNZIP)),
     (b"Obj\x01", Other("an Avro file", _CONVERT)),
     (b"SQLite format 3\x00", Other("an SQLite database", _CONVERT)),
     (b"\xd0\xcf\x11\xe0", Other("an old Excel or Office file", "Save the sheet as CSV.")),

@@ -15,6 +15,7 @@ from kalmap.moments import EARLIEST, LATEST, SECOND, microseconds
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
+from kalmap.records.coded import Coded, CodedReadings
 from kalmap.records.formats import Block, Format
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
@@ -24,6 +25,7 @@ from kalmap.records.measurement import (
     UnreadableRecord,
     describe_unreadable,
 )
+from kalmap.records.table_block import TableBlock
 from kalmap.records.timestamps import OUT_OF_CALENDAR
 
 #: Below this many seconds from 1970 a float64 of seconds still tells microseconds apart.
@@ -136,7 +138,14 @@ class _Reader:
 
     def read(self, block: Block) -> None:
         """Add a block of records."""
-        parts, records = self._read_at_once(block) or self._read_one_by_one(block)
+        found = (
+            self._read_columns(block)
+            if isinstance(block, TableBlock)
+            else self._read_at_once(block)
+        )
+        parts, records = found or self._read_one_by_one(
+            block, ((ordinal, *record) for ordinal, record in enumerate(block.records()))
+        )
         self._blocks += [part._replace(ordinal=part.ordinal + self._records) for part in parts]
         self._records += records
         self._lines += block.lines
@@ -174,37 +183,76 @@ class _Reader:
         except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
             return None
 
+    def _read_columns(self, block: TableBlock) -> tuple[list[_Columns], int] | None:
+        """Read a table's rows column by column, and those one by one that need a sentence.
+
+        Returns:
+            Columns and records; None if all must be read one by one.
+        """
+        try:
+            plain = block.columns()
+            if plain is None:
+                return None
+            names, codes = plain.readings.units
+            if not all(is_known := [self._knows(unit) for unit in names]):
+                plain = plain.where(np.array(is_known)[codes])
+            count, ordinals = block.count(), block.ordinals()[plain.rows]
+            parts = [self._from_codes(plain.readings, ordinals)]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
+            return None
+        if len(plain.rows) < count:
+            parts += self._read_one_by_one(block, block.others(plain))[0]
+            if sum(len(part.ordinal) for part in parts) > len(plain.rows):
+                parts = [_in_order(parts)]
+        return parts, count
+
+    def _knows(self, unit: str | None) -> bool:
+        try:
+            self._know_unit(unit)
+        except RecordError:
+            return False
+        return True
+
     def _to_columns(self, measurements: list[Measurement], ordinals: Sequence[int]) -> _Columns:
-        """Convert a block to columns, whose values can all be routed, folded, stored and reported.
+        """Convert measurements to columns, as `_from_codes` does."""
+        return self._from_codes(
+            CodedReadings(
+                users=Coded.of([m.user_id for m in measurements]),
+                units=Coded.of([m.unit for m in measurements]),
+                sources=Coded.of([m.source for m in measurements]),
+                time=_microseconds([m.timestamp for m in measurements]),
+                value=np.fromiter([m.value for m in measurements], np.float64, len(measurements)),
+                ids=[m.measurement_id or None for m in measurements],
+            ),
+            np.array(ordinals, np.int64),
+        )
+
+    def _from_codes(self, readings: CodedReadings, ordinals: I64) -> _Columns:
+        """Convert to columns whose values can all be routed, folded, stored and reported.
 
         Raises:
-            RecordError: A measurement in it must be refused.
+            RecordError: A reading must be refused.
         """
-        count = len(measurements)
-        names = [m.user_id for m in measurements]
-        ids = [m.measurement_id or None for m in measurements]
-        unit_names = [m.unit for m in measurements]
-        new_users = set(names).difference(self._users)
-        _check_ids("user_id", new_users)
+        (names, user), (unit_names, unit), (source_names, source), time, value, ids = readings
+        count = len(time)
+        _check_ids("user_id", (name or "" for name in names if name not in self._users))
         _check_ids("measurement_id", filter(None, ids))
-        for unit in set(unit_names):
-            self._know_unit(unit)
-        value = np.fromiter([m.value for m in measurements], np.float64, count)
-        if self._needs_conversion(unit_names):
+        for unit_name in unit_names:
+            self._know_unit(unit_name)
+        conversions = [self._conversions[name] for name in unit_names]
+        if any(conversion != _AS_IT_IS for conversion in conversions):
             with np.errstate(over="ignore"):
-                conversions = [self._conversions[unit] for unit in unit_names]
-                value *= np.fromiter([one.factor for one in conversions], np.float64, count)
-                value += np.fromiter([one.offset for one in conversions], np.float64, count)
+                value = value * np.array([one.factor for one in conversions], np.float64)[unit]
+                value = value + np.array([one.offset for one in conversions], np.float64)[unit]
         _check_finite(np.isfinite(value).all())
-        time = _microseconds([m.timestamp for m in measurements])
         if count and not EARLIEST <= time.min() <= time.max() <= LATEST:
             raise RecordError(Reason.BAD_TIMESTAMP, OUT_OF_CALENDAR)
-        value += 0.0  # -0.0 becomes 0.0, which has one key
-        for name in dict.fromkeys(names) if new_users else ():
-            self._users.setdefault(name, len(self._users))
-        source_names = [m.source for m in measurements]
+        value = value + 0.0  # -0.0 becomes 0.0, which has one key
+        numbers = [self._users.setdefault(name or "", len(self._users)) for name in names]
         self._know_sources(source_names)
-        source = np.fromiter(map(self._sources.__getitem__, source_names), np.int32, count)
+        source = np.array([self._sources[name] for name in source_names], np.int32)[source]
         source_hash = np.array(self._source_hashes, np.uint64)[source]
         hashes = _mix(source_hash ^ value.view(np.uint64))
         tag = np.zeros(count, np.uint8)
@@ -213,13 +261,13 @@ class _Reader:
             tag[tagged] = 1
             hashes[tagged] = [_hash64(name) for name in ids if name]
         return _Columns(
-            user=np.fromiter(map(self._users.__getitem__, names), np.int32, count),
+            user=np.array(numbers, np.int32)[user],
             time=time,
             value=value,
             source=source,
             tag=tag,
             hash=hashes,
-            ordinal=np.array(ordinals, np.int64),
+            ordinal=ordinals,
             ids=ids,
         )
 
@@ -235,22 +283,19 @@ class _Reader:
             )
         self._conversions[unit] = conversion
 
-    def _needs_conversion(self, unit_names: list[str | None]) -> bool:
-        return any(self._conversions[unit] != _AS_IT_IS for unit in set(unit_names))
-
-    def _know_sources(self, names: list[str | None]) -> None:
-        if self._sources.keys() >= set(names):
-            return
-        for name in dict.fromkeys(names):
+    def _know_sources(self, names: Sequence[str | None]) -> None:
+        for name in names:
             if name not in self._sources:
                 self._sources[name] = len(self._sources)
                 self._source_hashes.append(_hash64(name or ""))
 
-    def _read_one_by_one(self, block: Block) -> tuple[list[_Columns], int]:
-        """A block's columns and records; unreadable records are added to the list of them."""
+    def _read_one_by_one(
+        self, block: Block, records: Iterable[tuple[int, int, bytes]]
+    ) -> tuple[list[_Columns], int]:
+        """Some records' columns and number; unreadable ones are added to the list of them."""
         valid: list[_Record] = []
         count = 0
-        for ordinal, (line, raw) in enumerate(block.records()):
+        for ordinal, line, raw in records:
             count += 1
             try:
                 valid.append(_Record(ordinal, line, raw, self._checked(block.measurement(raw))))
@@ -304,6 +349,15 @@ class _Reader:
             error.record = msgspec.structs.asdict(measurement)
             raise
         return measurement
+
+
+def _in_order(parts: Sequence[_Columns]) -> _Columns:
+    """Join the parts of a block in the order of its records."""
+    order = np.argsort(np.concatenate([part.ordinal for part in parts]))
+    ids = [name for part in parts for name in part.ids]
+    *arrays, _ = zip(*parts, strict=True)
+    joined = (np.concatenate(column)[order] for column in arrays)
+    return _Columns._make([*joined, [ids[row] for row in order.tolist()]])
 
 
 def _check_ids(field: str, names: Iterable[str]) -> None:

@@ -1,0 +1,154 @@
+"""Parquet: columns in row groups, described at the file's end."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from kalmap.errors import UnknownFormat
+from kalmap.records.arrow_library import import_arrow, import_parquet
+from kalmap.records.mapping import Mapping
+from kalmap.records.table_content import BrokenTable, TableContent, naming
+from kalmap.records.table_format import TableFormat
+from kalmap.records.table_layout import kind_of, own_beside
+
+MAGIC = b"PAR1"
+_ENCRYPTED = b"PARE"
+#: Length of the footer, and the magic number.
+_TAIL_BYTES = 8
+_MAX_FOOTER_BYTES = 16 * 1024 * 1024
+#: A worker that reads the last rows of a row group also reads those before them.
+_MAX_GROUP_BYTES = 4 * 1024 * 1024 * 1024
+_BATCH_ROWS = 65_536
+_BATCH_BYTES = 64 * 1024 * 1024
+_BUFFER_BYTES = 2 * 1024 * 1024
+#: A text that takes fewer bytes than this, with 4 of its length, is in a dictionary.
+_DICTIONARY_BYTES = 5
+_WHAT = "A Parquet file is read"
+
+
+class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
+    """Parquet."""
+
+    beginnings: ClassVar[tuple[bytes, ...]] = (MAGIC, _ENCRYPTED)
+    title: ClassVar[str] = "a Parquet file"
+
+    @classmethod
+    def recognise(
+        cls, name: str, head: bytes, mapping: Mapping | None, content: TableContent
+    ) -> "Parquet | None":
+        """Return the format if a content has it.
+
+        Args:
+            name: The content's name, for sentences.
+            head: Its first bytes.
+            mapping: How it is read; None if it has kalmap's own columns.
+            content: All of it.
+
+        Raises:
+            UnknownFormat: It cannot be read, or lacks a column.
+            InvalidInput: It is broken, or no library for it is installed.
+        """
+        if head.startswith(_ENCRYPTED):
+            raise UnknownFormat(
+                f"{name} is an encrypted Parquet file. Write it without encryption: kalmap keeps "
+                "no keys."
+            )
+        if not head.startswith(MAGIC):
+            return None
+        import_parquet(f"{name} is a Parquet file")
+        with naming(name), content.reading():
+            file = _open(content)
+            metadata, schema = file.metadata, file.schema_arrow
+        groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+        format_ = cls(mapping=own_beside(schema.names, mapping), rows=sum(groups), groups=groups)
+        columns = format_.layout(name, schema).columns
+        for number in range(len(groups)):
+            _, compressed = _bytes_of(metadata.row_group(number), columns)
+            if sum(compressed.values()) > _MAX_GROUP_BYTES:
+                raise UnknownFormat(
+                    f"{name} has a row group of {sum(compressed.values()):,} bytes in the columns "
+                    f"that are read; at most {_MAX_GROUP_BYTES:,} are read. Write it in smaller "
+                    "ones, for example in DuckDB by COPY ... (FORMAT parquet, ROW_GROUP_SIZE "
+                    "1000000)."
+                )
+        return format_
+
+    @classmethod
+    def peek(cls, content: TableContent, rows: int) -> Any:
+        """Read the first rows with all columns that are not nested, as a record batch."""
+        file = _open(content)
+        flat = [field.name for field in file.schema_arrow if kind_of(field.type) != "nested"]
+        return next(file.iter_batches(batch_size=rows, columns=flat, use_threads=False), None)
+
+    def batches(self, content: TableContent, start: int, end: int) -> Iterator[Any]:
+        """Read the rows [start, end) in record batches; pages stream, row groups are not held."""
+        file = _open(content)
+        metadata = file.metadata
+        layout = self.layout("The table", file.schema_arrow)
+        groups, skipped, first = [], 0, 0
+        for number in range(metadata.num_row_groups):
+            after = first + metadata.row_group(number).num_rows
+            if after <= start:
+                skipped = after
+            elif first < end:
+                groups.append(number)
+            first = after
+        sizes = [_bytes_of(metadata.row_group(number), layout.columns)[0] for number in groups]
+        widest = {name: max((size[name] for size in sizes), default=0.0) for name in layout.columns}
+        short = [name for name, kind in layout.kinds.items()
+                 if kind == "text" and widest[name] < _DICTIONARY_BYTES]  # fmt: skip
+        if short:
+            file = _open(content, metadata, short)
+        rows = max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / max(sum(widest.values()), 1.0))))
+        position = skipped
+        for batch in file.iter_batches(
+            batch_size=rows, row_groups=groups, columns=layout.columns, use_threads=False
+        ):
+            after = position + batch.num_rows
+            if after > start and position < end:
+                low, high = max(start - position, 0), min(end - position, batch.num_rows)
+                yield batch.slice(low, high - low)
+            position = after
+            if position >= end:
+                return
+
+
+def _open(content: TableContent, metadata: Any = None, dictionaries: Sequence[str] = ()) -> Any:
+    parquet, arrow = import_parquet(_WHAT), import_arrow(_WHAT)
+    if metadata is None:
+        _check_tail(content)
+    return parquet.ParquetFile(
+        arrow.PythonFile(content, mode="r"),
+        metadata=metadata,
+        read_dictionary=list(dictionaries),
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        coerce_int96_timestamp_unit="us",
+        page_checksum_verification=True,
+    )
+
+
+def _check_tail(content: TableContent) -> None:
+    tail = content.bytes(max(0, content.size - _TAIL_BYTES), content.size)
+    if tail.endswith(_ENCRYPTED):
+        raise BrokenTable("is encrypted. Write it without encryption: kalmap keeps no keys.")
+    if not tail.endswith(MAGIC) or content.size < len(MAGIC) + _TAIL_BYTES:
+        raise BrokenTable("is a Parquet file that is truncated: its end is missing.")
+    footer = int.from_bytes(tail[:4], "little")
+    if footer > _MAX_FOOTER_BYTES:
+        raise BrokenTable(
+            f"has a footer of {footer:,} bytes; at most {_MAX_FOOTER_BYTES:,} are read. Write it "
+            "in larger row groups."
+        )
+
+
+def _bytes_of(group: Any, columns: Sequence[str]) -> tuple[dict[str, float], dict[str, int]]:
+    """Bytes of columns in a row group: inflated for each row, and compressed in total."""
+    inflated, compressed = dict.fromkeys(columns, 0.0), dict.fromkeys(columns, 0)
+    for number in range(group.num_columns):
+        column = group.column(number)
+        if column.path_in_schema in inflated:
+            inflated[column.path_in_schema] += column.total_uncompressed_size / max(
+                1, group.num_rows
+            )
+            compressed[column.path_in_schema] += column.total_compressed_size
+    return inflated, compressed

@@ -1,0 +1,119 @@
+"""Table content: a file of Arrow or Parquet as its library reads it, here and there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kalmap.errors import InvalidInput
+from kalmap.records.arrow_library import import_arrow
+
+#: A file of at most this size is read as a whole, by one request.
+_WHOLE_BYTES = 8 * 1024 * 1024
+_FROM_CURRENT, _FROM_END = 1, 2
+
+
+class BrokenTable(Exception):
+    """A table cannot be read. The text goes on after the file's name."""
+
+
+class TableContent:
+    """A file that is read at any place, in the form that pyarrow takes.
+
+    Args:
+        read: Returns the content's bytes [start, end); fewer at its end.
+        size: Bytes of the whole content.
+    """
+
+    closed = False
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read = read
+        self.size = size
+        self._position = 0
+        self._whole: bytes | None = None
+        self._error: Exception | None = None
+        """What reading has raised, so that it is not taken for a fault of the file."""
+
+    def read(self, length: int = -1) -> bytes:
+        """Read from the current position."""
+        start = self._position
+        end = self.size if length < 0 else min(start + length, self.size)
+        data = self.bytes(start, end) if start < end else b""
+        self._position = start + len(data)
+        return data
+
+    def bytes(self, start: int, end: int) -> bytes:
+        """Read the bytes [start, end)."""
+        try:
+            if self.size > _WHOLE_BYTES:
+                return self._read(start, end)
+            if self._whole is None:
+                self._whole = self._read(0, self.size)
+            return self._whole[start:end]
+        except Exception as error:
+            self._error = error
+            raise
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move the position."""
+        base = {_FROM_CURRENT: self._position, _FROM_END: self.size}.get(whence, 0)
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    def close(self) -> None:
+        """Called by pyarrow."""
+
+    def flush(self) -> None:
+        """Called by pyarrow."""
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def writable(self) -> bool:
+        """False."""
+        return False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Tell faults of the file from faults of reading it.
+
+        Raises:
+            BrokenTable: The file has a fault.
+        """
+        arrow = import_arrow("A table is read")
+        try:
+            yield
+        except BrokenTable:
+            raise
+        except (arrow.ArrowException, OSError, ValueError, NotImplementedError) as error:
+            if self._error is not None:
+                raise self._error from error
+            raise BrokenTable(_sentence(str(error))) from error
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Give a broken table its name.
+
+    Raises:
+        InvalidInput: The table is broken.
+    """
+    try:
+        yield
+    except BrokenTable as error:
+        raise InvalidInput(f"{name} {error}") from error
+
+
+def _sentence(fault: str) -> str:
+    if "encrypt" in fault.lower() or "decrypt" in fault.lower():
+        return "is encrypted. Write it without encryption: kalmap keeps no keys."
+    first = fault.strip().splitlines()[0].rstrip(".")[:200] if fault.strip() else "no reason given"
+    return f"is corrupt or truncated: {first}."
