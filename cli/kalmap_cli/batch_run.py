@@ -11,6 +11,7 @@ from kalmap.store.dynamodb.batches import DynamoDBBatchStore
 from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.batch_options import with_option_names
+from kalmap_cli.batch_report import write_report
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import Interrupted, InterruptMessage, RunFailed
 from kalmap_cli.execution import (
@@ -37,6 +38,8 @@ class BatchRun(NamedTuple):
     """None if the batch has no results."""
     deployment: Deployment
     """Where it ran."""
+    report: str | None = None
+    """The path of its report, or why there is none; None if the user wants none."""
 
     @property
     def fresh_note(self) -> str:
@@ -94,7 +97,10 @@ def run_batch(
         message.sentence = (
             f"{_success_or_failure(end)} Its results are in {fetched.summary.parent}."
         )
-    return BatchRun(end, fetched, deployment)
+    report = None
+    if fetched and (record := _batch_record(deployment, end.batch_id)):
+        report = write_report(screen, deployment, record, fetched.summary.parent)
+    return BatchRun(end, fetched, deployment, report)
 
 
 def _stop(deployment: Deployment, arn: str) -> str:

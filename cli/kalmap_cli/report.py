@@ -48,11 +48,13 @@ def print_report(run: BatchRun) -> int:
 
 
 def _print_end(run: BatchRun) -> None:
-    end, fetched, deployment = run
+    end, fetched, deployment, report = run
     if fetched is not None:
         # A failed batch with --fresh is deleted when the earlier data comes back.
         can_retry = deployment.set_aside is None or end.succeeded
         print_fetched(fetched, deployment.options if can_retry else None)
+        if report:
+            _print_row(f"report      {report}")
     if end.succeeded and end.ran_before:
         _print_line("This batch had run before and was not run again. These are its results.")
     elif fetched is not None and (sentence := _nothing_new(fetched.content)):
