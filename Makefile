@@ -18,6 +18,7 @@ RUN := $(VENV)/bin/python
 SAM := $(VENV)/sam-cli
 FUZZ := $(VENV)/fuzz
 ASL := tests/contract/asl
+AXE := tests/contract/axe
 # Two cores are enough for all. A file stays on one, since many share what is slow to start, and the
 # slowest folders begin first: tests/conftest.py orders them.
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -33,6 +34,7 @@ INSTALLED_SAM := $(SAM)/installed-$(call checksum,requirements.lock requirements
 INSTALLED_FUZZ := $(FUZZ)/installed-$(call checksum,requirements.lock requirements-fuzz.lock)
 KALMAP := $(VENV)/kalmap-installed-$(call checksum,requirements.lock pyproject.toml)
 ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
+AXE_INSTALLED := $(AXE)/node_modules/.package-lock.json
 
 # The locks are complete: nothing is left for pip to resolve.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
@@ -53,7 +55,7 @@ test: $(KALMAP) $(INSTALLED_DEV)  ## Run all tests
 test-fast: $(KALMAP) $(INSTALLED_DEV)  ## Run the tests that need no local cloud, without the slowest ones
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal --fewer-examples $(FAST_TESTS)
 
-check: lint types template asl  ## Run every static check (needs Node.js, for the state machine)
+check: lint types template asl pages  ## Run every static check (needs Node.js, for the state machine)
 
 lint: $(INSTALLED_DEV)  ## Style and likely mistakes
 	@$(RUN) -m ruff check .
@@ -69,6 +71,9 @@ template: $(INSTALLED_DEV) $(INSTALLED_SAM)  ## The deployment's template
 asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
+
+pages: $(INSTALLED_DEV) $(AXE_INSTALLED)  ## The reports in a browser, with axe: can everybody use them?
+	@AXE=$(AXE)/node_modules/axe-core/axe.min.js $(RUN) -m pytest tests/browser -k axe
 
 statemachine:  ## Write the state machine's definition and its drawing anew
 	@PYTHONPATH=functions $(PYTHON) statemachine/filter_batch.py
@@ -99,7 +104,7 @@ lock:  ## Renew the lock files
 		rm -f $$packed.old; done
 
 clean:  ## Remove the environment, caches and local data of the demo
-	rm -rf $(VENV) $(ASL)/node_modules .aws-sam .demo .kalmap .hypothesis build
+	rm -rf $(VENV) $(ASL)/node_modules $(AXE)/node_modules .aws-sam .demo .kalmap .hypothesis build
 	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find functions cli tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -148,9 +153,9 @@ $(INSTALLED_FUZZ): | $(INSTALLED)
 	@$(FUZZ)/bin/python $(PIP_INSTALL) -r requirements-fuzz.lock
 	@touch $@
 
-$(ASL_INSTALLED): $(ASL)/package-lock.json
+$(ASL_INSTALLED) $(AXE_INSTALLED): %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { \
-		echo "make check needs Node.js 18 or newer with npm, for the state machine's validator." >&2; \
+		echo "make check needs Node.js 18 or newer with npm, for the state machine's validator and for axe." >&2; \
 		exit 1; }
-	@cd $(ASL) && npm ci --silent --no-audit --no-fund
+	@cd $* && npm ci --silent --no-audit --no-fund
 	@touch $@

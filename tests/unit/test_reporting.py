@@ -1,88 +1,17 @@
 """What a report says of a batch: calibration, critical path, state machine, and the page itself."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import numpy as np
 import pytest
 
-from kalmap.profile import builtin_profile
-from kalmap.store.ports import BatchRecord
-from kalmap_cli.reporting.batch_view import BatchView, Count
 from kalmap_cli.reporting.calibration import calibration_of
-from kalmap_cli.reporting.execution_view import ExecutionView, Items, Visit
+from kalmap_cli.reporting.execution_view import Items
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import report_page
-from kalmap_cli.reporting.people import Estimates, People
-from kalmap_cli.reporting.sample import Sample
 from kalmap_cli.reporting.timeline import Task, arrange
+from tests.support.batch_views import ATTACK, BEGAN, executed, sample, view
 from tests.support.template import definition
-
-BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)
-ATTACK = "<script>alert('u')</script>"
-DECISIONS = [("accepted", None), ("rejected", "outlier")]
-
-
-def sample(users: list[str], readings: int, scatter: float = 1.0) -> Sample:
-    """Readings of users, a day apart, whose innovations scatter so many times too far."""
-    total = len(users) * readings
-    innovation = scatter * np.random.default_rng(1).normal(size=total)
-    day = np.tile(np.arange(readings), len(users))
-    return Sample(
-        users=users,
-        user=np.repeat(np.arange(len(users), dtype=np.int32), readings),
-        position=np.arange(total),
-        time=np.datetime64(BEGAN.replace(tzinfo=None), "us") + day * np.timedelta64(1, "D"),
-        decision=(day == 3).astype(np.uint8),
-        decisions=DECISIONS,
-        restarted=day == 5,
-        numbers={
-            "value": 80.0 + innovation, "level": np.full(total, 80.0), "level_sd": np.ones(total),
-            "innovation": innovation,
-            "nis": innovation**2, "quality": np.full(total, 0.9),
-        },
-        shards=[0],
-        all_shards=1,
-        one_user_in=1,
-    )  # fmt: skip
-
-
-def people(drawn: Sample) -> People:
-    count = len(drawn.users)
-    ones = np.ones(count, np.int64)
-    return People(
-        drawn.users, 9 * ones, 8 * ones, ones, ones, 0.9 * ones, 0.5 * ones,
-        Estimates(*(np.full(count, number) for number in (80.0, 0.4, 0.2, 0.05))),
-    )  # fmt: skip
-
-
-def executed(*states: str, status: str = "SUCCEEDED") -> ExecutionView:
-    visits = [
-        Visit(state, float(n), n + 0.5, 0, "", is_map=False) for n, state in enumerate(states)
-    ]
-    return ExecutionView(status, 0.0, float(len(states)), visits, definition())
-
-
-def view(users: list[str], reason: str | None = None) -> BatchView:
-    drawn = sample(users, 9)
-    record = BatchRecord(
-        batch_id="ab" * 16, status="FAILED" if reason else "SUCCEEDED", reason=reason,
-        started_at="2026-03-01T08:00:00Z", execution="run-1", prefix="batches/ab/run-1",
-    )  # fmt: skip
-    return BatchView(
-        record,
-        {"readings": {"received": 9}, "users": {"total": 1}, "hints": [f"A hint about {ATTACK}."]},
-        builtin_profile("body-weight"),
-        executed("IdentifyBatch", "ClaimBatch"),
-        arrange([Task("filter", 0, 3, 1.0, 2.0, 7, f"It failed for {ATTACK}.")]),
-        drawn,
-        people(drawn),
-        calibration_of(drawn),
-        [Count(ATTACK, "accepted", None, 8), Count(ATTACK, "rejected", "outlier", 1)],
-        [Count("2026-03-01", "accepted", None, 8), Count("2026-03-04", "rejected", "outlier", 1)],
-        "",
-        0.1,
-    )
 
 
 def test_surprises_as_large_as_the_profile_says_need_nothing() -> None:
@@ -140,8 +69,9 @@ def test_the_state_machine_is_drawn_from_its_definition_each_state_at_its_own_pl
 
 
 def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
-    view = executed("IdentifyBatch", "LoadStates", "FilterUsers", "RecordFailure", "BatchFailed")
-    identify, load, filter_, record, end = view.visits
+    states = ("IdentifyBatch", "LoadStates", "FilterUsers", "RecordFailure", "BatchFailed")
+    execution = executed(*states)
+    identify, load, filter_, record, end = execution.visits
     visits = [
         identify._replace(retries=2),
         load._replace(is_map=True, items=Items(4, 3, 1)),
@@ -149,7 +79,7 @@ def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
         record,
         end._replace(left=None),
     ]
-    machine = draw_machine(view._replace(status="FAILED", visits=visits))
+    machine = draw_machine(execution._replace(status="FAILED", visits=visits))
     outcomes = {state.name: (state.outcome, state.note) for state in machine.states}
     assert outcomes["IdentifyBatch"] == ("done", "0.5 s, 2 retried")
     assert outcomes["LoadStates"] == ("caught", "0.5 s, 3/4 items")
@@ -159,9 +89,10 @@ def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
 
 
 def test_an_execution_that_was_stopped_says_in_which_state() -> None:
-    view = executed("IdentifyBatch", "PlanBatch", status="ABORTED")
-    visits = [view.visits[0], view.visits[1]._replace(left=None)]
-    outcomes = {s.name: s.outcome for s in draw_machine(view._replace(visits=visits)).states}
+    execution = executed("IdentifyBatch", "PlanBatch", status="ABORTED")
+    first, last = execution.visits
+    machine = draw_machine(execution._replace(visits=[first, last._replace(left=None)]))
+    outcomes = {state.name: state.outcome for state in machine.states}
     assert outcomes["PlanBatch"] == "stopped"
 
 

@@ -12,6 +12,7 @@ from kalmap.profile import Profile
 from kalmap.readings import I64
 from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
+from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.file_names import FileNames
 from kalmap_cli.reporting.calibration import Calibration, calibration_of
@@ -41,6 +42,8 @@ class BatchView(NamedTuple):
     """All that a report shows."""
 
     record: BatchRecord
+    reason: str
+    """Why it failed, in words of the command line; empty if it did not."""
     summary: dict[str, Any]
     """Empty if the batch has none: it runs, or was stopped."""
     profile: Profile | None
@@ -68,9 +71,11 @@ def view_batch(deployment: Deployment, record: BatchRecord) -> BatchView:
     summary = folder.summary()
     sample = read_sample(folder)
     profile = _profile(folder)
+    names = FileNames(objects)
     return BatchView(
         record,
-        FileNames(objects).decode_summary(summary) if summary else {},
+        with_option_names(names.replace_keys(record.reason or "")),
+        names.decode_summary(summary) if summary else {},
         profile,
         view_execution(deployment.clients, record.execution_arn) if record.execution_arn else None,
         timeline_of(folder),

@@ -17,5 +17,9 @@ class Figure(NamedTuple):
 
 
 def svg(chart: dict[str, Any]) -> Markup:
-    """Draw a chart that stands in a page. Vega has escaped all text in it."""
-    return Markup(draw_svg(chart, OF_PAGE))  # noqa: S704
+    """Draw a chart that stands in a page, inside an element that says what it shows.
+
+    Vega has escaped all text in it.
+    """
+    drawn = draw_svg(chart, OF_PAGE).replace("<svg ", '<svg aria-hidden="true" ', 1)
+    return Markup(drawn)  # noqa: S704

@@ -58,7 +58,6 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
     }
     shown = {"summary", "about", *(name for name, part in parts.items() if part)}
     short_id = view.record.batch_id[:SHORT_ID]
-    reason = view.record.reason or view.summary.get("reason") or ""
     kind, sign, word = _STATUS.get(view.record.status, ("bad", "", view.record.status.lower()))
     if view.summary.get("status") == "rehearsed":
         word = "rehearsed"
@@ -71,7 +70,7 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         short_id=short_id,
         status={"kind": kind, "sign": sign, "word": word},
         lead=_lead(view),
-        reason=_LEFT_OUT if anonymise and reason else reason,
+        reason=_LEFT_OUT if anonymise and view.reason else view.reason,
         sections=[{"id": name, "title": title} for name, title in _TITLES.items() if name in shown],
         cards=[
             {"label": label, "figure": figure, "remark": remark}

@@ -49,12 +49,13 @@ def shards_section(view: BatchView, *, hide_errors: bool) -> dict[str, Any] | No
     if len(failed) > _MOST_FAILED:
         words += f" {_MOST_FAILED} of them are listed."
     failed_readings = sum(((view.summary.get("readings") or {}).get("failed") or {}).values())
-    can_retry = failed_readings or view.record.status in {"FAILED", "STOPPED"}
+    has_failed = view.record.status in {"FAILED", "STOPPED"}
     return {
         "words": words,
         "command": f"kalmap retry {view.record.batch_id[:SHORT_ID]}{view.options}"
-        if can_retry
+        if failed_readings or has_failed
         else "",
+        "what": f"This command runs {'the batch' if has_failed else 'what failed'} again:",
         "tasks": [_without_error(task, hide_errors) for task in failed[:_MOST_FAILED] + slowest],
     }
 

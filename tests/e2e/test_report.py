@@ -1,0 +1,91 @@
+"""The report of a real batch: what its page says is what its results, summary and history say."""
+
+import json
+import re
+
+import pytest
+
+from tests.support.kalmap_command import kalmap
+
+ATTACK = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def ran(shared, tmp_path_factory):
+    """A batch that got its report beside its results."""
+    folder = tmp_path_factory.mktemp("report")
+    readings = [
+        {
+            "user_id": user, "timestamp": f"2026-03-{day:02d}T08:00:00Z",
+            "value": 160.0 if (user, day) == ("u-2", 9) else 80.0 + day / 10,
+            "source": "scale" if day % 2 else "app",
+        }
+        for user in (ATTACK, *(f"u-{n}" for n in range(12)))
+        for day in range(1, 13)
+    ]  # fmt: skip
+    lines = [*map(json.dumps, readings), '{"user_id": "u-1", "timestamp": "never", "value": 1}']
+    (folder / "readings.jsonl").write_text("\n".join(lines))
+    words = ("run", "readings.jsonl", "--out", "out", "--stack", "kalmap")
+    return folder, kalmap(*words, cwd=folder, **shared.variables, KALMAP_REPORT="yes")
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def test_a_batch_gets_its_report_beside_its_results(ran):
+    folder, outcome = ran
+    assert outcome.code == 0
+    assert "report      out/report.html\n" in outcome.out
+    page = (folder / "out" / "report.html").read_text()
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    text = text_of(page)
+    assert f"Batch {summary['batch_id'][:12]}" in text
+    received, accepted = (summary["readings"][kind] for kind in ("received", "accepted"))
+    assert f"{received} readings of 13 users; {accepted} accepted." in text
+    assert "All readings of the batch are counted." in text
+    assert ATTACK not in page
+    assert page.count("<script") == 1
+
+
+def test_its_states_are_those_of_the_execution(ran):
+    page = (ran[0] / "out" / "report.html").read_text()
+    reached = re.findall(r'<tr><th scope="row">(\w+)</th><td><span class="(\w+)">', page)
+    assert [name for name, _ in reached if name.endswith(("Users", "States"))] == [
+        "LoadStates",
+        "FilterUsers",
+        "WriteStates",
+    ]
+    assert {outcome for name, outcome in reached} == {"done"}
+    assert reached[0][0] == "IdentifyBatch"
+    assert reached[-1][0] == "BatchCompleted"
+
+
+def test_its_sources_count_what_the_results_count(ran):
+    page = (ran[0] / "out" / "report.html").read_text()
+    row = r'<th scope="row">{}</th><td class="n">(\d+)</td><td class="n">(\d+)</td>'
+    counted = {source: re.findall(row.format(source), page)[0] for source in ("scale", "app")}
+    lines = [json.loads(line) for line in (ran[0] / "out" / "results.jsonl").open()]
+    for source, odd in (("scale", 1), ("app", 0)):
+        read = [
+            line for line in lines if line["timestamp"] and int(line["timestamp"][8:10]) % 2 == odd
+        ]
+        accepted = [line for line in read if line["status"] == "accepted"]
+        assert counted[source] == (str(len(read)), str(len(accepted)))
+
+
+def test_kalmap_report_writes_it_again_with_fewer_users_and_no_ids(ran, shared):
+    folder, _ = ran
+    batch = json.loads((folder / "out" / "summary.json").read_text())["batch_id"]
+    outcome = shared.kalmap("report", batch[:8], "--users", "4", "--anonymise", cwd=folder)
+    assert (outcome.code, outcome.out) == (0, f"report-{batch[:12]}.html\n")
+    page = (folder / f"report-{batch[:12]}.html").read_text()
+    assert not re.search(r"\bu-\d", page)
+    assert "alert" not in page
+    assert "4 of 13 users" in page
+
+
+def test_a_number_of_users_below_zero_is_refused(ran, shared):
+    outcome = shared.kalmap("report", "ab", "--users", "-1", cwd=ran[0])
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--users is -1; it must be from 0 to 10,000." in outcome.err
