@@ -1,4 +1,4 @@
-"""Simulated readings of the quantities that built-in profiles are for, by other rules than kalmap's.
+"""Simulated readings of what built-in profiles are for, by other rules than kalmap's.
 
 No public data with many readings of each person were at hand for them. Means and spreads are those
 of the papers that docs/profiles.md names; all else is made up: how often people measure, what comes

@@ -20,6 +20,7 @@ from kalmap_cli.deployment_arguments import (
     existing_deployment,
 )
 from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.profile_arguments import add_profiles
 from kalmap_cli.reporting_arguments import add_report
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
@@ -38,6 +39,7 @@ examples:
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
   kalmap tune readings.jsonl --out my-weight.json
+  kalmap profiles
 
 exit codes: 0 done, 1 the batch failed, 2 wrong usage, 130 interrupted
 """
@@ -68,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_simulate(commands)
     _add_tune(commands)
+    add_profiles(commands)
     _add_completion(commands)
     return top
 

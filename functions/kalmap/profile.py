@@ -228,10 +228,10 @@ def _unit(value: object) -> str:
     name = units.canonical(value) if isinstance(value, str) else ""
     if name in units.KNOWN:
         return name
-    if not isinstance(value, str) or not 1 <= len(name) <= MAX_UNIT:
+    if not isinstance(value, str) or not 1 <= len(name) <= MAX_UNIT or not name.isprintable():
         raise InvalidProfile(
             f"Profile field 'unit' is {_shown(value)}; it must be a text of 1 to {MAX_UNIT} "
-            "characters."
+            "printable characters."
         )
     if not units.is_own(value.strip()):
         raise InvalidProfile(

@@ -234,8 +234,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         _in(
             "1/day",
             (0.0, 1e4),
-            "Rate at which a slope returns to population.slope_mean: to a third of it after "
-            "1/slope_damping days. With 0 it never does.",
+            "Rate at which a slope returns to population.slope_mean: to about a third of it "
+            "after 1/slope_damping days. With 0 it never does.",
         ),
     ]
     slope_prior: Annotated[

@@ -35,6 +35,12 @@ _ALIASES = {
 #: Apple Health writes the molar mass of glucose into its unit.
 _MOLAR_MASS = re.compile(r"^mmol<180\.15[0-9]*>/")
 
+#: Units whose usual spelling has capital letters.
+_SHOWN = {
+    unit.casefold(): unit for unit in ("mmol/L", "mg/dL", "g/L", "kPa", "hPa", "mmHg", "Hz",
+                                       "°C", "°F")
+}  # fmt: skip
+
 KNOWN = tuple(_TABLE_OF)
 #: Every spelling of a known unit, in lower case, but for the molar mass of glucose.
 SPELLINGS = (*KNOWN, *_ALIASES)
@@ -55,6 +61,12 @@ def canonical(unit: str) -> str:
         name = name[1:-1].strip()
     name = _MOLAR_MASS.sub("mmol/", name)
     return _ALIASES.get(name, name)
+
+
+def shown(unit: str) -> str:
+    """A unit as people write it, without braces."""
+    name = canonical(unit)
+    return _SHOWN.get(name, name)
 
 
 def is_own(unit: str) -> bool:

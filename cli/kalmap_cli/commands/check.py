@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
+from kalmap import units
 from kalmap.moments import microseconds, parse_moment
 from kalmap.plural import counted
 from kalmap.profile import Profile
@@ -17,6 +18,7 @@ from kalmap_cli.inputs import open_inputs, refuse_s3
 from kalmap_cli.own_files.said import read_said
 from kalmap_cli.own_files.several import common_mapping, describe_files
 from kalmap_cli.own_files.trial import Trial, try_files
+from kalmap_cli.profile_tools.explain import unit_sentence
 from kalmap_cli.terminal import fit_to_terminal
 
 _LABEL = 12
@@ -60,16 +62,18 @@ def _print_trial(trial: Trial, profile: Profile) -> None:
     if trial.users:
         _row("users", f"{trial.users:,}{'' if trial.whole else ' in the sample'}")
         _row("span", " to ".join(trial.span))
-        units = (f"{unit or 'none'} {count:,}" for unit, count in trial.units.items())
-        _row("units", ", ".join(units))
+        counts = (f"{unit or 'none'} {count:,}" for unit, count in trial.units.items())
+        _row("units", ", ".join(counts))
         low, median, high = np.quantile(trial.values, (0.0, 0.5, 1.0)).tolist()
-        _row("values", f"{low:g} to {high:g} {profile.unit}, median {median:g}")
+        _row("values", f"{low:g} to {high:g} {units.shown(profile.unit)}, median {median:g}")
     share = trial.unreadable / max(1, trial.records)
     _row("unreadable", f"{trial.unreadable:,} ({share:.1%})")
     for sentence in trial.examples:
         _row("", sentence)
     rejected = ", ".join(f"{reason} {count:,}" for reason, count in trial.rejected.items())
     _row("rejected", f"{sum(trial.rejected.values()):,} by {profile.name}  {rejected}".rstrip())
+    if units.is_own(profile.unit):
+        _print(unit_sentence(profile))
     for sentence in trial.advice:
         _print(sentence)
 

@@ -246,13 +246,20 @@ def _check_name(name: str) -> None:
         raise WrongUsage(str(error)) from error
 
 
-def read_users(profile: Profile, files: Mapping[Input, AnyFormat]) -> Users:
+def read_users(
+    profile: Profile, files: Mapping[Input, AnyFormat], least: int = _MIN_READINGS
+) -> Users:
     """Read users' readings from files; see `users_of`."""
-    return users_of(profile, (_parsed(profile, *item) for item in files.items()))
+    return users_of(profile, (_parsed(profile, *item) for item in files.items()), least)
 
 
-def users_of(profile: Profile, parts: Iterable[Parsed]) -> Users:
+def users_of(profile: Profile, parts: Iterable[Parsed], least: int = _MIN_READINGS) -> Users:
     """Put users' readings together, without duplicates.
+
+    Args:
+        profile: Has the unit and the sources.
+        parts: The readings.
+        least: Readings that are needed, not counting each user's first.
 
     Raises:
         WrongUsage: There are too few readings, or all are the same.
@@ -285,11 +292,11 @@ def users_of(profile: Profile, parts: Iterable[Parsed]) -> Users:
     )
     order = order[~is_duplicate]
     _, counts = np.unique(user[order], return_counts=True)
-    if order.size - counts.size < _MIN_READINGS:
+    if order.size - counts.size < least:
         raise WrongUsage(
             f"Of {counted(records, 'record')}, {unreadable:,} cannot be read. That leaves "
             f"{_describe_readings(order.size, counts.size)}, too few to fit a profile: at least "
-            f"{_MIN_READINGS} are needed, not counting each user's first. Give more files."
+            f"{least} are needed, not counting each user's first. Give more files."
         )
     if np.ptp(value[order]) == 0.0:
         raise WrongUsage(

@@ -73,10 +73,10 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
     )
     sample = users.beginnings(_MODEL_STEPS).sample(_MODEL_READINGS)
     segments = segments_of(users)
-    additions = _added(_rough(limited, users, typical), sample, typical, None)
+    additions = _added(rough_profile(limited, users, typical), sample, typical, None)
     profile = _without_additions(limited)
     typical = typical_of(additions.less(profile, users))._replace(step=typical.step)
-    rough = _rough(profile, additions.less(profile, users), typical)
+    rough = rough_profile(profile, additions.less(profile, users), typical)
     profile = _by_hindsight(rough, additions.less(profile, sample), typical, progress)
     # The better model tells additions better.
     additions = _added(_with_additions(profile, limited), sample, typical, additions)
@@ -183,7 +183,7 @@ def _search(profile: Profile, users: Users, typical: Typical, codes: I64, kinds:
     return Search(readings, typical, codes.size, learns=profile.learning is not None)
 
 
-def _rough(base: Profile, users: Users, typical: Typical) -> Profile:
+def rough_profile(base: Profile, users: Users, typical: Typical) -> Profile:
     """A random walk with slopes, wide enough not to take good readings for wild ones."""
     knows = users.counts.size >= LEAST_USERS
     return msgspec.structs.replace(

@@ -1,0 +1,112 @@
+"""The arguments of `kalmap profiles` and what it is followed by."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kalmap_cli.argument_parser import add_command, add_own_files
+
+
+def add_profiles(commands: Any) -> None:
+    """Add the command and its parts. Alone it lists the built-in profiles."""
+    parser = add_command(
+        commands,
+        "profiles",
+        "list, explain, check or make profiles",
+        "  kalmap profiles\n"
+        "  kalmap profiles show glucose-cgm\n"
+        "  kalmap profiles check my-weight.json\n"
+        '  kalmap profiles new --unit lb --quantity "body weight" --out weight-lb.json\n'
+        "  kalmap profiles new --unit points --quantity pain --from pain.csv --out pain.json\n"
+        "  kalmap profiles schema > profile.schema.json",
+    )
+    parser.set_defaults(command=_list, files=[])
+    parts = parser.add_subparsers(title="parts", metavar="PART")
+    part = add_command(
+        parts,
+        "list",
+        "list the built-in profiles, and those of files",
+        "  kalmap profiles list my-weight.json",
+    )
+    part.add_argument("files", nargs="*", metavar="FILE", help="a profile's file")
+    part.set_defaults(command=_list)
+    for name, what, command in (
+        ("show", "explain every field of a profile: value, unit and effect", _show),
+        ("check", "validate a profile, and say what it would do", _check),
+    ):
+        part = add_command(
+            parts,
+            name,
+            what,
+            f"  kalmap profiles {name} body-weight\n  kalmap profiles {name} my-weight.json",
+        )
+        part.add_argument("profile", metavar="NAME|FILE", help="a built-in profile or a file")
+        part.set_defaults(command=command)
+    part = add_command(
+        parts,
+        "schema",
+        "print the JSON schema of profiles, which editors use",
+        "  kalmap profiles schema > profile.schema.json\n"
+        'and in a profile: {"$schema": "./profile.schema.json", "name": ...}',
+    )
+    part.set_defaults(command=_schema)
+    _add_new(parts)
+
+
+def _add_new(parts: Any) -> None:
+    part = add_command(
+        parts,
+        "new",
+        "make a profile: from readings, from a built-in one in another unit, or by questions",
+        "  kalmap profiles new\n"
+        '  kalmap profiles new --unit lb --quantity "body weight" --out weight-lb.json\n'
+        "  kalmap profiles new --unit points --quantity pain --from pain.csv --out pain.json",
+    )
+    part.add_argument("--quantity", metavar="TEXT", help='what is measured, such as "body weight"')
+    part.add_argument(
+        "--from",
+        dest="files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="readings that the numbers are taken from, as for tune",
+    )
+    add_own_files(part)
+    part.add_argument(
+        "--out",
+        type=Path,
+        default=Path("-"),
+        metavar="PROFILE",
+        help="write the profile here (default: -, which is stdout)",
+    )
+    part.set_defaults(command=_new)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.profiles import list_profiles  # noqa: PLC0415
+
+    return list_profiles(arguments.files)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.profiles import show_profile  # noqa: PLC0415
+
+    return show_profile(arguments.profile)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.profiles import check_profile  # noqa: PLC0415
+
+    return check_profile(arguments.profile)
+
+
+def _schema(_arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.profiles import print_schema  # noqa: PLC0415
+
+    return print_schema()
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.profiles import new_profile  # noqa: PLC0415
+
+    return new_profile(arguments)

@@ -1,0 +1,60 @@
+"""Which built-in profile fits: by the unit of readings, and by what their column is called."""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from kalmap import units
+from kalmap.profile import builtin_profile, builtin_profiles
+from kalmap_cli.profile_tools.explain import summary
+
+
+def plain(name: str) -> str:
+    """A name without case, marks and blanks that do not matter."""
+    return re.sub(r"[\s_/-]+", " ", name.strip().strip(".:").casefold()).strip()
+
+
+def fitting(unit: str | None, names: Sequence[str] = ()) -> list[str]:
+    """Built-in profiles for readings, the likeliest first.
+
+    Args:
+        unit: Of the readings; None if it is not known.
+        names: What the readings are called.
+    """
+    wanted = {plain(name) for name in names}
+    named = [name for name, words in _quantities().items() if wanted & words]
+    if unit is None:
+        return named
+    alike = [
+        name for name in builtin_profiles() if units.are_alike(unit, builtin_profile(name).unit)
+    ]
+    found = [name for name in alike if name in named] or alike
+    same = units.canonical(unit)
+    return sorted(found, key=lambda name: units.canonical(builtin_profile(name).unit) != same)
+
+
+def built_in_of(name: str) -> str | None:
+    """The built-in profile that a profile of this name was made from, such as by tuning."""
+    stems = [known for known in builtin_profiles() if f"{name}-".startswith(f"{known}-")]
+    return max(stems, key=len, default=None)
+
+
+def is_called(column: str, profile: str) -> bool:
+    """Whether a column is called like what a profile of this name measures."""
+    stem = built_in_of(profile)
+    return stem is not None and plain(column) in _quantities()[stem]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Profiles with what each is for."""
+    return "; ".join(f"{name} ({summary(builtin_profile(name))})" for name in names)
+
+
+@cache
+def _quantities() -> dict[str, frozenset[str]]:
+    file = resources.files(__package__).joinpath("quantities.json")
+    content: dict[str, list[str]] = json.loads(file.read_bytes())
+    named = {name: frozenset(map(plain, words)) for name, words in content.items()}
+    return {name: named.get(name, frozenset()) | {plain(name)} for name in builtin_profiles()}
