@@ -21,11 +21,12 @@ from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Reason
 from kalmap.profile import Faults, Population, Profile, builtin_profile
 from kalmap.readings import Readings
-from kalmap.units import ratio
+from kalmap.units import Conversion, conversion
 from kalmap_cli.simulation import PERIOD_END, SOURCES, Fault, Rates, SimulatedReadings, simulate
 
 CLEAN = Rates(outliers=0.0, unit_mistakes=0.0, slips=0.0, duplicates=0.0)
 JUMP = 8.0
+_IN_KG = conversion("lb", "kg") or Conversion(1.0)
 
 
 class Weighed(NamedTuple):
@@ -53,7 +54,7 @@ def weighed(profile: Profile, users: int, days: int, seed: int, rates: Rates) ->
     readings = Readings(
         selected.user,
         selected.time,
-        np.where(selected.pounds, selected.value * ratio("lb", "kg"), selected.value),
+        np.where(selected.pounds, selected.value * _IN_KG.factor, selected.value),
         code[selected.source],
         np.zeros(order.size, np.uint8),
         np.arange(order.size, dtype=np.uint64),
