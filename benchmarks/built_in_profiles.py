@@ -23,6 +23,7 @@ from kalmap.profile import Profile, builtin_profile
 from kalmap.readings import UNKNOWN_SOURCE
 from kalmap_cli.commands.tune import read_users
 from kalmap_cli.input_files import understand_file
+from kalmap_cli.inputs import as_input
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.tuning.fit import fit
 from kalmap_cli.tuning.trial import compare, table
@@ -80,10 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("\n".join(tried(profile, users_of(SIMULATED[name](_USERS, _SEED), profile))))
         return
     profile = builtin_profile(given.profile)
-    formats = {
-        file: understand_file(file, Said(), given.profile, whole=False).format
-        for file in given.files
-    }
+    inputs = [as_input(file) for file in given.files]
+    formats = {each: understand_file(each, Said(), given.profile).format for each in inputs}
     users = read_users(profile, formats)
     print("\n".join(tried(profile, thinned(users, given.thin) if given.thin else users)))
 

@@ -67,7 +67,6 @@ def _add_new(parts: Any) -> None:
         "--from",
         dest="files",
         nargs="+",
-        type=Path,
         metavar="FILE",
         help="readings that the numbers are taken from, as for tune",
     )

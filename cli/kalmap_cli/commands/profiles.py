@@ -13,10 +13,11 @@ from kalmap.errors import InvalidProfile
 from kalmap.profile import FORMER, Profile, builtin_profile, builtin_profiles, load_profile
 from kalmap_cli.commands.tune import read_users
 from kalmap_cli.errors import DONE, WrongUsage
-from kalmap_cli.input_files import as_profile, read_profile, understand_file
+from kalmap_cli.input_files import as_profile, read_profile, understand_files
+from kalmap_cli.inputs import open_inputs, refuse_s3
 from kalmap_cli.output_files import check_outputs, is_stream, open_output
 from kalmap_cli.own_files.said import read_said
-from kalmap_cli.own_files.understand import describe
+from kalmap_cli.own_files.several import describe_files
 from kalmap_cli.profile_tools import suggest
 from kalmap_cli.profile_tools.convert import in_unit
 from kalmap_cli.profile_tools.effects import effects_of
@@ -99,8 +100,8 @@ def new_profile(arguments: argparse.Namespace) -> int:
         WrongUsage: Something is not given, and there is no terminal to ask on.
     """
     asked = _asked(arguments)
-    files: list[Path] = arguments.files or []
-    check_outputs({"--out": arguments.out}, files)
+    files: list[str] = arguments.files or []
+    check_outputs({"--out": arguments.out})
     if units.is_own(asked.unit):
         shown = units.shown(asked.unit)
         _say(
@@ -138,7 +139,7 @@ def _asked(arguments: argparse.Namespace) -> Wanted:
 
 
 def _made(
-    asked: Wanted, files: Sequence[Path], arguments: argparse.Namespace
+    asked: Wanted, files: Sequence[str], arguments: argparse.Namespace
 ) -> tuple[Profile, str]:
     """The profile, and where it is from in words."""
     if files:
@@ -159,18 +160,21 @@ def _made(
 
 
 def _from_files(
-    asked: Wanted, files: Sequence[Path], arguments: argparse.Namespace
+    asked: Wanted, files: Sequence[str], arguments: argparse.Namespace
 ) -> tuple[Profile, str]:
     base = bootstrap(asked)
     content = msgspec.to_builtins(base)
     # The unit that is asked for is the profile's; readings may say another of its kind.
     arguments.unit, arguments.profile = None, None
     said = read_said("profiles new", arguments)
-    understood = {file: understand_file(file, said, content) for file in files}
-    for each in understood.values():
-        for sentence in describe(each):
+    refuse_s3(files, "profiles new")
+    with open_inputs(files) as inputs:
+        understood = understand_files(inputs.files, said, content)
+        check_outputs({"--out": arguments.out}, [each.name for each in inputs.files])
+        for sentence in (*inputs.told, *describe_files(understood)):
             _say(sentence)
-    users = read_users(base, {file: each.format for file, each in understood.items()}, ENOUGH)
+        formats = (each.format for each in understood)
+        users = read_users(base, dict(zip(inputs.files, formats, strict=True)), ENOUGH)
     profile, told = from_readings(asked, users, lambda text: _say(f"  {text}"))
     for sentence in told:
         _say(sentence)
