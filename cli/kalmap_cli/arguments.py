@@ -248,26 +248,56 @@ def _add_states(commands: Any) -> None:
     parser = add_command(
         commands,
         "states",
-        "write the stored states as JSONL, sorted by user",
-        "  kalmap states\n  kalmap states --user u-17\n  kalmap states --out states.jsonl",
+        "show the stored states, write them, or bring an exact export back",
+        "  kalmap states\n"
+        "  kalmap states --user u-17\n"
+        "  kalmap states --out states.csv\n"
+        "  kalmap states --exact --out backup.jsonl\n"
+        "  kalmap states --load backup.jsonl",
     )
     parser.add_argument("--user", metavar="U", help="only the states of this user")
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("-"),
         metavar="FILE",
-        help="write here (default: -, which is stdout)",
+        help="write here: as CSV if the name ends in .csv, else as JSON lines (default: a table on "
+        "stdout)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "jsonl", "csv"),
+        metavar="FORMAT",
+        help="table, jsonl or csv",
+    )
+    parser.add_argument("--json", action="store_true", help="short for --format jsonl")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="write the exact states as JSON lines, for --load and for other programs",
+    )
+    parser.add_argument(
+        "--load",
+        type=Path,
+        metavar="FILE",
+        help="bring states back that --exact has written; a stored state that differs is replaced "
+        "only if its newest reading is older",
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="with --load: replace all stored states that differ"
     )
     add_deployment(parser)
     parser.set_defaults(command=_states)
 
 
 def _states(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.commands.states import states  # noqa: PLC0415
+    from kalmap_cli.commands import states  # noqa: PLC0415
 
-    path, stack = existing_deployment(arguments)
-    return states(path, stack, arguments.user, arguments.out)
+    if arguments.load is not None:
+        # A data directory that does not exist yet can be filled from an export.
+        return states.load(arguments, *deployment_of(arguments))
+    if arguments.replace:
+        raise WrongUsage("--replace is for --load.")
+    return states.states(arguments, *existing_deployment(arguments))
 
 
 def _add_serve(commands: Any) -> None:

@@ -53,7 +53,7 @@ def chicks():
 
 
 def states(demo):
-    listed = kalmap("states", "--data-dir", demo / "data", cwd=demo)
+    listed = kalmap("states", "--exact", "--data-dir", demo / "data", cwd=demo)
     assert listed.code == 0, listed.err
     return listed.out
 
@@ -120,7 +120,9 @@ def test_states_are_listed_by_user_with_readable_estimates_and_can_be_chosen(dem
     users = [state["user_id"] for state in listed]
     assert users == sorted(users)
     assert len(users) == 50
-    chosen = kalmap("states", "--user", "chick-20", "--data-dir", demo / "data", cwd=demo)
+    chosen = kalmap(
+        "states", "--exact", "--user", "chick-20", "--data-dir", demo / "data", cwd=demo
+    )
     assert json.loads(chosen.out) == listed[users.index("chick-20")]
     assert set(listed[0]) == {"user_id", "profile", "level", "slope", "as_of", "state"}
     unknown = kalmap("states", "--user", "nobody", "--data-dir", demo / "data", cwd=demo)

@@ -26,7 +26,7 @@ def directory(tmp_path_factory):
 
 
 def states(directory):
-    return stored(kalmap("states", cwd=directory).out)
+    return stored(kalmap("states", "--exact", cwd=directory).out)
 
 
 def expected(directory, file):

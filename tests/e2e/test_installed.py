@@ -77,7 +77,7 @@ def test_a_batch_runs_in_any_folder(installed, tmp_path):
     assert len(results) == len(readings)
     statuses = [json.loads(line)["status"] for line in results]
     assert statuses.count("accepted") > 0.9 * len(statuses)
-    states = run([command, "states"], tmp_path).splitlines()
+    states = run([command, "states", "--exact"], tmp_path).splitlines()
     assert len(states) == len({json.loads(line)["user_id"] for line in readings})
 
     folded = kalmap.fold(kalmap.read(tmp_path / "readings.jsonl"))

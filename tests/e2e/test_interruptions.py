@@ -41,7 +41,7 @@ def run(directory, file):
 
 
 def states(directory):
-    listed = kalmap("states", cwd=directory)
+    listed = kalmap("states", "--exact", cwd=directory)
     assert listed.code == 0, listed.err
     return listed.out
 

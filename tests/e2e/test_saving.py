@@ -168,8 +168,13 @@ def copied(used, tmp_path):
     return tmp_path
 
 
+def listed(folder):
+    """The exact states and the batches, as commands print them."""
+    return [kalmap(*command, cwd=folder).out for command in (("states", "--exact"), ("status",))]
+
+
 def test_damage_is_refused_and_after_the_named_command_nothing_is_lost(copied):
-    before = kalmap("states", cwd=copied).out
+    before = kalmap("states", "--exact", cwd=copied).out
     assert before
     save = max((copied / ".kalmap" / "cloud" / "saves").iterdir())
     damaged = save / "services.tsv"
@@ -182,7 +187,7 @@ def test_damage_is_refused_and_after_the_named_command_nothing_is_lost(copied):
     assert damaged.stat().st_size == 1000
     _, _, command = refused.err.strip().partition("move the damaged save away: ")
     subprocess.run(command, shell=True, check=True)
-    assert kalmap("states", cwd=copied).out == before
+    assert kalmap("states", "--exact", cwd=copied).out == before
 
 
 @pytest.mark.parametrize(
@@ -198,7 +203,7 @@ def test_a_format_file_that_is_foreign_or_damaged_is_refused_and_not_changed(
 ):
     path = copied / ".kalmap" / "kalmap.json"
     path.write_text(content)
-    refused = kalmap("states", cwd=copied)
+    refused = kalmap("states", "--exact", cwd=copied)
     assert (refused.code, refused.out) == (2, "")
     assert sentence in refused.err
     assert path.read_text() == content
@@ -253,25 +258,29 @@ def test_a_save_of_a_newer_local_cloud_is_refused(copied):
     (state / "dynamodb.json").write_text(
         content.replace('"__ministack_format__": 2', '"__ministack_format__": 9', 1)
     )
-    refused = kalmap("states", cwd=copied)
+    refused = kalmap("states", "--exact", cwd=copied)
     assert (refused.code, refused.out) == (2, "")
     assert "was saved by a newer kalmap, whose local cloud writes dynamodb" in refused.err
 
 
 def test_a_directory_of_format_1_is_carried_over(copied):
-    before = [kalmap(command, cwd=copied).out for command in ("states", "status")]
+    before = listed(copied)
     made_format_1(copied / ".kalmap")
-    assert [kalmap(command, cwd=copied).out for command in ("states", "status")] == before
+    assert [
+        kalmap(*command, cwd=copied).out for command in (("states", "--exact"), ("status",))
+    ] == before
     assert (copied / ".kalmap" / "kalmap.json").read_text() == '{"kalmap_data_directory": 2}\n'
     assert not (copied / ".kalmap" / "cloud" / "state").exists()
 
 
 def test_a_deployment_whose_record_is_lost_imports_the_existing_tables_and_bucket(copied):
-    before = [kalmap(command, cwd=copied).out for command in ("states", "status")]
+    before = listed(copied)
     state = made_format_1(copied / ".kalmap")
     for service in ("cloudformation", "lambda", "stepfunctions", "s3"):
         (state / f"{service}.json").unlink()
-    assert [kalmap(command, cwd=copied).out for command in ("states", "status")] == before
+    assert [
+        kalmap(*command, cwd=copied).out for command in (("states", "--exact"), ("status",))
+    ] == before
     again = kalmap("run", "1.jsonl", cwd=copied)
     assert again.code == 0, again.err
     assert re.search(r"accepted +0\n", again.out)

@@ -114,7 +114,7 @@ def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served)
     out, complaints = guest.communicate(timeout=60)
     assert guest.returncode == 0, complaints
     assert re.search(r"accepted +40,000", out)
-    states = kalmap("states", *options, cwd=folder)
+    states = kalmap("states", "--exact", *options, cwd=folder)
     assert '"user_id":"u-17"' in states.out
     assert '"user_id":"u-18"' in states.out
     assert processes_of(folder / "my data") == []

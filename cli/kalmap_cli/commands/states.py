@@ -1,69 +1,136 @@
-"""`kalmap states`: write the stored states as JSONL, sorted by user and profile."""
+"""`kalmap states`: show the stored states, write them exactly, or bring such an export back."""
 
-import base64
+import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
-import msgspec
-
-from kalmap.moments import moment_at
 from kalmap.plural import counted
 from kalmap.store.backoff import RetryPolicy
 from kalmap.store.dynamodb.states import DynamoDBStateStore
-from kalmap.store.ports import UserState
-from kalmap_cli.deployment import open_deployment
-from kalmap_cli.errors import DONE, WrongUsage
+from kalmap.store.objects import Objects
+from kalmap.store.profiles import Profiles
+from kalmap_cli.deployment import Deployment, open_deployment
+from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
 from kalmap_cli.output_files import (
+    STDOUT,
     check_outputs,
     check_outside_data_directory,
+    is_stdout,
     is_stream,
     open_output,
 )
+from kalmap_cli.state_export import Loaded, load_states, read_export, write_export
+from kalmap_cli.state_table import print_table, shown_states, write_csv, write_jsonl
+from kalmap_cli.terminal import fit_to_terminal
+
+_NOTHING_LOADED = "No state was written."
 
 
-def states(data_dir: Path | None, stack: str | None, user: str | None, out: Path) -> int:
-    """Write the stored states as JSONL.
+def states(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
+    """Show or write the stored states.
+
+    Args:
+        arguments: Of the command line.
+        data_dir: Of the local cloud; unused with a stack.
+        stack: Name of a deployed stack; None for the local cloud.
 
     Raises:
         WrongUsage: The output file cannot be written, or the user has no state.
         RunFailed: The output file could not be completed.
     """
+    user, out = arguments.user, arguments.out or STDOUT
+    format_ = _format(arguments)
     check_outside_data_directory(out, data_dir)
     check_outputs({"--out": out})
     with open_deployment(None, data_dir, stack) as deployment:
-        # One attempt, because the clients of the command line retry by themselves.
-        store = DynamoDBStateStore(
-            deployment.clients("dynamodb"),
-            deployment.stack.states_table,
-            retry=RetryPolicy(attempts=1),
-        )
+        store = _store(deployment)
         stored = sorted(
             store.scan() if user is None else store.of_user(user),
             key=lambda state: (state.user, state.profile),
         )
-    if user is not None and not stored:
-        raise WrongUsage(f"There is no stored state of user {user!r}.")
+        if user is not None and not stored:
+            raise WrongUsage(f"There is no stored state of user {user!r}.")
+        profiles = Profiles(Objects(deployment.clients("s3"), deployment.stack.bucket))
+        shown = [] if arguments.exact else shown_states(stored, profiles)
+        options = deployment.options
+    if format_ == "table" and is_stdout(out):
+        print_table(shown, options)
+        return DONE
     with open_output(out) as file:
-        write(stored, file)
+        if arguments.exact:
+            write_export(stored, file)
+        else:
+            writers = {"csv": write_csv, "jsonl": write_jsonl}
+            writers[format_](shown, file)
     if not is_stream(out):
         print(f"{counted(len(stored), 'state')} in {out}", file=sys.stderr)
     return DONE
 
 
-def write(states: Iterable[UserState], file: BinaryIO) -> None:
-    """Write states as JSONL: the readable fields, and the exact state as base64.
+def _format(arguments: argparse.Namespace) -> str:
+    """The format of what is written.
 
-    Version and tokens are omitted. They identify writes, and say nothing about a user.
+    Raises:
+        WrongUsage: Options contradict each other.
     """
-    for state in states:
-        line = {
-            "user_id": state.user,
-            "profile": state.profile,
-            "level": state.level,
-            "slope": state.slope,
-            "as_of": None if state.as_of is None else moment_at(state.as_of),
-            "state": base64.b64encode(state.state.body).decode(),
-        }
-        file.write(msgspec.json.encode(line) + b"\n")
+    wanted, out = arguments.format, arguments.out
+    if arguments.json and wanted not in {None, "jsonl"}:
+        raise WrongUsage(f"--json and --format {wanted} contradict each other. Give one of them.")
+    if arguments.exact and wanted not in {None, "jsonl"}:
+        raise WrongUsage("The exact states are written as JSON lines only. Leave --format out.")
+    if arguments.json or arguments.exact:
+        return "jsonl"
+    to_file = out is not None and not is_stdout(out)
+    if wanted == "table" and to_file:
+        raise WrongUsage("The table is for the terminal. Give --format jsonl or csv with --out.")
+    if wanted is None and to_file:
+        return "csv" if out.suffix.lower() == ".csv" else "jsonl"
+    return str(wanted or "table")
+
+
+def load(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
+    """Bring states back that `kalmap states --exact` has written.
+
+    Returns:
+        The exit code: that of a failure if a state of the export was not written.
+
+    Raises:
+        WrongUsage: The file is no such export. Nothing was written.
+    """
+    for name in ("user", "out", "format", "json", "exact"):
+        if getattr(arguments, name):
+            raise WrongUsage(f"--load brings states back and cannot be used with --{name}.")
+    exported = read_export(arguments.load)
+    with (
+        InterruptMessage(_NOTHING_LOADED) as message,
+        open_deployment(None, data_dir, stack) as deployment,
+    ):
+        message.sentence = "Some states may have been written. The same command goes on."
+        loaded = load_states(exported, _store(deployment), replace=arguments.replace)
+    for sentence in _describe(loaded, arguments.load, len(exported)):
+        print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
+    return FAILED if loaded.kept or loaded.failed else DONE
+
+
+def _store(deployment: Deployment) -> DynamoDBStateStore:
+    # One attempt, because the clients of the command line retry by themselves.
+    client, table = deployment.clients("dynamodb"), deployment.stack.states_table
+    return DynamoDBStateStore(client, table, retry=RetryPolicy(attempts=1))
+
+
+def _describe(loaded: Loaded, file: Path, count: int) -> Iterable[str]:
+    yield (
+        f"{counted(count, 'state')} in {file}: {loaded.new:,} were missing and are back, "
+        f"{loaded.replaced:,} replaced another one, {loaded.same:,} were stored already."
+    )
+    if loaded.kept:
+        users = ", ".join(loaded.kept[:3]) + (", …" if len(loaded.kept) > 3 else "")
+        yield (
+            f"Kept, as it differs and is not older: {counted(len(loaded.kept), 'stored state')} "
+            f"({users}). --replace puts those of the file in their place."
+        )
+    for user, reason in loaded.failed[:3]:
+        yield f"The state of {user} was not written: {reason}"
+    if len(loaded.failed) > 3:
+        yield f"{len(loaded.failed) - 3:,} more were not written. The same command goes on."

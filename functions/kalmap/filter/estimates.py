@@ -142,6 +142,20 @@ def predict_users(profile: Profile, newest: NewestEstimates, at: I64) -> F64:
     return np.stack((predicted.level, level_sd, predicted.slope))
 
 
+def standard_deviations(profile: Profile, newest: NewestEstimates) -> F64:
+    """Standard deviations at users' newest readings.
+
+    Args:
+        profile: The one that the states were folded under.
+        newest: The estimates.
+
+    Returns:
+        (2, users) Of the level, and of the slope per day, in the profile's unit.
+    """
+    wider = width(parameters_of(profile), newest.belief.readings)
+    return np.asarray(np.sqrt(newest.estimate[[P00, P11]]) * wider)
+
+
 def describe(body: bytes, profile: Profile) -> StateView:
     """Describe a stored state in readable fields, at its newest reading.
 
@@ -155,8 +169,7 @@ def describe(body: bytes, profile: Profile) -> StateView:
     newest = newest_estimates(profile, [body])
     belief, start, entries = newest.belief, newest.states.checkpoints, newest.states.entries
     exists = bool(start.exists[0])
-    wider = width(parameters_of(profile), belief.readings)
-    level_sd, slope_sd = np.sqrt(newest.estimate[[P00, P11]]) * wider
+    level_sd, slope_sd = standard_deviations(profile, newest)
     weights = belief.others[:, WEIGHT, 0]
     return StateView(
         profile_digest=codec.profile_digest_of(body).hex(),

@@ -1,0 +1,211 @@
+"""The exact states of users as JSON lines: written, and brought back without losing newer ones."""
+
+import base64
+import binascii
+import math
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+import numpy as np
+
+from kalmap.filter import codec
+from kalmap.moments import iso, moment_at
+from kalmap.profile import MAX_NAME
+from kalmap.records.measurement import MAX_ID_BYTES
+from kalmap.store.ports import Change, StateStore, StoredState, UserState
+from kalmap_cli.errors import WrongUsage
+
+#: States that are decoded and written at once.
+_BLOCK = 5000
+#: No state is as long as this, as base64 in a line with its user.
+_MOST_LINE_BYTES = 64 * 1024
+
+
+class Exported(msgspec.Struct):
+    """A line of an export."""
+
+    user_id: str
+    profile: str
+    level: float | None
+    slope: float | None
+    as_of: str | None
+    state: str
+    """The exact state in base64."""
+
+
+class Loaded(NamedTuple):
+    """What became of the states of an export."""
+
+    new: int
+    replaced: int
+    same: int
+    kept: list[str]
+    """Users whose stored state differs and was not replaced."""
+    failed: list[tuple[str, str]]
+    """Users whose state could not be written, each with a sentence."""
+
+
+def write_export(states: Iterable[UserState], file: BinaryIO) -> None:
+    """Write states exactly.
+
+    Version and tokens are omitted. They identify writes, and say nothing about a user.
+    """
+    for state in states:
+        line = Exported(
+            state.user,
+            state.profile,
+            state.level,
+            state.slope,
+            None if state.as_of is None else iso(moment_at(state.as_of)),
+            base64.b64encode(state.state.body).decode(),
+        )
+        file.write(msgspec.json.encode(line) + b"\n")
+
+
+def read_export(file: Path) -> list[tuple[str, Change]]:
+    """Read an export: the profile's name and the state of each line.
+
+    Raises:
+        WrongUsage: A line is no exact state. The sentence says which, and what is wrong.
+    """
+    try:
+        with file.open("rb") as opened:
+            lines = list(_lines(opened, file))
+    except OSError as error:
+        raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
+    if not lines:
+        raise WrongUsage(
+            f"The file {file} is empty. `kalmap states --exact --out FILE` writes one."
+        )
+    seen: dict[tuple[str, str], int] = {}
+    for number, (profile, change) in lines:
+        before = seen.setdefault((change.user, profile), number)
+        if before != number:
+            raise WrongUsage(
+                f"{file} has two states of {change.user} under {profile}: in line {before:,} and "
+                f"line {number:,}. Keep one of them."
+            )
+    return _sound([each for _, each in lines], [number for number, _ in lines], file)
+
+
+def _lines(opened: BinaryIO, file: Path) -> Iterator[tuple[int, tuple[str, Change]]]:
+    decode = msgspec.json.Decoder(Exported).decode
+    number = 0
+    while raw := opened.readline(_MOST_LINE_BYTES):
+        number += 1
+        if not raw.strip():
+            continue
+        try:
+            line = decode(raw)
+            body = base64.b64decode(line.state, validate=True)
+        except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, ValueError) as error:
+            raise WrongUsage(
+                f"{file} line {number:,} is no state that `kalmap states --exact` has written: "
+                f"{error}. Nothing was written."
+            ) from error
+        fits = 0 < len(line.user_id.encode(errors="replace")) <= MAX_ID_BYTES
+        if not fits or not 0 < len(line.profile) <= MAX_NAME:
+            raise WrongUsage(
+                f"{file} line {number:,}: its user or its profile has a name that is empty or too "
+                "long. Nothing was written."
+            )
+        level, slope = line.level, line.slope
+        yield number, (
+            line.profile,
+            # The table's readable numbers are for people: no code computes with them.
+            Change(line.user_id, None, body, math.nan if level is None else level,
+                   math.nan if slope is None else slope, 0),
+        )  # fmt: skip
+
+
+def _sound(
+    states: Sequence[tuple[str, Change]], numbers: Sequence[int], file: Path
+) -> list[tuple[str, Change]]:
+    """The states with their times, if all are sound."""
+    sound: list[tuple[str, Change]] = []
+    for start in range(0, len(states), _BLOCK):
+        block = states[start : start + _BLOCK]
+        times, failures = _newest([change.body for _, change in block])
+        if failures.any():
+            number = numbers[start + int(np.flatnonzero(failures)[0])]
+            raise WrongUsage(
+                f"{file} line {number:,}: its state was cut off or altered. Nothing was written."
+            )
+        sound += [
+            (profile, change._replace(as_of=time))
+            for (profile, change), time in zip(block, times, strict=True)
+        ]
+    return sound
+
+
+def _newest(bodies: Sequence[bytes]) -> tuple[list[int], np.ndarray]:
+    """Times of the newest readings of states, 0 if one is not sound; and which are not."""
+    decoded = codec.decode(bodies, bytes(8), adopt=True)
+    failures = decoded.failure > 0
+    times = np.zeros(len(bodies), np.int64)
+    times[~failures] = decoded.entries.time[np.cumsum(decoded.counts[~failures]) - 1]
+    return times.tolist(), failures
+
+
+def load_states(
+    exported: Sequence[tuple[str, Change]], store: StateStore, *, replace: bool
+) -> Loaded:
+    """Write the states of an export.
+
+    A stored state that differs is replaced if its newest reading is older than the export's.
+    Writes are conditional: a state that another command changes meanwhile is kept.
+
+    Args:
+        exported: From `read_export`.
+        store: The table of states.
+        replace: Also replace stored states that are not older.
+    """
+    loaded = Loaded(0, 0, 0, [], [])
+    attempt = uuid.uuid4().hex
+    by_profile = sorted(exported, key=lambda each: (each[0], each[1].user))
+    for profile, group in groupby(by_profile, key=lambda each: each[0]):
+        changes = [change for _, change in group]
+        for start in range(0, len(changes), _BLOCK):
+            block = changes[start : start + _BLOCK]
+            loaded = _load(loaded, profile, block, store, attempt, replace=replace)
+    return loaded
+
+
+def _load(
+    loaded: Loaded,
+    profile: str,
+    changes: Sequence[Change],
+    store: StateStore,
+    attempt: str,
+    *,
+    replace: bool,
+) -> Loaded:
+    present = store.load(profile, [change.user for change in changes]).states
+    wanted: list[Change] = []
+    same, kept = 0, []
+    for change in changes:
+        old = present.get(change.user)
+        if old is not None and old.body == change.body:
+            same += 1
+        elif old is None or replace or _is_older(old, change):
+            wanted.append(change._replace(old=old))
+        else:
+            kept.append(change.user)
+    written = store.write(profile, wanted, batch="states", attempt=attempt, round_=0)
+    new = sum(change.old is None for change in wanted if change.user in written.stored)
+    return Loaded(
+        loaded.new + new,
+        loaded.replaced + len(written.stored) - new,
+        loaded.same + same,
+        loaded.kept + kept + list(written.conflicts),
+        loaded.failed + list(written.failed.items()),
+    )
+
+
+def _is_older(old: StoredState, change: Change) -> bool:
+    [time], [unsound] = _newest([old.body])
+    return not unsound and time < change.as_of
