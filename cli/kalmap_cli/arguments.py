@@ -21,7 +21,7 @@ from kalmap_cli.deployment_arguments import (
 )
 from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.profile_arguments import add_profiles
-from kalmap_cli.reporting_arguments import add_report
+from kalmap_cli.reporting_arguments import add_report, add_show, add_users
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
 # mistakes are answered at once, and Ctrl-C during an import is handled like any other.
@@ -35,6 +35,8 @@ examples:
   kalmap retry 3f9a
   kalmap results 3f9a --out again
   kalmap report 3f9a
+  kalmap show u-17
+  kalmap users --by drift
   kalmap states --user u-17
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
@@ -66,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
     _add_retry(commands)
     _add_results(commands)
     add_report(commands)
+    add_show(commands)
+    add_users(commands)
     _add_states(commands)
     _add_serve(commands)
     _add_simulate(commands)

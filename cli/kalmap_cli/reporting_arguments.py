@@ -41,6 +41,66 @@ def add_report(commands: Any) -> None:
     parser.set_defaults(command=_report)
 
 
+def add_users(commands: Any) -> None:
+    """Add `kalmap users`."""
+    parser = add_command(
+        commands,
+        "users",
+        "list the users who need a look",
+        "  kalmap users\n  kalmap users --by rejections --most 50\n  kalmap users --by silent",
+    )
+    parser.add_argument(
+        "--by",
+        choices=("drift", "rejections", "quality", "silent"),
+        default="drift",
+        metavar="WHAT",
+        help="drift: the slope beyond its uncertainty (the default); rejections: the share of "
+        "rejected readings; quality: how probable it is that their readings are right; silent: "
+        "how old the newest reading is",
+    )
+    parser.add_argument(
+        "--most", type=int, default=20, metavar="N", help="list so many users (default: 20)"
+    )
+    parser.add_argument("--profile", metavar="NAME", help="only states under this profile")
+    add_deployment(parser)
+    parser.set_defaults(command=_users)
+
+
+def _users(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.users import users  # noqa: PLC0415
+
+    path, stack = existing_deployment(arguments)
+    return users(arguments, path, stack)
+
+
+def add_show(commands: Any) -> None:
+    """Add `kalmap show`."""
+    parser = add_command(
+        commands,
+        "show",
+        "show a user's stored readings, level and slope, and what is expected next week",
+        "  kalmap show u-17\n"
+        "  kalmap show u-17 --out u-17.svg\n"
+        "  kalmap show u-17 --profile my-weight --stack kalmap",
+    )
+    parser.add_argument("user", metavar="USER", help="a user's id")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="the profile's name (default: every one with a state)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="draw into this file: .svg, .png or .html"
+    )
+    add_deployment(parser)
+    parser.set_defaults(command=_show)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.show import show  # noqa: PLC0415
+
+    path, stack = existing_deployment(arguments)
+    return show(arguments, path, stack)
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.report import report  # noqa: PLC0415
 

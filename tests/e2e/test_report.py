@@ -89,3 +89,25 @@ def test_a_number_of_users_below_zero_is_refused(ran, shared):
     outcome = shared.kalmap("report", "ab", "--users", "-1", cwd=ran[0])
     assert (outcome.code, outcome.out) == (2, "")
     assert "--users is -1; it must be from 0 to 10,000." in outcome.err
+
+
+def test_a_user_is_shown_and_drawn_and_found_among_those_who_need_a_look(ran, shared):
+    folder, _ = ran
+    shown = shared.kalmap("show", "u-2", cwd=folder)
+    assert shown.code == 0
+    assert "u-2  body-weight, in kg" in shown.out
+    assert "rejected  2026-03-09 08:00  160 kg" in shown.out
+    drawn = shared.kalmap("show", "u-2", "--out", "u.svg", cwd=folder)
+    assert (drawn.code, drawn.out) == (0, "u.svg\n")
+    assert (folder / "u.svg").read_text().startswith("<svg")
+    listed = shared.kalmap("users", "--by", "rejections", "--most", "1", cwd=folder)
+    assert listed.out.splitlines()[-1].startswith("u-2 ")
+
+
+def test_a_user_without_a_state_and_a_file_of_another_kind_are_refused(ran, shared):
+    outcome = shared.kalmap("show", "nobody", cwd=ran[0])
+    assert outcome.code == 2
+    assert "There is no stored state of user 'nobody'." in outcome.err
+    outcome = shared.kalmap("show", "u-2", "--out", "u.gif", cwd=ran[0])
+    assert outcome.code == 2
+    assert "--out u.gif must end in .svg, .png or .html." in outcome.err

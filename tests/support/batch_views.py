@@ -8,8 +8,9 @@ from kalmap.profile import builtin_profile
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.reporting.batch_view import BatchView, Count
 from kalmap_cli.reporting.calibration import calibration_of
+from kalmap_cli.reporting.estimates import nothing_known
 from kalmap_cli.reporting.execution_view import ExecutionView, Visit
-from kalmap_cli.reporting.people import Estimates, People
+from kalmap_cli.reporting.people import People
 from kalmap_cli.reporting.sample import Sample
 from kalmap_cli.reporting.timeline import Task, arrange
 from tests.support.template import definition
@@ -48,7 +49,9 @@ def people(drawn: Sample) -> People:
     ones = np.ones(count, np.int64)
     return People(
         drawn.users, 9 * ones, 8 * ones, ones, ones, 0.9 * ones, 0.5 * ones,
-        Estimates(*(np.full(count, number) for number in (80.0, 0.4, 0.2, 0.05))),
+        nothing_known(count)._replace(
+            level=80.0 * ones, level_sd=0.4 * ones, slope=0.2 * ones, slope_sd=0.05 * ones
+        ),
     )  # fmt: skip
 
 

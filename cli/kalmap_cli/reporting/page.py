@@ -1,19 +1,14 @@
 """The report of a batch as one HTML file, which needs no network and no other file."""
 
-import base64
-import hashlib
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
 from kalmap_cli.reporting.machine import Machine, draw_machine
 from kalmap_cli.reporting.readings_section import calibration_section, readings_section
 from kalmap_cli.reporting.tasks_section import shards_section, timeline_section
+from kalmap_cli.reporting.templates import render
 from kalmap_cli.reporting.users_section import Names, users_section
 from kalmap_cli.screen import SHORT_ID, summary_rows
 
@@ -47,7 +42,6 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         anonymise: Replace the users' ids, and leave out sentences that may have names in them.
     """
     names = Names(anonymise=anonymise)
-    script = _file("page.js")
     parts: dict[str, Any] = {
         "machine": draw_machine(view.execution) if view.execution else None,
         "timeline": timeline_section(view.timeline),
@@ -61,12 +55,10 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
     kind, sign, word = _STATUS.get(view.record.status, ("bad", "", view.record.status.lower()))
     if view.summary.get("status") == "rehearsed":
         word = "rehearsed"
-    page: str = _template().render(
-        parts,
+    return render(
+        "report.html.jinja",
+        **parts,
         title=f"kalmap: batch {short_id}",
-        style=Markup(_file("page.css")),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        script_hash=_hash(script),
         short_id=short_id,
         status={"kind": kind, "sign": sign, "word": word},
         lead=_lead(view),
@@ -82,26 +74,6 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         machine_words=_machine_words(view, parts["machine"]),
         about=_about(view, users, anonymise=anonymise),
     )
-    return page
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("kalmap_cli.reporting", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("page.html.jinja")
-
-
-def _file(name: str) -> str:
-    return (resources.files("kalmap_cli.reporting") / name).read_text()
-
-
-def _hash(script: str) -> str:
-    """The only script that the page's policy lets run."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _lead(view: BatchView) -> str:

@@ -9,53 +9,17 @@ from numpy.typing import NDArray
 
 from kalmap.batch.folder import Folder
 from kalmap.errors import InputNotFound, InvalidInput
-from kalmap.filter.algebra import LEVEL, P00, P11, SLOPE
-from kalmap.filter.estimates import newest_estimates
-from kalmap.filter.noise import width
-from kalmap.filter.parameters import parameters_of
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
 from kalmap.store.ports import Change
+from kalmap_cli.reporting.estimates import (
+    BENEFIT,
+    Estimates,
+    cautious_quality,
+    estimates_of,
+    nothing_known,
+)
 from kalmap_cli.reporting.sample import Sample
-
-#: Half the width of a normal distribution's central 95 %, in standard deviations.
-INTERVAL = 1.959964
-#: Users whose states are folded at a time.
-_STATES_AT_ONCE = 5_000
-#: Right readings that are added to each user's, so that one rejection of three counts less than
-#: ten of forty.
-_BENEFIT = 5
-
-
-class Estimates(NamedTuple):
-    """What stored states say now, a column a field; (users,) each."""
-
-    level: F64
-    level_sd: F64
-    slope: F64
-    """Per day."""
-    slope_sd: F64
-
-    @property
-    def drift(self) -> F64:
-        """Slopes in units of their standard deviations: beyond 2, it is hardly noise."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.slope_sd > 0.0, np.abs(self.slope) / self.slope_sd, 0.0)
-
-
-def estimates_of(profile: Profile, bodies: list[bytes]) -> Estimates:
-    """Fold stored states, and give the level and slope of each with their standard deviations.
-
-    Raises:
-        InvalidInput: A body is not a sound state.
-    """
-    parts = []
-    for start in range(0, len(bodies), _STATES_AT_ONCE):
-        newest = newest_estimates(profile, bodies[start : start + _STATES_AT_ONCE])
-        wider = width(parameters_of(profile), newest.belief.readings)
-        level_sd, slope_sd = np.sqrt(newest.estimate[[P00, P11]]) * wider
-        parts.append(np.stack((newest.estimate[LEVEL], level_sd, newest.estimate[SLOPE], slope_sd)))
-    return Estimates(*(np.concatenate(parts, axis=1) if parts else np.empty((4, 0))))
 
 
 class People(NamedTuple):
@@ -77,11 +41,11 @@ class People(NamedTuple):
 
         They take turns, so that none of the three crowds out the others.
         """
-        of_all = self.readings / (self.readings + _BENEFIT)
-        share = self.rejected / (self.readings + _BENEFIT)
-        drift = np.nan_to_num(self.estimates.drift)
-        quality = 1.0 - of_all * (1.0 - np.nan_to_num(self.quality, nan=1.0))
-        keys = (-drift, -share, quality)
+        keys = (
+            -np.nan_to_num(self.estimates.drift),
+            -self.rejected / (self.readings + BENEFIT),
+            cautious_quality(self.quality, self.readings),
+        )
         orders = [np.argsort(key, kind="stable")[:most].tolist() for key in keys]
         taken: dict[int, None] = {}
         for turn in zip(*orders, strict=True):
@@ -124,7 +88,7 @@ def _moved(user: NDArray[np.int32], time: NDArray[np.datetime64], level: F64, co
 
 def _estimates(sample: Sample, folder: Folder, profile: Profile) -> Estimates:
     """What the new states say, which the batch has made; NaN for users whose state is unchanged."""
-    found = Estimates(*np.full((4, len(sample.users)), np.nan))
+    found = nothing_known(len(sample.users))
     positions = {name: position for position, name in enumerate(sample.users)}
     bodies = {
         positions[change.user]: change.body

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from kalmap_cli.reporting.drawing import Palette
-from kalmap_cli.reporting.people import INTERVAL
+from kalmap_cli.reporting.estimates import INTERVAL
 from kalmap_cli.reporting.words import REASONS, with_margin
 
 #: Space above and below the level's band, as a share of its height. A value beyond it is drawn at
@@ -55,6 +55,7 @@ def user_chart(
         "scale": {"domain": [low, high], "zero": False, "nice": False},
         "axis": {"title": None, "tickCount": 5},
     }
+    line: dict[str, Any] = {"type": "line", "color": palette.main, "strokeWidth": 2}
     return {
         "width": size[0],
         "height": size[1],
@@ -64,10 +65,14 @@ def user_chart(
                 "mark": {"type": "area", "color": palette.band, "opacity": 1},
                 "encoding": {"x": time, "y": value | {"field": "low"}, "y2": {"field": "high"}},
             },
-            {
-                "mark": {"type": "line", "color": palette.main, "strokeWidth": 2},
-                "encoding": {"x": time, "y": value | {"field": "level"}},
-            },
+            *(
+                {
+                    "transform": [{"filter": f"datum.kind {sign} 'prediction'"}],
+                    "mark": mark,
+                    "encoding": {"x": time, "y": value | {"field": "level"}},
+                }
+                for sign, mark in (("!=", line), ("==", line | {"strokeDash": [2, 4]}))
+            ),
             {
                 "transform": [{"filter": "datum.restarted"}],
                 "mark": {"type": "rule", "color": palette.main, "strokeDash": [4, 3]},

@@ -9,8 +9,9 @@ import numpy as np
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
 from kalmap_cli.reporting.drawing import OF_PAGE
+from kalmap_cli.reporting.estimates import INTERVAL
 from kalmap_cli.reporting.figures import svg
-from kalmap_cli.reporting.people import INTERVAL, People
+from kalmap_cli.reporting.people import People
 from kalmap_cli.reporting.sample import Sample
 from kalmap_cli.reporting.user_chart import MOST_DRAWN, Point, user_chart
 from kalmap_cli.reporting.words import rounded, with_margin
@@ -136,7 +137,7 @@ def _words(people: People, user: int, unit: str) -> str:
 
 
 def _cells(people: People, user: int) -> list[Cell]:
-    level, level_sd, slope, slope_sd = (float(column[user]) for column in people.estimates)
+    level, level_sd, slope, slope_sd = (float(column[user]) for column in people.estimates[:4])
     return [
         *(
             Cell(f"{int(column[user]):,}", str(int(column[user])))

@@ -44,4 +44,6 @@ def with_margin(value: float, margin: float, *, sign: bool = False) -> str:
     """
     places = 1 - math.floor(math.log10(margin)) if margin > 0.0 else 2
     form = f",.{max(places, 0)}f"
-    return f"{round(value, places):{'+' if sign else ''}{form}} ± {round(margin, places):{form}}"
+    # The sum makes a zero of a negative zero.
+    shown = round(value, places) + 0.0
+    return f"{shown:{'+' if sign else ''}{form}} ± {round(margin, places):{form}}"

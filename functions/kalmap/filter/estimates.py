@@ -77,6 +77,8 @@ class NewestEstimates(NamedTuple):
     """(users,) Microseconds since 1970 UTC."""
     flags: U8
     """(window readings,) What was decided about each."""
+    wrong: F64
+    """(window readings,) Probability that each is wrong."""
     belief: Belief
     states: Decoded
 
@@ -100,8 +102,8 @@ def newest_estimates(profile: Profile, bodies: Sequence[bytes]) -> NewestEstimat
         )
     newest = np.cumsum(counts) - 1
     estimate = path.estimate[:, path.position[newest]]
-    flags = path.flags[path.position]
-    return NewestEstimates(estimate, entries.time[newest], flags, path.recorded, states)
+    flags, wrong = path.flags[path.position], path.wrong[path.position]
+    return NewestEstimates(estimate, entries.time[newest], flags, wrong, path.recorded, states)
 
 
 def predict(profile: Profile, body: bytes, at: int) -> tuple[float, float, float]:
