@@ -1,5 +1,6 @@
 """The paths below /batches: which sources, uploads and pages are accepted or refused."""
 
+import json
 import re
 
 import pytest
@@ -93,5 +94,32 @@ def test_an_upload_url_is_under_incoming(api):
     assert response.status == 201
     assert re.fullmatch(r"incoming/[0-9a-f]{32}/weights\.csv\.gz", response.body["key"])
     assert api.call("POST", "/batches/uploads").status == 201
+    assert response.body["headers"] == {}
     for name in ("", "../x", "a/b", "x" * 200, "a b"):
         assert api.call("POST", "/batches/uploads", {"name": name}).status == 400
+
+
+def test_an_upload_with_a_mapping_is_signed_with_it(api):
+    mapping = {"columns": {"timestamp": "Zeit", "value": "Größe"}, "user": "anna"}
+    response = api.call("POST", "/batches/uploads", {"mapping": mapping})
+    assert response.status == 201
+    [(name, text)] = response.body["headers"].items()
+    assert name == "x-amz-meta-kalmap-mapping"
+    assert name in response.body["url"]
+    assert text.isascii()
+    assert json.loads(text) == mapping
+
+
+def test_a_wrong_mapping_of_an_upload_is_refused(api):
+    good = {"columns": {"timestamp": "t", "value": "v"}, "user": "u"}
+    for change, field in (
+        ({"user": None}, "mapping"),
+        ({"tz": "Nowhere"}, "mapping.tz"),
+        ({"skip": -1}, "mapping.skip"),
+        ({"only": {"x": ["y" * 2500]}}, "mapping"),
+    ):
+        response = api.call("POST", "/batches/uploads", {"mapping": good | change})
+        assert_problem(response, 400, "invalid_request", field)
+        assert "source." not in response.body["message"].partition(". ")[0]
+    unknown = api.call("POST", "/batches/uploads", {"mapping": good | {"extra": 1}})
+    assert unknown.status == 400

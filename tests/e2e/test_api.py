@@ -190,6 +190,27 @@ def test_a_file_uploaded_to_the_returned_url_starts_a_batch(api, user):
     assert api.get(f"/users/{user}").body["readings"] == 1
 
 
+def test_a_mapped_file_is_refused_without_its_mapping_and_read_with_it(api, user):
+    mapping = {"columns": {"timestamp": "Zeit", "value": "Kilo"}, "delimiter": ";", "user": user}
+    upload = api.post("/batches/uploads", {"mapping": mapping})
+    assert_as_described(upload, "post", "/batches/uploads")
+    table = "Zeit;Kilo\n2026-03-01T07:00:00Z;80.1\n"
+    url, headers = upload.body["url"], upload.body["headers"]
+    other = {name: text.replace("Kilo", "Zeit") for name, text in headers.items()}
+    for wrong in ({}, other):
+        refused = urllib3.request("PUT", url, body=table, headers=wrong, retries=False)
+        assert refused.status == 403
+    before = {one["batch_id"] for one in api.get("/batches", limit="1000").body["batches"]}
+    assert urllib3.request("PUT", url, body=table, headers=headers, retries=False).status == 200
+    for _ in range(200):
+        page = api.get("/batches", limit="1000").body["batches"]
+        if new := [one for one in page if one["batch_id"] not in before]:
+            break
+        time.sleep(0.05)
+    batch, _ = ended(api, new[0]["batch_id"])
+    assert (batch["status"], batch["accepted"]) == ("SUCCEEDED", 1)
+
+
 def test_batches_come_in_pages_the_newest_first(api, user):
     for day in range(3):
         source = {"records": [reading(user, 24 * day)]}

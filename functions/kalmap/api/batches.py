@@ -1,6 +1,8 @@
 """The batches of the HTTP API: how one is started, uploaded, looked at and read."""
 
+import json
 from collections.abc import Callable
+from collections.abc import Mapping as Lookup
 from datetime import datetime
 from typing import Any
 
@@ -13,17 +15,23 @@ from kalmap.api.schemas import BatchStarted, BatchView, Upload, UploadRequest
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import store_records
-from kalmap.errors import Contradiction, InputNotFound
+from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.keys import BATCHES, INCOMING
 from kalmap.moments import iso
-from kalmap.pipeline.identify_batch import identify_batch
+from kalmap.pipeline.identify_batch import MAPPING_METADATA, identify_batch
+from kalmap.records.mapping import Mapping, check_mapping
 from kalmap.store.objects import Objects, OpenBucket
 from kalmap.store.ports import ApiStatus, BatchRecord, BatchStore
 
 #: Starts an execution of the state machine by its name and input; returns its ARN.
 StartExecution = Callable[[str, str], str]
 
+#: Signs an address that takes an object by one PUT: its key, the seconds, and its metadata.
+SignUpload = Callable[[str, int, Lookup[str, str]], str]
+
 _STARTING: ApiStatus = "STARTING"
+#: S3 allows 2 KB of metadata, names included.
+_MOST_METADATA_BYTES = 2000
 
 
 def start_batch(
@@ -72,16 +80,42 @@ def start_batch(
     return BatchStarted(pointer.batch_id, _STARTING, arn, status_url)
 
 
-def prepare_upload(request: UploadRequest, upload_id: str, sign_upload: SignLink) -> Upload:
+def prepare_upload(request: UploadRequest, upload_id: str, sign_upload: SignUpload) -> Upload:
     """Sign an address for a file whose arrival starts a batch.
 
     Args:
-        request: The file's name.
+        request: The file's name and mapping.
         upload_id: Names the upload. No two uploads have the same id.
         sign_upload: Signs an address that takes one PUT.
+
+    Raises:
+        InvalidInput: The mapping is wrong, or too long for an object's metadata.
     """
     key = f"{INCOMING}{upload_id}/{request.name}"
-    return Upload(sign_upload(key, LINK_SECONDS), key, LINK_SECONDS, "/batches")
+    metadata = {} if request.mapping is None else {MAPPING_METADATA: _in_metadata(request.mapping)}
+    # The signature covers these headers. So S3 refuses the file without its mapping.
+    headers = {f"x-amz-meta-{name}": text for name, text in metadata.items()}
+    url = sign_upload(key, LINK_SECONDS, metadata)
+    return Upload(url, headers, key, LINK_SECONDS, "/batches")
+
+
+def _in_metadata(mapping: Mapping) -> str:
+    """A mapping as IdentifyBatch reads it from an object's metadata."""
+    try:
+        check_mapping(mapping)
+    except InvalidInput as error:
+        field = error.field and error.field.removeprefix("source.")
+        raise InvalidInput(str(error).removeprefix("source."), field) from error
+    # Headers are ASCII.
+    text = json.dumps(msgspec.to_builtins(mapping), separators=(",", ":"))
+    if len(text) > _MOST_METADATA_BYTES:
+        raise InvalidInput(
+            f"mapping has {len(text):,} bytes, and the metadata of an object in S3 holds at most "
+            f"{_MOST_METADATA_BYTES:,}. Put the file below uploads/ in the bucket, and give the "
+            "mapping to POST /batches as source.mapping.",
+            "mapping",
+        )
+    return text
 
 
 def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink) -> BatchView:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kalmap.profile import DEFAULT_PROFILE
+from kalmap.records.mapping import Mapping as FileMapping
 from kalmap.results.lines import Result, Unreadable
 from kalmap.store.breaker import Circuit
 from kalmap.store.ports import ApiStatus, ListedBatch
@@ -49,6 +50,8 @@ class UploadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
     ] = "measurements"
     """The file's name. It becomes a part of the key."""
+    mapping: FileMapping | None = None
+    """How to read a file of another program. Null for kalmap's own formats."""
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -56,6 +59,8 @@ class Upload(msgspec.Struct, frozen=True):
 
     url: str
     """Takes a PUT of the file, without credentials, until it expires."""
+    headers: dict[str, str]
+    """Headers that the PUT must have, exactly. Only a mapping needs one."""
     key: str
     expires_in: int
     """Seconds."""

@@ -1,5 +1,6 @@
 """Presigned addresses of objects in the work bucket. An adapter of boto3's signer."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,13 +15,13 @@ def sign_get(key: str, seconds: int) -> str:
     return _sign("get_object", key, seconds)
 
 
-def sign_put(key: str, seconds: int) -> str:
-    """Sign an address that takes an object without credentials."""
-    return _sign("put_object", key, seconds)
+def sign_put(key: str, seconds: int, metadata: Mapping[str, str]) -> str:
+    """Sign an address that takes an object without credentials, but with this metadata."""
+    return _sign("put_object", key, seconds, **({"Metadata": metadata} if metadata else {}))
 
 
-def _sign(operation: str, key: str, seconds: int) -> str:
-    parameters = {"Bucket": work_bucket().bucket, "Key": key}
+def _sign(operation: str, key: str, seconds: int, **more: Any) -> str:
+    parameters = {"Bucket": work_bucket().bucket, "Key": key, **more}
     return str(_signer().generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds))
 
 
