@@ -39,7 +39,7 @@ AXE_INSTALLED := $(AXE)/node_modules/.package-lock.json
 # The locks are complete: nothing is left for pip to resolve.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: help demo test test-fast check lint types template asl statemachine fuzz bench setup lock clean
+.PHONY: help demo test test-fast check lint types template asl pages statemachine pictures fuzz bench setup lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ pages: $(INSTALLED_DEV) $(AXE_INSTALLED)  ## The reports in a browser, with axe:
 statemachine:  ## Write the state machine's definition and its drawing anew
 	@PYTHONPATH=functions $(PYTHON) statemachine/filter_batch.py
 	@PYTHONPATH=functions $(PYTHON) statemachine/drawing.py
+
+pictures: $(KALMAP) $(INSTALLED_DEV)  ## Take the pictures of docs/report.md anew (needs chromium)
+	@$(RUN) examples/report_pictures.py
 
 fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records

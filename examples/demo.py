@@ -72,6 +72,7 @@ def main() -> int:
     print("  results.jsonl   the result of every weighing, in the order of the input")
     print("  unreadable.jsonl  records that could not be read, with position and reason")
     print("  summary.json    counts, times, database use")
+    print("  report.html     the batch as a page for a browser")
     kalmap = os.path.relpath(Path(sys.executable).with_name("kalmap"))
     print(f"The stored states: {kalmap} states --data-dir {DEMO / 'data'}")
     return 0
