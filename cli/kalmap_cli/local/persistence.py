@@ -26,9 +26,9 @@ from kalmap_cli.local.saves import Save
 #: Has a line for each service: its name, a tab, and its state in ministack's JSON.
 _SERVICES = "services.tsv"
 #: A save replaces the log when the log is larger than this, and larger than the last save.
-_LOG_LIMIT = 32 * 2**20
-#: Attempts to copy a service's state while a thread of a state machine changes it.
-_COPY_ATTEMPTS = 20
+_LOG_LIMIT = 128 * 2**20
+#: Attempts to read a service's state while a thread of a state machine changes it.
+_READ_ATTEMPTS = 20
 
 _Response = tuple[int, dict[str, str], bytes]
 _Handler = Callable[..., Awaitable[_Response]]
@@ -170,13 +170,13 @@ class Persistence:
         lambda_svc._prune_orphan_code_blobs = lambda _: None  # noqa: SLF001
         lines = []
         for service, get_state in app._build_persistence_save_dict().items():  # noqa: SLF001
-            state = _copy_state(get_state)
-            if state is None:
-                continue
-            version = persistence._state_format_version(service)  # noqa: SLF001
-            envelope = {"__ministack_format__": version, "payload": state}
-            content = json.dumps(envelope, default=persistence._json_default)  # noqa: SLF001
-            lines.append(f"{service}\t{content}\n".encode())
+            content = _as_json(
+                get_state,
+                persistence._state_format_version(service),  # noqa: SLF001
+                persistence._json_default,  # noqa: SLF001
+            )
+            if content is not None:
+                lines.append(f"{service}\t{content}\n".encode())
         all_states = b"".join(lines)
         self._saved_bytes = len(all_states)
         yield _SERVICES, all_states
@@ -298,15 +298,26 @@ def count_items(cloud: Path, table: str) -> int:
     return len(keys)
 
 
-def _copy_state(get_state: Callable[[], Any]) -> Any:
-    """Copy a service's state, which threads of state machines may change at the same time."""
-    for _ in range(_COPY_ATTEMPTS - 1):
+def _as_json(
+    get_state: Callable[[], Any], version: int, default: Callable[[Any], Any]
+) -> str | None:
+    """A service's state as JSON, which threads of state machines may change at the same time."""
+    from kalmap_cli.local.emulator.item_copies import without_copies  # noqa: PLC0415 - ministack
+
+    def encode() -> str | None:
+        with without_copies():
+            state = get_state()
+            if state is None:
+                return None
+            return json.dumps({"__ministack_format__": version, "payload": state}, default=default)
+
+    for _ in range(_READ_ATTEMPTS - 1):
         try:
-            return get_state()
+            return encode()
         except RuntimeError:
             # "dictionary changed size during iteration"
             continue
-    return get_state()
+    return encode()
 
 
 def _item(dynamodb: Any, table: str, hash_key: str, range_key: str) -> Any:

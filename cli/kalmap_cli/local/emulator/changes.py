@@ -3,6 +3,7 @@
 from kalmap_cli.local.emulator import (
     code_folders,
     forked_workers,
+    item_copies,
     object_bodies,
     parsed_statements,
 )
@@ -12,5 +13,6 @@ def install() -> None:
     """Install all changes, in the process of the local cloud."""
     code_folders.install()
     forked_workers.install()
+    item_copies.install()
     object_bodies.install()
     parsed_statements.install()
