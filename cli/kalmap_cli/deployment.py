@@ -37,8 +37,8 @@ _DIRECTORY_INTERVAL = 0.1
 #: Printed when a command ends while others still use its local cloud.
 CLOUD_STAYS = "Another command still uses the local cloud, which saves and ends after that command."
 
-#: A worker takes half a second of a core to start. This many readings make that worthwhile.
-_LOCAL_READINGS_PER_SHARD = "5000"
+#: So many take a worker half a second and 60 MB.
+_LOCAL_READINGS_PER_SHARD = "50000"
 #: Lets a run on little data have more than one shard; examples/demo.py uses it.
 READINGS_PER_SHARD_VARIABLE = "KALMAP_READINGS_PER_SHARD"
 
@@ -171,18 +171,13 @@ def _options(data_dir: Path) -> str:
 
 
 def local_parameters() -> dict[str, str]:
-    """The template's parameters on the local cloud.
-
-    There, each shard's worker is a process. More processes than cores would only wait for each
-    other. The results do not depend on the number of shards.
-    """
+    """The template's parameters on the local cloud. The results do not depend on them."""
     readings = os.environ.get(READINGS_PER_SHARD_VARIABLE, _LOCAL_READINGS_PER_SHARD)
     if not readings.isdigit() or int(readings) < 1:
         raise WrongUsage(
             f"{READINGS_PER_SHARD_VARIABLE} is {readings!r}; it must be a whole number from 1."
         )
-    shards = min(max(os.cpu_count() or 2, 2), 4)
-    return {"MaxShards": str(shards), "ReadingsPerShard": readings}
+    return {"ReadingsPerShard": readings}
 
 
 def aws_clients() -> Clients:
