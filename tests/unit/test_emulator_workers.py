@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ministack.core import lambda_runtime
 
-from kalmap_cli.local.emulator import code_folders, forked_workers
+from kalmap_cli.local.emulator import code_folders, forked_workers, log_lines
 
 PROGRAM = """
 import json, os, sys
@@ -23,6 +23,13 @@ print(json.dumps([
 print("\\u00e4 to the log", file=sys.stderr)
 sys.stdin.readline()
 """
+
+CONFIG = {
+    "FunctionName": "f",
+    "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+    "Runtime": "python3.13",
+    "Handler": "pack.code.handler",
+}
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks workers")
 
@@ -129,13 +136,7 @@ def test_where_forks_are_not_safe_workers_start_as_ever(monkeypatch):
 
 def invoke(module, code):
     """What a function with this code returns on a worker of its own."""
-    config = {
-        "FunctionName": "f",
-        "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
-        "Runtime": "python3.13",
-        "Handler": "pack.code.handler",
-    }
-    worker = module.Worker("f", config, code)
+    worker = module.Worker("f", CONFIG, code)
     try:
         answer = worker.invoke({"n": 1}, "request")
         assert answer["status"] == "ok", answer
@@ -171,6 +172,69 @@ def test_workers_share_unpacked_and_compiled_code(changed, code, tmp_path):
     # Without the change each worker has its own.
     changed.zipfile = zipfile
     assert invoke(changed, code)[1] != first
+
+
+LOGS = """
+import sys
+def handler(event, context):
+    for n in range(event["lines"]):
+        print(f"line {n} \\u00e4", file=sys.stderr)
+    print("x" * event["long"], file=sys.stderr)
+    if event["fails"]:
+        raise ValueError("this")
+"""
+
+
+@pytest.fixture
+def logging_worker(changed, tmp_path, monkeypatch):
+    """A worker whose function logs, with a count of the pauses while its log is read."""
+    monkeypatch.setattr(code_folders.tempfile, "tempdir", str(tmp_path))
+    for name in ("_read_stderr", "_drain_stderr_bounded"):
+        monkeypatch.setattr(changed.Worker, name, getattr(changed.Worker, name))
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as package:
+        package.writestr("pack/code.py", LOGS)
+    code = (tmp_path / "made.zip").read_bytes()
+    pauses = []
+    monkeypatch.setattr(changed, "time", CountedPauses(pauses))
+    worker = changed.Worker("f", CONFIG, code)
+    yield worker, pauses
+    worker.kill()
+
+
+class CountedPauses:
+    """The module time, which counts pauses."""
+
+    def __init__(self, pauses):
+        self.sleep = pauses.append
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+
+def event(lines, long=1, fails=False):
+    return {"lines": lines, "long": long, "fails": fails}
+
+
+def test_all_lines_of_a_call_are_read_without_a_pause(logging_worker):
+    worker, pauses = logging_worker
+    log_lines.install()
+    for lines, long in ((0, 1), (3, 1), (2000, 1), (1, 200_000), (0, 1)):
+        answer = worker.invoke(event(lines, long), "request")
+        expected = [*(f"line {n} ä" for n in range(lines)), "x" * long]
+        assert answer["log"].split("\n") == expected
+    failed = worker.invoke(event(2, fails=True), "request")
+    assert failed["status"] == "error"
+    assert failed["log"].startswith("line 0 ä\nline 1 ä\nx")
+    again = worker.invoke(event(1), "request")
+    assert again["log"] == "line 0 ä\nx"
+    assert pauses == []
+
+
+def test_without_the_change_there_are_pauses(logging_worker):
+    """If this fails, ministack waits no more, and log_lines is needless."""
+    worker, pauses = logging_worker
+    worker.invoke(event(3), "request")
+    assert pauses
 
 
 def test_code_that_cannot_be_unpacked_leaves_nothing_behind(changed, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from kalmap_cli.local.emulator import (
     code_folders,
     forked_workers,
     item_copies,
+    log_lines,
     object_bodies,
     parsed_statements,
 )
@@ -14,5 +15,6 @@ def install() -> None:
     code_folders.install()
     forked_workers.install()
     item_copies.install()
+    log_lines.install()
     object_bodies.install()
     parsed_statements.install()
