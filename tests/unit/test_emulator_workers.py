@@ -4,14 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from ministack.core import lambda_runtime
+from ministack.services import stepfunctions
 
-from kalmap_cli.local.emulator import code_folders, forked_workers, log_lines
+from kalmap_cli.local.emulator import code_folders, forked_workers, log_lines, step_calls
 
 PROGRAM = """
 import json, os, sys
@@ -248,3 +252,40 @@ def test_code_that_cannot_be_unpacked_leaves_nothing_behind(changed, tmp_path, m
     with changed.zipfile.ZipFile(path) as archive, pytest.raises(zipfile.BadZipFile):
         archive.extractall(tmp_path / "worker")
     assert [entry.name for entry in tmp_path.iterdir()] == ["code.zip"]
+
+
+def most_at_once(monkeypatch, limit):
+    """How many of eight calls of state machines run at once, if each waits for the others."""
+    running, most, here = [], [], threading.Barrier(8)
+
+    def call(function, event):
+        running.append(event)
+        most.append(len(running))
+        with suppress(threading.BrokenBarrierError):
+            here.wait(0.1)
+        running.remove(event)
+        return function, event
+
+    monkeypatch.setattr(stepfunctions, "_call_lambda", call)
+    if limit:
+        step_calls.install(limit)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: stepfunctions._call_lambda("f", n), range(8)))
+    assert answers == [("f", n) for n in range(8)]
+    return max(most)
+
+
+def test_no_more_calls_of_state_machines_run_at_once_than_allowed(monkeypatch):
+    assert most_at_once(monkeypatch, 3) == 3
+    assert most_at_once(monkeypatch, None) == 8
+
+
+def test_a_call_that_fails_makes_room_for_the_next(monkeypatch):
+    def fail(function, event):
+        raise ValueError(event)
+
+    monkeypatch.setattr(stepfunctions, "_call_lambda", fail)
+    step_calls.install(1)
+    for n in range(3):
+        with pytest.raises(ValueError, match=str(n)):
+            stepfunctions._call_lambda("f", n)

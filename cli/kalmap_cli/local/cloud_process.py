@@ -100,15 +100,16 @@ async def serve(
     from kalmap_cli.local.guard import Guard  # noqa: PLC0415
     from kalmap_cli.local.upkeep import end_idle_workers, limit_workers, trim_regularly  # noqa: PLC0415
 
-    install()
+    # Workers are processes. More of them than cores would only wait for each other.
+    workers = max(2, os.cpu_count() or 2)
+    install(workers)
     loop = asyncio.get_running_loop()
 
     def save_soon() -> None:
         loop.call_soon_threadsafe(_save, persistence, parent)
 
     threading.Thread(target=_watch, args=(parent, save_soon), daemon=True).start()
-    # Workers are processes. More workers of a function than cores would only wait for each other.
-    limit_workers(max(2, os.cpu_count() or 2))
+    limit_workers(workers)
     threading.Thread(target=end_idle_workers, args=(idle_seconds,), daemon=True).start()
     tasks = [
         asyncio.create_task(_sync_log_regularly(persistence)),
