@@ -80,7 +80,8 @@ def open_deployment(
         data_dir: Of the local cloud; unused with a stack.
         stack: Name of a deployed stack; None for the local cloud.
         fresh: Set aside the content of the data directory.
-        guests: Let other commands use the local cloud too. At the end it stays for them.
+        guests: Let other commands use the local cloud too, while it runs a batch. At the end it
+            stays for them.
     """
     if stack is not None:
         clients = aws_clients()
@@ -103,7 +104,7 @@ def open_deployment(
             return
         set_aside = SetAside(states, access.delete_set_aside) if fresh else None
         note("Starting the local cloud")
-        cloud = LocalCloud(access)
+        cloud = LocalCloud(access, calls=guests)
         try:
             with cloud:
                 prepare(cloud, parameters, note=note)

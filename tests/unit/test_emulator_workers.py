@@ -44,7 +44,7 @@ def forking():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setattr(lambda_runtime, "subprocess", subprocess)
-        forked_workers.install()
+        forked_workers.install(forked_workers.Template())
         yield lambda_runtime.subprocess
         if lambda_runtime.subprocess is not subprocess:
             lambda_runtime.subprocess._template.close()
@@ -134,7 +134,7 @@ def test_where_the_template_has_ended_a_worker_starts_as_ever_and_the_next_is_a_
 def test_where_forks_are_not_safe_workers_start_as_ever(monkeypatch):
     monkeypatch.setattr(forked_workers.sys, "platform", "darwin")
     monkeypatch.setattr(lambda_runtime, "subprocess", subprocess)
-    forked_workers.install()
+    forked_workers.install(forked_workers.Template())
     assert lambda_runtime.subprocess is subprocess
 
 

@@ -73,14 +73,23 @@ class LocalCloud:
         idle_seconds: How long a Lambda worker may be idle before it is ended. A batch needs each
             function once. Repeated calls of a function are faster with a longer time.
         port: The port on 127.0.0.1 to listen on; 0 for a free one.
+        calls: Whether functions will surely be called, so that it prepares for that at once.
 
     Raises:
         WrongUsage: On entering: the port cannot be used.
         RunFailed: On entering: it did not start. The sentence names its log.
     """
 
-    def __init__(self, data: DataDirectory, *, idle_seconds: float = 1.0, port: int = 0) -> None:
+    def __init__(
+        self,
+        data: DataDirectory,
+        *,
+        idle_seconds: float = 1.0,
+        port: int = 0,
+        calls: bool = False,
+    ) -> None:
         self._data = data
+        self._calls = calls
         self._idle_seconds = idle_seconds
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -177,6 +186,7 @@ class LocalCloud:
                             str(listening.fileno()),
                             str(control.fileno()),
                             str(self._idle_seconds),
+                            str(int(self._calls)),
                             str(self._data.path),
                         ],
                         stdin=subprocess.DEVNULL,

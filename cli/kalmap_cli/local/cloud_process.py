@@ -1,6 +1,6 @@
 """The local cloud's process, which runs ministack.
 
-`kalmap_cli.local.cloud` starts it as `python cloud_process.py SOCKET CONTROL IDLE DIRECTORY`:
+`kalmap_cli.local.cloud` starts it as `python cloud_process.py SOCKET CONTROL IDLE CALLS DIRECTORY`:
 
 - SOCKET is the descriptor of a listening socket. The parent binds it, so no other program can take
   the port.
@@ -9,6 +9,7 @@
   returns. Then this process saves and ends, as soon as it has no guests
   (`kalmap_cli.local.guests`).
 - IDLE is the number of seconds that a Lambda worker may be idle.
+- CALLS is 1 if functions will surely be called, else 0.
 - DIRECTORY is the data directory. It is only there to be shown in lists of processes.
 
 The environment has the secret that signs requests (`kalmap_cli.local.guard`).
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.local.emulator.forked_workers import Template
 from kalmap_cli.local.guests import wait_for_guests
 from kalmap_cli.local.persistence import Persistence
 
@@ -87,7 +89,11 @@ def secret_of(access_key: str) -> str | None:
 
 
 async def serve(
-    listening: int, idle_seconds: float, persistence: Persistence, parent: _Parent
+    listening: int,
+    idle_seconds: float,
+    persistence: Persistence,
+    parent: _Parent,
+    template: Template,
 ) -> None:
     """Serve the local cloud on a listening socket until SIGTERM. Then save and end."""
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see main()
@@ -102,7 +108,7 @@ async def serve(
 
     # Workers are processes. More of them than cores would only wait for each other.
     workers = max(2, os.cpu_count() or 2)
-    install(workers)
+    install(workers, template)
     loop = asyncio.get_running_loop()
 
     def save_soon() -> None:
@@ -162,9 +168,13 @@ def main() -> None:
     """Run until SIGTERM, or until the parent has ended."""
     listening, control, idle_seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     parent = _Parent(control)
+    template = Template()
     # The files have data about people, so only their owner can read them.
     os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if sys.argv[4] == "1":
+        # It imports while this process does.
+        template.start()
     try:
         persistence = Persistence(Path.cwd())
         persistence.restore()
@@ -175,7 +185,7 @@ def main() -> None:
         parent.send("unstarted", error.strerror or error)
         sys.exit(1)
     persistence.start_logging()
-    asyncio.run(serve(listening, idle_seconds, persistence, parent))
+    asyncio.run(serve(listening, idle_seconds, persistence, parent, template))
 
 
 if __name__ == "__main__":

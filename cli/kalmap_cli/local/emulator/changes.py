@@ -9,16 +9,18 @@ from kalmap_cli.local.emulator import (
     parsed_statements,
     step_calls,
 )
+from kalmap_cli.local.emulator.forked_workers import Template
 
 
-def install(workers: int) -> None:
+def install(workers: int, template: Template) -> None:
     """Install all changes, in the process of the local cloud.
 
     Args:
         workers: How many workers may run at once.
+        template: What they are forked from.
     """
     code_folders.install()
-    forked_workers.install()
+    forked_workers.install(template)
     item_copies.install()
     log_lines.install()
     object_bodies.install()

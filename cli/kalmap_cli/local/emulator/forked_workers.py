@@ -24,8 +24,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ministack.core import lambda_runtime
-
 PROGRAM = Path(__file__).with_name("worker_template.py")
 #: The end of the name that ministack gives to a worker's program in Python.
 _WORKER = "_worker.py"
@@ -33,10 +31,13 @@ _WORKER = "_worker.py"
 _TIMEOUT = 60.0
 
 
-def install() -> None:
+def install(template: "Template") -> None:
     """Let ministack's workers in Python be forks, where that is safe."""
+    # The template may start before ministack is imported, which takes a second.
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
     if can_fork():
-        lambda_runtime.subprocess = _SubprocessModule()
+        lambda_runtime.subprocess = _SubprocessModule(template)
 
 
 def can_fork() -> bool:
@@ -53,8 +54,8 @@ def can_fork() -> bool:
 class _SubprocessModule:
     """The module subprocess, whose `Popen` forks a worker in Python and starts everything else."""
 
-    def __init__(self) -> None:
-        self._template = Template()
+    def __init__(self, template: "Template") -> None:
+        self._template = template
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
@@ -67,11 +68,17 @@ class _SubprocessModule:
 
 
 class Template:
-    """The process that workers are forked from. It starts with the first of them."""
+    """The process that workers are forked from. It starts with the first of them, or before."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._line: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start it, so that the first worker need not wait for its imports."""
+        with self._lock, contextlib.suppress(OSError):
+            if can_fork():
+                self._line = self._line or self._started()
 
     def fork(self, request: Mapping[str, Any], files: Sequence[int]) -> int:
         """Have it fork a worker.
@@ -88,7 +95,7 @@ class Template:
         """
         message = json.dumps(request).encode()
         with self._lock:
-            line = self._line = self._line or self._start()
+            line = self._line = self._line or self._started()
             try:
                 socket.send_fds(line, [len(message).to_bytes(4, "big")], files)
                 line.sendall(message)
@@ -109,7 +116,7 @@ class Template:
                 self._line = None
 
     @staticmethod
-    def _start() -> socket.socket:
+    def _started() -> socket.socket:
         line, its_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with its_line:
             # The folder is only there to be shown in lists of processes, as for the local cloud.
