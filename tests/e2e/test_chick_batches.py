@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -134,7 +135,7 @@ def test_the_demo_shows_the_output_paths_and_leaves_no_process_running(demo):
     printed = (demo.parent / "said").read_text()
     for name in ("results.jsonl", "unreadable.jsonl", "summary.json"):
         assert name in printed
-    assert "FilterUsers 2/2 shards" in printed, "progress by shards"
+    assert re.search(r"FilterUsers ([2-9])/\1 shards", printed), "progress by shards"
     assert processes_of(demo.parent) == []
 
 

@@ -122,8 +122,8 @@ class Objects:
                 ) from error
             raise
         parts = response["Body"].iter_chunks(_PART_BYTES)
-        # A server may ignore the range (RFC 9110, section 14.2). The local cloud does so if the
-        # request names a version.
+        # A server may ignore the range (RFC 9110, section 14.2). ministack does so if the request
+        # names a version.
         yield from parts if "ContentRange" in response else _byte_range(parts, start, end)
 
     def _count_get(self) -> None:
