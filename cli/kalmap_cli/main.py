@@ -115,7 +115,8 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _print_error(sentence: object, code: int) -> int:
-    print(fit_to_terminal(f"kalmap: {sentence}", sys.stderr), file=sys.stderr)
+    for line in f"kalmap: {sentence}".split("\n"):
+        print(fit_to_terminal(line, sys.stderr), file=sys.stderr)
     return code
 
 

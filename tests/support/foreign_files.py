@@ -36,8 +36,9 @@ class Foreign(NamedTuple):
 
     @property
     def profile(self) -> str | None:
-        """The file of the profile, if it is not the default."""
-        return next((part for part in self.arguments if part.endswith("e.json")), None)
+        """The profile, if it is not the default."""
+        words = self.arguments
+        return words[words.index("--profile") + 1] if "--profile" in words else None
 
     @property
     def path(self) -> Path:
@@ -84,6 +85,59 @@ FILES = (
         {"only": {"Event Type": ["EGV"]}, "source": "dexcom"},
         "dexcom.csv line 67: value (Glucose Value (mg/dL)) is 'Low', which is not a number.",
         unreadable=1,
+    ),
+    Foreign(
+        "libreview-eu.csv", "--user anna --tz Europe/Rome --profile glucose-cgm-mmol", 105,
+        ("anna", "2026-01-24T22:15:00+01:00", 6.3, "mmol/L"), {},
+        "4.6 to 6.5 mmol/L",
+    ),
+    Foreign(
+        "dexcom.csv", "--user anna --tz America/Chicago --profile glucose-cgm", 120,
+        ("anna", "2026-01-24T00:08:11-06:00", 123.0, "mg/dL"), {},
+        unreadable=1,
+    ),
+    Foreign(
+        "omron-pressure.csv", "--user anna --tz Asia/Tokyo --profile blood-pressure-systolic", 24,
+        ("anna", "2026-01-05T06:04:00+09:00", 124.0, "mmHg"),
+        {"columns": {"timestamp": ["Date", "Time"], "value": "Systolic (mmHg)"}},
+    ),
+    Foreign(
+        "omron-pressure.csv", "--user anna --tz Asia/Tokyo --profile blood-pressure-diastolic", 24,
+        ("anna", "2026-01-05T06:04:00+09:00", 79.0, "mmHg"),
+        {"columns": {"timestamp": ["Date", "Time"], "value": "Diastolic (mmHg)"}},
+    ),
+    Foreign(
+        "omron-pressure.csv", "--user anna --tz Asia/Tokyo --profile resting-heart-rate", 24,
+        ("anna", "2026-01-05T06:04:00+09:00", 65.0, "bpm"),
+        {"columns": {"timestamp": ["Date", "Time"], "value": "Pulse (bpm)"}},
+    ),
+    Foreign(
+        "garmin-resting.csv", "--user anna --profile resting-heart-rate", 28,
+        ("anna", "2026-01-01T00:00:00+00:00", 58.0, ""),
+        {"columns": {"timestamp": "date", "value": "resting_heart_rate"}},
+    ),
+    Foreign(
+        "termometro-es.csv", "--user anna --tz Europe/Madrid --profile body-temperature", 28,
+        ("anna", "2026-01-01T08:00:00+01:00", 36.3, "°C"),
+        {"delimiter": ";", "decimal": ",", "dates": "day_first"},
+    ),
+    Foreign(
+        "apple-health.xml", "--user anna --profile blood-pressure-diastolic", 6,
+        ("anna", "2026-01-05T07:00:00+01:00", 80.0, "mmHg"),
+        {"only": {"type": ["HKQuantityTypeIdentifierBloodPressureDiastolic"]}},
+        "Apple Health diastolic blood pressure",
+    ),
+    Foreign(
+        "apple-health.xml", "--user anna --profile resting-heart-rate", 6,
+        ("anna", "2026-01-05T07:00:00+01:00", 58.0, "count/min"),
+        {"only": {"type": ["HKQuantityTypeIdentifierRestingHeartRate"]}},
+        "Apple Health resting heart rate",
+    ),
+    Foreign(
+        "apple-health.xml", "--user anna --profile body-temperature", 6,
+        ("anna", "2026-01-05T07:00:00+01:00", 97.7, "degF"),
+        {"only": {"type": ["HKQuantityTypeIdentifierBodyTemperature"]}},
+        "Apple Health body temperature",
     ),
     Foreign(
         "apple-health.xml", "--user anna", 20,

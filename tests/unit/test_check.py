@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -124,9 +125,9 @@ def test_values_out_of_range_are_told_with_what_may_be_wrong(tmp_path, capsys):
         ("name,date,height\na,2026-01-01,1.8\n", "--columns timestamp=date,value=COLUMN"),
         ("id,date,x,y\n1,2026-01-01,80,81\n1,2026-01-02,80,81\n", "value may be any of x, y"),
         ("date,weight\n01/02/2026,80\n02/02/2026,80\n", "--user NAME"),
-        ("when,weight\nsoon,80\nlater,81\n", "No column is known as the timestamp"),
+        ("when,weight\nsoon,80\nlater,81\n", "(1) Which column has the timestamp"),
         ("a b c\n1 2 3\n", "separated by one of: commas, semicolons, tabs, vertical bars"),
-        ("Date,Glucose (mg/dL)\n2026-01-01,90\n", "kalmap check f --user NAME"),
+        ("Date,Glucose (mg/dL)\n2026-01-01,90\n", "check f --profile glucose-cgm --user NAME"),
         (b"\x89PNG\r\n\x1a\n", "is a PNG image"),
         (b"PAR1\x15\x04", "is a Parquet file"),
         (bytes(range(1, 256)) * 20, "is neither JSONL"),
@@ -141,7 +142,66 @@ def test_a_file_of_another_quantity_than_the_profiles_is_refused(tmp_path, capsy
     name = write(tmp_path, "g.csv", "Date,Glucose (mg/dL)\n2026-01-01,90\n")
     sentence = refused(capsys, name, "--user", "u")
     assert "says mg/dL, which cannot be converted to kg" in sentence
-    assert "--profile FILE" in sentence
+    assert "glucose-fingerstick (Glucose by fingersticks" in sentence
+    assert sentence.endswith("For example: kalmap check g.csv --user u --profile glucose-cgm\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [
+        ("Temp (°F)", "body-temperature"),
+        ("Blutzucker mmol/L", "glucose-cgm-mmol"),
+        ("Strip Glucose (mg/dL)", "glucose-fingerstick"),
+        ("SYS (kPa)", "blood-pressure-systolic"),
+        ("Diastolic", "blood-pressure-diastolic"),
+        ("Resting heart rate", "resting-heart-rate"),
+        ("脈拍", "resting-heart-rate"),
+    ],
+)
+def test_a_column_of_another_quantity_gets_the_profile_to_type(tmp_path, capsys, name, profile):
+    rows = "".join(f"2026-01-{day:02d},{60 + day % 3}\n" for day in range(1, 9))
+    file = write(tmp_path, "f.csv", f"Date,{name}\n{rows}")
+    sentence = refused(capsys, file, "--user", "u")
+    assert f"f.csv --user u --profile {profile}" in sentence
+    code, out, err = checked(capsys, file, "--user", "u", "--profile", profile)
+    assert code == 0 or "out of range" in err, err
+    assert f"by {profile}" in out
+
+
+def test_readings_in_kalmaps_own_form_get_the_profile_of_their_unit(tmp_path, capsys):
+    line = {"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 120, "unit": "mg/dL"}
+    file = write(tmp_path, "own.jsonl", json.dumps(line) + "\n")
+    code, out, _ = checked(capsys, file)
+    assert code == 1
+    assert "Readings in mg/dL cannot be converted to kg. Built-in profiles for them: " in out
+    assert "for example: --profile glucose-cgm." in out
+    assert checked(capsys, file, "--profile", "glucose-cgm")[0] == 0
+    file = write(tmp_path, "own.jsonl", json.dumps(line | {"unit": "points"}) + "\n")
+    assert "No built-in profile measures in it" in checked(capsys, file)[1]
+
+
+def test_all_that_a_file_does_not_tell_is_asked_at_once(tmp_path, capsys):
+    rows = "".join(f"0{day}/02/2026 08:0{day};{70 + day};{80 + day}\n" for day in range(1, 9))
+    file = write(tmp_path, "f.csv", f"when;a;b\n{rows}")
+    sentence = refused(capsys, file)
+    assert "It does not tell 4 things.\n(1) Which column has the value" in sentence
+    assert "(3) Whether the first number of '01/02/2026 08:01' is the day or the month" in sentence
+    command = sentence[sentence.index("kalmap check") :]
+    assert checked(capsys, *shlex.split(command)[2:])[0] == 0
+
+
+def test_a_column_that_may_name_users_is_shown_whatever_it_is_called(tmp_path, capsys):
+    rows = "".join(
+        f"2026-01-{day:02d},{name},{70 + day}\n" for day in range(1, 9) for name in ("anna", "bo")
+    )
+    file = write(tmp_path, "f.csv", f"date,Kundin,weight\n{rows}")
+    sentence = refused(capsys, file)
+    assert "Does Kundin name them? It has anna, bo." in sentence
+    assert "--columns timestamp=date,value=weight,user_id=Kundin" in sentence
+    assert "kalmap check f.csv --columns timestamp=date,value=weight --user NAME" in sentence
+    code, out, _ = checked(capsys, file, "--user", "anna")
+    assert code == 0
+    assert "Kundin has anna, bo. If these are users, type" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ def unit_in_name(column: str) -> str | None:
     return column if known else None
 
 
-def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, list[str]]:
+def guess_fields(
+    table: Table, plausible: Callable[[str], bool], is_called: Callable[[str], bool]
+) -> dict[str, list[str]]:
     """Guess the columns of fields by their names and their cells; several if they are not certain.
 
     Only a timestamp's several columns belong together.
@@ -38,6 +40,7 @@ def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, li
     Args:
         table: The table.
         plausible: Whether a column's numbers can be values of the profile.
+        is_called: Whether a column is called like what the profile measures.
     """
     found: dict[str, list[str]] = {}
     times = time_columns(table)
@@ -54,8 +57,9 @@ def guess_fields(table: Table, plausible: Callable[[str], bool]) -> dict[str, li
     numbers = [column for column in free if _is_numeric(table.cells(column))]
     named = _named("value", numbers)
     exact = [name for name in named if _plain(name) == "value"]
-    if exact or named:
-        found["value"] = exact or named
+    called = [name for name in numbers if is_called(without_unit(name))]
+    if exact or called or named:
+        found["value"] = exact or called or named
     elif len(numbers) > 1 or (numbers and plausible(numbers[0])):
         found["value"] = numbers
     return found
@@ -112,12 +116,13 @@ def _named(field: str, columns: Sequence[str]) -> list[str]:
     """The columns whose name is one of a field's, in the order of these names."""
     by_name: dict[str, str] = {}
     for column in columns:
-        for name in (column, _without_unit(column)):
+        for name in (column, without_unit(column)):
             by_name.setdefault(_plain(name), column)
     return list(dict.fromkeys(by_name[name] for name in _names()[field] if name in by_name))
 
 
-def _without_unit(column: str) -> str:
+def without_unit(column: str) -> str:
+    """A column's name without the unit in it."""
     found = _UNIT_IN_NAME.match(column)
     if found:
         return found["name"]

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from kalmap.records.mapping import FIELDS, Dates
 from kalmap.records.time_zones import time_zone
@@ -42,7 +42,7 @@ class Said(NamedTuple):
         file: Path,
         columns: Mapping[str, str] = MappingProxyType({}),
         others: Sequence[Path] = (),
-        **more: str,
+        **more: Any,
     ) -> str:
         """The command with more options, and with other files."""
         named = {**columns, **self.columns}

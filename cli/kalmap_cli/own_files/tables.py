@@ -56,6 +56,32 @@ class Table(NamedTuple):
         return f"{name}, in {_ENCODINGS[self.encoding]}" if self.encoding in _ENCODINGS else name
 
 
+def cells_of(table: Table, names: str | list[str], only: Mapping[str, Sequence[str]]) -> list[Any]:
+    """The cells of a field's columns that are not empty, of rows that are records."""
+    places = {column: table.columns.index(column) for column in only}
+    kept = table._replace(
+        rows=[
+            row
+            for row in table.rows
+            if all(str(row[places[column]]) in texts for column, texts in only.items())
+        ]
+        or table.rows
+    )
+    return [
+        cell for name in ([names] if isinstance(names, str) else names) for cell in kept.cells(name)
+    ]
+
+
+def time_cells(
+    table: Table, names: str | list[str], only: Mapping[str, Sequence[str]]
+) -> list[Any]:
+    """The timestamps; those of several columns are joined."""
+    if isinstance(names, str):
+        return cells_of(table, names, only)
+    places = [table.columns.index(name) for name in names]
+    return [" ".join(str(row[place]) for place in places) for row in table.rows]
+
+
 def read_table(sample: Sample) -> Table | None:
     """Read a table; None if the file is none."""
     encoding = encoding_of(sample.head)

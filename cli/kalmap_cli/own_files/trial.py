@@ -1,13 +1,14 @@
 """A trial: samples of files parsed and folded in this process, without any stored state."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kalmap import units
 from kalmap.batch.commit_gate import closed_gate
 from kalmap.batch.identity import Limits
 from kalmap.filter.fold import fold_users
@@ -23,6 +24,7 @@ from kalmap.results.lines import Unreadable
 from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
 from kalmap_cli.own_files.understand import Understood
+from kalmap_cli.profile_tools import suggest
 
 _ROWS = 3
 _EXAMPLES = 3
@@ -96,6 +98,7 @@ def try_files(files: Sequence[Understood], profile: Profile, now: int) -> Trial:
     unreadable = [_unreadable(record, *pieces[record.file]) for record in parsed.unreadable]
     tally = _fold(parsed, profile, now)
     by_reason = tally.of_status(Status.REJECTED)
+    named = _units(files)
     rejected = Counter({str(reason.label): count for reason, count in by_reason.items()})
     return Trial(
         whole=whole,
@@ -106,12 +109,12 @@ def try_files(files: Sequence[Understood], profile: Profile, now: int) -> Trial:
         first_rows=_first_rows(parsed, profile),
         users=len(parsed.users),
         span=_span(parsed),
-        units=_units(files),
+        units=named,
         values=parsed.value,
         unreadable=len(unreadable),
         examples=[_sentence(record) for record in unreadable[:_EXAMPLES]],
         rejected=dict(rejected.most_common()),
-        advice=_advice(parsed, rejected, profile),
+        advice=_advice(parsed, rejected, named, profile),
         refusal=_refusal(parsed, tally, unreadable) if parsed.records or whole else None,
     )
 
@@ -199,18 +202,34 @@ def _refusal(parsed: Parsed, tally: Tally, unreadable: Sequence[Unreadable]) -> 
     return closed_gate(totals, Limits(), examples)
 
 
-def _advice(parsed: Parsed, rejected: Counter[str], profile: Profile) -> list[str]:
+def _advice(
+    parsed: Parsed, rejected: Counter[str], named: Iterable[str | None], profile: Profile
+) -> list[str]:
     count = parsed.value.size
     often = {name: number for name, number in rejected.items() if number > _OFTEN * max(count, 1)}
     found = []
     if not parsed.records:
         found.append("The sample has no record. They may be few in this file, or none.")
+    for unit in sorted(
+        {unit for unit in named if unit and not units.are_alike(unit, profile.unit)}
+    ):
+        fitting = suggest.fitting(unit)
+        found.append(
+            f"Readings in {unit} cannot be converted to {units.shown(profile.unit)}. "
+            + (
+                f"Built-in profiles for them: {suggest.listed(fitting)}. Name one, for example: "
+                f"--profile {fitting[0]}."
+                if fitting
+                else "No built-in profile measures in it; `kalmap profiles new` makes one."
+            )
+        )
     out_of_range = rejected.get(str(Reason.OUT_OF_RANGE.label), 0)
     if out_of_range > _OFTEN * max(count, 1):
         low, high = profile.range
         found.append(
             f"Many values are outside of {low:g} to {high:g} {profile.unit}, the range of "
-            f"{profile.name}. Is the unit right (--unit), or is another profile meant (--profile)?"
+            f"{profile.name}. Is the unit right (--unit), or is another profile meant (--profile)? "
+            "`kalmap profiles` lists those that are built in."
         )
     elif often:
         found.append(

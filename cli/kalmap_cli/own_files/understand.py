@@ -26,26 +26,27 @@ from kalmap.records.table_format import TableFormat
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.arrow_tables import read_arrow_table
 from kalmap_cli.own_files.doubts import (
-    cut_number_advice,
     joined,
     one_way,
-    refuse_contradiction,
     refuse_cut_numbers,
     refuse_mixed_dates,
     refuse_several_users,
     refuse_short_years,
-    refuse_unknown_unit,
     refuse_wide_rows,
     unit_column,
 )
 from kalmap_cli.own_files.empty_rows import tell_empty_rows
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
-from kalmap_cli.own_files.presets import Preset, find_preset
+from kalmap_cli.own_files.presets import Preset, find_preset, several_series
+from kalmap_cli.own_files.quantity import find_mismatch, unit_of
+from kalmap_cli.own_files.questions import Asked, ask
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
-from kalmap_cli.own_files.tables import Table, read_table
-from kalmap_cli.own_files.times import Times, machine_time_zone, understand_times
+from kalmap_cli.own_files.tables import Table, cells_of, read_table, time_cells
+from kalmap_cli.own_files.times import Times, understand_times
+from kalmap_cli.own_files.users import tell_other_users
+from kalmap_cli.profile_tools import suggest
 
 #: Lines from which it is seen whether a file in kalmap's own form can be read.
 _LINES = 200
@@ -88,15 +89,26 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
     refuse_wide_rows(sample, table)
-    preset = find_preset(table.layout, table.columns, profile.unit)
+    preset = find_preset(table.layout, table.columns, profile)
     if preset and preset.way_out and not time_columns(table):
         raise WrongUsage(
             f"{name} is an export of {preset.title}. "
             f"{preset.way_out.replace('{file}', shlex.quote(name))}"
         )
     if table.layout == "xml" and preset is None:
+        _refuse_several_series(sample, table, said, profile)
         raise WrongUsage(_refusal(name, head))
     return _understand_table(sample, table, preset, said, profile)
+
+
+def _refuse_several_series(sample: Sample, table: Table, said: Said, profile: Profile) -> None:
+    names = several_series(table.layout, table.columns, profile)
+    if names:
+        raise WrongUsage(
+            f"{sample.file} has several series in {units.shown(profile.unit)}. The profile's name "
+            f"says which one is meant: it begins with one of {', '.join(names)}. For example: "
+            f"{said.again(sample.file, profile=names[0])}"
+        )
 
 
 def own_format(sample: Sample, profile: Profile) -> Understood | None:
@@ -141,7 +153,15 @@ def _understand_table(
     name = str(sample.file)
     found: dict[str, Any] = dict(preset.mapping) if preset else {}
     columns: dict[str, Any] = dict(found.pop("columns", {}))
-    guessed = {} if preset else guess_fields(table, _in_range(table, said, profile))
+    guessed = (
+        {}
+        if preset
+        else guess_fields(
+            table,
+            _in_range(table, said, profile),
+            lambda column: suggest.is_called(column, profile.name),
+        )
+    )
     columns |= {field: names for field, names in guessed.items() if field not in columns}
     if said.columns and not preset and "timestamp" in said.columns:
         columns.pop("timestamp", None)
@@ -151,11 +171,16 @@ def _understand_table(
         refuse_several_users(sample.file, table, said)
         columns.pop("user_id", None)
     unsure = [] if "value" in said.columns else guessed.get("value", [])
-    _ask_for_missing(sample.file, table, columns, said, unsure if len(unsure) > 1 else [])
+    unsure = unsure if len(unsure) > 1 else []
     columns = {field: _simple(names) for field, names in columns.items()}
+    if "value" in columns and not unsure and "unit" not in columns:
+        unit = unit_column(table, columns["value"], profile)
+        columns |= {"unit": unit} if unit else {}
+    sure = "value" in columns and not unsure
+    mismatch = find_mismatch(table, columns, preset, said, profile=profile) if sure else None
+    only, dates = found.get("only", {}), found.get("dates")
+    ask(Asked(sample.file, table, columns, unsure, only, dates, mismatch), said)
     refuse_cut_numbers(sample.file, table, columns["value"], said)
-    if "unit" not in columns and (unit := unit_column(table, columns["value"], profile)):
-        columns["unit"] = unit
     mapping = found | {
         "columns": columns,
         # The columns of Arrow and Parquet have types, and no layout.
@@ -172,12 +197,14 @@ def _understand_table(
             "It is not UTF-8 and is read as Latin-1 (Windows-1252). If names look wrong, convert "
             "it first, for example by: iconv -f WINDOWS-1250 -t UTF-8."
         )
-    values = _cells(table, columns["value"], found.get("only", {}))
+    if said.user is not None and (told := tell_other_users(table, columns, said, sample.file)):
+        notes.append(told)
+    values = cells_of(table, columns["value"], found.get("only", {}))
     mapping["decimal"] = _decimal(values)
     mapping["skip_empty"] = bool(found.get("skip_empty")) or (
         not found.get("only") and _has_rows_without_a_value(table, columns["value"])
     )
-    mapping["unit"] = _unit(sample.file, columns, preset, said, profile=profile, notes=notes)
+    mapping["unit"] = unit_of(sample.file, columns, preset, said, profile=profile, notes=notes)
     mapping |= _times(sample.file, table, columns["timestamp"], said, found=found, notes=notes)
     try:
         complete = msgspec.convert(
@@ -225,67 +252,6 @@ def _simple(names: str | list[str]) -> str | list[str]:
     return names[0] if isinstance(names, list) and len(names) == 1 else names
 
 
-def _ask_for_missing(
-    file: Path, table: Table, columns: dict[str, Any], said: Said, values: list[str]
-) -> None:
-    """Refuse a table whose fields are not certain.
-
-    Raises:
-        WrongUsage: The sentence says what was found and what to type.
-    """
-    has = f"{file} is {table.form}, with the columns {listed(table.columns)}."
-    if not table.header:
-        cells = ", ".join(str(cell) for cell in table.rows[0])
-        has = f"{file} is {table.form}. Its columns are numbered from 1; the first row is {cells}."
-    sure = {
-        field: "+".join([names] if isinstance(names, str) else names)
-        for field, names in columns.items()
-        if field in {"timestamp", "value"} and not (field == "value" and values)
-    }
-    for field, what in (("timestamp", "a date and time"), ("value", "a number")):
-        if field not in columns:
-            for column in table.columns if field == "timestamp" else ():
-                refuse_mixed_dates(file, column, table.cells(column), said)
-            again = said.again(file, sure | {field: "COLUMN"})
-            raise WrongUsage(f"{has} No column is known as the {field}, {what}. Name it: {again}")
-    if values:
-        again = said.again(file, sure | {"value": values[0]})
-        raise WrongUsage(
-            f"{has} The value may be any of {listed(values)}. Name one, for example: {again}"
-            f"{cut_number_advice(file, table, values)}"
-        )
-    if "user_id" not in columns and said.user is None:
-        zone = _also_needed(table, columns["timestamp"], said)
-        raise WrongUsage(
-            f"{has} kalmap takes the timestamp from {joined(columns['timestamp'])} and the value "
-            f"from {joined(columns['value'])}, but there is no column of users. If the file is one "
-            f"person's, name them: {said.again(file, user='NAME', **zone)} - or name their column: "
-            f"{said.again(file, {'user_id': 'COLUMN'}, **zone)}"
-        )
-
-
-def _also_needed(table: Table, names: str | list[str], said: Said) -> dict[str, Any]:
-    """The options that timestamps need, so that they are asked for at once."""
-    times = understand_times(_time_cells(table, names, {}))
-    needs_zone = times is not None and times.local and times.clock and said.tz is None
-    return {"tz": machine_time_zone()} if needs_zone else {}
-
-
-def _cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> list[Any]:
-    places = {column: table.columns.index(column) for column in only}
-    kept = table._replace(
-        rows=[
-            row
-            for row in table.rows
-            if all(str(row[places[column]]) in texts for column, texts in only.items())
-        ]
-        or table.rows
-    )
-    return [
-        cell for name in ([names] if isinstance(names, str) else names) for cell in kept.cells(name)
-    ]
-
-
 def _decimal(cells: list[Any]) -> str:
     texts = [cell for cell in cells if isinstance(cell, str)]
     commas = sum("," in text and "." not in text for text in texts)
@@ -298,37 +264,6 @@ def _has_rows_without_a_value(table: Table, names: str | list[str]) -> bool:
     return any(all(row[place] in (None, "") for place in places) for row in table.rows)
 
 
-def _unit(
-    file: Path,
-    columns: dict[str, Any],
-    preset: Preset | None,
-    said: Said,
-    *,
-    profile: Profile,
-    notes: list[str],
-) -> str | None:
-    value = columns["value"]
-    named = unit_in_name(value) if isinstance(value, str) else None
-    stated = (preset.mapping.get("unit") if preset else None) or named
-    refuse_contradiction(file, value, stated, said)
-    unit = said.unit or stated
-    if unit is None and "unit" not in columns:
-        refuse_unknown_unit(file, value, said, profile)
-        ask = f" {preset.title} does not say the unit." if preset and preset.asks == "unit" else ""
-        notes.append(
-            f"Values are taken to be in {profile.unit}, the unit of the profile {profile.name}."
-            f"{ask} --unit names another."
-        )
-    if unit is not None and not units.are_alike(unit, profile.unit):
-        where = "--unit" if said.unit else f"The column {joined(value)}"
-        raise WrongUsage(
-            f"{file}: {where} says {unit}, which cannot be converted to {profile.unit}, the unit "
-            f"of the profile {profile.name}. Name a profile that measures in such a unit: "
-            f"{said.again(file, profile='FILE')}"
-        )
-    return unit
-
-
 def _times(
     file: Path,
     table: Table,
@@ -339,7 +274,7 @@ def _times(
     notes: list[str],
 ) -> dict[str, Any]:
     """How timestamps are written, and the time zone of their clock."""
-    cells = _time_cells(table, names, found.get("only", {}))
+    cells = time_cells(table, names, found.get("only", {}))
     times = understand_times(cells)
     if times is None and said.dates is None:
         refuse_mixed_dates(file, names, cells, said)
@@ -353,21 +288,9 @@ def _times(
     dates = said.dates or found.get("dates") or one_way(file, names, times, said)
     if not times.local:
         return {"dates": dates, "tz": said.tz}
-    if said.tz is None and times.clock:
-        raise WrongUsage(
-            f"{file}: {joined(names)} has {times.example!r}, which has no offset from UTC. Name "
-            f"the time zone of its clock, for example: {said.again(file, tz=machine_time_zone())}"
-        )
     if said.tz is None:
         notes.append("Dates without a time are taken as midnight in UTC; --tz names a time zone.")
     return {"dates": dates, "tz": said.tz or "UTC"}
-
-
-def _time_cells(table: Table, names: str | list[str], only: dict[str, list[str]]) -> list[Any]:
-    if isinstance(names, str):
-        return _cells(table, names, only)
-    places = [table.columns.index(name) for name in names]
-    return [" ".join(str(row[place]) for place in places) for row in table.rows]
 
 
 def _example(cells: list[Any]) -> str:

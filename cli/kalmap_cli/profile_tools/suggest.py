@@ -35,6 +35,11 @@ def fitting(unit: str | None, names: Sequence[str] = ()) -> list[str]:
     return sorted(found, key=lambda name: units.canonical(builtin_profile(name).unit) != same)
 
 
+def unit_of(name: str) -> str:
+    """The unit of a built-in profile."""
+    return builtin_profile(name).unit
+
+
 def built_in_of(name: str) -> str | None:
     """The built-in profile that a profile of this name was made from, such as by tuning."""
     stems = [known for known in builtin_profiles() if f"{name}-".startswith(f"{known}-")]

@@ -1,0 +1,117 @@
+"""The quantity of a file: its unit, and whether the profile measures such a thing at all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kalmap import units
+from kalmap.profile import Profile
+from kalmap_cli.own_files.doubts import joined, refuse_contradiction, refuse_unknown_unit
+from kalmap_cli.own_files.fields import unit_in_name, without_unit
+from kalmap_cli.own_files.presets import Preset
+from kalmap_cli.own_files.said import Said
+from kalmap_cli.own_files.tables import Table
+from kalmap_cli.profile_tools import suggest
+
+
+class Mismatch(NamedTuple):
+    """A profile that does not measure what a file has."""
+
+    sentence: str
+    profiles: list[str]
+    """Built-in ones that do, the likeliest first."""
+    unit: str | None = None
+    """If the values are in it, the profile fits all the same."""
+    others: str = ""
+    """Which other series the file has, as a sentence."""
+
+    @property
+    def advice(self) -> str:
+        """Which profiles there are."""
+        if self.profiles:
+            return f"Built-in profiles for it: {suggest.listed(self.profiles)}.{self.others}"
+        return "No built-in profile measures it; `kalmap profiles new` makes one."
+
+
+def find_mismatch(
+    table: Table,
+    columns: Mapping[str, Any],
+    preset: Preset | None,
+    said: Said,
+    *,
+    profile: Profile,
+) -> Mismatch | None:
+    """Whether the profile measures something else than the column of values has."""
+    value = columns["value"]
+    unit = said.unit or _stated(value, preset)
+    names = [without_unit(name) for name in ([value] if isinstance(value, str) else value)]
+    its = units.shown(profile.unit)
+    if unit is not None:
+        if units.are_alike(unit, profile.unit):
+            return None
+        where = "--unit" if said.unit else f"the column {joined(value)}"
+        fitting = [*(preset.profiles if preset else ()), *suggest.fitting(unit, names)]
+        same = [name for name in fitting if units.shown(suggest.unit_of(name)) == units.shown(unit)]
+        return Mismatch(
+            f"{where} says {unit}, which cannot be converted to {its}, the unit of the profile "
+            f"{profile.name}.",
+            list(dict.fromkeys(same + fitting)),
+            others=_other_series(table, value),
+        )
+    if "unit" in columns or suggest.is_called(names[0], profile.name):
+        return None
+    named = suggest.fitting(None, names)
+    if not named or any(units.are_alike(suggest.unit_of(name), profile.unit) for name in named):
+        return None
+    return Mismatch(
+        f"the column {joined(value)} has no unit, and seems to be no {profile.name}.", named, its,
+        _other_series(table, value),
+    )  # fmt: skip
+
+
+def _other_series(table: Table, value: str | list[str]) -> str:
+    """A sentence about other columns that a built-in profile is for; empty if there are none."""
+    found = []
+    for column in table.columns:
+        named = suggest.fitting(None, [without_unit(column)])
+        if unit := unit_in_name(column):
+            named = [
+                name for name in suggest.fitting(unit, [without_unit(column)]) if name in named
+            ]
+        if named and column not in ([value] if isinstance(value, str) else value):
+            found.append(f"{column} (--profile {named[0]})")
+    return f" The file also has {', '.join(found)}: each is a run of its own." if found else ""
+
+
+def unit_of(
+    file: Path,
+    columns: Mapping[str, Any],
+    preset: Preset | None,
+    said: Said,
+    *,
+    profile: Profile,
+    notes: list[str],
+) -> str | None:
+    """The unit of values that have none of their own; None for the profile's.
+
+    Raises:
+        WrongUsage: What the file says about it is not understood, or contradicts what is said.
+    """
+    value = columns["value"]
+    stated = _stated(value, preset)
+    refuse_contradiction(file, value, stated, said)
+    unit = said.unit or stated
+    if unit is None and "unit" not in columns:
+        refuse_unknown_unit(file, value, said, profile)
+        ask = f" {preset.title} does not say the unit." if preset and preset.asks == "unit" else ""
+        notes.append(
+            f"Values are taken to be in {units.shown(profile.unit)}, the unit of the profile "
+            f"{profile.name}.{ask} --unit names another."
+        )
+    return unit
+
+
+def _stated(value: str | list[str], preset: Preset | None) -> str | None:
+    """The unit that the file says for all values."""
+    named = unit_in_name(value) if isinstance(value, str) else None
+    return (preset.mapping.get("unit") if preset else None) or named
