@@ -25,8 +25,11 @@ def write_report(
     Returns:
         The file's path, or why there is none; None if the user wants none.
     """
-    if os.environ.get(REPORT_VARIABLE) == "no":
+    wanted = os.environ.get(REPORT_VARIABLE, "yes")
+    if wanted == "no":
         return None
+    if wanted != "yes":
+        return f"none. {REPORT_VARIABLE} is {wanted!r}; it must be yes or no."
     path = folder / REPORT
     screen.note("Drawing the report")
     try:

@@ -73,7 +73,7 @@ def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
     execution = executed(*states)
     identify, load, filter_, record, end = execution.visits
     visits = [
-        identify._replace(retries=2),
+        identify._replace(retries=2, error="Lambda.ServiceException"),
         load._replace(is_map=True, items=Items(4, 3, 1)),
         filter_._replace(left=None, error="States.Timeout"),
         record,
@@ -82,7 +82,7 @@ def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
     machine = draw_machine(execution._replace(status="FAILED", visits=visits))
     outcomes = {state.name: (state.outcome, state.note) for state in machine.states}
     assert outcomes["IdentifyBatch"] == ("done", "0.5 s, 2 retried")
-    assert outcomes["LoadStates"] == ("caught", "0.5 s, 3/4 items")
+    assert outcomes["LoadStates"] == ("partly failed", "0.5 s, 3/4 items")
     assert outcomes["FilterUsers"] == ("caught", "caught")
     assert outcomes["BatchFailed"] == ("failed", "failed")
     assert outcomes["WriteStates"] == ("not reached", "not reached")

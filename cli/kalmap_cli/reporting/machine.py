@@ -11,6 +11,10 @@ _EDGE = 6
 #: How far an arrow goes around the boxes between two states of one column.
 _BEND = 22
 
+_SIGNS = {
+    "done": "✓", "failed": "✗", "partly failed": "✗", "caught": "!", "running": "…", "stopped": "■",
+}  # fmt: skip
+
 
 class StateView(NamedTuple):
     """What an execution did in one state, all visits together."""
@@ -19,7 +23,7 @@ class StateView(NamedTuple):
     kind: str
     """Its type: Task, Map, Choice, Pass, Wait, Succeed or Fail; empty if it is not known."""
     outcome: str
-    """done, failed, caught, running, stopped, or not reached."""
+    """done, failed, partly failed, caught, running, stopped, or not reached."""
     visits: int
     seconds: float | None
     retries: int
@@ -29,9 +33,7 @@ class StateView(NamedTuple):
     @property
     def sign(self) -> str:
         """The outcome as a sign, so that it is seen without its colour."""
-        return {"done": "✓", "failed": "✗", "caught": "!", "running": "…", "stopped": "■"}.get(
-            self.outcome, ""
-        )
+        return _SIGNS.get(self.outcome, "")
 
     @property
     def note(self) -> str:
@@ -206,16 +208,22 @@ def _outcome(
     if not visits:
         return "not reached"
     last = visits[-1]
-    is_end = last is execution.visits[-1]
-    if is_end and last.left is None and execution.status == "RUNNING":
+    later = execution.visits[execution.visits.index(last) + 1 :]
+    if last.left is None and not later and execution.status == "RUNNING":
         return "running"
     if state.get("Type") == "Fail":
         return "failed"
     if items and items.failed:
-        return "caught" if items.succeeded else "failed"
-    if last.left is None and state.get("Type") != "Succeed":
-        following = execution.visits[execution.visits.index(last) + 1 :]
-        if following:
-            return "caught"
+        return "partly failed" if items.succeeded else "failed"
+    # A retry that succeeded leaves no trace but its count.
+    if later and later[0].state in _catchers(state):
+        return "caught"
+    if last.left is None and not later and state.get("Type") != "Succeed":
         return "failed" if execution.status == "FAILED" else "stopped"
-    return "caught" if last.error else "done"
+    return "done"
+
+
+def _catchers(state: Mapping[str, Any]) -> set[str]:
+    """The states that only an error of this one leads to."""
+    usual = {_next(state), *(rule["Next"] for rule in state.get("Choices", ()))}
+    return {rule["Next"] for rule in state.get("Catch", ())} - usual

@@ -45,7 +45,7 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
     parts: dict[str, Any] = {
         "machine": draw_machine(view.execution) if view.execution else None,
         "timeline": timeline_section(view.timeline),
-        "shards": shards_section(view, hide_errors=anonymise),
+        "shards": shards_section(view, anonymise=anonymise),
         "readings": readings_section(view),
         "calibration": calibration_section(view.calibration),
         "users": users_section(view, users, names),
@@ -109,12 +109,14 @@ def _machine_words(view: BatchView, machine: Machine | None) -> str:
 def _about(view: BatchView, users: int, *, anonymise: bool) -> list[str]:
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     about = [f"Made {made} by kalmap. It needs no network, and sends nothing anywhere."]
+    if view.record.status == "RUNNING":
+        about.append("The batch was running, and this is what it had done by then.")
     sample = view.sample
     if sample is None:
-        about.append("The batch has no results: it ended, or was stopped, before it had any.")
-    elif sample.is_whole:
+        about.append("The batch has no results.")
+    elif sample.is_whole and view.record.status != "RUNNING":
         about.append("All readings of the batch are counted.")
-    else:
+    elif not sample.is_whole:
         part = f"{len(sample.shards):,} of {sample.all_shards:,} shards"
         if sample.one_user_in > 1:
             part += f", and one user in {sample.one_user_in} of theirs"

@@ -34,7 +34,7 @@ def timeline_section(timeline: Timeline) -> dict[str, Any] | None:
     }
 
 
-def shards_section(view: BatchView, *, hide_errors: bool) -> dict[str, Any] | None:
+def shards_section(view: BatchView, *, anonymise: bool) -> dict[str, Any] | None:
     """The slowest and the failed shards and chunks, and the command that runs them again."""
     tasks = [task for task in view.timeline.tasks if task.step in PARALLEL]
     if not tasks:
@@ -49,16 +49,17 @@ def shards_section(view: BatchView, *, hide_errors: bool) -> dict[str, Any] | No
     if len(failed) > _MOST_FAILED:
         words += f" {_MOST_FAILED} of them are listed."
     failed_readings = sum(((view.summary.get("readings") or {}).get("failed") or {}).values())
+    # A path may have a name in it.
+    options = "" if anonymise else view.options
+    command = f"kalmap retry {view.record.batch_id[:SHORT_ID]}{options}"
     has_failed = view.record.status in {"FAILED", "STOPPED"}
     return {
         "words": words,
-        "command": f"kalmap retry {view.record.batch_id[:SHORT_ID]}{view.options}"
-        if failed_readings or has_failed
-        else "",
+        "command": command if failed_readings or has_failed else "",
         "what": f"This command runs {'the batch' if has_failed else 'what failed'} again:",
-        "tasks": [_without_error(task, hide_errors) for task in failed[:_MOST_FAILED] + slowest],
+        "tasks": [_without_error(task, anonymise) for task in failed[:_MOST_FAILED] + slowest],
     }
 
 
-def _without_error(task: Task, hide_errors: bool) -> Task:
-    return task._replace(error="The task failed.") if task.error and hide_errors else task
+def _without_error(task: Task, anonymise: bool) -> Task:
+    return task._replace(error="The task failed.") if task.error and anonymise else task
