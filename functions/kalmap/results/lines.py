@@ -16,8 +16,8 @@ from kalmap.records.shards import IndexedUnreadable, ShardInput
 from kalmap.results.tally import Tally
 
 _LINES_PER_BLOCK = 8192
-_STATUS_LABELS = {int(status): status.label for status in Status}
-_REASON_LABELS = {int(reason): reason.label for reason in Reason}
+STATUS_LABELS = {int(status): status.label for status in Status}
+REASON_LABELS = {int(reason): reason.label for reason in Reason}
 _TWO_DIGITS = [f"{number:02d}" for number in range(60)]
 
 
@@ -81,7 +81,7 @@ def encode(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp] | None
         block = order[start : start + _LINES_PER_BLOCK]
         lines = _lines(shard, outcomes, block[block >= 0])
         if (block < 0).any():
-            lines += [_unreadable_result(shard.unreadable[-1 - row]) for row in block[block < 0]]
+            lines += [unreadable_result(shard.unreadable[-1 - row]) for row in block[block < 0]]
             lines.sort(key=lambda line: line.index)
         blocks.append(_encoder.encode_lines(lines))
     return b"".join(blocks)
@@ -97,15 +97,15 @@ def _lines(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp]) -> li
             [shard.ids[row] for row in rows.tolist()],
             iso_timestamps(readings.time[rows]),
             readings.value[rows].tolist(),
-            [_STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
-            [_REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
+            [STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
+            [REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
             *(column[rows].tolist() for column in outcomes.reported),
             outcomes.restarted[rows].tolist(),
         )
     )
 
 
-def _unreadable_result(unreadable: IndexedUnreadable) -> Result:
+def unreadable_result(unreadable: IndexedUnreadable) -> Result:
     record = unreadable.record
     return Result(
         index=unreadable.index,
@@ -114,7 +114,7 @@ def _unreadable_result(unreadable: IndexedUnreadable) -> Result:
         timestamp=None,
         value=None,
         status=_status_without_reading(record.reason).label,
-        reason=_REASON_LABELS[record.reason],
+        reason=REASON_LABELS[record.reason],
     )
 
 
@@ -165,7 +165,7 @@ def encode_unreadable(
                 index=record.index,
                 file=files[record.chunk][record.record.file],
                 line=record.line,
-                reason=_REASON_LABELS[record.record.reason],
+                reason=REASON_LABELS[record.record.reason],
                 detail=record.record.detail,
                 excerpt=record.record.excerpt,
             )
@@ -206,10 +206,10 @@ def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
                 "user_id": users[user],
                 "timestamp": timestamp,
                 "value": value,
-                "old_status": _STATUS_LABELS[old_status],
-                "old_reason": _REASON_LABELS[old_reason],
-                "new_status": _STATUS_LABELS[new_status],
-                "new_reason": _REASON_LABELS[new_reason],
+                "old_status": STATUS_LABELS[old_status],
+                "old_reason": REASON_LABELS[old_reason],
+                "new_status": STATUS_LABELS[new_status],
+                "new_reason": REASON_LABELS[new_reason],
             }
             for user, timestamp, value, old_status, old_reason, new_status, new_reason in zip(
                 revisions.user.tolist(),
