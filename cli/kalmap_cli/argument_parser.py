@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from kalmap_cli.errors import WrongUsage, as_sentence
 
 #: The formats of results; kalmap_cli.results_files writes each.
-FORMATS = ("jsonl", "csv")
+FORMATS = ("jsonl", "csv", "parquet")
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,10 +104,10 @@ def add_out(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="directory for results.jsonl (or results.csv), unreadable.jsonl and summary.json, and "
-        "for failed.jsonl and revisions.jsonl unless they are empty; the results of another batch "
-        "are never overwritten (default: one directory for each batch in kalmap-out; the link "
-        "kalmap-out/latest leads to the newest)",
+        help="directory for results.jsonl (or .csv, .parquet), unreadable.jsonl and summary.json, "
+        "and for failed.jsonl and revisions.jsonl unless they are empty; the results of another "
+        "batch are never overwritten (default: one directory for each batch in kalmap-out; the "
+        "link kalmap-out/latest leads to the newest)",
     )
 
 
@@ -118,5 +118,5 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         default=FORMATS[0],
         metavar="FORMAT",
-        help=f"format of the results: {' or '.join(FORMATS)} (default: {FORMATS[0]})",
+        help=f"format of the results: {', '.join(FORMATS)} (default: {FORMATS[0]})",
     )

@@ -12,6 +12,8 @@ from typing import Any
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
+from kalmap.keys import PARQUET
+from kalmap.results.table import decode_table
 from kalmap.store.objects import Objects, at_once
 
 #: Attempts in a row without a new byte of an object.
@@ -23,7 +25,7 @@ _BLOCK_BYTES = 16 * 1024
 class LocalCopy:
     """Copies of the selected objects below a prefix.
 
-    It has the methods of a bucket that merging needs.
+    It has the methods of a bucket that merging needs. Results that are Parquet become lines.
 
     Args:
         objects: The bucket.
@@ -38,10 +40,21 @@ class LocalCopy:
         items = [item for item in objects.listing(prefix) if is_selected(item["Key"])]
         self._paths = {item["Key"]: folder / str(n) for n, item in enumerate(items)}
         at_once(lambda item: _copy(objects, item, self._paths[item["Key"]]), items)
+        # One after the other: a table is in memory as a whole. Lines of all can be read at a time.
+        for key in [key for key in self._paths if key.endswith(PARQUET)]:
+            path = self._paths.pop(key)
+            lines = decode_table(path.read_bytes())
+            self._paths[key.removesuffix(PARQUET) + ".jsonl"] = path.with_suffix(".jsonl")
+            with path.with_suffix(".jsonl").open("wb") as file:
+                file.writelines(line + b"\n" for line in lines)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys of the copied objects below a prefix, sorted."""
-        return (key for key in self._paths if key.startswith(prefix))
+        return (key for key in sorted(self._paths) if key.startswith(prefix))
+
+    def get(self, key: str) -> bytes:
+        """The content of a copied object."""
+        return self._paths[key].read_bytes()
 
     def lines(self, key: str) -> Iterator[bytes]:
         """The lines of a copied object. No file stays open between two lines."""

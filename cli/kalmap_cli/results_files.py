@@ -1,6 +1,7 @@
 """Write result lines in the format that the user names. All formats have the same columns."""
 
 import csv
+import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -8,6 +9,8 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from kalmap.results.lines import Result
+from kalmap.results.table import write_table
+from kalmap_cli.errors import WrongUsage
 
 #: The name of the file of results, without its ending.
 RESULTS = "results"
@@ -49,7 +52,21 @@ def write_csv(lines: Iterable[bytes], file: BinaryIO) -> int:
 WRITERS: dict[str, Callable[[Iterable[bytes], BinaryIO], int]] = {
     "jsonl": write_jsonl,
     "csv": write_csv,
+    "parquet": write_table,
 }
+
+
+def check_format(format_: str) -> None:
+    """Refuse a format whose library is not installed, before anything is started.
+
+    Raises:
+        WrongUsage: It is not installed.
+    """
+    if format_ == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise WrongUsage(
+            "--format parquet needs pyarrow, which is not installed: "
+            '`pip install "kalmap[parquet]"` installs it.'
+        )
 
 
 def write_lines(path: Path, lines: Iterable[bytes], format_: str = "jsonl") -> int:

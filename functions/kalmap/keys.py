@@ -29,8 +29,10 @@ ROUNDS = "round-"
 #: Where earlier versions stored lines about unreadable records.
 EARLIER_UNREADABLE = "rejected"
 
-#: A file of result lines. Its groups: the round, and `.failed` if it replaces other lines.
-RESULTS_KEY = re.compile(rf"/{ROUNDS}(\d+)/results/[^/]*?(\.failed)?\.jsonl$")
+#: How the name of results that are Parquet ends.
+PARQUET = ".parquet"
+#: A file of results. Its groups: the round, and `.failed` if it replaces other results.
+RESULTS_KEY = re.compile(rf"/{ROUNDS}(\d+)/results/[^/]*?(\.failed)?(?:\.jsonl|\{PARQUET})$")
 #: A file of other lines.
 LINES_KEY = re.compile(rf"/(unreadable|{EARLIER_UNREADABLE}|failed|revisions)/[^/]*\.jsonl$")
 
@@ -50,9 +52,9 @@ def results_folder(round_: int) -> str:
     return in_round(round_, "results/")
 
 
-def results(round_: int, shard: int, *, failed: bool) -> str:
-    """The name of a shard's result lines, or of the failed ones that replace some of them."""
-    return f"{results_folder(round_)}{shard:06d}{'.failed' if failed else ''}.jsonl"
+def results(round_: int, shard: int, *, failed: bool, form: str) -> str:
+    """The name of a shard's results in a form, or of the failed ones that replace some of them."""
+    return f"{results_folder(round_)}{shard:06d}{'.failed' if failed else ''}.{form}"
 
 
 def lines_folder(kind: str) -> str:

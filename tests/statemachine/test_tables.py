@@ -1,12 +1,22 @@
 """Batches of Parquet: the states and results of the same readings as lines, cut anywhere."""
 
 import json
+import re
 
+import duckdb
 import pyarrow as pa
 
-from tests.support.statemachine_batches import batch, readings
+from tests.support.statemachine_batches import (
+    assert_accounts_for_all,
+    batch,
+    counts,
+    other_writer,
+    readings,
+)
 from tests.support.tables import parquet
+from tests.support.template import ROOT
 
+FILES = ROOT / "docs" / "files.md"
 FRESH = {"write_mode": "overwrite"}
 
 
@@ -55,6 +65,39 @@ def test_parquet_has_the_states_and_results_of_the_same_readings_as_lines(engine
     assert engine.results(record) == as_lines
     assert engine.stored() == states
     assert unreadable(engine, record) == [("in/a.parquet", 71, "value is missing.")]
+
+
+def test_results_that_are_parquet_account_for_all_also_after_conflicts(
+    engine, tmp_path, monkeypatch
+):
+    rows = readings(days=4)
+    rows[5]["value"] = "heavy"
+    engine.run(batch(engine.put("in/a.jsonl", readings(days=2))))
+
+    def fault(called, event, number):
+        if called == "WriteFunction":
+            other_writer(engine, ["user-1"])
+
+    engine.fault = fault
+    ended = engine.run(batch(engine.put("in/b.jsonl", rows), results="parquet"))
+    record = engine.record(ended["output"]["batch_id"])
+    results = engine.results(record)
+    assert_accounts_for_all(engine.summary(record), results, 32)
+    assert counts(results)["failed", "conflict"] == 4
+    files = engine.s3.list_objects_v2(Bucket="work", Prefix=record["prefix"])["Contents"]
+    stored = [item["Key"] for item in files if "/results/" in item["Key"]]
+    assert len(stored) > 2
+    for key in stored:
+        assert key.endswith(".parquet")
+        folder = tmp_path / key.split("/")[-3] / "results"
+        folder.mkdir(parents=True, exist_ok=True)
+        engine.s3.download_file("work", key, str(folder / key.rpartition("/")[2]))
+    [query] = re.findall(r"```sql\n(SELECT .*?)```", FILES.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    with duckdb.connect() as database:
+        found = database.sql(query).to_arrow_table()
+    assert found["status"].to_pylist() == [result["status"] for result in results]
+    assert found["level"].to_pylist() == [result["level"] for result in results]
 
 
 def test_corrupt_pages_fail_their_chunk_with_a_sentence(engine):

@@ -94,6 +94,7 @@ def test_the_same_content_profile_and_options_are_the_same_batch():
         identified(write_mode="none"),
         identified(limits=Limits(unusable=0.3)),
         identified(adopt_profile=True),
+        identified(results="parquet"),
         identified(now=datetime(2026, 3, 1, tzinfo=UTC)),
         identified(retry_of="b"),
     ],

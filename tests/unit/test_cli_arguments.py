@@ -192,8 +192,9 @@ def test_every_field_of_a_batchs_input_has_an_option():
     Path("p.json").write_text(json.dumps(read_profile_content()))
     words = [word for option in values.values() for word in option]
     options = batch_options(parser().parse_args(["run", "f", *words]))
-    # A source is what `run` uploads, and `retry` is for the batch to run again.
-    assert {*options, "source", "retry_of"} == set(BatchInput.__struct_fields__)
+    # A source is what `run` uploads, and `retry` is for the batch to run again. Whichever form
+    # results have in the work bucket, `--format` writes those of the user in another.
+    assert {*options, "source", "retry_of", "results"} == set(BatchInput.__struct_fields__)
     started = read_input({"source": {"bucket": "b", "prefix": "p/"}} | options)
     for name in values:
         assert getattr(started, name) != getattr(usual, name), name

@@ -5,6 +5,7 @@ import json
 
 import boto3
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from moto import mock_aws
 
@@ -148,6 +149,12 @@ def test_results_have_the_same_columns_and_values_in_every_format(objects, tmp_p
     with table.results.open(newline="") as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == Result.__struct_fields__
+    parquet = fetch_results(objects, FIRST, tmp_path, "parquet").results
+    typed = pq.read_table(parquet).to_pylist()
+    for row, line in zip(typed, map(json.loads, lines), strict=True):
+        if row["timestamp"] is not None:
+            row["timestamp"] = row["timestamp"].isoformat().replace("+00:00", "Z")
+        assert row == line
     for row, line in zip(rows, lines, strict=True):
         shown = [json.loads(cell) if cell in {"true", "false"} else cell or None for cell in row]
         expected = json.loads(line).values()

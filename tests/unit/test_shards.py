@@ -185,6 +185,7 @@ def test_a_result_line_has_every_field_in_order_and_null_where_nothing_was_folde
         "timestamp": "2026-03-01T06:00:00.500000Z", "value": 80.0, "status": "failed",
         "reason": "corrupt_state", "level": None, "level_sd": None, "slope": None,
         "predicted": None, "innovation": None, "nis": None, "quality": None,
+        "restarted": False,
     }  # fmt: skip
 
 

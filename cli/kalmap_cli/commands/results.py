@@ -14,6 +14,7 @@ from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
 from kalmap_cli.output_files import STDOUT, check_outside_data_directory
 from kalmap_cli.report import print_fetched
+from kalmap_cli.results_files import check_format
 from kalmap_cli.results_folder import check_results_folder, fetch_results
 from kalmap_cli.screen import SHORT_ID
 from kalmap_cli.selected_results import write_selected
@@ -39,6 +40,7 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
     if selection != Selection() and out is None:
         out = STDOUT
     check_outside_data_directory(out, data_dir)
+    check_format(arguments.format)
     with open_deployment(None, data_dir, stack) as deployment:
         record = find_batch(deployment, arguments.batch)
         short_id = record.batch_id[:SHORT_ID]

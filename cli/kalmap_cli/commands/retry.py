@@ -12,6 +12,7 @@ from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, InterruptMessage
 from kalmap_cli.output_files import check_outside_data_directory
 from kalmap_cli.report import print_report
+from kalmap_cli.results_files import check_format
 from kalmap_cli.results_folder import check_results_folder
 from kalmap_cli.screen import SHORT_ID, Screen
 
@@ -32,6 +33,7 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
         RunFailed: The batch failed again.
     """
     options, out = now_option(arguments), arguments.out
+    check_format(arguments.format)
     check_outside_data_directory(out, data_dir)
     check_results_folder(out)
     with (

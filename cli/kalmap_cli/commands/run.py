@@ -20,6 +20,7 @@ from kalmap_cli.output_files import check_outside_data_directory
 from kalmap_cli.own_files.said import Said, read_said
 from kalmap_cli.own_files.several import common_mapping, describe_files
 from kalmap_cli.report import print_report
+from kalmap_cli.results_files import check_format
 from kalmap_cli.results_folder import check_results_folder
 from kalmap_cli.screen import Screen
 from kalmap_cli.terminal import fit_to_terminal
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         RunFailed: The batch failed. Its summary is written if there is one.
     """
     out, options = arguments.out, batch_options(arguments)
+    check_format(arguments.format)
     said = read_said("run", arguments)
     source = source_in_s3(arguments.files)
     if source is not None:

@@ -113,7 +113,7 @@ def batch_view(batch: ListedBatch) -> BatchView:
 def _shard_keys(folder: Folder, shard: int, rounds: int) -> Iterator[str]:
     """The keys of a shard's result files in every round."""
     for round_ in range(rounds):
-        yield from folder.objects.keys(folder.results_key(round_, shard).removesuffix(".jsonl"))
+        yield from folder.objects.keys(folder.results_key(round_, shard).removesuffix("jsonl"))
 
 
 def _cursor(position: msgspec.Struct, list_name: str) -> str:

@@ -21,6 +21,7 @@ from kalmap.records.shards import (
 )
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
+from kalmap.results.table import Form
 from kalmap.results.tally import from_json, to_json
 from kalmap.results.totals import Totals
 from kalmap.store.objects import Objects, at_once
@@ -253,13 +254,16 @@ class Folder:
     def _state(self, round_: int, shard: int, kind: str) -> str:
         return self.key(keys.in_round(round_, f"states/{shard:06d}.{kind}"))
 
-    def results_key(self, round_: int, shard: int, *, failed: bool = False) -> str:
-        """The key of a shard's result lines, or of the `failed` ones that replace some of them."""
-        return self.key(keys.results(round_, shard, failed=failed))
+    def results_key(
+        self, round_: int, shard: int, *, failed: bool = False, form: Form = "jsonl"
+    ) -> str:
+        """The key of a shard's results, or of the `failed` ones that replace some of them."""
+        return self.key(keys.results(round_, shard, failed=failed, form=form))
 
     def results_keys(self, round_: int) -> Iterator[str]:
-        """The keys of a round's result lines."""
-        return self._lines_below(keys.results_folder(round_))
+        """The keys of a round's results, in either form."""
+        found = self.objects.keys(self.key(keys.results_folder(round_)))
+        return (key for key in found if keys.RESULTS_KEY.search(key))
 
     def save_lines(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
         """Store lines of `unreadable`, `failed` or `revisions`, if there are any."""

@@ -13,6 +13,7 @@ from kalmap.moments import EARLIEST, LATEST, iso, microseconds, moment_at
 from kalmap.profile import DEFAULT_PROFILE, Profile
 from kalmap.records.mapping import Mapping as FileMapping
 from kalmap.records.mapping import canonical, check_mapping
+from kalmap.results.table import Form
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
@@ -65,6 +66,8 @@ class BatchInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     adopt_profile: bool = False
     now: datetime | None = None
+    results: Form = "jsonl"
+    """The form of the results in the work bucket: lines of JSON, or Parquet."""
     retry_of: str | None = None
     """A batch to run again, instead of a source, with its profile and options. Its failed readings
     are read, or all of its readings if the batch failed as a whole."""
@@ -95,6 +98,7 @@ class Batch(msgspec.Struct, frozen=True):
     started_at: str
     retry_of: str | None = None
     mapping: FileMapping | None = None
+    results: Form = "jsonl"
 
     @property
     def now_iso(self) -> str:
@@ -234,7 +238,7 @@ def identity(
     Inline records are identified by their key alone, which is the hash of their content. `now` is
     part of the identity only if the caller set it.
     """
-    content = [
+    content: list[Any] = [
         [(o.bucket, o.key, o.version_id or o.etag) for o in objects],
         profile_digest.hex(),
         batch_input.write_mode,
@@ -245,4 +249,6 @@ def identity(
     ]
     if mapping is not None:
         content.append(canonical(mapping).decode())
+    if batch_input.results != "jsonl":
+        content.append({"results": batch_input.results})
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]

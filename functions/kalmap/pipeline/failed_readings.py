@@ -13,11 +13,12 @@ from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
     count_outcomes,
-    encode,
     encode_measurements,
     encode_unreadable,
 )
+from kalmap.results.merge import result_lines
 from kalmap.results.report import Report
+from kalmap.results.table import Form, encode_results
 from kalmap.results.tally import Tally, decision
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore
@@ -60,7 +61,10 @@ def fail_shard(
         counts = Tally({(Status.FAILED, Reason.SHARD_FAILED): shard.readings})
         return Report(step="filter", number=shard.number, error=sentence, readings=counts)
     outcomes = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
-    folder.objects.put(folder.results_key(round_, shard.number), encode(inputs, outcomes))
+    folder.objects.put(
+        folder.results_key(round_, shard.number, form=batch.results),
+        encode_results(batch.results, inputs, outcomes),
+    )
     if inputs.unreadable:
         lines = encode_unreadable(inputs.unreadable, folder.plan().files)
         folder.save_lines("unreadable", round_, shard.number, lines)
@@ -141,14 +145,15 @@ def fail_users(
     again = set(report.conflicts) - set(reasons)
     if not reasons and not again:
         return
-    _supersede(folder, report, again.union(reasons))
+    batch = folder.batch()
+    _supersede(folder, report, again.union(reasons), batch.results)
     if not reasons:
         return
-    batch = folder.batch()
     inputs = _readings(folder, shard, set(reasons), bucket)._replace(unreadable=[])
     outcomes = _outcomes(inputs, reasons)
     folder.objects.put(
-        folder.results_key(report.round, shard.number, failed=True), encode(inputs, outcomes)
+        folder.results_key(report.round, shard.number, failed=True, form=batch.results),
+        encode_results(batch.results, inputs, outcomes),
     )
     rows = np.arange(len(inputs.ids))
     name = report.number
@@ -191,10 +196,11 @@ def _existing(folder: Folder, report: Report, users: set[str]) -> bytes:
     return b"".join(line for line in lines if decode(line)["user_id"] not in users)
 
 
-def _supersede(folder: Folder, report: Report, users: set[str]) -> None:
+def _supersede(folder: Folder, report: Report, users: set[str], form: Form) -> None:
     superseded = report.superseded = Tally()
     decode = msgspec.json.Decoder(_Line).decode
-    for line in folder.objects.lines(folder.results_key(report.round, report.number)):
+    key = folder.results_key(report.round, report.number, form=form)
+    for line in result_lines(folder.objects, key):
         result = decode(line)
         # The result of an unreadable record depends on no state, so it is never superseded.
         if result.user_id in users and result.status != Status.UNREADABLE.label:

@@ -12,12 +12,12 @@ from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
     count_outcomes,
-    encode,
     encode_measurements,
     encode_revisions,
     encode_unreadable,
 )
 from kalmap.results.report import Report
+from kalmap.results.table import encode_results
 
 
 def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
@@ -41,7 +41,10 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     )
     changed = changes(inputs.users, folded, states)
     folder.save_changes(round_, shard.number, changed)
-    folder.objects.put(folder.results_key(round_, shard.number), encode(inputs, folded.outcomes))
+    folder.objects.put(
+        folder.results_key(round_, shard.number, form=batch.results),
+        encode_results(batch.results, inputs, folded.outcomes),
+    )
     _save_lines(folder, round_, shard.number, inputs, folded, profile=batch.profile)
     accepted = folded.outcomes.status == Status.ACCEPTED
     return Report(

@@ -84,6 +84,7 @@ def identify_batch(
             write_mode=before.write_mode,
             limits=before.limits,
             adopt_profile=before.adopt_profile,
+            results=before.results,
         )
     batch_id = identity(objects, digest(profile), batch_input, mapping)
     _release_abandoned_claim(batch_id, execution, records, is_running, now)
@@ -98,6 +99,7 @@ def identify_batch(
         started_at=started_at,
         retry_of=batch_input.retry_of,
         mapping=mapping,
+        results=batch_input.results,
     )
     pointer = Pointer(
         batch_id=batch_id,

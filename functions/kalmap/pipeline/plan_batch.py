@@ -10,6 +10,7 @@ from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.batch.inflate import check_gzip_size
 from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.records.arrow_library import import_parquet
 from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.gzipped import inflate_head, is_gzipped
 from kalmap.records.mapping import Mapping
@@ -38,12 +39,14 @@ def plan_batch(
     Raises:
         UnknownFormat: An object has no known format, or lacks a column of the mapping.
         InvalidInput: A gzipped object is too large for one worker, or the input for one batch; or a
-            table is broken, or no library for it is installed.
+            table is broken, or no library for Parquet is installed.
         InputChanged: An object is no longer there as it was identified.
         InputNotFound: No object holds a record.
     """
-    mapping = folder.batch().mapping
-    inspected = at_once(lambda item: _inspect(item, bucket, mapping), folder.inputs())
+    batch = folder.batch()
+    if batch.results == "parquet":
+        import_parquet("The batch asks for results as Parquet")
+    inspected = at_once(lambda item: _inspect(item, bucket, batch.mapping), folder.inputs())
     chunks = _chunks_of([source for source, _ in inspected])
     if not chunks:
         raise InputNotFound("The input has a header but no records.")

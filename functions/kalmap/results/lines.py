@@ -106,6 +106,7 @@ def _lines(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp]) -> li
 
 
 def unreadable_result(unreadable: IndexedUnreadable) -> Result:
+    """The result of a record that could not be read."""
     record = unreadable.record
     return Result(
         index=unreadable.index,

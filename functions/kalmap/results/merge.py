@@ -4,7 +4,15 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from kalmap.keys import EARLIER_UNREADABLE, LINES_KEY, RESULTS_KEY, ROUNDS, lines_folder
+from kalmap.keys import (
+    EARLIER_UNREADABLE,
+    LINES_KEY,
+    PARQUET,
+    RESULTS_KEY,
+    ROUNDS,
+    lines_folder,
+)
+from kalmap.results.table import decode_table
 
 #: How every line begins.
 _INDEX = b'{"index":'
@@ -18,6 +26,14 @@ class Bucket(Protocol):
 
     def lines(self, key: str) -> Iterator[bytes]:
         """An object's lines."""
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes."""
+
+
+def result_lines(objects: Bucket, key: str) -> Iterator[bytes]:
+    """Iterate over an object of results as lines of JSON, in whichever form it is."""
+    return decode_table(objects.get(key)) if key.endswith(PARQUET) else objects.lines(key)
 
 
 def is_read_here(key: str) -> bool:
@@ -39,7 +55,7 @@ def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
     for key in keys:
         if match := RESULTS_KEY.search(key):
             rank = -(2 * int(match[1]) + bool(match[2]))
-            streams.append(_ranked(objects.lines(key), rank))
+            streams.append(_ranked(result_lines(objects, key), rank))
     last = -1
     for index, _, line in heapq.merge(*streams):
         if index != last:

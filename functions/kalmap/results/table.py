@@ -20,8 +20,6 @@ from kalmap.results.lines import (
 )
 
 Form = Literal["jsonl", "parquet"]
-#: How the name of a file of results ends.
-PARQUET_ENDING = ".parquet"
 WHAT = "Results are Parquet"
 #: Columns whose texts repeat.
 _CODED = ("user_id", "status", "reason")
@@ -59,7 +57,9 @@ def encode_table(shard: ShardInput, outcomes: Decisions) -> bytes:
     table = _table(columns)
     if shard.unreadable:
         unreadable = _unreadable(shard.unreadable)
-        table = arrow.concat_tables([table, unreadable], promote_options="none").unify_dictionaries()
+        table = arrow.concat_tables(
+            [table, unreadable], promote_options="none"
+        ).unify_dictionaries()
         table = table.take(arrow.array(np.argsort(table["index"].to_numpy(), kind="stable")))
     file = io.BytesIO()
     with _writer(file) as writer:
