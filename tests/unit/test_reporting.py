@@ -3,13 +3,21 @@
 import re
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from kalmap_cli.batch_report import write_report
+from kalmap_cli.deployment import Deployment
+from kalmap_cli.errors import RunFailed
+from kalmap_cli.execution import PollIntervals
+from kalmap_cli.reporting import needs_extra
 from kalmap_cli.reporting.calibration import calibration_of
 from kalmap_cli.reporting.execution_view import Items
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import report_page
 from kalmap_cli.reporting.timeline import Task, arrange
+from kalmap_cli.screen import Screen
+from kalmap_cli.stack import Stack
 from tests.support.batch_views import ATTACK, BEGAN, executed, sample, view
 from tests.support.template import definition
 
@@ -113,8 +121,10 @@ def test_a_page_names_no_address_but_those_of_formats() -> None:
 
 
 def test_an_anonymous_report_has_no_id_no_source_sentence_and_one_name_for_each_user() -> None:
-    users = [f"secret-{n}" for n in range(20)]
-    page = report_page(view(users, reason="It failed for secret-3."), anonymise=True)
+    users = [f"secret-{n}" for n in range(4)]
+    page = report_page(
+        view(users, reason="It failed for secret-3 in /home/secret-1."), anonymise=True
+    )
     assert "secret-" not in page
     assert "A hint about" not in page
     assert "It failed for" not in page
@@ -128,6 +138,44 @@ def test_a_report_has_as_many_users_as_were_asked_for() -> None:
     assert "3 of 50 users" in few
     none = report_page(view(users), users=0)
     assert not set(re.findall(r"\bu-\d+", none)) & set(users)
+
+
+def test_a_page_of_a_batch_that_runs_says_so() -> None:
+    running = view(["u-1"])
+    page = report_page(
+        running._replace(record=msgspec.structs.replace(running.record, status="RUNNING"))
+    )
+    assert "The batch was running, and this is what it had done by then." in page
+    assert "All readings of the batch are counted." not in page
+
+
+def test_commands_in_sentences_are_set_as_code() -> None:
+    page = report_page(view(["u-1"], reason="`kalmap retry 3f9a` runs <it> again."))
+    assert "<code>kalmap retry 3f9a</code> runs &lt;it&gt; again." in page
+
+
+def test_without_the_extra_a_sentence_says_what_to_install() -> None:
+    with pytest.raises(RunFailed) as refused, needs_extra():
+        raise ModuleNotFoundError(name="jinja2")
+    assert "package jinja2, which is not installed. `pip install " in str(refused.value)
+
+
+def test_what_goes_wrong_with_a_report_is_said_and_does_not_fail_the_run(
+    tmp_path, monkeypatch
+) -> None:
+    def no_client(service: str) -> None:
+        raise OSError(f"There is no {service} here.")
+
+    place = Deployment(no_client, Stack("", "work", "", ""), PollIntervals(0.1, 0.1), "")
+    record = view(["u-1"]).record
+    for value, said in (
+        ("no", None),
+        ("maybe", "none. KALMAP_REPORT is 'maybe'; it must be yes or no."),
+        ("yes", "none: There is no s3 here. `kalmap report abababababab` tries again."),
+    ):
+        monkeypatch.setenv("KALMAP_REPORT", value)
+        assert write_report(Screen(), place, record, tmp_path) == said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_batch_without_results_has_a_page_too() -> None:

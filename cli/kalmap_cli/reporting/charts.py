@@ -79,7 +79,12 @@ def stacked(
     }
     places: dict[str, Any] = {"field": "place", "type": "ordinal"}
     if is_time:
-        places["axis"] = {"title": None, "labelAngle": 0, "labelOverlap": "greedy"}
+        places["axis"] = {
+            "title": None,
+            "labelAngle": 0,
+            "labelOverlap": "greedy",
+            "labelSeparation": 24,
+        }
     else:
         places |= {"axis": {"title": None, "labelLimit": 140}, "sort": None}
     return {

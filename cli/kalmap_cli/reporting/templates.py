@@ -2,11 +2,14 @@
 
 import base64
 import hashlib
+import re
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
+
+_CODE = re.compile("`([^`]+)`")
 
 
 def render(name: str, **content: Any) -> str:
@@ -22,6 +25,7 @@ def render(name: str, **content: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["with_code"] = _with_code
     script = _file("page.js")
     page: str = environment.get_template(name).render(
         content,
@@ -30,6 +34,11 @@ def render(name: str, **content: Any) -> str:
         script_hash=_hash(script),
     )
     return page
+
+
+def _with_code(text: str) -> Markup:
+    """A sentence with its commands set as code, which stand between backticks."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def _file(name: str) -> str:
