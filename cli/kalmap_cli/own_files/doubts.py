@@ -29,7 +29,12 @@ _DECIMALS = re.compile(r"\d{1,2}", re.ASCII)
 _NOTES = {
     "notiz", "notizen", "note", "notes", "kommentar", "kommentare", "comment", "comments",
     "bemerkung", "bemerkungen", "anmerkung", "anmerkungen", "remark", "remarks", "nota", "notas",
-    "commentaire", "text",
+    "commentaire", "text", "opmerking", "opmerkingen", "uwagi", "poznámka", "poznámky",
+    "observação",
+    "observações", "observaciones", "osservazioni", "anteckning", "anteckningar", "bemærkning",
+    "bemærkninger", "merknad", "muistiinpano", "примечание", "заметка", "not", "notlar",
+    "备注", "備考",
+    "メモ", "메모", "memo", "description", "beschreibung", "details",
 }  # fmt: skip
 _SHORT_DATE = re.compile(r"(\d\d)([./-])(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 _MOST = 0.8

@@ -23,7 +23,8 @@ def tell_empty_rows(sample: Sample, format_: Mapped | TableFormat) -> str | None
     where = "" if sample.is_whole(format_) else "In the sample, "
     value = " and ".join(mapping.names_of("value"))
     are = "has" if empty == 1 else "have"
-    return f"{where}{empty:,} of {counted(rows, 'row')} {are} no value in {value}: not read."
+    texts = f" (or {', '.join(map(repr, mapping.empty))})" if mapping.empty else ""
+    return f"{where}{empty:,} of {counted(rows, 'row')} {are} no value in {value}{texts}: not read."
 
 
 def _count(sample: Sample, format_: Mapped | TableFormat) -> int:

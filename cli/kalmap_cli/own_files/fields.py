@@ -7,12 +7,13 @@ from functools import cache
 from importlib import resources
 
 from kalmap import units
+from kalmap_cli.own_files.no_values import no_value_texts
 from kalmap_cli.own_files.tables import Table
 from kalmap_cli.own_files.times import understand_times
 
 _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\s*[)\]]\s*$")
 _UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
-_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:\s*[^\W\d].{0,12}|\s*%)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,' ]\d{3})+)(?:\s*[^\W\d].{0,12}|\s*%)?")
 _MOST = 0.8
 #: Units only in brackets: a column may be called F for another reason.
 _LETTERS = {"c", "f"}
@@ -98,6 +99,8 @@ def _is_clock(cells: Sequence[object]) -> bool:
 
 
 def _is_numeric(cells: Sequence[object]) -> bool:
+    # Texts such as N/A are in columns of numbers, too.
+    cells = [cell for cell in cells if not no_value_texts([cell])]
     fitting = sum(
         not isinstance(cell, bool)
         and (isinstance(cell, int | float) or bool(_NUMBER.fullmatch(str(cell).strip())))

@@ -12,6 +12,8 @@ from kalmap.records.time_zones import time_zone
 #: A way to write dates is taken if it reads this share of them.
 _MOST = 0.9
 _LOOKED_AT = 2000
+#: Characters of a date in numbers.
+_DATE = 10
 #: Where numbers of a date are separated by points, the day comes first.
 _DOTTED = re.compile(r"\d{1,2}\.\s?\d{1,2}\.")
 _UNIX_DIGITS = {9: "unix_seconds", 10: "unix_seconds", 12: "unix_milliseconds",
@@ -28,6 +30,10 @@ class Times(NamedTuple):
     clock: bool
     """Whether some have a time of day."""
     example: str
+    deciding: str | None = None
+    """The only date that tells the day from the month, where all others can be read both ways."""
+    other: Dates = "iso"
+    """The other way, then."""
 
 
 def understand_times(cells: list[Any]) -> Times | None:
@@ -48,12 +54,27 @@ def understand_times(cells: list[Any]) -> Times | None:
         fitting = ["day_first"]
     way = fitting[0]
     example = next(text for text in texts if _reads(Clock(way, "UTC"), text))
+    deciding, other = _deciding(texts, way) if len(fitting) == 1 else (None, way)
     return Times(
         [way] if way == "iso" else fitting,
         local=sum(_reads(Clock(way, None), text) for text in texts) < best,
         clock=any(":" in text or "T" in text for text in texts),
         example=example,
+        deciding=deciding,
+        other=other,
     )
+
+
+def _deciding(texts: Sequence[str], way: Dates) -> tuple[str | None, Dates]:
+    """The date that alone tells how all are written, and the other way; None if several do."""
+    ways: dict[Dates, Dates] = {"day_first": "month_first", "month_first": "day_first"}
+    if way not in ways or _DOTTED.match(texts[0]):
+        return None, way
+    other = Clock(ways[way], "UTC")
+    telling = {text for text in texts if not _reads(other, text)}
+    days = {text[:_DATE] for text in telling}
+    several = len({text[:_DATE] for text in texts}) > 2
+    return (min(telling), ways[way]) if len(days) == 1 and several else (None, way)
 
 
 def find_mixed_dates(cells: Sequence[Any]) -> tuple[str, str] | None:

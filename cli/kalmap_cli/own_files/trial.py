@@ -141,7 +141,7 @@ def _fold(parsed: Parsed, profile: Profile, now: int) -> Tally:
 
 def _first_rows(parsed: Parsed, profile: Profile) -> list[str]:
     return [
-        f"{parsed.users[user]}, {iso(moment_at(time))}, {value:g} {profile.unit}"
+        f"{parsed.users[user]}, {iso(moment_at(time))}, {value:g} {units.shown(profile.unit)}"
         for user, time, value in zip(
             parsed.user[:_ROWS].tolist(),
             parsed.time[:_ROWS].tolist(),

@@ -12,7 +12,7 @@ from kalmap import units
 from kalmap.errors import InvalidInput, UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
-from kalmap.records.dialects import DELIMITER_NAMES, listed
+from kalmap.records.dialects import DELIMITER_NAMES, encoding_of, listed
 from kalmap.records.format_arrow import Arrow
 from kalmap.records.format_csv import Csv
 from kalmap.records.format_mapped import Mapped
@@ -38,6 +38,8 @@ from kalmap_cli.own_files.doubts import (
 from kalmap_cli.own_files.empty_rows import tell_empty_rows
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
+from kalmap_cli.own_files.no_values import has_rows_without_a_value, no_value_texts
+from kalmap_cli.own_files.other_encodings import encoding_advice
 from kalmap_cli.own_files.presets import Preset, find_preset, several_series
 from kalmap_cli.own_files.quantity import find_mismatch, unit_of
 from kalmap_cli.own_files.questions import Asked, ask
@@ -46,6 +48,7 @@ from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table, cells_of, read_table, time_cells
 from kalmap_cli.own_files.times import Times, understand_times
 from kalmap_cli.own_files.users import tell_other_users
+from kalmap_cli.own_files.values import refuse_grouped_numbers
 from kalmap_cli.profile_tools import suggest
 
 #: Lines from which it is seen whether a file in kalmap's own form can be read.
@@ -85,6 +88,12 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     other = None if table else recognise_other(head)
     if other and other.kind not in {UTF_16, XML}:
         raise WrongUsage(_refusal(name, head))
+    if (
+        table is None
+        and encoding_of(head) == "latin-1"
+        and (advice := encoding_advice(sample.file, head))
+    ):
+        raise WrongUsage(advice)
     table = table or read_table(sample)
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
@@ -201,10 +210,17 @@ def _understand_table(
         notes.append(told)
     values = cells_of(table, columns["value"], found.get("only", {}))
     mapping["decimal"] = _decimal(values)
+    mapping["empty"] = no_value_texts(values)
     mapping["skip_empty"] = bool(found.get("skip_empty")) or (
-        not found.get("only") and _has_rows_without_a_value(table, columns["value"])
+        not found.get("only")
+        and has_rows_without_a_value(table, columns["value"], mapping["empty"])
     )
-    mapping["unit"] = unit_of(sample.file, columns, preset, said, profile=profile, notes=notes)
+    unit = unit_of(sample.file, columns, preset, said, profile=profile, notes=notes)
+    mapping["unit"] = unit
+    refuse_grouped_numbers(
+        sample.file, columns["value"], values, unit,
+        delimiter=table.delimiter, said=said, profile=profile,
+    )  # fmt: skip
     mapping |= _times(sample.file, table, columns["timestamp"], said, found=found, notes=notes)
     try:
         complete = msgspec.convert(
@@ -259,11 +275,6 @@ def _decimal(cells: list[Any]) -> str:
     return "," if commas > points else "."
 
 
-def _has_rows_without_a_value(table: Table, names: str | list[str]) -> bool:
-    places = [table.columns.index(n) for n in ([names] if isinstance(names, str) else names)]
-    return any(all(row[place] in (None, "") for place in places) for row in table.rows)
-
-
 def _times(
     file: Path,
     table: Table,
@@ -286,6 +297,12 @@ def _times(
     if said.dates is None:
         refuse_short_years(file, names, cells, said, times.dates)
     dates = said.dates or found.get("dates") or one_way(file, names, times, said)
+    if times.deciding and said.dates is None:
+        notes.append(
+            f"Only {times.deciding!r} says whether the day or the month is first: all other dates "
+            f"can be read both ways. If it is a slip, name the other way: "
+            f"{said.again(file, dates=times.other)}"
+        )
     if not times.local:
         return {"dates": dates, "tz": said.tz}
     if said.tz is None:

@@ -22,6 +22,8 @@ _CONTINUATION = bytes(range(0x80, 0xC0))
 _MOST_CUT = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _COLUMNS_SHOWN = 12
+#: Lines before a header that a spreadsheet has padded, at most; and the columns of such a table.
+_PADDED, _WIDE = 8, 4
 
 
 class Dialect(NamedTuple):
@@ -69,11 +71,25 @@ def recognise_dialect(head: bytes) -> Dialect | None:
         return None
     _, width, delimiter, rows = found
     first = next(number for number, row in enumerate(rows) if len(row) == width)
+    first = _padded_header(rows, first, width)
     if first > MAX_SKIP or any(_CONTROL.search(cell) for cell in rows[first]):
         return None
-    table = [row for row in rows if len(row) == width]
+    table = [row for row in rows[first:] if len(row) == width]
     is_header = not any(_is_data(cell) for cell in table[0])
     return Dialect(encoding, delimiter, first, table[0] if is_header else None, table[is_header:])
+
+
+def _padded_header(rows: list[list[str]], first: int, width: int) -> int:
+    """The line of the header, where a spreadsheet has padded the lines before it with commas."""
+    if width < _WIDE or all(rows[first]):
+        return first
+    for number in range(first + 1, min(first + _PADDED, len(rows))):
+        row = rows[number]
+        if len(row) != width or all(rows[number - 1]):
+            return first
+        if all(row) and len(set(row)) == width and not any(map(_is_data, row)):
+            return number
+    return first
 
 
 def whole_rows(lines: Iterable[str], delimiter: Delimiter, width: int) -> list[list[str]]:

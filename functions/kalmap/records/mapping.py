@@ -61,6 +61,8 @@ class Mapping(
     """Rows are records only if these columns have one of these texts."""
     skip_empty: bool = False
     """Whether rows without a value are no records. Otherwise they are unreadable."""
+    empty: list[str] = []
+    """Texts in place of a value, such as N/A, which mean that there is none."""
 
     def names_of(self, field: str) -> list[str]:
         """The columns of a field; none if it has none."""

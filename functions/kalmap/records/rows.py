@@ -36,6 +36,7 @@ class RowReader:
             (self._places_of([name])[0], frozenset(texts)) for name, texts in mapping.only.items()
         ]
         self._decimal_comma = mapping.decimal == ","
+        self._empty = frozenset(mapping.empty)
 
     def _places_of(self, names: Sequence[str]) -> list[int | str]:
         if self._columns is None:
@@ -47,7 +48,7 @@ class RowReader:
         for place, texts in self._only:
             if str(_cell(row, place)) not in texts:
                 return False
-        return not self._mapping.skip_empty or self._first(row, "value") is not None
+        return not self._mapping.skip_empty or self._value(row) is not None
 
     def measurement(self, row: Row) -> Measurement:
         """Read a row that is a record.
@@ -69,7 +70,7 @@ class RowReader:
                 self._first(row, "measurement_id"), "measurement_id", record
             )
             record["measurement_id"] = measurement_id
-        cell = self._first(row, "value")
+        cell = self._value(row)
         if cell is None:
             raise self._missing("value", record)
         value, unit = self._number(cell, record)
@@ -88,6 +89,14 @@ class RowReader:
         for place in self._places[field]:
             cell = _cell(row, place)
             if cell not in (None, ""):
+                return cell
+        return None
+
+    def _value(self, row: Row) -> object:
+        """The first cell of the value's columns that has one; None if there is none."""
+        for place in self._places["value"]:
+            cell = _cell(row, place)
+            if cell not in (None, "") and not (isinstance(cell, str) and cell in self._empty):
                 return cell
         return None
 

@@ -1,0 +1,165 @@
+"""What is doubtful in files of other programs: each doubt is told or asked for."""
+
+import shlex
+import subprocess
+
+import pytest
+
+from kalmap_cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+
+
+def checked(capsys, tmp_path, content, *arguments, name="f.csv"):
+    """Exit code, stdout and stderr of `kalmap check`."""
+    data = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / name).write_bytes(data)
+    code = main(["check", name, "--user", "u", *arguments])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def rows(values, mark=","):
+    return "".join(f"2026-01-{day:02d}{mark}{value}\n" for day, value in enumerate(values, start=1))
+
+
+@pytest.mark.parametrize("text", ["N/A", "-", "null", "n.d.", "\u2014", "NaN"])
+def test_a_text_that_says_that_there_is_no_value_is_counted_and_not_read(capsys, tmp_path, text):
+    content = "date,weight\n" + rows(["80.1", text, "80.2", "80.3", text, "80.1"])
+    code, out, err = checked(capsys, tmp_path, content)
+    assert code == 0, err
+    assert f"2 of 6 rows have no value in weight (or {text!r}): not read." in out
+    assert "\nunreadable  0 (0.0%)\n" in out
+    assert f'"empty":["{text}"]' in out
+
+
+def test_other_texts_in_a_column_of_numbers_stay_unreadable(capsys, tmp_path):
+    content = "date,weight\n" + rows([*(["80.1"] * 12), "eighty"])
+    _, out, _ = checked(capsys, tmp_path, content)
+    assert "value (weight) is 'eighty', which is not a number." in out
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [(["1,234", "1,240", "1,238"], "oz"), (["1.234", "1.240"], "oz"), (["81,081,234", "80,900,000"], "mg"),
+    
+     (["1'234", "1'240"], "oz"), (["81,234", "82,100", "81,900"], "g")],
+)  # fmt: skip
+def test_separators_of_thousands_are_refused_with_a_command_that_takes_them_out(
+    capsys, tmp_path, values, unit
+):
+    mark = ";" if any("," in value for value in values) else ","
+    content = f"date{mark}weight\n" + rows(values, mark)
+    code, _, err = checked(capsys, tmp_path, content, "--unit", unit)
+    assert code == 2
+    assert "with a separator of thousands" in err
+    command = err[err.index("sed -E") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    assert main(["check", "without.csv", "--user", "u", "--unit", unit]) == 0
+    out = capsys.readouterr().out
+    assert "unreadable  0" in out
+    assert "rejected    0" in out
+
+
+def test_separators_that_also_separate_columns_are_not_taken_out_by_a_command(capsys, tmp_path):
+    content = "date,weight\n" + rows(['"81,234"', '"82,100"'])
+    code, _, err = checked(capsys, tmp_path, content, "--unit", "g")
+    assert code == 2
+    assert "Save the file with numbers that have none" in err
+
+
+def test_decimals_of_three_digits_are_taken_for_what_is_plausible(capsys, tmp_path):
+    code, out, err = checked(capsys, tmp_path, "date;weight\n" + rows(["81,234", "82,100"], ";"))
+    assert code == 0, err
+    assert "values      81.234 to 82.1 kg" in out
+
+
+def test_a_mark_that_may_be_either_is_asked_for(capsys, tmp_path):
+    mine = '{"name":"m","unit":"{points}","range":[0,9000],"level_noise":1,"slope_noise":0,'
+    mine += '"slope_damping":1,"slope_prior":0,"measurement_noise":1}'
+    (tmp_path / "m.json").write_text(mine)
+    content = "date;score\n" + rows(["1,234", "1,240"], ";")
+    code, _, err = checked(capsys, tmp_path, content, "--profile", "m.json")
+    assert code == 2
+    assert "Is it 1234 with a separator of thousands, or 1.234?" in err
+    command = shlex.split(err[err.index("If the second: ") + 15 : err.index(" - if the first")])
+    assert main(command[1:]) == 0
+    assert "values      1.234 to 1.24 points" in capsys.readouterr().out
+
+
+def test_the_one_date_that_tells_the_day_from_the_month_is_told(capsys, tmp_path):
+    dates = [f"{day:02d}/02/2026" for day in range(1, 10)]
+    lines = "".join(f"{date},80\n" for date in [*dates, "13/02/2026"])
+    code, out, err = checked(capsys, tmp_path, "date,weight\n" + lines)
+    assert code == 0, err
+    assert "Only '13/02/2026' says whether the day or the month is first" in out
+    assert "kalmap check f.csv --user u --dates month_first" in out
+    code, out, _ = checked(capsys, tmp_path, "date,weight\n" + lines + "14/02/2026,80\n")
+    assert "says whether" not in out
+
+
+JAPANESE = "測定日,体重,メモ\n2026/01/05,61.9,朝食の前に測りました\n2026/01/06,62.0,夕食\n"
+RUSSIAN = "Дата,Вес,Заметка\n2026-01-05,81.2,до завтрака\n2026-01-06,81.4,после ужина\n"  # noqa: RUF001
+GERMAN = "Datum;Gewicht;Notiz\n2026-01-05;81,2;nach dem Frühstück, müde\n2026-01-06;81,4;schön\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "name"),
+    [
+        (JAPANESE, "cp932", "SHIFT_JIS"),
+        (JAPANESE, "euc_jp", "EUC-JP"),
+        (RUSSIAN, "cp1251", "WINDOWS-1251"),
+        (RUSSIAN, "koi8_r", "KOI8-R"),
+        (
+            "날짜,체중,메모\n2026-01-05,61.9,아침 식사 전\n2026-01-06,62.0,저녁\n",
+            "euc_kr",
+            "EUC-KR",
+        ),
+        (
+            "日期,体重,备注\n2026-01-05,61.9,早餐之前测量\n2026-01-06,62.0,晚餐后\n",
+            "gbk",
+            "GB18030",
+        ),
+        (GERMAN, "cp850", "CP850"),
+    ],
+)
+def test_text_in_another_encoding_gets_the_line_of_iconv(capsys, tmp_path, text, encoding, name):
+    code, _, err = checked(capsys, tmp_path, text.encode(encoding))
+    assert code == 2
+    assert f"probably {name} (" in err
+    command = err[err.index("iconv") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    assert (tmp_path / "utf-8.csv").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GERMAN,
+        "Date;Poids;Note\n2026-01-05;65,4;après le déjeuner à côté\n2026-01-06;65,5;fatigué\n",
+        "Fecha;Peso;Notas\n2026-01-05;65,4;después de la cena, mañana\n2026-01-06;65,5;sueño\n",
+        "Datum;Vikt;Anteckning\n2026-01-05;83,8;före frukost på måndag\n2026-01-06;83,9;trött\n",
+    ],
+)
+def test_text_in_latin_1_is_read(capsys, tmp_path, text):
+    code, out, err = checked(capsys, tmp_path, text.encode("cp1252"))
+    assert code == 0, err
+    assert "It is not UTF-8 and is read as Latin-1" in out
+
+
+def test_lines_before_the_header_may_be_padded_by_a_spreadsheet(capsys, tmp_path):
+    content = (
+        "Patient report,Generated on,04-26-2021 05:25 PM UTC,,\n"
+        "somebody,,,,\n"
+        "Device Timestamp,Weight (kg),Fat,Note,Device\n"
+        "2026-01-05 07:31,81.1,20,,scale\n2026-01-06 07:40,81.2,20,,scale\n"
+    )
+    code, out, err = checked(capsys, tmp_path, content, "--tz", "UTC")
+    assert code == 0, err
+    assert '"skip":2' in out
+    assert "\nrecords     2\n" in out
