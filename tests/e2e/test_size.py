@@ -82,7 +82,7 @@ def test_twenty_thousand_readings_of_a_thousand_users(tmp_path, capsys):
     figures = (
         f"{received:,} readings of {summary['users']['total']:,} users: {seconds:.1f} s, of which "
         f"kalmap's handlers worked {handlers:.1f} s; the other {1 - handlers / seconds:.0%} are "
-        f"the local cloud's, starting workers for the most part. Memory: {peak.mb:.0f} MB at most, "
+        f"the local cloud's. Memory: {peak.mb:.0f} MB at most, "
         f"in {peak.processes} processes."
     )
     with capsys.disabled():

@@ -131,6 +131,16 @@ def test_where_the_template_has_ended_a_worker_starts_as_ever_and_the_next_is_a_
     assert again.stdout.readline() == "1\n"
 
 
+@on_linux
+def test_the_template_can_start_before_the_first_worker_and_starts_once(forking):
+    template = forking._template
+    template.start()
+    line = template._line
+    assert line is not None
+    template.start()
+    assert template._line is line
+
+
 def test_where_forks_are_not_safe_workers_start_as_ever(monkeypatch):
     monkeypatch.setattr(forked_workers.sys, "platform", "darwin")
     monkeypatch.setattr(lambda_runtime, "subprocess", subprocess)

@@ -73,7 +73,9 @@ def serve(data_dir: Path, port: int = 0) -> int:
         with Screen() as screen:
             screen.note("Starting the local cloud")
             data = stack.enter_context(DataDirectory(data_dir))
-            cloud = stack.enter_context(LocalCloud(data, idle_seconds=_IDLE_SECONDS, port=port))
+            cloud = stack.enter_context(
+                LocalCloud(data, idle_seconds=_IDLE_SECONDS, port=port, calls=True)
+            )
             screen.note("Deploying the stack")
             prepare(cloud, local_parameters())
             _warm_up(cloud)
