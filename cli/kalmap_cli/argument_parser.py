@@ -105,9 +105,9 @@ def add_out(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="directory for results.jsonl (or .csv, .parquet), unreadable.jsonl and summary.json, "
-        "and for failed.jsonl and revisions.jsonl unless they are empty; the results of another "
-        "batch are never overwritten (default: one directory for each batch in kalmap-out; the "
-        "link kalmap-out/latest leads to the newest)",
+        "and for rejected.jsonl, failed.jsonl and revisions.jsonl unless they are empty; the "
+        "results of another batch are never overwritten (default: one directory for each batch in "
+        "kalmap-out; the link kalmap-out/latest leads to the newest)",
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from kalmap_cli.results_folder import FetchedResults
 from kalmap_cli.screen import SHORT_ID, print_summary
 from kalmap_cli.terminal import fit_to_terminal
 
-#: Unreadable records that are printed.
-_UNREADABLE_SHOWN = 3
+#: Lines of a file that are printed.
+_SHOWN = 3
 #: Width of the label before each file.
 _LABEL = 12
 
@@ -72,13 +72,10 @@ def print_fetched(fetched: FetchedResults, options: str | None) -> None:
             retried.
     """
     print_summary(fetched.content)
-    lines = fetched.unreadable_lines
     _print_row(f"results     {fetched.results or 'none'}")
-    _print_row(f"unreadable  {fetched.unreadable} ({counted(lines, 'line')})")
-    for record in _first_lines(fetched.unreadable):
-        _print_row(f"            {record['file']} line {record['line']}: {record['detail']}")
-    if lines > _UNREADABLE_SHOWN:
-        _print_row(f"            and {lines - _UNREADABLE_SHOWN:,} more")
+    if fetched.rejected:
+        _print_lines("rejected", fetched.rejected, fetched.rejected_lines, _rejected)
+    _print_lines("unreadable", fetched.unreadable, fetched.unreadable_lines, _unreadable)
     _print_row(f"summary     {fetched.summary}")
     if fetched.revisions:
         _print_row(f"revised     {fetched.revisions}: new decisions about earlier readings")
@@ -89,9 +86,30 @@ def print_fetched(fetched: FetchedResults, options: str | None) -> None:
         _print_line("This was a rehearsal: no state was written.")
 
 
-def _first_lines(unreadable: Path) -> list[dict[str, Any]]:
-    with unreadable.open("rb") as file:
-        return [json.loads(line) for line in islice(file, _UNREADABLE_SHOWN)]
+def _print_lines(
+    label: str, path: Path, count: int, describe: Callable[[Mapping[str, Any]], str]
+) -> None:
+    """Print a file's path and its first lines."""
+    _print_row(f"{label:{_LABEL}}{path} ({counted(count, 'line')})")
+    with path.open("rb") as file:
+        for line in islice(file, _SHOWN):
+            _print_row(f"{'':{_LABEL}}{describe(json.loads(line))}")
+    if count > _SHOWN:
+        _print_row(f"{'':{_LABEL}}and {count - _SHOWN:,} more")
+
+
+def _unreadable(record: Mapping[str, Any]) -> str:
+    return f"{_place(record)}: {record['detail']}"
+
+
+def _rejected(reading: Mapping[str, Any]) -> str:
+    return f"{_place(reading)}: {reading['value']:.6g} of {reading['user_id']}, {reading['reason']}"
+
+
+def _place(record: Mapping[str, Any]) -> str:
+    if record["line"] is None:
+        return f"{record['file'] or 'record'} (record {record['index'] + 1:,} of the batch)"
+    return f"{record['file']} line {record['line']}"
 
 
 def _remedy(summary: Mapping[str, Any], options: str) -> str:

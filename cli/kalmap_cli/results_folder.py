@@ -23,6 +23,7 @@ from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.file_names import FileNames
 from kalmap_cli.local_copy import LocalCopy
 from kalmap_cli.output_files import move_into_place
+from kalmap_cli.rejected_lines import RejectedReadings
 from kalmap_cli.results_files import RESULTS, WRITERS, write_lines
 from kalmap_cli.screen import SHORT_ID
 
@@ -32,10 +33,8 @@ LATEST = "latest"
 
 _TEMPORARY = ".kalmap-fetching-"
 #: Lines of JSON. The results themselves have the format that the user names.
-_OTHERS = ("unreadable.jsonl", "failed.jsonl", "revisions.jsonl")
+_OTHERS = ("unreadable.jsonl", "rejected.jsonl", "failed.jsonl", "revisions.jsonl")
 _NAMES = (*(f"{RESULTS}.{name}" for name in WRITERS), *_OTHERS)
-#: Earlier versions of kalmap wrote this file.
-_EARLIER = ("rejected.jsonl",)
 
 
 class FetchedResults(NamedTuple):
@@ -44,6 +43,9 @@ class FetchedResults(NamedTuple):
     results: Path | None
     unreadable: Path
     unreadable_lines: int
+    rejected: Path | None
+    """The readings that were not believed, with file and line."""
+    rejected_lines: int
     summary: Path
     failed: Path | None
     """The measurements that failed and can be run again."""
@@ -130,6 +132,8 @@ def fetch_results(
         results=folder / results if lines[results] else None,
         unreadable=folder / "unreadable.jsonl",
         unreadable_lines=lines["unreadable.jsonl"],
+        rejected=folder / "rejected.jsonl" if lines["rejected.jsonl"] else None,
+        rejected_lines=lines["rejected.jsonl"],
         summary=folder / SUMMARY,
         failed=folder / "failed.jsonl" if lines["failed.jsonl"] else None,
         revisions=folder / "revisions.jsonl" if lines["revisions.jsonl"] else None,
@@ -164,15 +168,18 @@ def _write(
     try:
         (temporary / "copy").mkdir()
         copy = LocalCopy(objects, f"{prefix}/", is_read_here, temporary / "copy")
-        results = f"{RESULTS}.{format_}"
+        results, names = f"{RESULTS}.{format_}", FileNames(objects)
         contents: dict[str, Iterable[bytes]] = {
-            "unreadable.jsonl": FileNames(objects).rename_lines(unreadable(copy, prefix)),
+            "unreadable.jsonl": names.rename_lines(unreadable(copy, prefix)),
             "failed.jsonl": lines_of_kind(copy, prefix, "failed"),
             "revisions.jsonl": lines_of_kind(copy, prefix, "revisions"),
         }
         lines = {name: write_lines(temporary / name, each) for name, each in contents.items()}
         merged = merge(copy, result_keys(copy, prefix))
-        lines[results] = write_lines(temporary / results, merged, format_)
+        with (temporary / "rejected.jsonl").open("wb") as file:
+            watcher = RejectedReadings(Folder(objects, prefix), names.name_of, file)
+            lines[results] = write_lines(temporary / results, watcher.watch(merged), format_)
+            lines["rejected.jsonl"] = watcher.count
         write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
         # The summary first: it names the batch even if this process ends before the next step.
         move_into_place(temporary / SUMMARY, folder / SUMMARY)
@@ -209,7 +216,7 @@ def _check_can_be_created(folder: Path) -> None:
 
 def batch_in(folder: Path) -> str | None:
     """The batch whose results a folder has; empty if unknown, None if there are no results."""
-    if not any(os.path.lexists(folder / name) for name in (SUMMARY, *_NAMES, *_EARLIER)):
+    if not any(os.path.lexists(folder / name) for name in (SUMMARY, *_NAMES)):
         return None
     try:
         summary = json.loads((folder / SUMMARY).read_bytes())

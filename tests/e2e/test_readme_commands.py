@@ -78,6 +78,7 @@ def test_the_readmes_commands_work_in_their_order(checkout: Path, shared: Shared
     assert {file.name for file in (checkout / "results").iterdir()} == {
         "results.jsonl",
         "unreadable.jsonl",
+        "rejected.jsonl",
         "summary.json",
     }
     shell(checkout, f".venv/bin/python {PICTURE} results/results.jsonl u-000174 picture.svg")

@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from kalmap.batch.folder import Folder
+from kalmap.batch.positions import Positions
+from kalmap.store.objects import Objects
 from tests.support.statemachine_batches import assert_accounts_for_all, batch, readings
 
 
@@ -35,11 +38,16 @@ def exported(engine):
     return expected
 
 
-def test_each_record_keeps_its_index_and_each_unreadable_one_its_file_and_line(engine, exported):
+@pytest.mark.parametrize("chunk_bytes", [None, 100])
+def test_each_record_keeps_its_index_and_each_unreadable_one_its_file_and_line(
+    engine, exported, chunk_bytes, monkeypatch
+):
+    if chunk_bytes:
+        monkeypatch.setattr("kalmap.pipeline.plan_batch.CHUNK_BYTES", chunk_bytes)
     source = {"bucket": "work", "prefix": "in/many/"}
     ended = engine.run(batch(source, limits={"unusable": 1}))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
-    assert engine.calls["PartitionFunction"] == 1
+    assert chunk_bytes or engine.calls["PartitionFunction"] == 1
     record = engine.record()
     results = engine.results(record)
     assert_accounts_for_all(engine.summary(record), results, 160)
@@ -50,6 +58,12 @@ def test_each_record_keeps_its_index_and_each_unreadable_one_its_file_and_line(e
         for line in engine.s3.get_object(Bucket="work", Key=key)["Body"].read().splitlines()
     ]
     assert sorted((r["index"], r["file"], r["line"]) for r in unreadable) == exported
+    # All records are found in this way, such as those that were rejected.
+    positions = Positions(Folder(Objects(engine.s3, "work"), record["prefix"]))
+    for index, key, line in exported:
+        assert [positions.find(n) for n in range(index - 1, index + 3)] == [
+            (key, line + n) for n in (-1, 0, 1, 2)
+        ]
 
 
 def test_a_failed_chunk_counts_the_records_of_all_its_objects(engine, exported):

@@ -1,5 +1,6 @@
 """The report of a batch that has ended, or that could not be saved."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -21,7 +22,19 @@ PLACE = Deployment(aws_clients(), Stack("", "", "", ""), PollIntervals(0.1, 0.1)
 def report_of(summary, folder, capsys):
     unreadable = folder / "unreadable.jsonl"
     unreadable.touch()
-    fetched = FetchedResults(None, unreadable, 0, folder / "summary.json", None, None, summary)
+    rejected = folder / "rejected.jsonl"
+    lines = len(rejected.read_text().splitlines()) if rejected.exists() else 0
+    fetched = FetchedResults(
+        results=None,
+        unreadable=unreadable,
+        unreadable_lines=0,
+        rejected=rejected if lines else None,
+        rejected_lines=lines,
+        summary=folder / "summary.json",
+        failed=None,
+        revisions=None,
+        content=summary,
+    )
     assert print_report(BatchRun(ExecutionEnd(True, "", "p", "3f9a"), fetched, PLACE)) == DONE
     return capsys.readouterr().out
 
@@ -59,6 +72,21 @@ def test_a_closed_stdout_is_no_failure():
     command = 'exec "$0" -m kalmap_cli --version >&-'
     ended = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_the_first_rejected_readings_are_shown_with_the_file_and_line_they_came_from(
+    tmp_path, capsys
+):
+    reading = {"user_id": "u-17", "value": 179.4, "reason": "unit_suspect", "index": 41}
+    places = [("a.csv", 12), ("a.csv", 15), ("old.csv", None), ("b.csv", 2)]
+    (tmp_path / "rejected.jsonl").write_text(
+        "".join(json.dumps(reading | {"file": f, "line": n}) + "\n" for f, n in places)
+    )
+    printed = report_of({"batch_id": "3f9a", "status": "succeeded"}, tmp_path, capsys)
+    assert "a.csv line 12: 179.4 of u-17, unit_suspect" in printed
+    assert "old.csv (record 42 of the batch): 179.4 of u-17, unit_suspect" in printed
+    assert "and 1 more" in printed
+    assert "b.csv" not in printed
 
 
 def test_an_empty_id_names_no_batch():

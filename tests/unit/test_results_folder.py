@@ -9,11 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from moto import mock_aws
 
-from kalmap.records.shards import shard_of
+from kalmap.batch.folder import Plan
+from kalmap.records.runs import Run
+from kalmap.records.shards import PartitionReport, chunk_starts, shard_of
 from kalmap.results.lines import Result
 from kalmap.results.selection import Selection
 from kalmap.store.objects import Objects
 from kalmap_cli.errors import RunFailed, WrongUsage
+from kalmap_cli.file_names import store_file_names
 from kalmap_cli.results_folder import check_results_folder, fetch_results
 from kalmap_cli.selected_results import write_selected
 
@@ -223,3 +226,31 @@ def test_a_part_of_the_results_never_replaces_the_whole(objects, tmp_path):
     with pytest.raises(WrongUsage, match="a part of them must not replace"):
         write_selected(objects, FIRST, tmp_path, Selection(user="anna"), "csv")
     assert content(tmp_path) == before
+
+
+def test_rejected_readings_are_written_with_the_users_name_of_the_file_and_the_line(
+    objects, tmp_path
+):
+    put_results(objects, RESULTS)
+    key = f"uploads/{'0' * 32}/000-in.csv"
+    store_file_names(objects, f"uploads/{'0' * 32}/", {key: "my folder/in.csv"})
+    objects.put(f"{FIRST}/plan.json", msgspec.json.encode(Plan(1, 2, [[key]])))
+    objects.put(f"{FIRST}/starts.bin", chunk_starts([6], [1]))
+    report = PartitionReport(0, 6, 8, [], [], runs=[Run(0, 0, 1), Run(2, 0, 5)])
+    objects.put(f"{FIRST}/partitions/000000.report", msgspec.msgpack.encode(report))
+    for format_ in ("jsonl", "csv"):
+        fetched = fetch_results(objects, FIRST, tmp_path / format_, format_)
+        assert fetched.rejected_lines == 2
+        lines = [json.loads(line) for line in fetched.rejected.read_text().splitlines()]
+        assert [
+            (each["user_id"], each["file"], each["line"], each["reason"]) for each in lines
+        ] == [
+            ("bea", "my folder/in.csv", 3, "outlier"),
+            ("anna", "my folder/in.csv", 6, "outlier"),
+        ]
+
+
+def test_rejected_readings_of_an_earlier_version_have_no_line(objects, tmp_path):
+    put_results(objects, RESULTS)
+    lines = fetch_results(objects, FIRST, tmp_path).rejected.read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == [None, None]

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from kalmap import keys
 from kalmap.batch.chunks import Chunk
@@ -174,7 +175,7 @@ class Folder:
         locations = np.frombuffer(
             self.objects.get(self.key("slices.bin"), *shard.slices), SLICE_LOCATION
         ).tolist()
-        starts = np.frombuffer(self.objects.get(self.key("starts.bin")), CHUNK_START)
+        starts = self.chunk_starts()
         slices = at_once(
             lambda location: self.objects.get(
                 self._partition(location[0]), location[1], location[1] + location[2]
@@ -189,6 +190,10 @@ class Folder:
             profile,
             only_users,
         )
+
+    def chunk_starts(self) -> NDArray[np.void]:
+        """Where each chunk begins in the batch's input: CHUNK_STARTs."""
+        return np.frombuffer(self.objects.get(self.key("starts.bin")), CHUNK_START)
 
     def _partition(self, chunk: int) -> str:
         return self.key(keys.partition(chunk))

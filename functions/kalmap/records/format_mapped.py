@@ -86,6 +86,10 @@ class MappedBlock(NamedTuple):
             return True
         return row is not None and self.reader.is_record(row)
 
+    def record_lines(self) -> list[int]:
+        """The line of each record, from 1."""
+        return [number for number, _ in self.records()]
+
     def measurement(self, record: bytes) -> Measurement:
         """Decode one record.
 

@@ -4,7 +4,7 @@ A format is a class. Its objects say where the records of one content are. To ad
 module like `format_csv.py` and add its class to `AnyFormat`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 from kalmap.errors import UnknownFormat
@@ -40,6 +40,9 @@ class Block(Protocol):
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Iterate over the records: their line numbers, from 1, and their bytes."""
+
+    def record_lines(self) -> Sequence[int]:
+        """The line of each record, from 1."""
 
     def measurement(self, record: bytes) -> Measurement:
         """Decode and check one record.

@@ -117,6 +117,10 @@ class LineBlock(NamedTuple):
             if line and not line.isspace():
                 yield number, line
 
+    def record_lines(self) -> list[int]:
+        """The line of each record, from 1."""
+        return [number for number, _ in self.records()]
+
     def measurement(self, record: bytes) -> Measurement:
         """Decode and check one record.
 

@@ -25,6 +25,7 @@ from kalmap.records.measurement import (
     UnreadableRecord,
     describe_unreadable,
 )
+from kalmap.records.runs import Run, Runs
 from kalmap.records.table_block import TableBlock
 from kalmap.records.timestamps import OUT_OF_CALENDAR
 
@@ -55,6 +56,8 @@ class Parsed(NamedTuple):
     unreadable: list[UnreadableRecord]
     records: int
     lines: int
+    runs: list[Run]
+    """Where the records were."""
 
 
 class File(NamedTuple):
@@ -131,6 +134,7 @@ class _Reader:
         self._unreadable: list[UnreadableRecord] = []
         self._records = 0
         self._lines = 0
+        self._runs = Runs()
 
     def begin(self, number: int, first_line: int) -> None:
         """Begin another file, and count lines from its `first_line`."""
@@ -147,8 +151,14 @@ class _Reader:
             block, ((ordinal, *record) for ordinal, record in enumerate(block.records()))
         )
         self._blocks += [part._replace(ordinal=part.ordinal + self._records) for part in parts]
+        lines = block.lines
+        if records == lines:
+            self._runs.add(self._records, self._file, self._lines + 1)
+        elif records:
+            numbers = block.record_lines()
+            self._runs.add_lines(self._records, self._file, self._lines, numbers)
         self._records += records
-        self._lines += block.lines
+        self._lines += lines
 
     def parsed(self) -> Parsed:
         """Return everything that was read."""
@@ -168,6 +178,7 @@ class _Reader:
             unreadable=self._unreadable,
             records=self._records,
             lines=self._lines,
+            runs=self._runs.runs,
         )
 
     def _read_at_once(self, block: Block) -> tuple[list[_Columns], int] | None:

@@ -12,6 +12,7 @@ from kalmap.profile import Profile
 from kalmap.readings import I64, Readings
 from kalmap.records.measurement import UnreadableRecord
 from kalmap.records.parse import Parsed
+from kalmap.records.runs import Run
 
 #: The location of a shard's slice in a chunk's partition: one for each chunk and shard.
 SLICE_LOCATION = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
@@ -48,6 +49,8 @@ class PartitionReport(msgspec.Struct):
     """Why the chunk could not be read, after every retry."""
     notes: list[str] = []
     """Sentences about what was ignored."""
+    runs: list[Run] = []
+    """Where its records were. Empty in reports of earlier versions."""
 
 
 class IndexedUnreadable(NamedTuple):
@@ -105,6 +108,7 @@ def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionRepo
         counts.append(len(rows) + len(own))
         slices.append(_encoder.encode(_slice(parsed, rows, own)) if counts[-1] else b"")
     report = PartitionReport(chunk, parsed.records, parsed.lines, [len(s) for s in slices], counts)
+    report.runs = parsed.runs
     return b"".join(slices), report
 
 

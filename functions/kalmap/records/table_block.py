@@ -144,6 +144,11 @@ class TableBlock:
         """For each row that is a record, its position among the records. Shape (rows,)."""
         return np.cumsum(self._is_record()) - 1
 
+    def record_lines(self) -> list[int]:
+        """The row of each record, from 1."""
+        rows: list[int] = (np.flatnonzero(self._is_record()) + 1).tolist()
+        return rows
+
     def count(self) -> int:
         """The number of records."""
         return int(self._is_record().sum())
