@@ -165,8 +165,13 @@ def read_profile(name_or_path: str | None) -> str | dict[str, Any]:
     Raises:
         WrongUsage: There is no such profile, or the sentence names a field that is wrong.
     """
-    profile = name_or_path or DEFAULT_PROFILE
+    profile = DEFAULT_PROFILE if name_or_path is None else name_or_path
     path = Path(profile)
+    if not profile.strip() or path.is_dir():
+        raise WrongUsage(
+            f"{profile!r} is {'a directory' if profile.strip() else 'no name'}. Name a built-in "
+            "profile, or a file; `kalmap profiles` lists the built-in ones."
+        )
     try:
         if not path.is_file():
             if path.suffix == ".json" or os.sep in profile:

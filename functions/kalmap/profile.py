@@ -116,8 +116,11 @@ def builtin_profile(name: str) -> Profile:
     """
     names = builtin_profiles()
     if name not in names:
-        known = ", ".join(names)
-        raise InvalidProfile(f"There is no built-in profile {_shown(name)}; there are: {known}.")
+        near = get_close_matches(name, names, n=1)
+        hint = f" Is {near[0]} meant?" if near else ""
+        raise InvalidProfile(
+            f"There is no built-in profile {_shown(name)}; there are: {', '.join(names)}.{hint}"
+        )
     return load_profile(_folder().joinpath(f"{name}.json").read_bytes())
 
 
@@ -127,6 +130,10 @@ def _folder() -> Any:
 
 def _decoded(data: bytes) -> Any:
     data = data.removeprefix(_BOM)
+    if not data.strip():
+        raise InvalidProfile("The profile is empty. `kalmap profiles new` makes one.")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidProfile("The profile is not valid JSON: it is UTF-16. Save it as UTF-8.")
     try:
         return msgspec.json.decode(data)
     except UnicodeDecodeError:
@@ -137,7 +144,10 @@ def _decoded(data: bytes) -> Any:
             before = data[: int(found[1])]
             place = f"line {before.count(10) + 1}, column {len(before) - before.rfind(10)}"
             message = message.replace(found[0], f"({place})")
-        raise InvalidProfile(f"The profile is not valid JSON: {message}.") from None
+        raise InvalidProfile(
+            f"The profile is not valid JSON: {message.rstrip('.')}. Names and texts stand in "
+            "double quotes; comments are not allowed, nor a comma before a closing bracket."
+        ) from None
 
 
 def digest(profile: Profile) -> bytes:
@@ -234,10 +244,10 @@ def _unit(value: object) -> str:
             "printable characters."
         )
     if not units.is_own(value.strip()):
+        known = ", ".join(map(units.shown, units.KNOWN))
         raise InvalidProfile(
-            f"Profile field 'unit' is {_shown(value)}, which is none of "
-            f"{', '.join(units.KNOWN)}. A unit of your own, which is never converted, stands in "
-            f"braces: {_shown('{' + name + '}')}."
+            f"Profile field 'unit' is {_shown(value)}, which is none of {known}. A unit of your "
+            f"own, which is never converted, stands in braces: {_shown('{' + name + '}')}."
         )
     return "{" + name + "}"
 

@@ -16,8 +16,9 @@ from kalmap.readings import F64, I64, UNKNOWN_SOURCE, Readings
 _TIMES = (1.0 / 288.0, 1.0 / 96.0, 1.0 / 24.0, 0.25, 1.0, 7.0, 30.0, 365.0)
 #: The made-up user's readings before the questions.
 HISTORY = 12
+#: And at most at a new level.
+AGAIN = 10
 _GRID = 200
-_AGAIN = 10
 _LONGEST = 50 * 365.0
 _95 = 1.96
 #: A gap has made a user forgotten when the level is known this much less well than a new user's.
@@ -48,7 +49,7 @@ class Effects(NamedTuple):
     jump: float
     """A new level that is this far away."""
     jump_readings: int | None
-    """Readings there until one is believed; None if that takes more than ten."""
+    """Readings there until one is believed; None if that takes more than AGAIN."""
     forgets: float | None
     """Days after which the user is no better known than a new one; None if it takes 50 years."""
     first: tuple[float, float] | None
@@ -61,7 +62,9 @@ def effects_of(profile: Profile) -> Effects:
     gaps = [days for days in _TIMES if days >= user.every]
     believed = dict(zip(gaps, user.believed(gaps), strict=True))
     spread = parameters_of(profile).jump_variance ** 0.5
+    low, high = profile.range
     jump = max(1.5 * spread, 1.2 * (believed[gaps[0]] or 0.0))
+    jump = min(jump, 0.45 * (high - low))
     return Effects(
         user.level,
         user.source,
@@ -132,7 +135,9 @@ class _User:
         status = folded.outcomes.status.reshape(len(gaps), _GRID, HISTORY + 1)[:, :, -1]
         refused = status != Status.ACCEPTED
         return [
-            float(away[row, np.argmax(refused[row])]) if refused[row].any() else None
+            float(away[row, np.argmax(refused[row])])
+            if refused[row].any() and away[row, np.argmax(refused[row])] <= high - low
+            else None
             for row in range(len(gaps))
         ]
 
@@ -147,9 +152,9 @@ class _User:
         if not low <= at <= high:
             return None
         noise = np.abs(self.values - self.level)[0]
-        sign = np.where(np.arange(_AGAIN) % 2, 1.0, -1.0)
+        sign = np.where(np.arange(AGAIN) % 2, 1.0, -1.0)
         values = np.append(self.values, np.clip(at + 0.5 * noise * sign, low, high))
-        days = np.append(self.times, self.times[-1] + self.every * np.arange(1, _AGAIN + 1))
+        days = np.append(self.times, self.times[-1] + self.every * np.arange(1, AGAIN + 1))
         status = self._fold(values[None, :], days[None, :]).outcomes.status[HISTORY:]
         accepted = np.flatnonzero(status == Status.ACCEPTED)
         return int(accepted[0]) + 1 if accepted.size else None

@@ -10,7 +10,7 @@ from kalmap.filter.parameters import parameters_of
 from kalmap.plural import counted
 from kalmap.profile import Profile, builtin_profile, builtin_profiles, digest
 from kalmap.profile_fields import FIELDS, Field
-from kalmap_cli.profile_tools.effects import HISTORY, Effects
+from kalmap_cli.profile_tools.effects import AGAIN, HISTORY, Effects
 
 _DURATIONS = (("year", 365.0), ("day", 1.0), ("hour", 1.0 / 24.0), ("minute", 1.0 / 1440.0))
 _EXACT = 0.95
@@ -62,7 +62,7 @@ def duration(days: float) -> str:
             if count < 10.0 and abs(count - round(count)) > _NEARLY:
                 return f"{count:.1f} {name}s"
             return counted(round(count), name)
-    return f"{days * 86400.0:.0f} seconds"
+    return f"{days * 86400.0:.2g} seconds"
 
 
 def effect_sentences(profile: Profile, effects: Effects) -> list[str]:
@@ -114,7 +114,7 @@ def _about_jump(profile: Profile, effects: Effects, unit: str) -> str:
     if profile.faults.share == 0.0:
         return f"{jump}every reading is believed, and the level follows slowly."
     if effects.jump_readings is None:
-        return f"{jump}it takes more than 10 readings there, or it is out of the range."
+        return f"{jump}none of the first {AGAIN} readings there is believed."
     if effects.jump_readings == 1:
         return f"{jump}the first reading there is believed."
     return (
@@ -169,7 +169,7 @@ def doubts(profile: Profile) -> list[str]:
     if profile.faults.share == 0.0:
         found.append("faults.share is 0: every reading in the range is believed.")
     if profile.faults.share > 0.2:
-        found.append(f"faults.share is {profile.faults.share:g}: one reading in five is wrong?")
+        found.append(f"faults.share is {profile.faults.share:g}: more than one in five is wrong?")
     if profile.window.readings < 3:
         found.append(
             f"window.readings is {profile.window.readings}: a late reading is hardly ever sorted "
