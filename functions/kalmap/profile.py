@@ -131,7 +131,9 @@ def _folder() -> Any:
 def _decoded(data: bytes) -> Any:
     data = data.removeprefix(_BOM)
     if not data.strip():
-        raise InvalidProfile("The profile is empty. `kalmap profiles new` makes one.")
+        raise InvalidProfile(
+            "The profile is no JSON: it is empty. `kalmap profiles new` makes one."
+        )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidProfile("The profile is not valid JSON: it is UTF-16. Save it as UTF-8.")
     try:

@@ -168,6 +168,15 @@ def test_a_column_of_another_quantity_gets_the_profile_to_type(tmp_path, capsys,
     assert f"by {profile}" in out
 
 
+def test_the_unit_in_which_values_would_be_in_the_range_is_named(tmp_path, capsys):
+    rows = "".join(f"2026-01-{day:02d},{97.5 + day / 10:.1f}\n" for day in range(1, 9))
+    file = write(tmp_path, "f.csv", f"Date,Temp\n{rows}")
+    options = ["--user", "u", "--profile", "body-temperature"]
+    _, out, _ = checked(capsys, file, *options)
+    assert "In °F they would be inside: --unit °F." in out
+    assert checked(capsys, file, *options, "--unit", "°F")[0] == 0
+
+
 def test_readings_in_kalmaps_own_form_get_the_profile_of_their_unit(tmp_path, capsys):
     line = {"user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "value": 120, "unit": "mg/dL"}
     file = write(tmp_path, "own.jsonl", json.dumps(line) + "\n")
@@ -196,9 +205,8 @@ def test_a_column_that_may_name_users_is_shown_whatever_it_is_called(tmp_path, c
     )
     file = write(tmp_path, "f.csv", f"date,Kundin,weight\n{rows}")
     sentence = refused(capsys, file)
-    assert "Does Kundin name them? It has anna, bo." in sentence
-    assert "--columns timestamp=date,value=weight,user_id=Kundin" in sentence
-    assert "kalmap check f.csv --columns timestamp=date,value=weight --user NAME" in sentence
+    assert "or, if Kundin names them (anna, bo): kalmap check f.csv --columns" in sentence
+    assert "user_id=Kundin" in sentence
     code, out, _ = checked(capsys, file, "--user", "anna")
     assert code == 0
     assert "Kundin has anna, bo. If these are users, type" in " ".join(out.split())

@@ -163,3 +163,33 @@ def test_lines_before_the_header_may_be_padded_by_a_spreadsheet(capsys, tmp_path
     assert code == 0, err
     assert '"skip":2' in out
     assert "\nrecords     2\n" in out
+
+
+def test_two_numbers_in_a_cell_get_the_command_that_makes_two_columns(capsys, tmp_path):
+    lines = "".join(f"0{day}/02/2026,{120 + day}/{80 + day},good\n" for day in range(1, 10))
+    content = "Date,Blood pressure,Mood\n" + lines
+    code, _, err = checked(capsys, tmp_path, content)
+    assert code == 2
+    assert "Blood pressure has two numbers in a cell, such as '121/81'." in err
+    command = err[err.index("sed -E") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    for profile, low in (("systolic", "121 to 129"), ("diastolic", "81 to 89")):
+        words = f"two.csv --user u --dates day_first --profile blood-pressure-{profile}"
+        assert main(["check", *words.split()]) == 0
+        assert f"values      {low} mmHg" in capsys.readouterr().out
+
+
+def test_glucose_without_a_unit_gets_the_profile_whose_range_fits(capsys, tmp_path):
+    _, _, err = checked(capsys, tmp_path, "date,glucose\n" + rows(["5.5", "6.1", "7.0"]))
+    assert "kalmap check f.csv --user u --profile glucose-cgm-mmol" in err
+    _, _, err = checked(capsys, tmp_path, "date,glucose\n" + rows(["95", "110", "120"]))
+    assert "kalmap check f.csv --user u --profile glucose-cgm -" in err
+
+
+def test_several_series_are_named_with_their_profiles(capsys, tmp_path):
+    content = "date\tsys\tdia\n" + "".join(f"2026-01-0{d}\t12{d}\t8{d}\n" for d in range(1, 9))
+    code, _, err = checked(capsys, tmp_path, content)
+    assert code == 2
+    assert "sys (--profile blood-pressure-systolic), dia (--profile blood-press" in err
+    command = shlex.split(err[err.index("kalmap check") :])
+    assert main(command[1:]) == 0

@@ -26,6 +26,8 @@ def test_the_built_in_profile_survives_its_own_json():
 def test_an_unknown_built_in_name_lists_those_there_are():
     with pytest.raises(InvalidProfile, match=r"'blood'.*body-weight"):
         builtin_profile("blood")
+    with pytest.raises(InvalidProfile, match="Is body-weight meant"):
+        builtin_profile("body-wieght")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,21 @@ def test_a_bad_field_is_named_with_its_value_and_what_is_allowed(field, value, w
 def test_a_missing_field_is_named(field):
     with pytest.raises(InvalidProfile, match=f"no field '{field}'"):
         load_profile({key: value for key, value in GOOD.items() if key != field})
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"name": "x",}', "line 1, column 14"),
+        (b'{\n// mine\n"name": "x"}', "comments are not allowed"),
+        ('{"name": "x"}'.encode("utf-16"), "it is UTF-16. Save it as UTF-8."),
+        (b" \n", "it is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_file_that_is_no_json_is_said(data, words):
+    with pytest.raises(InvalidProfile) as caught:
+        load_profile(data)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff\xfe", b"3", b""])

@@ -16,6 +16,7 @@ from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table
 from kalmap_cli.own_files.times import Times, find_mixed_dates
+from kalmap_cli.profile_tools import suggest
 
 _IN_BRACKETS = re.compile(r"[(\[]\s*([^)\]]+?)\s*[)\]]")
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -36,6 +37,7 @@ _NOTES = {
     "备注", "備考",
     "メモ", "메모", "memo", "description", "beschreibung", "details",
 }  # fmt: skip
+_PAIR = re.compile(r"\d{2,3}\s*/\s*\d{2,3}", re.ASCII)
 _SHORT_DATE = re.compile(r"(\d\d)([./-])(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 _MOST = 0.8
 
@@ -91,7 +93,11 @@ def cut_number_advice(file: Path, table: Table, values: Sequence[str]) -> str:
     if table.layout == "csv" and table.delimiter == ",":
         for value in values[:-1]:
             place = table.columns.index(value)
-            if _is_cut(table, place) and table.columns[place + 1] in values:
+            names = table.columns[place : place + 2]
+            if any(unit_in_name(n) or suggest.fitting(None, [n]) for n in names[1:]):
+                # It is a quantity of its own.
+                continue
+            if _is_cut(table, place) and names[-1] in values:
                 return (
                     f" If {value} and {table.columns[place + 1]} are one number with a decimal "
                     f"comma, do not. {_mended(file, place, ',' if table.header else '')}"
@@ -118,6 +124,33 @@ def _mended(file: Path, place: int, filler: str = "") -> str:
         f"Write decimal points: sed -E {shlex.quote(script)} {typed(file)} > "
         "with-points.csv - then give with-points.csv."
     )
+
+
+def refuse_two_numbers(file: Path, table: Table) -> None:
+    """Refuse cells with two numbers, such as 120/80.
+
+    Raises:
+        WrongUsage: A column has them.
+    """
+    for place, name in enumerate(table.columns):
+        cells = table.cells(name)
+        pairs = [cell for cell in cells if _PAIR.fullmatch(str(cell).strip())]
+        if not pairs or len(pairs) < _MOST * len(cells):
+            continue
+        advice = "Put its parts into two columns."
+        if table.layout == "csv":
+            mark = table.delimiter
+            rows = rf"s#^(([^{mark}]*{mark}){{{place}}}\"?[0-9]+) */ *([0-9]+)#\1{mark}\3#"
+            header = f"1s#{re.escape(name)}#Systolic{mark}Diastolic#"
+            advice = (
+                f"Put its parts into two columns: sed -E -e {shlex.quote(header)} -e "
+                f"{shlex.quote(rows)} {shlex.quote(str(file))} > two.csv - then give two.csv, once "
+                "with --profile blood-pressure-systolic, once with blood-pressure-diastolic."
+            )
+        raise WrongUsage(
+            f"{file}: {name} has two numbers in a cell, such as {pairs[0]!r}. A reading is one "
+            f"number. {advice}"
+        )
 
 
 def refuse_several_users(file: Path, table: Table, said: Said) -> None:
@@ -185,7 +218,8 @@ def refuse_unknown_unit(file: Path, names: str | list[str], said: Said, profile:
             raise WrongUsage(
                 f"{file}: the name of the column {name} has {what}. Name the unit of its values "
                 f"(kalmap knows {', '.join(_units_like(profile.unit))}): "
-                f"{said.again(file, unit='UNIT')}"
+                f"{said.again(file, unit='UNIT')} - or, if they are no {profile.name}, make a "
+                "profile for them: kalmap profiles new"
             )
 
 

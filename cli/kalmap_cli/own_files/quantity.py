@@ -1,17 +1,20 @@
 """The quantity of a file: its unit, and whether the profile measures such a thing at all."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kalmap import units
-from kalmap.profile import Profile
+from kalmap.profile import Profile, builtin_profile
 from kalmap_cli.own_files.doubts import joined, refuse_contradiction, refuse_unknown_unit
 from kalmap_cli.own_files.fields import unit_in_name, without_unit
 from kalmap_cli.own_files.presets import Preset
 from kalmap_cli.own_files.said import Said
-from kalmap_cli.own_files.tables import Table
+from kalmap_cli.own_files.tables import Table, cells_of
 from kalmap_cli.profile_tools import suggest
+
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
 class Mismatch(NamedTuple):
@@ -63,10 +66,19 @@ def find_mismatch(
     named = suggest.fitting(None, names)
     if not named or any(units.are_alike(suggest.unit_of(name), profile.unit) for name in named):
         return None
+    named = sorted(named, key=lambda name: -_inside(table, value, name))
     return Mismatch(
         f"the column {joined(value)} has no unit, and seems to be no {profile.name}.", named, its,
         _other_series(table, value),
     )  # fmt: skip
+
+
+def _inside(table: Table, value: str | list[str], name: str) -> int:
+    """How many values are in the range of a built-in profile."""
+    low, high = builtin_profile(name).range
+    texts = [str(cell).strip().replace(",", ".") for cell in cells_of(table, value, {})]
+    numbers = [float(text) for text in texts if _NUMBER.fullmatch(text)]
+    return sum(low <= number <= high for number in numbers)
 
 
 def _other_series(table: Table, value: str | list[str]) -> str:

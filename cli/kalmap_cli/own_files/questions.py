@@ -5,6 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from kalmap import units
+from kalmap.profile import Profile
 from kalmap.records.dialects import listed
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.doubts import (
@@ -12,12 +14,15 @@ from kalmap_cli.own_files.doubts import (
     joined,
     refuse_mixed_dates,
     refuse_short_years,
+    refuse_two_numbers,
 )
+from kalmap_cli.own_files.fields import unit_in_name, without_unit
 from kalmap_cli.own_files.quantity import Mismatch
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.tables import Table, time_cells
 from kalmap_cli.own_files.times import Times, machine_time_zone, understand_times
 from kalmap_cli.own_files.users import user_candidates
+from kalmap_cli.profile_tools import suggest
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -55,6 +60,7 @@ class Asked(NamedTuple):
     """Which rows are records."""
     dates: str | None
     """How dates are written, if a preset says it."""
+    profile: Profile
     mismatch: Mismatch | None
     """Why the profile is none for this file."""
 
@@ -137,6 +143,8 @@ def _columns(about: Asked, said: Said) -> list[_Question]:
     for field, what in (("timestamp", "a date and time"), ("value", "a number")):
         if field in about.columns:
             continue
+        if field == "value":
+            refuse_two_numbers(file, table)
         for column in table.columns if field == "timestamp" else ():
             refuse_mixed_dates(file, column, table.cells(column), said)
         found.append(
@@ -148,15 +156,29 @@ def _columns(about: Asked, said: Said) -> list[_Question]:
         )
     if values:
         advice = cut_number_advice(file, table, values)
+        fitting = {name: _other_profile(about, name) for name in values}
+        shown = ", ".join(
+            f"{name} (--profile {other})" if other else name for name, other in fitting.items()
+        )
+        first = next((name for name in values if fitting[name]), values[0])
+        profile = {"profile": fitting[first]} if fitting[first] and not said.profile else {}
         found.append(
             _Question(
-                f"Which column has the value: it may be any of {listed(values)}.{advice}",
-                f"The value may be any of {listed(values)}. Name one, for example:",
-                _Answer({"value": values[0]}),
+                f"Which column has the value: it may be any of {shown}.{advice}",
+                f"The value may be any of {shown}. Name one, for example:",
+                _Answer({"value": first}, profile),
                 after=advice,
             )
         )
     return found
+
+
+def _other_profile(about: Asked, column: str) -> str:
+    """A built-in profile for a column that the profile is not for; empty if there is none."""
+    names = [without_unit(column)]
+    named = suggest.fitting(None, names) and suggest.fitting(unit_in_name(column), names)
+    alike = any(units.are_alike(suggest.unit_of(name), about.profile.unit) for name in named)
+    return "" if alike or not named else named[0]
 
 
 def _user(about: Asked) -> _Question:
@@ -171,12 +193,12 @@ def _user(about: Asked) -> _Question:
     if near:
         name, texts = near[0]
         return _Question(
-            f"Whose readings they are: {name} has {listed(texts)}. If these are no users and the "
-            "file is one person's, type --user NAME in place of user_id.",
-            f"{taken}Does {name} name them? It has {listed(texts)}. If so:",
-            _Answer({"user_id": name}),
-            "or, if the file is one person's, name them:",
+            f"Whose readings they are: --user NAME if they are one person's. {name} has "
+            f"{listed(texts)}: if these are the users, user_id={name} in --columns.",
+            f"{taken}If the file is one person's, name them:",
             _Answer(options={"user": "NAME"}),
+            f"or, if {name} names them ({listed(texts)}):",
+            _Answer({"user_id": name}),
         )
     return _Question(
         "Whose readings they are: --user NAME if they are one person's, else the users' column by "

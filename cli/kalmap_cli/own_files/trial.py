@@ -35,6 +35,7 @@ _MOST_FOLDED = 30_000
 #: Of fewer readings, a share says little.
 _ENOUGH = 200
 _OFTEN = 0.05
+_MOSTLY = 0.9
 
 
 class Trial(NamedTuple):
@@ -226,10 +227,11 @@ def _advice(
     out_of_range = rejected.get(str(Reason.OUT_OF_RANGE.label), 0)
     if out_of_range > _OFTEN * max(count, 1):
         low, high = profile.range
+        its = units.shown(profile.unit)
         found.append(
-            f"Many values are outside of {low:g} to {high:g} {profile.unit}, the range of "
-            f"{profile.name}. Is the unit right (--unit), or is another profile meant (--profile)? "
-            "`kalmap profiles` lists those that are built in."
+            f"Many values are outside of {low:g} to {high:g} {its}, the range of {profile.name}. "
+            "Is the unit right (--unit), or is another profile meant (--profile)? "
+            f"`kalmap profiles` lists those that are built in.{_other_unit(parsed, profile)}"
         )
     elif often:
         found.append(
@@ -243,3 +245,16 @@ def _advice(
             + (", and that is advised here." if often else ".")
         )
     return found
+
+
+def _other_unit(parsed: Parsed, profile: Profile) -> str:
+    """A sentence about the unit in which most values would be in the range; empty if in none."""
+    low, high = profile.range
+    for unit in units.KNOWN:
+        conversion = units.conversion(unit, profile.unit)
+        if conversion is None or conversion.factor == 1.0:
+            continue
+        value = parsed.value * conversion.factor + conversion.offset
+        if np.mean((value >= low) & (value <= high)) > _MOSTLY:
+            return f" In {units.shown(unit)} they would be inside: --unit {units.shown(unit)}."
+    return ""

@@ -188,7 +188,7 @@ def _understand_table(
     sure = "value" in columns and not unsure
     mismatch = find_mismatch(table, columns, preset, said, profile=profile) if sure else None
     only, dates = found.get("only", {}), found.get("dates")
-    ask(Asked(sample.file, table, columns, unsure, only, dates, mismatch), said)
+    ask(Asked(sample.file, table, columns, unsure, only, dates, profile, mismatch), said)
     refuse_cut_numbers(sample.file, table, columns["value"], said)
     mapping = found | {
         "columns": columns,
