@@ -96,6 +96,16 @@ def test_what_an_execution_did_in_each_state_is_told_apart() -> None:
     assert outcomes["WriteStates"] == ("not reached", "not reached")
 
 
+def test_without_its_definition_the_states_that_were_visited_are_drawn() -> None:
+    execution = executed("IdentifyBatch", "ClaimBatch", "PlanBatch")
+    machine = draw_machine(execution._replace(definition={}))
+    assert [box.state.name for box in machine.boxes] == ["IdentifyBatch", "ClaimBatch", "PlanBatch"]
+    assert [box.y for box in machine.boxes] == sorted({box.y for box in machine.boxes})
+    assert machine.boxes[0].y >= 0
+    page = report_page(view(["u-1"])._replace(execution=execution._replace(definition={})))
+    assert "The definition that ran is not known any more" in page
+
+
 def test_an_execution_that_was_stopped_says_in_which_state() -> None:
     execution = executed("IdentifyBatch", "PlanBatch", status="ABORTED")
     first, last = execution.visits

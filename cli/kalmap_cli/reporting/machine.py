@@ -85,12 +85,13 @@ class Machine(NamedTuple):
 def draw_machine(execution: ExecutionView) -> Machine:
     """Lay out the states of a definition.
 
-    The way of a batch that succeeds is a column. The other states stand beside it, each as high
-    as the first state that leads to it.
+    The way of a batch that succeeds is a column; if the definition is not known, the states that
+    were visited. The other states stand beside it, each as high as the first state that leads to it.
     """
     states: Mapping[str, Any] = execution.definition.get("States", {})
-    main = list(_main_way(execution.definition))
-    names = list(dict.fromkeys([*main, *states, *(visit.state for visit in execution.visits)]))
+    visited = [visit.state for visit in execution.visits]
+    main = list(_main_way(execution.definition)) if states else list(dict.fromkeys(visited))
+    names = list(dict.fromkeys([*main, *states, *visited]))
     places = _places(names, main, states)
     taken = {
         (one.state, other.state)

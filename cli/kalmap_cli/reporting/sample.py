@@ -17,7 +17,7 @@ from kalmap.results.table import Form
 
 #: Readings that a report draws from, so that it is written in seconds. A shard is a set of users
 #: chosen by hash, so some of the shards are a random sample of the users.
-MOST_READINGS = 500_000
+MOST_READINGS = 300_000
 _NEWLINE = b"\n"
 
 
