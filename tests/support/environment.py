@@ -1,9 +1,11 @@
 """The environment of all tests, set at import: a local account, a region, and a new secret."""
 
+import functools
 import logging
 import os
 import secrets
 
+import botocore.session
 from hypothesis import HealthCheck, settings
 
 from kalmap_cli.local.access_files import ACCESS_KEY
@@ -24,3 +26,6 @@ logging.getLogger("moto").setLevel(logging.CRITICAL)
 # A busy machine is no fault of an example.
 settings.register_profile("kalmap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kalmap")
+# moto forgets boto3's session before each test, and a new session decodes megabytes of AWS's
+# descriptions of its services again. All sessions of the tests share what they have decoded.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)

@@ -156,7 +156,9 @@ def _freedom(learned: F64) -> tuple[F64, F64]:
     """Degrees of freedom after 0, 1, 2, ... readings, and the log density's constant."""
     counts = np.arange(_MOST_COUNTS + 1)[:, None]
     freedom = np.clip(counts + learned, 3.0, _NORMAL)
-    return freedom, np.vectorize(_at_zero, otypes=[float])(freedom)
+    distinct, places = np.unique(freedom, return_inverse=True)
+    constants = np.array([_at_zero(value) for value in distinct.tolist()])
+    return freedom, constants[places].reshape(freedom.shape)
 
 
 def _at_zero(freedom: float) -> float:
