@@ -51,7 +51,7 @@ def test_splitting_readings_into_batches_does_not_change_the_state(case):
     assert in_parts == at_once
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases(most=60))
 def test_one_reading_at_a_time_in_order_gives_the_same_state(case):
     profile, history, _ = case

@@ -9,9 +9,11 @@ from hypercorn.config import Config
 from ministack.app import app
 
 from kalmap_cli.local.cloud_process import secret_of
+from kalmap_cli.local.emulator import parsed_statements
 from kalmap_cli.local.guard import Guard
 
 if __name__ == "__main__":
+    parsed_statements.install()
     config = Config()
     config.bind = [f"fd://{sys.argv[1]}"]
     config.loglevel = "ERROR"
