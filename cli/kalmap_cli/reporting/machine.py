@@ -86,7 +86,7 @@ def draw_machine(execution: ExecutionView) -> Machine:
     """Lay out the states of a definition.
 
     The way of a batch that succeeds is a column; if the definition is not known, the states that
-    were visited. The other states stand beside it, each as high as the first state that leads to it.
+    were visited. The others stand beside it, each as high as the first state that leads to it.
     """
     states: Mapping[str, Any] = execution.definition.get("States", {})
     visited = [visit.state for visit in execution.visits]
