@@ -80,7 +80,7 @@ class Template:
             if can_fork():
                 self._line = self._line or self._started()
 
-    def fork(self, request: Mapping[str, Any], files: Sequence[int]) -> int:
+    def fork(self, request: Mapping[str, Any], files: Sequence[int]) -> tuple[int, int]:
         """Have it fork a worker.
 
         Args:
@@ -88,7 +88,7 @@ class Template:
             files: Become the worker's stdin, stdout and stderr.
 
         Returns:
-            The worker's process id.
+            The worker's process id, and a descriptor of the process.
 
         Raises:
             OSError: There is no template any more. The next call starts another.
@@ -99,14 +99,14 @@ class Template:
             try:
                 socket.send_fds(line, [len(message).to_bytes(4, "big")], files)
                 line.sendall(message)
-                answer = line.recv(4, socket.MSG_WAITALL)
-                if len(answer) < 4:
+                answer, handles, _, _ = socket.recv_fds(line, 4, 1)
+                if not handles:
                     raise BrokenPipeError("the template of the workers has ended")
             except OSError:
                 self._line = None
                 line.close()
                 raise
-        return int.from_bytes(answer, "big")
+        return int.from_bytes(answer, "big"), handles[0]
 
     def close(self) -> None:
         """End it, if it has started."""
@@ -151,7 +151,7 @@ class ForkedWorker:
         theirs = (its_stdin, its_stdout, its_stderr)
         try:
             request = {"program": program, "cwd": cwd, "env": dict(env)}
-            self.pid = template.fork(request, theirs)
+            self.pid, handle = template.fork(request, theirs)
         except OSError:
             for file in (stdin, stdout, stderr):
                 os.close(file)
@@ -163,11 +163,7 @@ class ForkedWorker:
         self.stdin = os.fdopen(stdin, "w", buffering=1)
         self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
         self.returncode: int | None = None
-        self._process: io.FileIO | None
-        try:
-            self._process = io.FileIO(os.pidfd_open(self.pid))
-        except OSError:  # it has already ended
-            self._process, self.returncode = None, -1
+        self._process = io.FileIO(handle)
 
     def poll(self) -> int | None:
         """None while it runs."""
@@ -193,7 +189,7 @@ class ForkedWorker:
         self._signal(signal.SIGKILL)
 
     def _wait(self, timeout: float | None) -> int | None:
-        if self._process is not None and self.returncode is None:
+        if self.returncode is None:
             poll = select.poll()
             poll.register(self._process, select.POLLIN)
             if not poll.poll(None if timeout is None else timeout * 1000):
@@ -202,6 +198,6 @@ class ForkedWorker:
         return self.returncode
 
     def _signal(self, number: int) -> None:
-        if self._process is not None and self.poll() is None:
+        if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process.fileno(), number)

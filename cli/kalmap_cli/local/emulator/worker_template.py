@@ -6,9 +6,9 @@ safe.
 
 SOCKET is the descriptor of a socket whose other end the local cloud has. A request is four bytes
 with its length, the descriptors of the worker's stdin, stdout and stderr, and JSON with its
-`program`, `cwd` and `env`. The answer is four bytes with the worker's process id. When the local
-cloud ends, for any reason, so does this process. FOLDER is only there to be shown in lists of
-processes.
+`program`, `cwd` and `env`. The answer is four bytes with the worker's process id, and a
+descriptor of that process. When the local cloud ends, for any reason, so does this process. FOLDER
+is only there to be shown in lists of processes.
 """
 
 import contextlib
@@ -86,13 +86,17 @@ def serve(line: socket.socket) -> None:
         if not head:
             return
         request = json.loads(line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
+        # Until it has a handle, a worker that has ended keeps its id.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         worker = os.fork()
         if not worker:
             line.close()
             become(request, files)
-        for file in files:
+        handle = os.pidfd_open(worker)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        socket.send_fds(line, [worker.to_bytes(4, "big")], [handle])
+        for file in (*files, handle):
             os.close(file)
-        line.sendall(worker.to_bytes(4, "big"))
 
 
 def _reap(*_: object) -> None:
@@ -106,6 +110,7 @@ def become(request: dict[str, Any], files: list[int]) -> None:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
