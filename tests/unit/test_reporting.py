@@ -202,7 +202,9 @@ def test_what_is_drawn_of_a_large_batch_says_that_it_is_a_sample() -> None:
     assert large.sample is not None
     drawn = large.sample._replace(all_shards=40, one_user_in=3)
     page = report_page(large._replace(sample=drawn))
-    assert "a sample: 1 of 40 shards, and one user in 3 of theirs, 9 readings" in page
+    said = "This is a sample: 1 of 40 shards, and one user in 3 of theirs, 9 readings."
+    assert page.count(said) == 3
+    assert "This is a sample" not in report_page(large)
 
 
 def test_the_newest_readings_of_a_user_are_drawn_with_what_was_decided() -> None:

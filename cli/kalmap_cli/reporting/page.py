@@ -117,13 +117,9 @@ def _about(view: BatchView, users: int, *, anonymise: bool) -> list[str]:
     elif sample.is_whole and view.record.status != "RUNNING":
         about.append("All readings of the batch are counted.")
     elif not sample.is_whole:
-        part = f"{len(sample.shards):,} of {sample.all_shards:,} shards"
-        if sample.one_user_in > 1:
-            part += f", and one user in {sample.one_user_in} of theirs"
         about.append(
-            f"The summary counts all readings. Charts and users are drawn from a sample: {part}, "
-            f"{sample.position.size:,} readings. Users are in shards by hash, so they are drawn at "
-            "random."
+            "The summary counts all readings. Users and the charts of readings are drawn from some "
+            f"of them. {sample.part} Users are in shards by hash, so they are drawn at random."
         )
     about.append(f"It holds readings and estimates of {counted(users, 'user')} at most (--users).")
     if anonymise:

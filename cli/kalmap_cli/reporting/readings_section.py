@@ -43,7 +43,7 @@ def readings_section(view: BatchView) -> dict[str, Any] | None:
     ]
     return {
         "words": "By the reason that each reading got. Records that could not be read have no "
-        "source and no time, so they are in the summary only.",
+        f"source and no time, so they are in the summary only. {view.sample.part}",
         "figures": figures,
         "rows": rows,
     }

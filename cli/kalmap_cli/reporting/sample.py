@@ -71,6 +71,16 @@ class Sample(NamedTuple):
         """Whether it has all readings of the batch."""
         return len(self.shards) == self.all_shards and self.one_user_in == 1
 
+    @property
+    def part(self) -> str:
+        """How much of the batch it is, in a sentence; empty if it is all."""
+        if self.is_whole:
+            return ""
+        part = f"{len(self.shards):,} of {self.all_shards:,} shards"
+        if self.one_user_in > 1:
+            part += f", and one user in {self.one_user_in} of theirs"
+        return f"This is a sample: {part}, {self.position.size:,} readings."
+
     def of_status(self, status: str) -> Bool:
         """Which readings have this status."""
         codes = [code for code, (one, _) in enumerate(self.decisions) if one == status]

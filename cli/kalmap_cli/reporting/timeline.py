@@ -21,7 +21,7 @@ STEPS = tuple(_STATES)
 #: The steps that work on one chunk or shard.
 PARALLEL = ("partition", "load", "filter", "write")
 #: Tasks of one step that a drawing has. The longest are drawn.
-_MOST_OF_A_STEP = 40
+_MOST_OF_A_STEP = 12
 
 
 class Task(NamedTuple):

@@ -67,7 +67,7 @@ def users_section(view: BatchView, most: int, names: Names) -> dict[str, Any] | 
         "words": f"The {counted(len(charts), 'user')} that most need a look: by slope beyond its "
         "uncertainty, by the share of rejected readings, and by quality, in turn. A chart shows "
         f"the readings of this batch, the last {MOST_DRAWN} at most. What lies far off is drawn "
-        "at its edge.",
+        f"at its edge. {sample.part}",
         "caption": f"{len(chosen):,} of {counted(len(people.users), 'user')}, the most notable "
         f"first; levels in {unit}, slopes in {unit} a day, ± half a 95 % interval",
         "charts": charts,
