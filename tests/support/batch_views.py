@@ -48,7 +48,7 @@ def people(drawn: Sample) -> People:
     count = len(drawn.users)
     ones = np.ones(count, np.int64)
     return People(
-        drawn.users, 9 * ones, 8 * ones, ones, ones, 0.9 * ones, 0.5 * ones,
+        drawn.users, 9 * ones, ones, ones, 0.9 * ones, 0.5 * ones,
         nothing_known(count)._replace(
             level=80.0 * ones, level_sd=0.4 * ones, slope=0.2 * ones, slope_sd=0.05 * ones
         ),
@@ -59,7 +59,7 @@ def executed(*states: str, status: str = "SUCCEEDED") -> ExecutionView:
     visits = [
         Visit(state, float(n), n + 0.5, 0, "", is_map=False) for n, state in enumerate(states)
     ]
-    return ExecutionView(status, 0.0, float(len(states)), visits, definition())
+    return ExecutionView(status, visits, definition())
 
 
 def view(users: list[str], reason: str | None = None) -> BatchView:
@@ -81,5 +81,4 @@ def view(users: list[str], reason: str | None = None) -> BatchView:
         [Count(ATTACK, "accepted", None, 8), Count(ATTACK, "rejected", "outlier", 1)],
         [Count("2026-03-01", "accepted", None, 8), Count("2026-03-04", "rejected", "outlier", 1)],
         "",
-        0.1,
     )

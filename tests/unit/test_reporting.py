@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import msgspec
+import numpy as np
 import pytest
 
 from kalmap_cli.batch_report import write_report
@@ -11,6 +12,7 @@ from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.execution import PollIntervals
 from kalmap_cli.reporting import needs_extra
+from kalmap_cli.reporting.batch_view import over_time
 from kalmap_cli.reporting.calibration import calibration_of
 from kalmap_cli.reporting.execution_view import Items
 from kalmap_cli.reporting.machine import draw_machine
@@ -59,6 +61,15 @@ def test_the_critical_path_has_the_last_task_of_each_step_of_each_round() -> Non
     critical = [task.name for task in timeline.tasks if task.is_critical]
     assert critical == ["LoadStates 1", "FilterUsers 0", "LoadStates 1, round 1"]
     assert timeline.at_work == pytest.approx(3.0 + 2.5 + 0.5)
+
+
+def test_a_reading_of_another_century_does_not_make_all_others_one_bar() -> None:
+    drawn = sample(["u-1"], 9)
+    time = drawn.time.copy()
+    time[3] = np.datetime64("2126-03-01")  # the rejected one
+    bars = over_time(drawn._replace(time=time))
+    assert [one.place for one in bars] == [f"2026-03-{day:02d}" for day in (1, 2, 3, 5, 6, 7, 8, 9)]
+    assert {(one.status, one.readings) for one in bars} == {("accepted", 1)}
 
 
 def test_every_task_of_the_critical_path_is_drawn_however_many_there_are() -> None:

@@ -1,6 +1,5 @@
 """What a batch says: its record, summary, execution, tasks, readings and users, from the cloud."""
 
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -59,13 +58,10 @@ class BatchView(NamedTuple):
     over_time: list[Count]
     options: str
     """Options that make another command use the same deployment, with a space before each."""
-    seconds: float
-    """How long it took to gather this."""
 
 
 def view_batch(deployment: Deployment, record: BatchRecord) -> BatchView:
     """Gather what a batch says."""
-    begin = time.monotonic()
     objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
     folder = Folder(objects, record.prefix)
     summary = folder.summary()
@@ -83,9 +79,8 @@ def view_batch(deployment: Deployment, record: BatchRecord) -> BatchView:
         people_of(sample, folder, profile) if sample and profile else None,
         calibration_of(sample) if sample else None,
         _by_source(sample, folder, profile) if sample and profile else [],
-        _over_time(sample) if sample else [],
+        over_time(sample) if sample else [],
         deployment.options,
-        time.monotonic() - begin,
     )
 
 
@@ -146,7 +141,7 @@ def _named(counts: list[tuple[str, int, int]], sample: Sample) -> list[Count]:
     ]
 
 
-def _over_time(sample: Sample) -> list[Count]:
+def over_time(sample: Sample) -> list[Count]:
     """Count readings by day, or by spans of several days, and decision.
 
     The spans cover the accepted readings. A reading that claims another century would make all

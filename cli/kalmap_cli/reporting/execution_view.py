@@ -51,8 +51,6 @@ class ExecutionView(NamedTuple):
     """An execution and the definition that it ran."""
 
     status: str
-    started: float
-    stopped: float | None
     visits: list[Visit]
     definition: Mapping[str, Any]
     """Empty if it is not known any more."""
@@ -68,15 +66,12 @@ def view_execution(clients: Clients, arn: str) -> ExecutionView | None:
         if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
             return None
         raise
-    stopped = execution.get("stopDate")
     definition: dict[str, Any] = {}
     with contextlib.suppress(ClientError):
         machine = stepfunctions.describe_state_machine_for_execution(executionArn=arn)
         definition = json.loads(machine["definition"])
     return ExecutionView(
         execution["status"],
-        execution["startDate"].timestamp(),
-        stopped.timestamp() if stopped else None,
         visits,
         definition,
     )

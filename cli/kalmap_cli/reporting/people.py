@@ -27,7 +27,6 @@ class People(NamedTuple):
 
     users: list[str]
     readings: I64
-    accepted: I64
     rejected: I64
     restarts: I64
     quality: F64
@@ -65,7 +64,6 @@ def people_of(sample: Sample, folder: Folder, profile: Profile) -> People:
     return People(
         sample.users,
         np.bincount(user, minlength=count),
-        np.bincount(user[sample.of_status("accepted")[known]], minlength=count),
         np.bincount(user[sample.of_status("rejected")[known]], minlength=count),
         np.bincount(user[sample.restarted[known]], minlength=count),
         mean_quality,
