@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from kalmap import units
 from kalmap.errors import InvalidProfile
 from kalmap.plural import counted
 from kalmap.profile import DEFAULT_PROFILE, MAX_NAME, Profile, builtin_profile, load_profile
@@ -111,7 +112,7 @@ def _tried(base: Profile, users: Users, name: str, *, even_if_worse: bool) -> Fi
     _say(
         f"Next readings of {counted(held_out.counts.size, 'user')} that the fit did not see, wild "
         "and rejected ones among them (standard errors in brackets; an error counts at most "
-        f"{trial.most:.3g} {base.unit}):"
+        f"{trial.most:.3g} {units.shown(base.unit)}):"
     )
     for line in table(trial.scores):
         _say(line)
@@ -160,7 +161,8 @@ def _check_readings_differ(base: Profile, users: Users) -> None:
     if not changes.any():
         raise WrongUsage(
             f"Each of the {counted(users.counts.size, 'user')} has the same value, in "
-            f"{base.unit}, every time. Nothing can be fitted to readings that never differ."
+            f"{units.shown(base.unit)}, every time. Nothing can be fitted to readings that never "
+            "differ."
         )
 
 
@@ -174,15 +176,16 @@ def _duration(days: float) -> str:
 def _about(base: Profile, fitted: Fitted, users: Users) -> list[str]:
     """Sentences about how the profile came about."""
     profile, typical, found = fitted.profile, fitted.typical, [fitted.looked_at]
+    unit = units.shown(profile.unit)
     if typical.step > 0.0:
         found.append(
-            f"Readings are rounded to {typical.step:g} {profile.unit}. Their noise is at least "
-            f"{typical.floor:.3g} {profile.unit}."
+            f"Readings are rounded to {typical.step:g} {unit}. Their noise is at least "
+            f"{typical.floor:.3g} {unit}."
         )
     if profile.range != base.range:
         low, high = profile.range
         found.append(
-            f"The range is now {low:g} to {high:g} {profile.unit}, from the readings; that of "
+            f"The range is now {low:g} to {high:g} {unit}, from the readings; that of "
             f"{base.name} is {base.range[0]:g} to {base.range[1]:g}. What lies outside will be "
             "refused as out_of_range."
         )
@@ -301,7 +304,7 @@ def users_of(profile: Profile, parts: Iterable[Parsed], least: int = _MIN_READIN
     if np.ptp(value[order]) == 0.0:
         raise WrongUsage(
             f"All {_describe_readings(order.size, counts.size)} are {value[order[0]]:g} "
-            f"{profile.unit}. Nothing can be fitted to readings that never differ."
+            f"{units.shown(profile.unit)}. Nothing can be fitted to readings that never differ."
         )
     return Users(counts, time[order], value[order], source[order])
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from kalmap import units
 from kalmap.filter.model import MICROSECONDS_PER_DAY, measurement_variances, transition
 from kalmap.filter.offsets import offsets
 from kalmap.profile import Profile, Rhythm
@@ -57,7 +58,7 @@ class Additions(NamedTuple):
 
     def described(self, profile: Profile) -> list[str]:
         """Sentences about them."""
-        unit, found = profile.unit, []
+        unit, found = units.shown(profile.unit), []
         for name, bias in self.biases.items():
             found.append(
                 f"Readings of source {name} are {_more_or_less(bias, unit)} than those of the most "

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kalmap import units
 from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, Bool
@@ -49,9 +50,10 @@ def about_spacing(base: Profile, profile: Profile, numbers: list[Number], gap: f
     is_odd = moved > _FAR * base.measurement_noise and not 1.0 / _OTHER < ratio < _OTHER
     if not is_flat and not is_odd:
         return []
+    unit = units.shown(profile.unit)
     found = (
         f"Noise and movement cannot be told apart at this spacing: readings are {gap:.3g} days "
-        f"apart. The fitted noise is {profile.measurement_noise:.3g} {profile.unit}; that of "
+        f"apart. The fitted noise is {profile.measurement_noise:.3g} {unit}; that of "
         f"{base.name} is {base.measurement_noise:.3g}. Predictions are as good as the table says, "
         "but the levels' intervals may be wrong. Readings closer together would tell, or set "
         "measurement_noise yourself."

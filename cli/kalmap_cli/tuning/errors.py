@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kalmap import units
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64, UNKNOWN_SOURCE
 from kalmap_cli.tuning.plain import Models, Packed, log_likelihood
@@ -79,7 +80,7 @@ def standard_errors(profile: Profile, readings: Packed, codes: I64) -> list[Numb
 
 
 def _fields(profile: Profile) -> list[_Field]:
-    unit, population = profile.unit, profile.population
+    unit, population = units.shown(profile.unit), profile.population
     pace = max(profile.slope_prior, abs(population.slope_mean))
     found = [
         _Field("measurement_noise", "noise", profile.measurement_noise, unit),

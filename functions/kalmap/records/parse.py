@@ -290,7 +290,7 @@ class _Reader:
             raise RecordError(
                 Reason.UNKNOWN_UNIT,
                 f"unit {(unit or '')[:20]!r} cannot be converted to "
-                f"{self._profile.unit}, the unit of the profile {self._profile.name}.",
+                f"{units.shown(self._profile.unit)}, the unit of the profile {self._profile.name}.",
             )
         self._conversions[unit] = conversion
 
