@@ -18,7 +18,7 @@ def add_profiles(commands: Any) -> None:
         "  kalmap profiles check my-weight.json\n"
         '  kalmap profiles new --unit lb --quantity "body weight" --out weight-lb.json\n'
         "  kalmap profiles new --unit points --quantity pain --from pain.csv --out pain.json\n"
-        "  kalmap profiles schema > profile.schema.json",
+        "  kalmap profiles schema --out profile.schema.json",
     )
     parser.set_defaults(command=_list, files=[])
     parts = parser.add_subparsers(title="parts", metavar="PART")
@@ -30,25 +30,31 @@ def add_profiles(commands: Any) -> None:
     )
     part.add_argument("files", nargs="*", metavar="FILE", help="a profile's file")
     part.set_defaults(command=_list)
-    for name, what, command in (
-        ("show", "explain every field of a profile: value, unit and effect", _show),
-        ("check", "validate a profile, and say what it would do", _check),
+    for name, what, examples, command in (
+        (
+            "show",
+            "explain every field of a profile: value, unit and effect",
+            "  kalmap profiles show glucose-cgm\n  kalmap profiles show my-weight.json",
+            _show,
+        ),
+        (
+            "check",
+            "validate a profile, and say what it would do",
+            "  kalmap profiles check body-weight\n  kalmap profiles check my-weight.json",
+            _check,
+        ),
     ):
-        part = add_command(
-            parts,
-            name,
-            what,
-            f"  kalmap profiles {name} body-weight\n  kalmap profiles {name} my-weight.json",
-        )
+        part = add_command(parts, name, what, examples)
         part.add_argument("profile", metavar="NAME|FILE", help="a built-in profile or a file")
         part.set_defaults(command=command)
     part = add_command(
         parts,
         "schema",
-        "print the JSON schema of profiles, which editors use",
-        "  kalmap profiles schema > profile.schema.json\n"
+        "write the JSON schema of profiles, which editors use",
+        "  kalmap profiles schema --out profile.schema.json\n"
         'and in a profile: {"$schema": "./profile.schema.json", "name": ...}',
     )
+    _add_out(part, "the schema")
     part.set_defaults(command=_schema)
     _add_new(parts)
 
@@ -71,14 +77,18 @@ def _add_new(parts: Any) -> None:
         help="readings that the numbers are taken from, as for tune",
     )
     add_own_files(part)
+    _add_out(part, "the profile")
+    part.set_defaults(command=_new)
+
+
+def _add_out(part: argparse.ArgumentParser, what: str) -> None:
     part.add_argument(
         "--out",
         type=Path,
         default=Path("-"),
-        metavar="PROFILE",
-        help="write the profile here (default: -, which is stdout)",
+        metavar="FILE",
+        help=f"write {what} here (default: -, which is stdout)",
     )
-    part.set_defaults(command=_new)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -99,10 +109,10 @@ def _check(arguments: argparse.Namespace) -> int:
     return check_profile(arguments.profile)
 
 
-def _schema(_arguments: argparse.Namespace) -> int:
-    from kalmap_cli.commands.profiles import print_schema  # noqa: PLC0415
+def _schema(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.profiles import write_schema  # noqa: PLC0415
 
-    return print_schema()
+    return write_schema(arguments.out)
 
 
 def _new(arguments: argparse.Namespace) -> int:

@@ -192,7 +192,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     unit: Annotated[
         str,
         _text(
-            "The unit of levels and of every `u` below. Readings in other units of its kind are "
+            "The unit of levels and of every u below. Readings in other units of its kind are "
             "converted. A unit that kalmap does not know stands in braces, such as {points}, and "
             "is never converted."
         ),

@@ -80,11 +80,13 @@ def test_every_built_in_profile_and_example_fits_the_schema():
         VALIDATOR.validate(json.loads(file.read_text()))
 
 
-def test_the_shipped_schema_and_the_page_are_made_from_the_code(capsys):
-    advice = "write it anew: kalmap profiles schema > docs/profile.schema.json"
+def test_the_shipped_schema_and_the_page_are_made_from_the_code(capsysbinary, tmp_path):
+    advice = "write it anew: kalmap profiles schema --out docs/profile.schema.json"
     assert (ROOT / "docs" / "profile.schema.json").read_bytes() == schema_text(), advice
     assert main(["profiles", "schema"]) == 0
-    assert capsys.readouterr().out.encode() == schema_text()
+    assert capsysbinary.readouterr().out == schema_text()
+    assert main(["profiles", "schema", "--out", str(tmp_path / "s.json")]) == 0
+    assert (tmp_path / "s.json").read_bytes() == schema_text()
     page = (ROOT / "docs" / "profiles.md").read_text()
     assert field_table() in page, "put the table of schema.field_table() into docs/profiles.md"
 

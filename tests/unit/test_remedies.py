@@ -1,5 +1,6 @@
 """Commands and settings in messages to users exist."""
 
+import argparse
 import ast
 import functools
 import re
@@ -106,7 +107,18 @@ def parses(command: str) -> bool:
 def options(command: str) -> set[str]:
     """The options of one command."""
     chosen = next(a for a in parser()._actions if a.choices)
-    return set(chosen.choices[command]._option_string_actions)
+    return options_of(chosen.choices[command])
+
+
+def options_of(parser_: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser and of its parts."""
+    parts = [
+        part
+        for action in parser_._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for part in action.choices.values()
+    ]
+    return set(parser_._option_string_actions).union(*map(options_of, parts))
 
 
 @functools.cache

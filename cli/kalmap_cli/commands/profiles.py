@@ -87,9 +87,11 @@ def _unused(file: Path) -> list[str]:
     return [f"{names}: of a profile for kalmap 0.1; not used. Fields beside it are."]
 
 
-def print_schema() -> int:
-    """Print the JSON schema of profiles."""
-    sys.stdout.write(schema_text().decode())
+def write_schema(out: Path) -> int:
+    """Write the JSON schema of profiles."""
+    check_outputs({"--out": out})
+    with open_output(out) as file:
+        file.write(schema_text())
     return DONE
 
 

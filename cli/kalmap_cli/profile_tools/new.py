@@ -94,7 +94,8 @@ def from_readings(
     base = rough_profile(base, inside(base, users), typical)
     few = (
         f"Fewer than {ENOUGH_TO_FIT} readings are too few to fit a profile. Its numbers are what "
-        "is typical of these readings, by medians. `kalmap tune` fits them when there are more."
+        "is typical of these readings, by medians. `kalmap tune FILE` fits them when there are "
+        "more."
     )
     return base, [few, _about_range(base)]
 
