@@ -206,6 +206,7 @@ def test_a_batch_without_results_has_a_page_too() -> None:
     )  # fmt: skip
     page = report_page(empty)
     assert "The batch has no results" in page
+    assert "this one has not come so far" in page
 
 
 def test_what_is_drawn_of_a_large_batch_says_that_it_is_a_sample() -> None:

@@ -70,6 +70,7 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         ]
         if view.summary
         else [],
+        no_summary="A batch gets its summary at its end, and this one has not come so far.",
         hints=[] if anonymise else view.summary.get("hints") or [],
         machine_words=_machine_words(view, parts["machine"]),
         about=_about(view, users, anonymise=anonymise),
