@@ -10,6 +10,7 @@ from kalmap import units
 from kalmap_cli.own_files.no_values import no_value_texts
 from kalmap_cli.own_files.tables import Table
 from kalmap_cli.own_files.times import understand_times
+from kalmap_cli.profile_tools import suggest
 
 _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\s*[)\]]\s*$")
 _UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
@@ -56,7 +57,8 @@ def guess_fields(
             found[field] = named[:1]
             free.remove(named[0])
     numbers = [column for column in free if _is_numeric(table.cells(column))]
-    named = _named("value", numbers)
+    known = set(_named("value", numbers))
+    named = [name for name in numbers if name in known]
     exact = [name for name in named if _plain(name) == "value"]
     called = [name for name in numbers if is_called(without_unit(name))]
     if exact or called or named:
@@ -141,4 +143,5 @@ def _plain(name: str) -> str:
 def _names() -> dict[str, list[str]]:
     file = resources.files(__package__).joinpath("column_names.json")
     content: dict[str, list[str]] = json.loads(file.read_bytes())
+    content["value"] += suggest.quantity_names()
     return {field: [_plain(name) for name in names] for field, names in content.items()}

@@ -52,6 +52,11 @@ def is_called(column: str, profile: str) -> bool:
     return stem is not None and plain(column) in _quantities()[stem]
 
 
+def quantity_names() -> list[str]:
+    """What columns are called that a built-in profile is for."""
+    return [name for names in _quantities().values() for name in sorted(names)]
+
+
 def listed(names: Sequence[str]) -> str:
     """Profiles with what each is for."""
     return "; ".join(f"{name} ({summary(builtin_profile(name))})" for name in names)
