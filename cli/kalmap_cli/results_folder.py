@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,6 +180,7 @@ def _write(
             watcher = RejectedReadings(Folder(objects, prefix), names.name_of, file)
             lines[results] = write_lines(temporary / results, watcher.watch(merged), format_)
             lines["rejected.jsonl"] = watcher.count
+        _check_complete(summary, lines[results])
         write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
         # The summary first: it names the batch even if this process ends before the next step.
         move_into_place(temporary / SUMMARY, folder / SUMMARY)
@@ -191,6 +192,22 @@ def _write(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return lines
+
+
+def _check_complete(summary: Mapping[str, Any], lines: int) -> None:
+    """Refuse results of which a part is no longer stored: they must not replace complete ones.
+
+    Raises:
+        RunFailed: They are incomplete.
+    """
+    received = (summary.get("readings") or {}).get("received")
+    # A batch that failed may have ended before it had results.
+    if summary.get("status") in {"succeeded", "rehearsed"} and received and lines < received:
+        raise RunFailed(
+            f"Only {lines:,} of the {received:,} results of batch "
+            f"{str(summary['batch_id'])[:SHORT_ID]} are still stored. No file was written or "
+            "replaced."
+        )
 
 
 def _link_latest(folder: Path) -> None:

@@ -20,6 +20,8 @@ from kalmap_cli.stack import Stack
 
 #: S3 takes an upload in at most 10,000 parts. With these parts, 160 GB can be inflated.
 _INFLATED = TransferConfig(multipart_chunksize=16 << 20, max_concurrency=2)
+#: Files of at most so many bytes are uploaded several at once.
+_SMALL = 4 << 20
 
 
 class Upload(NamedTuple):
@@ -45,7 +47,13 @@ def upload_files(clients: Clients, stack: Stack, files: Sequence[Upload]) -> str
     s3 = clients("s3")
     keys = dict(zip(keys_of(prefix, [file.input.name for file in files]), files, strict=True))
     try:
-        at_once(lambda item: _upload(s3, stack.bucket, *item), keys.items())
+        # Ctrl-C ends a transfer of this thread, but waits for those of others. So only small files
+        # are uploaded at once.
+        small = [item for item in keys.items() if _is_small(item[1])]
+        at_once(lambda item: _upload(s3, stack.bucket, *item), small)
+        for key, file in keys.items():
+            if not _is_small(file):
+                _upload(s3, stack.bucket, key, file)
     except BaseException:
         with suppress(BotoCoreError, ClientError):
             for key in keys:
@@ -54,6 +62,10 @@ def upload_files(clients: Clients, stack: Stack, files: Sequence[Upload]) -> str
     names = {key: printable(file.input.name) for key, file in keys.items()}
     store_file_names(Objects(s3, stack.bucket), prefix, names)
     return prefix
+
+
+def _is_small(file: Upload) -> bool:
+    return not file.inflate and file.input.content.stat().st_size <= _SMALL
 
 
 def keys_of(prefix: str, names: Sequence[Path]) -> list[str]:
