@@ -1,8 +1,13 @@
 """Properties of the template's bucket, tables, queues and API that every change must keep."""
 
+import json
 import re
 
+import msgspec
+import pytest
+
 from kalmap import keys
+from kalmap.batch.identity import read_input
 from kalmap_cli.local.deploy import read_template
 from tests.support import transformed_template as transformed
 from tests.support.policies import grants, target_of
@@ -64,6 +69,28 @@ def test_the_schedules_prefix_has_no_lifecycle_rule_and_no_other_use():
         assert not allows("SchedulePrefix", prefix), prefix
     for prefix in ("scheduled/", "nightly/", "exports/weights/", "incoming-files/"):
         assert allows("SchedulePrefix", prefix), prefix
+
+
+@pytest.mark.parametrize(
+    "mapping", ["null", '{"columns":{"timestamp":"Date","value":"Größe (cm)"},"user":"anna"}']
+)
+def test_the_schedules_mapping_is_that_of_its_batches(mapping):
+    assert allows("ScheduleMapping", mapping)
+    assert not allows("ScheduleMapping", "Date=timestamp")
+    [target] = RESOURCES["ScheduledBatches"]["Properties"]["Targets"]
+    text = target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
+    for name, value in (
+        ("<time>", '"2026-03-01T03:00:00Z"'),
+        ("${ScheduleMapping}", mapping),
+        ("${ScheduleDays}", "2"),
+        ("${WorkBucket}", "work"),
+        ("${SchedulePrefix}", "scheduled/"),
+    ):
+        assert text.count(name) == 1
+        text = text.replace(name, value)
+    source = read_input(json.loads(text)).source
+    given = json.loads(mapping)
+    assert (source.mapping and msgspec.to_builtins(source.mapping)) == given
 
 
 def test_a_password_is_never_a_parameter():
