@@ -180,7 +180,7 @@ def _write(
             watcher = RejectedReadings(Folder(objects, prefix), names.name_of, file)
             lines[results] = write_lines(temporary / results, watcher.watch(merged), format_)
             lines["rejected.jsonl"] = watcher.count
-        _check_complete(summary, lines[results])
+        _refuse_worse(folder, summary, lines[results])
         write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
         # The summary first: it names the batch even if this process ends before the next step.
         move_into_place(temporary / SUMMARY, folder / SUMMARY)
@@ -194,19 +194,19 @@ def _write(
     return lines
 
 
-def _check_complete(summary: Mapping[str, Any], lines: int) -> None:
-    """Refuse results of which a part is no longer stored: they must not replace complete ones.
+def _refuse_worse(folder: Path, summary: Mapping[str, Any], lines: int) -> None:
+    """Refuse results of which a part is no longer stored, if the folder has earlier ones.
 
     Raises:
-        RunFailed: They are incomplete.
+        RunFailed: They would replace better ones.
     """
-    received = (summary.get("readings") or {}).get("received")
-    # A batch that failed may have ended before it had results.
-    if summary.get("status") in {"succeeded", "rehearsed"} and received and lines < received:
+    received = (summary.get("readings") or {}).get("received") or 0
+    has_results = any((folder / f"{RESULTS}.{name}").exists() for name in WRITERS)
+    if has_results and lines < received:
         raise RunFailed(
             f"Only {lines:,} of the {received:,} results of batch "
-            f"{str(summary['batch_id'])[:SHORT_ID]} are still stored. No file was written or "
-            "replaced."
+            f"{str(summary['batch_id'])[:SHORT_ID]} are still stored. The files in {folder} stay "
+            "as they are. --out names another directory for what is left."
         )
 
 

@@ -256,16 +256,16 @@ def test_rejected_readings_of_an_earlier_version_have_no_line(objects, tmp_path)
     assert [json.loads(line)["line"] for line in lines] == [None, None]
 
 
-@pytest.mark.parametrize("status", ["succeeded", "rehearsed"])
-def test_results_of_which_a_part_is_gone_replace_nothing(objects, tmp_path, status):
+def test_results_of_which_a_part_is_gone_replace_no_better_ones(objects, tmp_path):
     put_results(objects, RESULTS)
-    summary = {"batch_id": FIRST, "status": status, "readings": {"received": len(RESULTS)}}
+    summary = {"batch_id": FIRST, "readings": {"received": len(RESULTS)}}
     objects.put(f"{FIRST}/summary.json", json.dumps(summary).encode())
     fetch_results(objects, FIRST, tmp_path / "out")
     before = content(tmp_path / "out")
     objects.put(f"{FIRST}/round-0/results/000001.jsonl", b"")
-    for folder in ("out", "new"):
+    for format_ in ("jsonl", "csv"):
         with pytest.raises(RunFailed, match=r"Only \d of the 6 results of batch 1{12} are still"):
-            fetch_results(objects, FIRST, tmp_path / folder)
+            fetch_results(objects, FIRST, tmp_path / "out", format_)
     assert content(tmp_path / "out") == before
-    assert not (tmp_path / "new").exists()
+    fetched = fetch_results(objects, FIRST, tmp_path / "what is left")
+    assert 0 < len(fetched.results.read_text().splitlines()) < len(RESULTS)
