@@ -1,10 +1,13 @@
 """Packaging a template as `aws cloudformation package` does."""
 
 import io
+import runpy
 import zipfile
 
 import pytest
+import yaml
 
+from kalmap_cli.local import deploy
 from kalmap_cli.local.deploy import TEMPLATE as DEPLOYED
 from kalmap_cli.local.deploy import _package, _zip, read_template
 
@@ -82,3 +85,11 @@ def test_each_map_on_the_local_cloud_gets_its_concurrency_as_a_number():
     definition = artifacts[key].decode()
     assert definition.count('"Type": "Map"') == definition.count('"MaxConcurrency": ${') == 4
     assert "MaxConcurrencyPath" not in definition
+
+
+def test_the_template_reads_the_same_with_and_without_libyaml(monkeypatch):
+    assert issubclass(deploy._TemplateLoader, yaml.CSafeLoader)
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    without = runpy.run_path(deploy.__file__)
+    assert issubclass(without["_TemplateLoader"], yaml.SafeLoader)
+    assert without["read_template"](DEPLOYED) == read_template(DEPLOYED)
