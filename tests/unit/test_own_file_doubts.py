@@ -171,6 +171,10 @@ def test_two_numbers_in_a_cell_get_the_command_that_makes_two_columns(capsys, tm
     code, _, err = checked(capsys, tmp_path, content)
     assert code == 2
     assert "Blood pressure has two numbers in a cell, such as '121/81'." in err
+    with_pulse = content.replace("Mood", "Pulse").replace("good", "60")
+    profile = ["--profile", "blood-pressure-systolic"]
+    assert "two numbers in a cell" in checked(capsys, tmp_path, with_pulse, *profile)[2]
+    checked(capsys, tmp_path, content)
     command = err[err.index("sed -E") : err.index(" - then give")]
     subprocess.run(command, shell=True, check=True)
     for profile, low in (("systolic", "121 to 129"), ("diastolic", "81 to 89")):

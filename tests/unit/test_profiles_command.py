@@ -84,11 +84,11 @@ def test_check_asks_the_filter_and_not_a_formula():
         sure, faults=msgspec.structs.replace(sure.faults, share=0.2), measurement_noise=0.2
     )
     trusting = msgspec.structs.replace(sure, faults=msgspec.structs.replace(sure.faults, share=0.0))
-    first = effects_of(sure).gaps[0]
-    assert effects_of(wary).gaps[0].believed < first.believed
-    assert effects_of(trusting).gaps[0].believed is None
-    assert effects_of(trusting).jump_readings == 1
-    growing = [gap.level for gap in effects_of(sure).gaps]
+    first, others, all_ = effects_of(sure), effects_of(wary), effects_of(trusting)
+    assert others.gaps[0].believed < first.gaps[0].believed
+    assert all_.gaps[0].believed is None
+    assert all_.jump_readings == 1
+    growing = [gap.level for gap in first.gaps]
     assert growing == sorted(growing)
 
 

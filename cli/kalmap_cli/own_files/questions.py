@@ -71,6 +71,8 @@ def ask(about: Asked, said: Said) -> None:
     Raises:
         WrongUsage: Something is not. The sentence says what was found and what to type.
     """
+    if (suggest.built_in_of(about.profile.name) or "").startswith("blood-pressure"):
+        refuse_two_numbers(about.file, about.table)
     questions = [*_columns(about, said)]
     if about.mismatch:
         questions.insert(0, _profile(about.mismatch))
