@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from kalmap_cli.reporting.execution_view import view_execution
 from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
 from tests.support.two_batches import NOW, SECOND, assert_equals_fault_free_run, batch, jsonl
 
@@ -73,6 +74,11 @@ def test_within_the_limit_other_shards_commit_and_a_retry_completes_the_batch(
     assert ran.status == "SUCCEEDED"
     assert_accounts_for_all(ran, len(SECOND))
     assert [failure["number"] for failure in ran.summary["failed_shards"]] == [1]
+    seen = view_execution(between.cloud.clients, ran.execution)
+    assert seen is not None
+    [filtered] = [visit for visit in seen.visits if visit.state == "FilterUsers"]
+    assert filtered.items is not None
+    assert (filtered.items.failed, filtered.retries) == (1, 2)
     failed = {result["user_id"] for result in ran.decoded if result["status"] == "failed"}
     assert failed
     assert ran.summary["users"]["failed"] == len(failed)

@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from kalmap.store.objects import at_once
 from kalmap_cli.local.clients import Clients
 
+#: The retries of a Map's items are counted if it has so few: each takes a request.
+MOST_ITEMS = 16
 #: Events that begin an attempt of a Task. The first one of a visit is no retry.
 _ATTEMPTS = frozenset({"TaskScheduled", "LambdaFunctionScheduled"})
 #: Events of an attempt that has failed.
@@ -40,6 +43,7 @@ class Visit(NamedTuple):
     left: float | None
     """None if the execution ended in it or is still in it."""
     retries: int
+    """Of a Map: those of all its items, if they are few; else 0."""
     error: str
     """Of its last failed attempt; empty if none has failed."""
     is_map: bool
@@ -115,5 +119,23 @@ def _with_items(stepfunctions: Any, arn: str, visits: list[Visit]) -> list[Visit
         counts = stepfunctions.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
         failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
         items = Items(counts["total"], counts["succeeded"], failed)
-        visits[number] = visits[number]._replace(items=items)
+        retries = 0
+        if items.total <= MOST_ITEMS:
+            retries = _retries_of_items(stepfunctions, run["mapRunArn"])
+        visits[number] = visits[number]._replace(items=items, retries=retries)
     return visits
+
+
+def _retries_of_items(stepfunctions: Any, map_run: str) -> int:
+    """How often the Tasks of a Map Run's items were tried again."""
+    items = stepfunctions.list_executions(mapRunArn=map_run, maxResults=MOST_ITEMS)["executions"]
+
+    def retries(item: dict[str, Any]) -> int:
+        kinds = [event["type"] for event in _events(stepfunctions, item["executionArn"])]
+        attempts = sum(kind in _ATTEMPTS for kind in kinds)
+        # An item that has failed has recorded that by a Task of its own. The local cloud leaves out
+        # the events by which AWS says that a state was entered.
+        tasks = kinds.count("TaskStateEntered") or 1 + (item["status"] == "FAILED")
+        return max(attempts - tasks, 0)
+
+    return sum(at_once(retries, items))

@@ -5,6 +5,7 @@ from typing import Any
 
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
+from kalmap_cli.reporting.execution_view import MOST_ITEMS
 from kalmap_cli.reporting.machine import Machine, draw_machine
 from kalmap_cli.reporting.readings_section import calibration_section, readings_section
 from kalmap_cli.reporting.tasks_section import shards_section, timeline_section
@@ -96,6 +97,8 @@ def _machine_words(view: BatchView, machine: Machine | None) -> str:
         return ""
     if not view.execution.definition:
         return "The definition that ran is not known any more; these are the states that it had."
+    many = any(state.items and state.items.total > MOST_ITEMS for state in machine.states)
+    uncounted = f" Retries of Maps of over {MOST_ITEMS} items are not counted." if many else ""
     reached = sum(1 for state in machine.states if state.visits)
     retries = sum(state.retries for state in machine.states)
     failed = sum(state.items.failed for state in machine.states if state.items)
@@ -103,7 +106,7 @@ def _machine_words(view: BatchView, machine: Machine | None) -> str:
         f"The definition that this batch ran: {reached} of {len(machine.states)} states were "
         f"reached, with {retries:,} retries and "
         f"{counted(failed, 'failed item')} of Maps. A double side marks a Map, a dotted arrow an "
-        "error that was caught. Of a Map, the retries of single items are not in the history."
+        f"error that was caught.{uncounted}"
     )
 
 
