@@ -5,6 +5,7 @@ import re
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tests.support.statemachine_batches import (
     assert_accounts_for_all,
@@ -101,7 +102,8 @@ def test_results_that_are_parquet_account_for_all_also_after_conflicts(
 
 
 def test_corrupt_pages_fail_their_chunk_with_a_sentence(engine):
-    data = bytearray(parquet(table(readings()), compression="none"))
-    data[4:60] = bytes(56)
+    data = bytearray(parquet(table(readings()), compression="none", row_group_size=10))
+    last = pq.ParquetFile(pa.BufferReader(bytes(data))).metadata.row_group(3).column(0)
+    data[last.dictionary_page_offset : last.dictionary_page_offset + 40] = bytes(40)
     cause = engine.run(batch(put(engine, "in/a.parquet", bytes(data))))["cause"]
     assert "in/a.parquet is corrupt or truncated" in cause

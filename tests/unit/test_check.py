@@ -578,3 +578,17 @@ def test_without_pyarrow_a_sentence_says_what_to_install(tmp_path, capsys, monke
     sentence = refused(capsys, str(tmp_path / "f.parquet"))
     assert "f.parquet is a Parquet file, and pyarrow is not installed" in sentence
     assert 'pip install "kalmap[parquet]"' in sentence
+
+
+def test_a_table_without_rows_or_cut_off_is_refused_with_a_sentence(tmp_path, capsys):
+    frame = pd.DataFrame({"user_id": ["u"], "timestamp": ["2026-03-01T07:12Z"], "value": [80.0]})
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert checked(capsys, "f.parquet")[0] == 0
+    write(tmp_path, "cut.parquet", (tmp_path / "f.parquet").read_bytes()[:-9])
+    assert "cut.parquet is a Parquet file that is truncated" in refused(capsys, "cut.parquet")
+    frame.head(0).to_parquet(tmp_path / "none.parquet")
+    code, _, err = checked(capsys, "none.parquet")
+    assert code == 1
+    assert "no records" in err
+    write(tmp_path, "f.parquet.gz", gzip.compress((tmp_path / "f.parquet").read_bytes()))
+    assert "is a gzipped Parquet file" in refused(capsys, "f.parquet.gz")

@@ -1,11 +1,17 @@
 """Tables of Arrow and Parquet: their rows are the readings that JSON lines of them would be."""
 
+import base64
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import duckdb
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -277,10 +283,17 @@ def test_a_broken_table_is_refused_or_fails_with_a_sentence():
     with pytest.raises(UnknownFormat, match=r"is an encrypted Parquet file"):
         detect(b"PARE" + data[4:-4] + b"PARE")
     with pytest.raises(InvalidInput, match=r"t.parquet is corrupt or truncated"):
-        parse_table(data[:4] + bytes(60) + data[64:])
+        detect(data[:4] + bytes(60) + data[64:])
     file = arrow(pa.table(OWN))
     with pytest.raises(InvalidInput, match=r"is an Arrow file that is truncated"):
         detect(file[:-1])
+    groups = parquet(pa.table(OWN).take(pa.array([0] * 5000)), row_group_size=1000)
+    start = pq.ParquetFile(pa.BufferReader(groups)).metadata.row_group(3).column(0)
+    broken = groups[: start.dictionary_page_offset] + bytes(40)
+    broken += groups[len(broken) :]
+    assert detect(broken).rows == 5000
+    with pytest.raises(InvalidInput, match=r"t.parquet is corrupt or truncated"):
+        parse_table(broken)
     stream = arrow(pa.table(OWN).take(pa.array([0] * 5000)), stream=True)
     with pytest.raises(InvalidInput, match=r"t.parquet is corrupt or truncated"):
         parse_table(stream[:-30_000])
@@ -300,3 +313,89 @@ def test_an_error_of_reading_is_not_taken_for_a_fault_of_the_table():
 def test_a_table_of_kalmaps_own_beside_one_of_another_program_is_read_as_its_own():
     other = Mapping(columns={"timestamp": "Date", "value": "kg"}, user="u", tz="UTC")
     assert detect(parquet(pa.table(OWN)), other).mapping is None
+
+
+def test_a_long_text_of_a_dictionary_is_not_written_out_in_each_row():
+    rows = 3000
+    table = pa.table(
+        {
+            "user_id": pa.DictionaryArray.from_arrays(
+                pa.array(np.zeros(rows, np.int32)), pa.array(["x" * 400_000])
+            ),
+            "timestamp": pa.array(np.arange(rows), pa.timestamp("us", "UTC")),
+            "value": np.full(rows, 70.0),
+        }
+    )
+    data = parquet(table, store_schema=False)
+    [batch] = detect(data).read_range(0, rows, len(data), lambda start, end: data[start:end])
+    assert batch.nbytes < 1_000_000
+    parsed = parse_table(data)
+    assert len(parsed.unreadable) == rows
+    assert parsed.unreadable[0].detail == "The row has texts of more than 65,536 bytes."
+
+
+class Kms(pe.KmsClient):
+    """Keeps no keys, as a test may."""
+
+    def wrap_key(self, key_bytes, master_key_identifier):
+        return base64.b64encode(key_bytes)
+
+    def unwrap_key(self, wrapped_key, master_key_identifier):
+        return base64.b64decode(wrapped_key)
+
+
+@pytest.mark.parametrize("plaintext_footer", [True, False])
+def test_an_encrypted_table_is_refused_with_a_sentence(tmp_path, plaintext_footer):
+    factory = pe.CryptoFactory(lambda _: Kms())
+    properties = factory.file_encryption_properties(
+        pe.KmsConnectionConfig(),
+        pe.EncryptionConfiguration(
+            "footer", column_keys={"column": ["value"]}, plaintext_footer=plaintext_footer
+        ),
+    )
+    file = tmp_path / "t.parquet"
+    with pq.ParquetWriter(file, pa.table(OWN).schema, encryption_properties=properties) as writer:
+        writer.write_table(pa.table(OWN))
+    with pytest.raises((InvalidInput, UnknownFormat), match=r"encrypted.* kalmap keeps no keys"):
+        parse_table(file.read_bytes())
+
+
+MOMENTS = [datetime(2026, 3, day, 7, 12, tzinfo=UTC) for day in range(1, 29)]
+FRAME = pd.DataFrame(
+    {
+        "user_id": pd.Categorical(["anna", "ben"] * 14),
+        "timestamp": MOMENTS,
+        "value": [80 + day / 8 for day in range(28)],
+        "note": "not read",
+    }
+)
+WRITERS = {
+    "pandas": FRAME.to_parquet,
+    "pandas feather": FRAME.to_feather,
+    "polars": lambda file: pl.from_pandas(FRAME).write_parquet(file, row_group_size=10),
+    "polars ipc": lambda file: pl.from_pandas(FRAME).write_ipc(file, compression="zstd"),
+    "polars stream": lambda file: pl.from_pandas(FRAME).write_ipc_stream(file),
+    "duckdb": lambda file: duckdb.from_df(FRAME).write_parquet(str(file), compression="zstd"),
+    "pages of version 2": lambda file: pq.write_table(
+        pa.Table.from_pandas(FRAME), file, data_page_version="2.0", compression="gzip"
+    ),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_files_of_every_program_are_the_same_readings(writer, tmp_path):
+    file = tmp_path / "t"
+    WRITERS[writer](file)
+    parsed = parse_table(file.read_bytes())
+    assert parsed.unreadable == []
+    assert [parsed.users[user] for user in parsed.user] == ["anna", "ben"] * 14
+    assert parsed.time.tolist() == [int(moment.timestamp()) * 10**6 for moment in MOMENTS]
+    assert parsed.value.tolist() == FRAME["value"].tolist()
+
+
+def test_old_timestamps_of_spark_are_local_ones():
+    table = pa.table({"t": pa.array([NAIVE]), "v": [80.0]})
+    data = parquet(table, use_deprecated_int96_timestamps=True)
+    mapping = Mapping(columns={"timestamp": "t", "value": "v"}, user="u", tz="UTC")
+    [time] = parse_table(data, mapping).time.tolist()
+    assert time == int(NAIVE.replace(tzinfo=UTC).timestamp()) * 10**6

@@ -25,6 +25,14 @@ def import_arrow(what: str) -> Any:
     return pyarrow
 
 
+def import_compute(what: str) -> Any:
+    """Import pyarrow.compute, as `import_arrow` does."""
+    import_arrow(what)
+    import pyarrow.compute  # noqa: PLC0415
+
+    return pyarrow.compute
+
+
 def import_parquet(what: str) -> Any:
     """Import pyarrow.parquet, as `import_arrow` does."""
     import_arrow(what)

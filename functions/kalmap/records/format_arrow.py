@@ -1,7 +1,7 @@
 """Arrow IPC: record batches one after the other, as a stream, or as a file with a footer.
 
-The file is a stream with a magic number around it, and both are read in their order. Where a batch
-begins is only known when those before it have been read, so one worker reads a content as a whole.
+How many rows a batch has is only known when it has been read, and programs write a table of any
+size as one batch. So one worker reads a content as a whole.
 """
 
 from collections.abc import Iterator
@@ -59,11 +59,10 @@ class Arrow(TableFormat, frozen=True, kw_only=True, tag="arrow"):
                 "in parts."
             )
         with naming(name), content.reading():
-            reader = _open(content)
-            schema = reader.schema
+            schema, batches = _open(content)
             rows = max(_COUNTED_BYTES, content.size) // _BYTES_A_ROW
             if content.size <= _COUNTED_BYTES:
-                rows = sum(batch.num_rows for batch in reader)
+                rows = sum(batch.num_rows for batch in batches)
         format_ = cls(mapping=own_beside(schema.names, mapping), rows=rows)
         format_.layout(name, schema)
         return format_
@@ -71,7 +70,7 @@ class Arrow(TableFormat, frozen=True, kw_only=True, tag="arrow"):
     @classmethod
     def peek(cls, content: TableContent, rows: int) -> Any:
         """Read the first rows with all columns that are not nested, as a record batch."""
-        for batch in _open(content):
+        for batch in _open(content)[1]:
             if batch.num_rows:
                 flat = [f.name for f in batch.schema if kind_of(f.type) != "nested"]
                 return batch.slice(0, rows).select(flat)
@@ -83,10 +82,10 @@ class Arrow(TableFormat, frozen=True, kw_only=True, tag="arrow"):
 
     def batches(self, content: TableContent, start: int, end: int) -> Iterator[Any]:
         """Read the rows [start, end) in record batches."""
-        reader = _open(content)
-        columns = self.layout("The table", reader.schema).columns
+        schema, batches = _open(content)
+        columns = self.layout("The table", schema).columns
         position = 0
-        for whole in reader:
+        for whole in batches:
             chosen = whole.select(columns)
             for first in range(0, chosen.num_rows, _BATCH_ROWS):
                 batch = chosen.slice(first, _BATCH_ROWS)
@@ -102,10 +101,16 @@ class Arrow(TableFormat, frozen=True, kw_only=True, tag="arrow"):
                 position = after
 
 
-def _open(content: TableContent) -> Any:
+def _open(content: TableContent) -> tuple[Any, Iterator[Any]]:
+    """A content's schema, and its record batches one after the other."""
     arrow = import_arrow("An Arrow file is read")
-    begins = content.bytes(0, len(_MAGIC)) == _MAGIC
-    if begins and content.bytes(content.size - len(_END_MAGIC), content.size) != _END_MAGIC:
+    file = arrow.PythonFile(content, mode="r")
+    if content.bytes(0, len(_MAGIC)) != _MAGIC:
+        content.seek(0)
+        stream = arrow.ipc.open_stream(file)
+        return stream.schema, iter(stream)
+    if content.bytes(content.size - len(_END_MAGIC), content.size) != _END_MAGIC:
         raise BrokenTable("is an Arrow file that is truncated: its end is missing.")
-    content.seek(len(_MAGIC) if begins else 0)
-    return arrow.ipc.open_stream(arrow.PythonFile(content, mode="r"))
+    # Not all programs mark where the batches end, so a file is not read as a stream.
+    reader = arrow.ipc.open_file(file)
+    return reader.schema, map(reader.get_batch, range(reader.num_record_batches))

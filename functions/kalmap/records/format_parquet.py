@@ -1,10 +1,11 @@
 """Parquet: columns in row groups, described at the file's end."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 from kalmap.errors import UnknownFormat
-from kalmap.records.arrow_library import import_arrow, import_parquet
+from kalmap.records.arrow_library import import_arrow, import_compute, import_parquet
 from kalmap.records.mapping import Mapping
 from kalmap.records.table_content import BrokenTable, TableContent, naming
 from kalmap.records.table_format import TableFormat
@@ -20,6 +21,8 @@ _MAX_GROUP_BYTES = 4 * 1024 * 1024 * 1024
 _BATCH_ROWS = 65_536
 _BATCH_BYTES = 64 * 1024 * 1024
 _BUFFER_BYTES = 2 * 1024 * 1024
+#: Such texts of a dictionary are not written out in each row that has them.
+_LONG_TEXT = 1024
 #: A text that takes fewer bytes than this, with 4 of its length, is in a dictionary.
 _DICTIONARY_BYTES = 5
 _WHAT = "A Parquet file is read"
@@ -61,8 +64,10 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
         groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
         format_ = cls(mapping=own_beside(schema.names, mapping), rows=sum(groups), groups=groups)
         columns = format_.layout(name, schema).columns
+        with naming(name), content.reading():
+            _read_a_row(content, metadata, columns)
         for number in range(len(groups)):
-            _, compressed = _bytes_of(metadata.row_group(number), columns)
+            _, compressed = _bytes_of(metadata, number, columns)
             if sum(compressed.values()) > _MAX_GROUP_BYTES:
                 raise UnknownFormat(
                     f"{name} has a row group of {sum(compressed.values()):,} bytes in the columns "
@@ -75,8 +80,9 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
     @classmethod
     def peek(cls, content: TableContent, rows: int) -> Any:
         """Read the first rows with all columns that are not nested, as a record batch."""
-        file = _open(content)
-        flat = [field.name for field in file.schema_arrow if kind_of(field.type) != "nested"]
+        kinds = {field.name: kind_of(field.type) for field in _open(content).schema_arrow}
+        flat = [name for name, kind in kinds.items() if kind != "nested"]
+        file = _open(content, None, [name for name in flat if kinds[name] == "text"])
         return next(file.iter_batches(batch_size=rows, columns=flat, use_threads=False), None)
 
     def batches(self, content: TableContent, start: int, end: int) -> Iterator[Any]:
@@ -92,12 +98,13 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
             elif first < end:
                 groups.append(number)
             first = after
-        sizes = [_bytes_of(metadata.row_group(number), layout.columns)[0] for number in groups]
+        sizes = [_bytes_of(metadata, number, layout.columns)[0] for number in groups]
         widest = {name: max((size[name] for size in sizes), default=0.0) for name in layout.columns}
-        short = [name for name, kind in layout.kinds.items()
-                 if kind == "text" and widest[name] < _DICTIONARY_BYTES]  # fmt: skip
-        if short:
-            file = _open(content, metadata, short)
+        texts = [name for name, kind in layout.kinds.items() if kind == "text"]
+        coded = {name for name in texts if widest[name] < _DICTIONARY_BYTES}
+        coded |= _with_long_texts(content, metadata, groups, set(texts) - coded)
+        if coded:
+            file = _open(content, metadata, sorted(coded))
         rows = max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / max(sum(widest.values()), 1.0))))
         position = skipped
         for batch in file.iter_batches(
@@ -110,6 +117,38 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
             position = after
             if position >= end:
                 return
+
+
+def _read_a_row(content: TableContent, metadata: Any, columns: Sequence[str]) -> None:
+    """Read a row of some columns, which raises an error if one of them is encrypted."""
+    file = _open(content, metadata, columns)
+    next(file.iter_batches(1, columns=columns, use_threads=False), None)
+
+
+def _with_long_texts(
+    content: TableContent, metadata: Any, groups: Sequence[int], columns: set[str]
+) -> set[str]:
+    """The columns whose dictionaries have long texts: each may stand in any number of rows."""
+    compute = import_compute(_WHAT)
+    found: set[str] = set()
+    file = None
+    for number in groups:
+        group = metadata.row_group(number)
+        rest = sorted(
+            name
+            for name, size in _bytes_of(metadata, number, sorted(columns - found))[0].items()
+            if group.num_rows * (group.num_rows * size) > _BATCH_BYTES
+        )
+        if rest:
+            file = file or _open(content, metadata, sorted(columns))
+            [batch] = islice(
+                file.iter_batches(1, row_groups=[number], columns=rest, use_threads=False), 1
+            )
+            for name in rest:
+                texts = batch.column(batch.schema.get_field_index(name)).dictionary
+                if (compute.max(compute.binary_length(texts)).as_py() or 0) > _LONG_TEXT:
+                    found.add(name)
+    return found
 
 
 def _open(content: TableContent, metadata: Any = None, dictionaries: Sequence[str] = ()) -> Any:
@@ -141,14 +180,18 @@ def _check_tail(content: TableContent) -> None:
         )
 
 
-def _bytes_of(group: Any, columns: Sequence[str]) -> tuple[dict[str, float], dict[str, int]]:
-    """Bytes of columns in a row group: inflated for each row, and compressed in total."""
-    inflated, compressed = dict.fromkeys(columns, 0.0), dict.fromkeys(columns, 0)
-    for number in range(group.num_columns):
-        column = group.column(number)
-        if column.path_in_schema in inflated:
-            inflated[column.path_in_schema] += column.total_uncompressed_size / max(
-                1, group.num_rows
-            )
-            compressed[column.path_in_schema] += column.total_compressed_size
-    return inflated, compressed
+def _bytes_of(
+    metadata: Any, number: int, columns: Sequence[str]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Bytes of columns in a row group: inflated for each row, and compressed in total.
+
+    It touches no other columns: pyarrow ends the process at the metadata of an encrypted one.
+    """
+    group = metadata.row_group(number)
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    chunks = {name: group.column(paths.index(name)) for name in columns}
+    rows = max(1, group.num_rows)
+    return (
+        {name: chunk.total_uncompressed_size / rows for name, chunk in chunks.items()},
+        {name: chunk.total_compressed_size for name, chunk in chunks.items()},
+    )

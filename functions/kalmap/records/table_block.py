@@ -21,9 +21,14 @@ from kalmap.records.arrow_library import import_arrow
 from kalmap.records.clocks import Clock
 from kalmap.records.coded import Coded, CodedReadings
 from kalmap.records.format_jsonl import Jsonl
-from kalmap.records.line_format import refuse_long_line
 from kalmap.records.mapping import FIELDS
-from kalmap.records.measurement import MAX_ID_BYTES, Measurement, RecordError, measurement_of
+from kalmap.records.measurement import (
+    MAX_ID_BYTES,
+    MAX_LINE_BYTES,
+    Measurement,
+    RecordError,
+    measurement_of,
+)
 from kalmap.records.rows import RowReader
 from kalmap.records.table_layout import TableLayout
 from kalmap.records.timestamps import Timestamp
@@ -120,7 +125,10 @@ class TableBlock:
         Raises:
             RecordError: It cannot be read.
         """
-        refuse_long_line(record)
+        if len(record) > MAX_LINE_BYTES:
+            raise RecordError(
+                Reason.MALFORMED, f"The row has texts of more than {MAX_LINE_BYTES:,} bytes."
+            )
         fields = _own.decode_line(record)
         if self._layout.is_own:
             return measurement_of(fields)
@@ -312,8 +320,10 @@ class TableBlock:
         if kind in {None, "nothing"}:
             return [None] * len(rows)
         if kind == "text":
-            column = cells.decoded(self._column(field))
-            found = column.take(import_arrow("A table is read").array(rows)).to_pylist()
+            column = self._column(field)
+            found = cells.json_cells(
+                column.take(import_arrow("A table is read").array(rows)), "text"
+            )
             if self._layout.is_own:
                 return [name or None for name in found]
             return [(name and name.strip()) or None for name in found]

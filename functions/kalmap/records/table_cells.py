@@ -8,6 +8,7 @@ from kalmap.moments import EARLIEST, LATEST, SECOND
 from kalmap.readings import F64, I64, Bool
 from kalmap.records.arrow_library import import_arrow
 from kalmap.records.coded import Coded
+from kalmap.records.measurement import MAX_LINE_BYTES
 from kalmap.records.table_layout import Kind
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": SECOND}
@@ -90,6 +91,12 @@ def json_cells(column: Any, kind: Kind) -> list[Any]:
 
     Bytes of a text that are not UTF-8 are kept as half surrogate pairs.
     """
+    arrow = import_arrow("A table is read")
+    if kind == "text" and arrow.types.is_dictionary(column.type):
+        # Each text is in memory once, however often it occurs; what is cut makes a row too long.
+        texts = json_cells(column.dictionary, kind)
+        names = [text and text[: MAX_LINE_BYTES + 1] for text in texts]
+        return [None if code is None else names[code] for code in column.indices.to_pylist()]
     column = decoded(column)
     if kind in {"time", "date"}:
         return _iso_texts(column)
@@ -100,7 +107,6 @@ def json_cells(column: Any, kind: Kind) -> list[Any]:
     try:
         cells: list[Any] = column.to_pylist()
     except UnicodeDecodeError:
-        arrow = import_arrow("A table is read")
         encoded = column.cast(arrow.large_string()).view(arrow.large_binary()).to_pylist()
         return [None if cell is None else cell.decode(errors="surrogateescape")
                 for cell in encoded]  # fmt: skip
