@@ -21,7 +21,7 @@ MAX_UNIT = 32
 #: Containers cache profiles in memory, so the texts of a profile are limited.
 MAX_DESCRIPTION = 10_000
 MAX_SOURCE_NAME = 128
-#: In these patterns, a profile's unit stands for `u`.
+#: Of a profile's name.
 NAME_PATTERN = "^[a-z0-9_.-]+$"
 
 # The bounds keep every intermediate of the filter far inside float64: squares of the largest

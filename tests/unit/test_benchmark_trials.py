@@ -7,7 +7,9 @@ import pytest
 
 from benchmarks.trials import gaussian_sum, kalman, scores, series, simple, simulators
 from benchmarks.trials.kalman import Model
+from benchmarks.trials.quantities import SIMULATED
 from benchmarks.trials.series import Series
+from kalmap.profile import builtin_profile
 
 MODEL = Model(0.5, 0.1, 0.02, 0.05, 0.03, 15.0, 0.01, 75.0)
 
@@ -157,3 +159,14 @@ def test_an_interval_of_the_right_width_holds_95_percent():
     assert scores.coverage(value, np.zeros(20_000), np.ones(20_000)) == pytest.approx(
         0.95, abs=0.01
     )
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_simulated_quantities_are_the_same_every_time_and_plausible(name):
+    users = SIMULATED[name](20, 1)
+    assert users == SIMULATED[name](20, 1) != SIMULATED[name](20, 2)
+    low, high = builtin_profile(name).range
+    values = [value for readings in users for _, value in readings]
+    assert sum(low <= value <= high for value in values) > 0.98 * len(values)
+    days = [[day for day, _ in readings] for readings in users]
+    assert days == [sorted(each) for each in days]
