@@ -1,5 +1,7 @@
 """What a stored state says of its user: in words, as a chart, and who needs a look first."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,6 +74,15 @@ def test_a_chart_of_characters_has_every_reading_and_fits_the_width(states) -> N
         assert drawn.count("x") == 1
         assert 5 <= drawn.count("•") <= 15
         assert "13 Mar" in drawn or "12 Mar" in drawn
+
+
+def test_no_command_needs_the_extra_before_it_draws() -> None:
+    """In a process of its own, since these modules are imported here."""
+    program = (
+        "import sys; sys.modules.update(vl_convert=None, plotille=None, jinja2=None)\n"
+        "import kalmap_cli.commands.show, kalmap_cli.commands.users, kalmap_cli.commands.report"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_picture_is_svg_png_or_a_page_in_which_an_id_is_text(states) -> None:

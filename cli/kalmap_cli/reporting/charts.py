@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kalmap_cli.reporting.calibration import Bar
-from kalmap_cli.reporting.drawing import Palette
+from kalmap_cli.reporting.palette import Palette
 from kalmap_cli.reporting.timeline import Task
 
 _SIZE = {"width": 430, "height": 200}

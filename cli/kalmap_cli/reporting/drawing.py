@@ -1,52 +1,16 @@
 """Charts drawn by Vega-Lite: SVG and PNG from a description, without a browser or a network."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import vl_convert
+
+from kalmap_cli.reporting.palette import OF_PAGE, Palette
 
 #: Vega-Lite's version of the descriptions.
 _VERSION = "5.21"
 _FONT = "system-ui, sans-serif"
 _TEXT_PIXELS = 13
 _PNG_SCALE = 2.0
-
-
-class Palette(NamedTuple):
-    """The colours of charts. No two that stand side by side differ in hue alone."""
-
-    ink: str
-    muted: str
-    grid: str
-    paper: str
-    main: str
-    band: str
-    wrong: str
-    series: tuple[str, ...]
-
-
-#: Of a file of its own. Blue, orange and vermilion are those of Okabe and Ito, "Color Universal
-#: Design" (2008), made darker until they have the contrast of WCAG 2.2.
-LIGHT = Palette(
-    ink="#1f2328",
-    muted="#59636e",
-    grid="#e4e8ec",
-    paper="#ffffff",
-    main="#0063a8",
-    band="#bcd9f2",
-    wrong="#b93a00",
-    series=("#0063a8", "#b93a00", "#00795a", "#8a5a00", "#8d3c73", "#59636e"),
-)
-#: In a page: its style sheet says which, for light and for dark.
-OF_PAGE = Palette(
-    ink="var(--ink)",
-    muted="var(--muted)",
-    grid="var(--grid)",
-    paper="var(--paper)",
-    main="var(--main)",
-    band="var(--band)",
-    wrong="var(--wrong)",
-    series=tuple(f"var(--series-{n})" for n in range(len(LIGHT.series))),
-)
 
 
 def draw_svg(chart: dict[str, Any], palette: Palette) -> str:

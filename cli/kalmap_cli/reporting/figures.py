@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from kalmap_cli.reporting.drawing import OF_PAGE, draw_svg
+from kalmap_cli.reporting.drawing import draw_svg
+from kalmap_cli.reporting.palette import OF_PAGE
 
 
 class Figure(NamedTuple):

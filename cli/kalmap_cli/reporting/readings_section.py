@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 from kalmap_cli.reporting.batch_view import BatchView, Count
 from kalmap_cli.reporting.calibration import Calibration
 from kalmap_cli.reporting.charts import histogram, stacked
-from kalmap_cli.reporting.drawing import OF_PAGE
 from kalmap_cli.reporting.figures import Figure, svg
+from kalmap_cli.reporting.palette import OF_PAGE
 from kalmap_cli.reporting.words import REASONS
 
 #: Reasons that have a colour of their own.

@@ -5,8 +5,8 @@ from typing import Any
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
 from kalmap_cli.reporting.charts import KINDS, kind_of, tasks_in_time
-from kalmap_cli.reporting.drawing import OF_PAGE
 from kalmap_cli.reporting.figures import svg
+from kalmap_cli.reporting.palette import OF_PAGE
 from kalmap_cli.reporting.timeline import PARALLEL, Task, Timeline
 from kalmap_cli.screen import SHORT_ID
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from kalmap_cli.reporting.drawing import Palette
 from kalmap_cli.reporting.estimates import INTERVAL
+from kalmap_cli.reporting.palette import Palette
 from kalmap_cli.reporting.words import REASONS, with_margin
 
 #: Space above and below the level's band, as a share of its height. A value beyond it is drawn at

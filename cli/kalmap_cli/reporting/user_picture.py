@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from kalmap_cli.reporting.drawing import LIGHT, OF_PAGE, Palette, draw_png, draw_svg
+from kalmap_cli.reporting.drawing import draw_png, draw_svg
 from kalmap_cli.reporting.figures import svg
+from kalmap_cli.reporting.palette import LIGHT, OF_PAGE, Palette
 from kalmap_cli.reporting.templates import render
 from kalmap_cli.reporting.user_chart import user_chart
 from kalmap_cli.reporting.user_state import UserStory, rejections_of, summary_of

@@ -8,9 +8,9 @@ import numpy as np
 
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
-from kalmap_cli.reporting.drawing import OF_PAGE
 from kalmap_cli.reporting.estimates import INTERVAL
 from kalmap_cli.reporting.figures import svg
+from kalmap_cli.reporting.palette import OF_PAGE
 from kalmap_cli.reporting.people import People
 from kalmap_cli.reporting.sample import Sample
 from kalmap_cli.reporting.user_chart import MOST_DRAWN, Point, user_chart
