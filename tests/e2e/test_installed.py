@@ -60,6 +60,7 @@ def test_the_wheel_has_what_is_deployed_and_three_packages(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     ]
     deployed += ["template.yaml", "samconfig.toml", "statemachine/filter_batch.asl.json"]
+    deployed += ["layers/parquet/requirements.txt"]
     sam = "kalmap_cli/sam/"
     assert {name for name in names if name.startswith(sam)} == {sam + name for name in deployed}
 
