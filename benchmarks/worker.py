@@ -1,4 +1,4 @@
-"""One worker: JSONL bytes in, result bytes out, validated, on one core.
+"""One worker: JSONL or Parquet bytes in, result bytes out, validated, on one core.
 
 The work is that of PartitionMeasurements and FilterUsers, without S3 in between. Two batches of the
 same users run one after the other. In the first one the users have no states. In the second one
@@ -9,18 +9,23 @@ their windows are full.
 
 import argparse
 import gc
+import io
 import json
 import time
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kalmap.filter.fold import fold_users
 from kalmap.profile import builtin_profile
 from kalmap.records.format_jsonl import Jsonl
-from kalmap.records.parse import parse
+from kalmap.records.formats import HEAD_BYTES, detect_format
+from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
-from kalmap.results.lines import encode
+from kalmap.records.table_content import TableContent
+from kalmap.results.table import Form, decode_table, encode_results
 
 PROFILE = builtin_profile("body-weight")
 REPEATS = 5
@@ -54,10 +59,33 @@ def jsonl(users: int, readings: int, first_day: int) -> bytes:
     return "\n".join(lines).encode()
 
 
-def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes], bytes]:
-    """Run one batch through one worker; returns the new states and the result lines."""
+def parquet(lines: bytes) -> bytes:
+    """The readings of lines as a Parquet file."""
+    rows = [json.loads(line) for line in lines.splitlines()]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    moments = np.array([text.removesuffix("Z") for text in columns.pop("timestamp")], "M8[us]")
+    times = pa.array(moments).cast(pa.timestamp("us", "UTC"))
+    file = io.BytesIO()
+    pq.write_table(pa.table({"timestamp": times} | columns), file)
+    return file.getvalue()
+
+
+def parse_parquet(data: bytes) -> Parsed:
+    """Parse a Parquet file as PlanBatch and PartitionMeasurements do."""
+
+    def read(start: int, end: int) -> bytes:
+        return data[start:end]
+
+    format_ = detect_format("f", data[:HEAD_BYTES], None, TableContent(read, len(data)))
+    return parse(format_.read_range(0, 1 << 40, len(data), read), format_, PROFILE)
+
+
+def run(
+    data: bytes, states: dict[str, bytes], *, form: Form = "jsonl"
+) -> tuple[Timing, dict[str, bytes], bytes]:
+    """Run one batch through one worker; returns the new states and the results."""
     marks = [time.process_time()]
-    parsed = parse([data], Jsonl(), PROFILE)
+    parsed = parse([data], Jsonl(), PROFILE) if form == "jsonl" else parse_parquet(data)
     marks.append(time.process_time())
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
@@ -65,13 +93,13 @@ def run(data: bytes, states: dict[str, bytes]) -> tuple[Timing, dict[str, bytes]
     bodies = [states.get(name) for name in shard.users]
     folded = fold_users(PROFILE, bodies, shard.readings, NOW)
     marks.append(time.process_time())
-    lines = encode(shard, folded.outcomes)
+    results = encode_results(form, shard, folded.outcomes)
     marks.append(time.process_time())
     after = {
         name: new or old or b""
         for name, old, new in zip(shard.users, bodies, folded.bodies, strict=True)
     }
-    return Timing(*np.diff(marks).tolist()), after, lines
+    return Timing(*np.diff(marks).tolist()), after, results
 
 
 def measure(readings: int, users: int) -> dict[str, dict[str, float]]:
@@ -82,12 +110,19 @@ def measure(readings: int, users: int) -> dict[str, dict[str, float]]:
     states: dict[str, bytes] = {}
     for data in batches[:-1]:
         _, states, _ = run(data, states)
-    for name, data, before in (("first batch", first, {}), ("windows full", second, states)):
+    cases: list[tuple[str, bytes, dict[str, bytes], Form]] = [
+        ("first batch", first, {}, "jsonl"),
+        ("windows full", second, states, "jsonl"),
+        ("first batch, Parquet", parquet(first), {}, "parquet"),
+        ("windows full, Parquet", parquet(second), states, "parquet"),
+    ]
+    for name, data, before, form in cases:
         gc.collect()
         runs = []
         for _ in range(REPEATS):
-            timing, _, lines = run(data, before)
-            assert lines.count(b"\n") == readings
+            timing, _, results = run(data, before, form=form)
+            lines = results.splitlines() if form == "jsonl" else list(decode_table(results))
+            assert len(lines) == readings
             runs.append(timing)
         best = min(runs, key=sum)
         found[name] = {
