@@ -222,7 +222,7 @@ def _add_results(commands: Any) -> None:
         "  kalmap results 3f9a\n"
         "  kalmap results 3f9a --out again --stack kalmap\n"
         "  kalmap results 3f9a --user u-17\n"
-        "  kalmap results 3f9a --status rejected --format csv > rejected.csv",
+        "  kalmap results 3f9a --status rejected --format csv",
     )
     parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
     add_out(parser)

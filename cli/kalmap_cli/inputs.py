@@ -94,8 +94,8 @@ def refuse_s3(names: Sequence[str], command: str) -> None:
     if source_in_s3(names):
         raise WrongUsage(
             f"kalmap {command} reads files of this machine, and {names[0]} lies in S3. Copy it "
-            f"here first, for example by: aws s3 cp {names[0]} . Only `kalmap run --stack` reads "
-            "from S3."
+            f"here first, for example by: aws s3 cp {names[0]} . Only `kalmap run {names[0]} "
+            "--stack NAME` reads from S3."
         )
 
 

@@ -26,6 +26,8 @@ FOREIGN = {
     "aws sso login",
     "pip install kalmap",
     'pip install "kalmap[arrow]"',
+    'pip install "kalmap[parquet]"',
+    'pip install "kalmap[report]"',
 }
 #: What stands for something of the user's in a command that a sentence shows.
 STANDS_FOR = {"SHARE": "0.5"}

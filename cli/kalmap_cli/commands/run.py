@@ -98,6 +98,6 @@ def _check_source_in_s3(address: str, said: Said, stack: str | None) -> None:
     if said.anything:
         raise WrongUsage(
             f"{address} lies in S3, where kalmap does not look at it beforehand. Put a mapping "
-            "into the object's metadata or into a batch's input: `kalmap check` prints it for a "
-            "copy of the file, and docs/files.md says where it goes."
+            "into the object's metadata or into a batch's input: `kalmap check FILE` prints it for "
+            "a copy of the file, and docs/files.md says where it goes."
         )

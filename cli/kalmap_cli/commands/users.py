@@ -75,7 +75,7 @@ def users(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
         groups, notes = _groups(states, profiles)
     if not states:
         under = f" under the profile {wanted!r}" if wanted else ""
-        raise WrongUsage(f"There is no stored state{under}. `kalmap run` stores some.")
+        raise WrongUsage(f"There is no stored state{under}. `kalmap run FILE` stores some.")
     for group in groups:
         _print(group, arguments.by, arguments.most)
     for note in notes:

@@ -15,7 +15,7 @@ def sign_get(key: str, seconds: int) -> str:
     return _sign("get_object", key, seconds)
 
 
-def sign_put(key: str, seconds: int, metadata: Mapping[str, str]) -> str:
+def sign_put(key: str, seconds: int, metadata: Mapping[str, str] | None = None) -> str:
     """Sign an address that takes an object without credentials, but with this metadata."""
     return _sign("put_object", key, seconds, **({"Metadata": metadata} if metadata else {}))
 
