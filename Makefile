@@ -19,9 +19,11 @@ SAM := $(VENV)/sam-cli
 FUZZ := $(VENV)/fuzz
 ASL := tests/contract/asl
 AXE := tests/contract/axe
-# Two cores are enough for all. A file stays on one, since many share what is slow to start, and the
-# slowest folders begin first: tests/conftest.py orders them.
-PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process more than there are processors, since tests wait, too, and four at most. A file stays
+# on one, since many share what is slow to start, and the slowest folders begin first:
+# tests/conftest.py orders them.
+PROCESSES := $(shell n=$$(( $$(getconf _NPROCESSORS_ONLN) + 1 )); echo $$(( n < 4 ? n : 4 )))
+PYTEST_ARGS ?= -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 FAST_TESTS := tests/unit tests/contract tests/golden tests/property tests/fuzz
 
 # A moved checkout or another Python makes the installed scripts point nowhere: hence both are part
@@ -53,7 +55,7 @@ test: $(KALMAP) $(INSTALLED_DEV)  ## Run all tests
 	@$(RUN) -m pytest $(PYTEST_ARGS)
 
 test-fast: $(KALMAP) $(INSTALLED_DEV)  ## Run the tests that need no local cloud, without the slowest ones
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal --fewer-examples $(FAST_TESTS)
+	@$(RUN) -m pytest -n $(PROCESSES) --dist worksteal --fewer-examples $(FAST_TESTS)
 
 check: lint types template asl pages  ## Run every static check (needs Node.js, for the state machine)
 
