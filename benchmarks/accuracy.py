@@ -104,7 +104,7 @@ def rmse(level: np.ndarray, data: Weighed, selected: np.ndarray) -> float:
 def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
     """Precision and recall for each kind of fault, after the first three readings of a user."""
     known = data.number >= 3
-    rejected = (result.outcomes.reason > 0) & known
+    rejected = (result.decisions.reason > 0) & known
     error = np.abs(data.readings.value - data.level) / data.noise
     gross = (error > 6.0) & known
     # Isolated: no other fault among the two readings on either side.
@@ -115,7 +115,7 @@ def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
         alone[:-apart] &= ~faulty[apart:]
     units = (data.fault == Fault.UNIT_MISTAKE) & known & alone
     # A value in pounds above the range's end is caught by the range and cannot be named.
-    nameable = units & (result.outcomes.reason != Reason.OUT_OF_RANGE)
+    nameable = units & (result.decisions.reason != Reason.OUT_OF_RANGE)
     found = {
         "gross faults": float(gross.sum()),
         "gross precision": float((gross & rejected).sum() / rejected.sum()),
@@ -123,17 +123,17 @@ def faults_found(result: Folded, data: Weighed) -> dict[str, float]:
         "unit mix-ups, isolated": float(units.sum()),
         "unit mix-ups caught": float((units & rejected).sum() / units.sum()),
         "unit mix-ups named": float(
-            (result.outcomes.reason[nameable] == Reason.UNIT_SUSPECT).mean()
+            (result.decisions.reason[nameable] == Reason.UNIT_SUSPECT).mean()
         ),
         "named of all caught": float(
-            (result.outcomes.reason[units] == Reason.UNIT_SUSPECT).sum() / units.sum()
+            (result.decisions.reason[units] == Reason.UNIT_SUSPECT).sum() / units.sum()
         ),
     }
     for kind in (Fault.OUTLIER, Fault.UNIT_MISTAKE, Fault.SLIP):
         those = (data.fault == kind) & known
         found[f"{kind.label} recall"] = float((those & rejected).sum() / those.sum())
     for reason in (Reason.OUTLIER, Reason.UNIT_SUSPECT):
-        those = (result.outcomes.reason == reason) & known
+        those = (result.decisions.reason == reason) & known
         found[f"{reason.label} precision"] = float((those & faulty).sum() / those.sum())
     return found
 
@@ -147,11 +147,11 @@ def recovery(profile: Profile, data: Weighed) -> dict[str, float]:
     for jump in (JUMP, -JUMP):
         moved = data.readings._replace(value=data.readings.value + jump * after)
         result = fold_users(profile, [None] * data.users, moved, PERIOD_END + 10**12)
-        near = np.abs(result.outcomes.level - data.level - jump * after) < JUMP / 4.0
+        near = np.abs(result.decisions.level - data.level - jump * after) < JUMP / 4.0
         first = np.flatnonzero(after & (data.number == counts[data.readings.user] // 2))
         # 1: the first reading after the jump was accepted, and the level is the new one.
         window = first[:, None] + np.arange(10)
-        believed = (result.outcomes.reason[window] == 0) & near[window]
+        believed = (result.decisions.reason[window] == 0) & near[window]
         needed = np.where(believed.any(axis=1), believed.argmax(axis=1) + 1, 99)
         sign = "+" if jump > 0 else "-"
         shares[f"recovered within 4 readings of {sign}8 kg"] = float((needed <= 4).mean())
@@ -184,12 +184,12 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
     for label, data in (("with faults", faulty), ("clean", clean)):
         result = folded(profile, data)
         # All methods are judged on the readings whose level the fold estimates.
-        selected = ~np.isnan(result.outcomes.level)
+        selected = ~np.isnan(result.decisions.level)
         errors = {
-            "kalmap": rmse(result.outcomes.level, data, selected),
+            "kalmap": rmse(result.decisions.level, data, selected),
             "exponential average": rmse(exponential_average(data), data, selected),
             "filter that believes all": rmse(
-                folded(believing(profile), data).outcomes.level, data, selected
+                folded(believing(profile), data).decisions.level, data, selected
             ),
             "median of seven": rmse(median_of_seven(data), data, selected),
         }
@@ -200,15 +200,15 @@ def figures(users: int, days: int, seed: int) -> dict[str, float]:
         # After a wild first reading a filter has to learn better.
         later = selected & (data.number >= 3)
         found[f"{label}: RMSE kalmap from the fourth reading on, kg"] = rmse(
-            result.outcomes.level, data, later
+            result.decisions.level, data, later
         )
         found[f"{label}: RMSE median from the fourth reading on, kg"] = rmse(
             median_of_seven(data), data, later
         )
-        inside = np.abs(result.outcomes.level - data.level) <= 1.96 * result.outcomes.level_sd
+        inside = np.abs(result.decisions.level - data.level) <= 1.96 * result.decisions.level_sd
         found[f"{label}: coverage of the 95 % interval"] = float(inside[selected].mean())
-    found["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).outcomes.nis))
-    found["clean: rejected"] = float((folded(profile, clean).outcomes.reason > 0).mean())
+    found["clean: mean NIS"] = float(np.nanmean(folded(profile, clean).decisions.nis))
+    found["clean: rejected"] = float((folded(profile, clean).decisions.reason > 0).mean())
     found |= faults_found(folded(profile, faulty), faulty)
     return found | recovery(profile, clean)
 

@@ -93,7 +93,7 @@ def run(
     bodies = [states.get(name) for name in shard.users]
     folded = fold_users(PROFILE, bodies, shard.readings, NOW)
     marks.append(time.process_time())
-    results = encode_results(form, shard, folded.outcomes)
+    results = encode_results(form, shard, folded.decisions)
     marks.append(time.process_time())
     after = {
         name: new or old or b""

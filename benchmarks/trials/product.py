@@ -57,7 +57,7 @@ def run(
 ) -> Estimates:
     """Fold all readings as one batch of new users; forecast at the `origins` only."""
     known = ~np.isnan(series.value)
-    outcomes = folded(profile, series, source).outcomes
+    decisions = folded(profile, series, source).decisions
 
     def rectangle(values: np.ndarray) -> np.ndarray:
         full = np.full(known.shape, np.nan)
@@ -66,8 +66,8 @@ def run(
 
     # A level and its prediction are without what the profile says that the time adds.
     added = _added(profile, series, source)[known]
-    wrong = np.where(np.isnan(outcomes.quality), outcomes.reason > 0, 1.0 - outcomes.quality)
-    inside = ~np.isnan(outcomes.level)
+    wrong = np.where(np.isnan(decisions.quality), decisions.reason > 0, 1.0 - decisions.quality)
+    inside = ~np.isnan(decisions.level)
     spread = np.full(inside.shape, np.nan)
     spread[inside] = _predicted_sd(profile, series, source)
     later = {days: (np.full(known.shape, np.nan), np.full(known.shape, np.nan)) for days in ahead}
@@ -80,8 +80,8 @@ def run(
                 at = round((_BEGIN + series.days[user, origin] + days) * _DAY)
                 mean[user, origin], sd[user, origin], _ = predict(profile, body, at)
     return Estimates(
-        rectangle(outcomes.predicted + added), rectangle(spread), rectangle(outcomes.level),
-        rectangle(outcomes.level_sd), rectangle(wrong), later,
+        rectangle(decisions.predicted + added), rectangle(spread), rectangle(decisions.level),
+        rectangle(decisions.level_sd), rectangle(wrong), later,
     )  # fmt: skip
 
 

@@ -65,10 +65,10 @@ def _estimates(
     folded = product.folded(profile, series, source)
     known = ~np.isnan(series.value)
     filtered, level, sd = np.full((3, *known.shape), np.nan)
-    filtered[known] = folded.outcomes.level
+    filtered[known] = folded.decisions.level
     flags = np.zeros(known.shape, np.uint8)
-    flags[known] = folded.outcomes.reason
-    flags[known] |= folded.outcomes.restarted * np.uint8(RESTARTED)
+    flags[known] = folded.decisions.reason
+    flags[known] |= folded.decisions.restarted * np.uint8(RESTARTED)
     for user, body in enumerate(folded.bodies):
         if body is None:
             continue

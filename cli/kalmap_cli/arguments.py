@@ -20,7 +20,7 @@ from kalmap_cli.deployment_arguments import (
     existing_deployment,
 )
 from kalmap_cli.errors import DONE, WrongUsage
-from kalmap_cli.profile_arguments import add_profiles
+from kalmap_cli.profile_arguments import add_profiles, add_tune
 from kalmap_cli.reporting_arguments import add_report, add_show, add_users
 
 # A command's module is imported when the command is chosen, because imports are slow: --help and
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     _add_states(commands)
     _add_serve(commands)
     _add_simulate(commands)
-    _add_tune(commands)
+    add_tune(commands)
     add_profiles(commands)
     _add_completion(commands)
     return top
@@ -371,47 +371,6 @@ def _simulate(arguments: argparse.Namespace) -> int:
         arguments.users, arguments.days, arguments.seed, arguments.out, arguments.truth
     )
     return DONE
-
-
-def _add_tune(commands: Any) -> None:
-    parser = add_command(
-        commands,
-        "tune",
-        "fit a profile to many users' readings, and try it on users held out",
-        "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
-        "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="as for run, but not in S3")
-    add_own_files(parser)
-    parser.add_argument(
-        "--profile",
-        metavar="P",
-        help="profile that gives unit, sources and window, and says whether there are faults, "
-        "jumps and users' own noises: a built-in profile's name or a file "
-        "(default: DEFAULT_PROFILE)",
-    )
-    parser.add_argument(
-        "--name", metavar="NAME", help="the new profile's name (default: the old name with -tuned)"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("-"),
-        metavar="PROFILE",
-        help="write the profile here (default: -, which is stdout)",
-    )
-    parser.add_argument(
-        "--even-if-worse",
-        action="store_true",
-        help="write the profile also if it is worse than P on users that it was not fitted to",
-    )
-    parser.set_defaults(command=_tune)
-
-
-def _tune(arguments: argparse.Namespace) -> int:
-    from kalmap_cli.commands.tune import tune  # noqa: PLC0415
-
-    return tune(arguments)
 
 
 def _add_completion(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""The arguments of `kalmap profiles` and what it is followed by."""
+"""The arguments of `kalmap profiles`, what it is followed by, and of `kalmap tune`."""
 
 import argparse
 from pathlib import Path
@@ -119,3 +119,45 @@ def _new(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.profiles import new_profile  # noqa: PLC0415
 
     return new_profile(arguments)
+
+
+def add_tune(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "tune",
+        "fit a profile to many users' readings, and try it on users held out",
+        "  kalmap tune readings.jsonl --out my-weight.json --name my-weight\n"
+        "  kalmap tune chicks.csv --profile examples/chick-growth.json --out chicks.json",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="as for run, but not in S3")
+    add_own_files(parser)
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        help="profile that gives unit, sources and window, and says whether there are faults, "
+        "jumps and users' own noises: a built-in profile's name or a file "
+        "(default: DEFAULT_PROFILE)",
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help="the new profile's name (default: the old name with -tuned)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("-"),
+        metavar="PROFILE",
+        help="write the profile here (default: -, which is stdout)",
+    )
+    parser.add_argument(
+        "--even-if-worse",
+        action="store_true",
+        help="write the profile also if it is worse than P on users that it was not fitted to",
+    )
+    parser.set_defaults(command=_tune)
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.tune import tune  # noqa: PLC0415
+
+    return tune(arguments)

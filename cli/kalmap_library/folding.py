@@ -107,15 +107,16 @@ def fold(
 
 def _results(parsed: Parsed, folded: FoldedUsers) -> Table:
     """A row for each record, in their order: readings, and records that could not be read."""
-    outcomes, unreadable = folded.outcomes, parsed.unreadable
+    decisions, unreadable = folded.decisions, parsed.unreadable
     order = np.argsort([*parsed.ordinal.tolist(), *(record.ordinal for record in unreadable)])
     ids = parsed.ids or [None] * parsed.user.size
     texts = {
         "user_id": [parsed.users[user] for user in parsed.user.tolist()]
         + [record.user_id for record in unreadable],
         "measurement_id": ids + [record.measurement_id for record in unreadable],
-        "status": _labels(_STATUSES, outcomes.status) + [Status.UNREADABLE.label] * len(unreadable),
-        "reason": _labels(_REASONS, outcomes.reason)
+        "status": _labels(_STATUSES, decisions.status)
+        + [Status.UNREADABLE.label] * len(unreadable),
+        "reason": _labels(_REASONS, decisions.reason)
         + [record.reason.label for record in unreadable],
     }
     estimates = ("level", "level_sd", "slope", "predicted", "innovation", "nis", "quality")
@@ -125,9 +126,9 @@ def _results(parsed: Parsed, folded: FoldedUsers) -> Table:
         "value": (parsed.value, nothing),
         **{
             name: (column, nothing)
-            for name, column in zip(estimates, outcomes.reported, strict=True)
+            for name, column in zip(estimates, decisions.reported, strict=True)
         },
-        "restarted": (outcomes.restarted, np.zeros(len(unreadable), np.bool_)),
+        "restarted": (decisions.restarted, np.zeros(len(unreadable), np.bool_)),
     }
     columns = {name: as_array(column)[order] for name, column in texts.items()}
     columns |= {name: np.concatenate(parts)[order] for name, parts in numbers.items()}

@@ -126,14 +126,14 @@ def estimates():
         for user, row in enumerate(values)
         for day, value in enumerate(row)
     ]
-    outcomes = fold_users(PROFILE, [None] * USERS, columns(readings), NOW).outcomes
+    decisions = fold_users(PROFILE, [None] * USERS, columns(readings), NOW).decisions
     shape = (USERS, READINGS)
     return (
         np.array(truth),
         np.array([levels for levels, _ in exact]),
         np.array([qualities for _, qualities in exact]),
-        outcomes.level.reshape(shape),
-        outcomes.quality.reshape(shape),
+        decisions.level.reshape(shape),
+        decisions.quality.reshape(shape),
     )
 
 

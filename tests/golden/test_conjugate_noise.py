@@ -43,7 +43,7 @@ def _folded(profile, values):
         for day, value in enumerate(values)
     ]
     folded = fold_users(profile, [None], columns([(0, r) for r in history]), history[-1].time)
-    assert not folded.outcomes.reason.any()
+    assert not folded.decisions.reason.any()
     return folded
 
 
@@ -83,7 +83,7 @@ def _freedom(worth):
 
 def test_a_readings_probability_is_that_of_students_t():
     prior, values = 4.0, _values(60, seed=5)
-    quality = _folded(_profile(prior, 63.0), values).outcomes.quality
+    quality = _folded(_profile(prior, 63.0), values).decisions.quality
     scale, used = 1.0, set()
     for number, value in enumerate(values[1:].tolist(), start=1):
         worth = prior + number - 1

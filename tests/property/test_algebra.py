@@ -73,7 +73,7 @@ def test_both_passes_compute_the_bits_of_the_algebra(width, profile, history):
         patch.setattr(forward, "VECTOR_WIDTH", width)
         folded = fold.fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
     for name, numbers in textbook(profile, history).items():
-        ours = getattr(folded.outcomes, name)[: numbers.size]
+        ours = getattr(folded.decisions, name)[: numbers.size]
         assert ours.tobytes() == numbers.tobytes(), name
 
 
@@ -84,9 +84,9 @@ def test_without_faults_no_reading_raises_a_question(profile, history):
     history = [r for r in history if 20.0 <= r.value <= 350.0 and r.time <= NOW]
     assert textbook(profile, history)["level"].size == len(history)
     folded = fold.fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
-    assert not folded.outcomes.reason.any()
-    assert (folded.outcomes.quality == 1.0).all()
-    assert not folded.outcomes.restarted.any()
+    assert not folded.decisions.reason.any()
+    assert (folded.decisions.quality == 1.0).all()
+    assert not folded.decisions.restarted.any()
 
 
 NUMBERS = st.floats(0.0, 1e6)

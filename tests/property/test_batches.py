@@ -46,7 +46,7 @@ def test_splitting_readings_into_batches_does_not_change_the_state(case):
     for batch in batches:
         in_parts, folded = apply(profile, in_parts, batch)
         assert Reason.TOO_LATE not in set(
-            folded.outcomes.reason[folded.outcomes.status == Status.ACCEPTED]
+            folded.decisions.reason[folded.decisions.status == Status.ACCEPTED]
         )
     assert in_parts == at_once
 
@@ -73,7 +73,7 @@ def test_a_batch_applied_again_changes_nothing(case):
         assert not again.users.changed[0]
         assert again.bodies == [None]
         for before, after in zip(
-            first.outcomes.reason.tolist(), again.outcomes.reason.tolist(), strict=True
+            first.decisions.reason.tolist(), again.decisions.reason.tolist(), strict=True
         ):
             # A reading that was never stored is judged again, and may now come too late.
             again_allowed = {before} if before in NEVER_STORED else {Reason.DUPLICATE}
@@ -91,7 +91,7 @@ def test_all_earlier_readings_can_be_sent_again_in_any_order(case, random):
     random.shuffle(everything)
     after, folded = apply(profile, body, everything)
     assert after == body
-    assert set(folded.outcomes.reason) <= {Reason.DUPLICATE, Reason.TOO_LATE, *NEVER_STORED}
+    assert set(folded.decisions.reason) <= {Reason.DUPLICATE, Reason.TOO_LATE, *NEVER_STORED}
 
 
 @settings(max_examples=25, deadline=None)
@@ -122,13 +122,13 @@ def test_a_users_results_do_not_depend_on_who_else_is_in_the_batch(profile, user
 @given(profiles(), histories(), st.floats(20.0, 350.0))
 def test_the_same_key_with_another_value_is_a_conflict_and_changes_nothing(profile, history, value):
     body, first = apply(profile, None, history)
-    held = [r for r, reason in zip(history, first.outcomes.reason, strict=True) if reason < 4]
+    held = [r for r, reason in zip(history, first.decisions.reason, strict=True) if reason < 4]
     others = [reading._replace(value=value) for reading in held if reading.value != value]
     if body is None or not others:
         return
     after, again = apply(profile, body, others)
     assert after == body
-    assert set(again.outcomes.reason) <= {Reason.ID_CONFLICT, Reason.TOO_LATE}
+    assert set(again.decisions.reason) <= {Reason.ID_CONFLICT, Reason.TOO_LATE}
 
 
 def test_within_a_batch_the_lowest_index_wins_a_key():
@@ -138,7 +138,7 @@ def test_within_a_batch_the_lowest_index_wins_a_key():
         None,
         [first, first._replace(value=81.0), first, first._replace(source=1)],
     )
-    assert folded.outcomes.reason.tolist() == [
+    assert folded.decisions.reason.tolist() == [
         Reason.NONE,
         Reason.ID_CONFLICT,
         Reason.DUPLICATE,

@@ -45,12 +45,12 @@ def _assert_semi_definite(belief: Belief) -> None:
 def test_every_covariance_is_positive_semi_definite(profile, history):
     folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
     assert folded.users.failure[0] == 0, folded.errors
-    estimated = ~np.isnan(folded.outcomes.level)
+    estimated = ~np.isnan(folded.decisions.level)
     for name in ("level", "level_sd", "slope", "quality"):
-        assert np.isfinite(getattr(folded.outcomes, name)[estimated]).all(), name
-    assert (folded.outcomes.level_sd[estimated] > 0.0).all()
+        assert np.isfinite(getattr(folded.decisions, name)[estimated]).all(), name
+    assert (folded.decisions.level_sd[estimated] > 0.0).all()
     assert (
-        (folded.outcomes.quality[estimated] >= 0.0) & (folded.outcomes.quality[estimated] <= 1.0)
+        (folded.decisions.quality[estimated] >= 0.0) & (folded.decisions.quality[estimated] <= 1.0)
     ).all()
     body = folded.bodies[0]
     if body is None:
@@ -75,5 +75,5 @@ def test_ten_thousand_readings_a_second_apart_keep_the_covariance_sound(noise):
     history = [Reading(START + i * 1_000_000, 0, 1, 80.0, 0) for i in range(10_000)]
     folded = fold_users(profile, [None], columns([(0, r) for r in history]), NOW)
     assert folded.users.failure[0] == 0
-    assert (np.diff(folded.outcomes.level_sd) <= 1e-12).all()
+    assert (np.diff(folded.decisions.level_sd) <= 1e-12).all()
     assert _semi_definite(newest_estimates(profile, [folded.bodies[0]]).estimate[:, 0])

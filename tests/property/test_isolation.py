@@ -46,9 +46,9 @@ def _with_a_broken_one(broken: bytes, users: int = 41, **options):
 
 def _only_user_17_fails(folded, readings, reason: Reason) -> None:
     theirs = readings.user == 17
-    assert (folded.outcomes.reason[theirs] == reason).all()
-    assert (folded.outcomes.status[theirs] == Status.FAILED).all()
-    assert np.isnan(folded.outcomes.level[theirs]).all()
+    assert (folded.decisions.reason[theirs] == reason).all()
+    assert (folded.decisions.status[theirs] == Status.FAILED).all()
+    assert np.isnan(folded.decisions.level[theirs]).all()
     assert folded.users.failure.tolist() == [reason if user == 17 else 0 for user in range(41)]
     assert folded.bodies[17] is None
     assert not folded.users.changed[17]
@@ -175,8 +175,8 @@ def test_a_user_whose_filter_raises_fails_alone(monkeypatch):
     assert folded.users.failure[17] == Reason.USER_FAILED
     assert set(folded.errors) == {17}
     assert "three days" in folded.errors[17]
-    assert (folded.outcomes.reason[readings.user == 17] == Reason.USER_FAILED).all()
-    assert (folded.outcomes.reason[readings.user != 17] == Reason.NONE).all()
+    assert (folded.decisions.reason[readings.user == 17] == Reason.USER_FAILED).all()
+    assert (folded.decisions.reason[readings.user != 17] == Reason.NONE).all()
 
 
 def test_an_estimate_that_overflows_fails_its_user_alone(monkeypatch):
@@ -193,7 +193,7 @@ def test_an_estimate_that_overflows_fails_its_user_alone(monkeypatch):
     )
     folded = fold_users(PROFILE, [None] * 41, readings, NOW)
     assert np.flatnonzero(folded.users.failure).tolist() == [17]
-    assert np.isfinite(folded.outcomes.level[readings.user != 17]).all()
+    assert np.isfinite(folded.decisions.level[readings.user != 17]).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -209,7 +209,7 @@ def test_impossible_values_are_out_of_range_without_a_warning(history, values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         folded = fold_users(PROFILE, [None], columns([(0, r) for r in history + odd]), NOW)
-    assert (folded.outcomes.reason[len(history) :] == Reason.OUT_OF_RANGE).all()
+    assert (folded.decisions.reason[len(history) :] == Reason.OUT_OF_RANGE).all()
 
 
 def test_a_reading_of_a_user_without_a_body_raises_value_error():

@@ -147,15 +147,15 @@ def check(lines: list[bytes], format_: AnyFormat) -> int:
     for line in lines:
         alone = parse([line], format_, PROFILE)
         sound(alone)
-        expected += [(line, outcome) for outcome in outcomes(alone)]
-    actual = outcomes(parsed)
+        expected += [(line, outcome) for outcome in decisions(alone)]
+    actual = decisions(parsed)
     for (line, outcome), other in zip(expected, actual, strict=False):
         assert outcome == other, line
     assert len(actual) == len(expected)
     return parsed.records
 
 
-def outcomes(parsed: Parsed) -> list[object]:
+def decisions(parsed: Parsed) -> list[object]:
     """The outcome of each record, in order: its value and key, or why it could not be read."""
     rows = zip(
         parsed.ordinal.tolist(),
@@ -177,7 +177,7 @@ def goes_through(parsed: Parsed) -> None:
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     folded = fold_users(PROFILE, [None] * len(shard.users), shard.readings, LATEST)
     assert not folded.errors
-    assert encode(shard, folded.outcomes).count(b"\n") == parsed.records
+    assert encode(shard, folded.decisions).count(b"\n") == parsed.records
     encode_unreadable(shard.unreadable, ["a file"])
     for change in changes(shard.users, folded, {}):
         stored = user_state(key(change.user, PROFILE.name) | values(change, 1))

@@ -227,5 +227,5 @@ def cases(draw: st.DrawFn, *, most: int = 30) -> tuple[Profile, list[Reading], l
 def assert_same_results(one: Folded, two: Folded, chosen: np.ndarray | slice = slice(None)) -> None:
     """Hold the chosen results of one fold to all of another, to the bit."""
     for name in Decisions._fields:
-        left, right = getattr(one.outcomes, name)[chosen], getattr(two.outcomes, name)
+        left, right = getattr(one.decisions, name)[chosen], getattr(two.decisions, name)
         assert left.tobytes() == right.tobytes(), name

@@ -32,14 +32,14 @@ def days(values, first=0):
 
 def test_the_first_reading_starts_the_filter_with_its_own_noise():
     result = fold(days([81.4]), profile=PLAIN)
-    assert result.outcomes.status.tolist() == [Status.ACCEPTED]
-    assert result.outcomes.level.tolist() == [81.4]
-    assert result.outcomes.level_sd.tolist() == [PROFILE.measurement_noise]
-    assert result.outcomes.slope.tolist() == [0.0]
+    assert result.decisions.status.tolist() == [Status.ACCEPTED]
+    assert result.decisions.level.tolist() == [81.4]
+    assert result.decisions.level_sd.tolist() == [PROFILE.measurement_noise]
+    assert result.decisions.slope.tolist() == [0.0]
     assert np.isnan(
-        [result.outcomes.predicted[0], result.outcomes.innovation[0], result.outcomes.nis[0]]
+        [result.decisions.predicted[0], result.decisions.innovation[0], result.decisions.nis[0]]
     ).all()
-    assert result.outcomes.quality.tolist() == [1.0 - PROFILE.faults.share]
+    assert result.decisions.quality.tolist() == [1.0 - PROFILE.faults.share]
     assert result.users.new.tolist() == [True]
 
 
@@ -48,11 +48,11 @@ def test_the_second_reading_is_the_textbook_update():
     step = transition(PROFILE, np.array([1.0]))
     noise = measurement_variances(PROFILE)[SCALE]
     prior = noise + step.gain[0] ** 2 * PROFILE.slope_prior**2 + step.q00[0]
-    assert result.outcomes.predicted[1] == 80.0
-    assert result.outcomes.innovation[1] == 1.0
-    assert result.outcomes.nis[1] == pytest.approx(1.0 / (prior + noise), rel=1e-14)
-    assert result.outcomes.level[1] == pytest.approx(80.0 + prior / (prior + noise), rel=1e-15)
-    assert result.outcomes.level_sd[1] == pytest.approx(
+    assert result.decisions.predicted[1] == 80.0
+    assert result.decisions.innovation[1] == 1.0
+    assert result.decisions.nis[1] == pytest.approx(1.0 / (prior + noise), rel=1e-14)
+    assert result.decisions.level[1] == pytest.approx(80.0 + prior / (prior + noise), rel=1e-15)
+    assert result.decisions.level_sd[1] == pytest.approx(
         np.sqrt(prior * noise / (prior + noise)), rel=1e-14
     )
 
@@ -61,12 +61,12 @@ def test_a_first_reading_is_weighed_against_the_population():
     population = PROFILE.population
     noise = measurement_variances(PROFILE)[SCALE]
     prior = population.level_sd**2
-    level = fold(days([81.4])).outcomes.level[0]
+    level = fold(days([81.4])).decisions.level[0]
     share = prior / (prior + noise)
     expected = population.level_mean + share * (81.4 - population.level_mean)
     assert level == pytest.approx(expected, rel=1e-14)
     # A weight that few people have may be in pounds: the level is between the two.
-    far = fold(days([180.0])).outcomes
+    far = fold(days([180.0])).decisions
     assert 180.0 / 2.2046 < far.level[0] < 180.0
     assert far.level_sd[0] > 30.0
 
@@ -82,22 +82,22 @@ def test_every_reason_of_the_fold_has_its_status():
         Reading(START, 0, 9, 82.0, SCALE),
     ]
     result = fold(readings)
-    assert [Reason(code) for code in result.outcomes.reason[6:].tolist()] == [
+    assert [Reason(code) for code in result.decisions.reason[6:].tolist()] == [
         Reason.OUTLIER, Reason.UNIT_SUSPECT, Reason.OUT_OF_RANGE, Reason.IN_FUTURE,
         Reason.DUPLICATE, Reason.ID_CONFLICT,
     ]  # fmt: skip
-    assert result.outcomes.status[6:].tolist() == [Status.REJECTED] * 4 + [
+    assert result.decisions.status[6:].tolist() == [Status.REJECTED] * 4 + [
         Status.DUPLICATE, Status.REJECTED
     ]  # fmt: skip
-    never_folded = np.isnan(result.outcomes.level)
+    never_folded = np.isnan(result.decisions.level)
     assert never_folded.tolist() == [False] * 8 + [True] * 4
-    assert np.isnan(result.outcomes.quality[never_folded]).all()
+    assert np.isnan(result.decisions.quality[never_folded]).all()
 
 
 def test_a_reading_at_the_edge_of_the_future_is_taken_and_one_after_it_is_not():
     edge = NOW + 300 * SECOND
     result = fold([Reading(edge, 0, 1, 80.0, 3), Reading(edge + 1, 0, 1, 80.0, 3)])
-    assert result.outcomes.reason.tolist() == [Reason.NONE, Reason.IN_FUTURE]
+    assert result.decisions.reason.tolist() == [Reason.NONE, Reason.IN_FUTURE]
 
 
 def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
@@ -114,7 +114,7 @@ def test_too_late_is_exactly_at_and_below_the_checkpoints_key():
         Reading(START + 2 * DAY, 0, 9, 80.0, 3),
     ]
     result = fold(readings, body, profile)
-    assert [Reason(code) for code in result.outcomes.reason.tolist()] == [
+    assert [Reason(code) for code in result.decisions.reason.tolist()] == [
         Reason.TOO_LATE, Reason.TOO_LATE, Reason.NONE, Reason.NONE, Reason.NONE, Reason.TOO_LATE,
         Reason.DUPLICATE,
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_a_negative_zero_is_zero():
     one, other = Reading(START, 1, 1, -0.0, SCALE), Reading(START, 1, 1, 0.0, SCALE)
     results = [fold(batch, profile=profile) for batch in ([one, other], [other, one])]
     assert results[0].bodies == results[1].bodies
-    assert [result.outcomes.reason.tolist() for result in results] == [[0, Reason.DUPLICATE]] * 2
+    assert [result.decisions.reason.tolist() for result in results] == [[0, Reason.DUPLICATE]] * 2
 
 
 def test_a_late_reading_revises_what_was_decided_after_it():
@@ -167,7 +167,7 @@ def test_results_come_in_the_order_of_the_readings():
     history = days([80.0, 80.5, 81.0, 80.2])
     shuffled = [history[i] for i in (2, 0, 3, 1)]
     ordered, mixed = fold(history), fold(shuffled)
-    assert mixed.outcomes.level.tolist() == ordered.outcomes.level[[2, 0, 3, 1]].tolist()
+    assert mixed.decisions.level.tolist() == ordered.decisions.level[[2, 0, 3, 1]].tolist()
     assert mixed.bodies == ordered.bodies
 
 
@@ -176,19 +176,19 @@ def test_an_empty_batch_changes_nothing():
     result = fold_users(PROFILE, [body, None], columns([]), NOW)
     assert result.bodies == [None, None]
     assert not result.users.changed.any()
-    assert result.outcomes.status.size == 0
+    assert result.decisions.status.size == 0
     assert fold_users(PROFILE, [], columns([]), NOW).bodies == []
 
 
 def test_the_readable_estimate_is_that_of_the_newest_reading():
     result = fold(days([80.0, 80.4, 80.2])[::-1])
-    assert result.users.level.tolist() == [result.outcomes.level[0]]
-    assert result.users.slope.tolist() == [result.outcomes.slope[0]]
+    assert result.users.level.tolist() == [result.decisions.level[0]]
+    assert result.users.slope.tolist() == [result.decisions.slope[0]]
     assert result.users.as_of.tolist() == [START + 2 * DAY]
 
 
 def test_quality_is_the_probability_that_the_reading_is_right():
-    result = fold(days([80.0, 80.1, 81.5, 80.0, 95.0, 80.0])).outcomes
+    result = fold(days([80.0, 80.1, 81.5, 80.0, 95.0, 80.0])).decisions
     assert result.reason.tolist() == [0, 0, 0, 0, Reason.OUTLIER, 0]
     assert (result.quality[[1, 2, 3, 5]] > 0.95).all()
     assert result.quality[4] < 0.5
@@ -197,7 +197,7 @@ def test_quality_is_the_probability_that_the_reading_is_right():
 
 def test_without_faults_every_reading_is_believed():
     profile = msgspec.structs.replace(PROFILE, faults=Faults(share=0.0))
-    result = fold(days([80.0, 80.1, 170.0, 80.0]), profile=profile).outcomes
+    result = fold(days([80.0, 80.1, 170.0, 80.0]), profile=profile).decisions
     assert not result.reason.any()
     assert (result.quality == 1.0).all()
 
@@ -205,7 +205,7 @@ def test_without_faults_every_reading_is_believed():
 def test_a_jump_is_believed_sooner_where_jumps_are_frequent():
     def accepted(share):
         profile = msgspec.structs.replace(PROFILE, jumps=Jumps(share, 8.0))
-        reason = fold(days([80.0] * 8 + [90.0] * 8), profile=profile).outcomes.reason
+        reason = fold(days([80.0] * 8 + [90.0] * 8), profile=profile).decisions.reason
         return int(np.flatnonzero(reason[8:] == 0)[0])
 
     assert accepted(0.2) == 0 < accepted(1e-4)
@@ -214,7 +214,7 @@ def test_a_jump_is_believed_sooner_where_jumps_are_frequent():
 def test_a_noisier_user_has_wider_intervals_after_some_readings():
     random = np.random.default_rng(3)
     calm, noisy = (80.0 + sd * random.normal(size=30) for sd in (0.2, 1.2))
-    assert fold(days(noisy)).outcomes.level_sd[-1] > 2.0 * fold(days(calm)).outcomes.level_sd[-1]
+    assert fold(days(noisy)).decisions.level_sd[-1] > 2.0 * fold(days(calm)).decisions.level_sd[-1]
 
 
 def test_what_a_source_and_a_weekday_add_is_not_in_the_level():
@@ -224,10 +224,10 @@ def test_what_a_source_and_a_weekday_add_is_not_in_the_level():
         biases={"scale": 2.0},
         rhythm=msgspec.structs.replace(PROFILE.rhythm, weekly=weekly),
     )
-    plain = fold(days([80.0] * 20), profile=PROFILE).outcomes
+    plain = fold(days([80.0] * 20), profile=PROFILE).decisions
     # START is a Tuesday.
     added = [2.0 + weekly[(1 + day) % 7] for day in range(20)]
-    shifted = fold(days([80.0 + one for one in added]), profile=profile).outcomes
+    shifted = fold(days([80.0 + one for one in added]), profile=profile).decisions
     np.testing.assert_allclose(shifted.level, plain.level, rtol=1e-12)
     np.testing.assert_allclose(shifted.innovation[1:], plain.innovation[1:], atol=1e-9)
 
@@ -239,5 +239,5 @@ def test_the_growth_of_chicks_is_accepted():
     weights = [40.0 * 10.0 ** (day / 21.0) for day in range(0, 22, 2)]
     history = [Reading(START + 2 * i * DAY, 0, 1, weight, 255) for i, weight in enumerate(weights)]
     result = fold(history, profile=profile)
-    assert not result.outcomes.reason.any()
-    assert abs(result.outcomes.level[-1] - weights[-1]) < 10.0
+    assert not result.decisions.reason.any()
+    assert abs(result.decisions.level[-1] - weights[-1]) < 10.0

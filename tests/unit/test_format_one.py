@@ -69,17 +69,17 @@ def test_new_readings_continue_adopted_states_in_the_new_format():
     late = {user: state["as_of"] + DAY for user, state in enumerate(STATES)}
     readings = columns([(user, Reading(time, 1, 500, 80.0, 3)) for user, time in late.items()])
     refused = fold_users(PROFILE, BODIES, readings, NOW)
-    assert (refused.outcomes.reason == Reason.PROFILE_CHANGED).all()
+    assert (refused.decisions.reason == Reason.PROFILE_CHANGED).all()
     adopted = fold_users(PROFILE, BODIES, readings, NOW, adopt_profile=True)
     assert not adopted.users.failure.any(), adopted.errors
-    assert not adopted.outcomes.reason.any()
+    assert not adopted.decisions.reason.any()
     bodies = list(adopted.bodies)
     assert [body[0] for body in bodies] == [FORMAT] * len(bodies)
     states = codec.decode(bodies, digest(PROFILE))
     assert not states.failure.any()
     assert states.counts.tolist() == [min(state["window"] + 1, 24) for state in STATES]
     again = fold_users(PROFILE, bodies, readings, NOW)
-    assert set(again.outcomes.reason.tolist()) == {Reason.DUPLICATE}
+    assert set(again.decisions.reason.tolist()) == {Reason.DUPLICATE}
 
 
 def test_states_of_both_formats_are_read_side_by_side():

@@ -58,7 +58,7 @@ def batch(lines):
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     folded = fold_users(PROFILE, [None] * len(shard.users), shard.readings, LATEST)
-    results = [json.loads(line) for line in encode(shard, folded.outcomes).splitlines()]
+    results = [json.loads(line) for line in encode(shard, folded.decisions).splitlines()]
     return results, dict(zip(shard.users, folded.bodies, strict=True))
 
 

@@ -37,7 +37,7 @@ def folded(rows):
     lines = "\n".join(map(json.dumps, rows)).encode()
     slices, _ = route(parse([lines], Jsonl(), PROFILE), 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
-    return shard, fold_users(PROFILE, [None] * len(shard.users), shard.readings, NOW).outcomes
+    return shard, fold_users(PROFILE, [None] * len(shard.users), shard.readings, NOW).decisions
 
 
 def rows_of(kind):
@@ -52,10 +52,10 @@ def rows_of(kind):
 
 @pytest.mark.parametrize("kind", ["readings", "unreadable", "nothing else"])
 def test_the_rows_are_the_lines_of_the_same_results(kind):
-    shard, outcomes = folded(rows_of(kind))
-    lines = encode(shard, outcomes).splitlines()
+    shard, decisions = folded(rows_of(kind))
+    lines = encode(shard, decisions).splitlines()
     assert len(lines) == len(rows_of(kind))
-    assert list(decode_table(encode_results("parquet", shard, outcomes))) == lines
+    assert list(decode_table(encode_results("parquet", shard, decisions))) == lines
 
 
 def test_the_documented_table_of_athena_has_the_columns_of_a_result():
@@ -65,10 +65,10 @@ def test_the_documented_table_of_athena_has_the_columns_of_a_result():
 
 
 def test_pyarrow_duckdb_pandas_and_polars_read_typed_columns(tmp_path):
-    shard, outcomes = folded(rows_of("unreadable"))
+    shard, decisions = folded(rows_of("unreadable"))
     file = tmp_path / "000000.parquet"
-    file.write_bytes(encode_results("parquet", shard, outcomes))
-    lines = [json.loads(line) for line in encode(shard, outcomes).splitlines()]
+    file.write_bytes(encode_results("parquet", shard, decisions))
+    lines = [json.loads(line) for line in encode(shard, decisions).splitlines()]
     assert list(TYPES) == list(Result.__struct_fields__)
     with duckdb.connect() as database:
         found = database.sql(f"SELECT * FROM '{file}'")

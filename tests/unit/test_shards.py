@@ -142,8 +142,8 @@ def test_results_merge_into_input_order_and_a_later_round_replaces_an_earlier_on
     objects = {}
     expected = {}
     for number, shard in enumerate(sharded(chunks, shards)):
-        outcomes = failed_decisions(len(shard.ids), Reason.SHARD_FAILED)
-        objects[f"b/round-0/results/{number:06d}.jsonl"] = encode(shard, outcomes)
+        decisions = failed_decisions(len(shard.ids), Reason.SHARD_FAILED)
+        objects[f"b/round-0/results/{number:06d}.jsonl"] = encode(shard, decisions)
         expected |= {record.index: "malformed" for record in shard.unreadable}
         expected |= dict.fromkeys(shard.readings.index.tolist(), "shard_failed")
         for round_, reason, suffix in (
@@ -152,8 +152,8 @@ def test_results_merge_into_input_order_and_a_later_round_replaces_an_earlier_on
             (10, Reason.TIMED_OUT, ".failed"),
         ):
             rows = np.arange(len(shard.ids))[:: round_ + len(suffix)]
-            outcomes = failed_decisions(len(shard.ids), reason)
-            lines = encode(shard, outcomes, rows)
+            decisions = failed_decisions(len(shard.ids), reason)
+            lines = encode(shard, decisions, rows)
             objects[f"b/round-{round_}/results/{number:06d}{suffix}.jsonl"] = lines
             expected |= dict.fromkeys(shard.readings.index[rows].tolist(), reason.label)
     merged = [

@@ -192,7 +192,7 @@ def test_later_readings_never_widen_what_the_filter_said(size):
     folded = fold_users(PLAIN, [None], columns([(0, r) for r in history]), NOW)
     window = describe(folded.bodies[0], PLAIN).window_readings
     smoothed = np.array([reading.level_smoothed_sd for reading in window])
-    filtered = folded.outcomes.level_sd[-len(window) :]
+    filtered = folded.decisions.level_sd[-len(window) :]
     assert (smoothed <= filtered * (1.0 + 1e-12)).all()
     assert smoothed[0] < 0.8 * filtered[0]
 

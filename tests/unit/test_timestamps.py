@@ -58,7 +58,7 @@ def test_a_reading_with_its_timestamp_in_another_spelling_is_a_duplicate(format_
     slices, _ = route(parsed, 0, 1)
     shard = assemble([(0, 0, 0, slices)], PROFILE)
     folded = fold_users(PROFILE, [None], shard.readings, int(parsed.time[0]))
-    assert folded.outcomes.reason.tolist() == [0] + [Reason.DUPLICATE] * (len(SPELLINGS) - 1)
+    assert folded.decisions.reason.tolist() == [0] + [Reason.DUPLICATE] * (len(SPELLINGS) - 1)
 
 
 @given(

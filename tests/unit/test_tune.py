@@ -318,6 +318,12 @@ def test_a_range_is_never_narrower_than_the_given_one_of_its_kind(values, given,
     assert plausible(given, readings) == pytest.approx(found, rel=0.05)
 
 
+def test_a_wild_reading_of_a_user_with_few_does_not_widen_the_range():
+    value = np.linspace(60.0, 90.0, 50)[:, None] + np.zeros(4)
+    value[7, 2] = 812.0
+    assert plausible(BASE.range, users_of(value)) == BASE.range
+
+
 def test_one_user_can_be_fitted_and_knows_no_population():
     found = fitted(users_of(random_walks(1, 100, 0.5, 0.2, 16)))
     assert found.population.level_mean is None

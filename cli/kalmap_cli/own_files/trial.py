@@ -135,7 +135,7 @@ def _fold(parsed: Parsed, profile: Profile, now: int) -> Tally:
         now,
     )  # fmt: skip
     tally = Tally()
-    statuses, reasons = folded.outcomes.status.tolist(), folded.outcomes.reason.tolist()
+    statuses, reasons = folded.decisions.status.tolist(), folded.decisions.reason.tolist()
     tally.update((Status(s), Reason(r)) for s, r in zip(statuses, reasons, strict=True))
     return tally
 

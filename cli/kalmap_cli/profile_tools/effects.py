@@ -132,7 +132,7 @@ class _User:
         days = np.tile(self.times, (asked.size, 1))
         last = self.times[-1] + np.repeat(np.array(gaps), _GRID)
         folded = self._fold(np.column_stack([values, asked.ravel()]), np.column_stack([days, last]))
-        status = folded.outcomes.status.reshape(len(gaps), _GRID, HISTORY + 1)[:, :, -1]
+        status = folded.decisions.status.reshape(len(gaps), _GRID, HISTORY + 1)[:, :, -1]
         refused = status != Status.ACCEPTED
         return [
             float(away[row, np.argmax(refused[row])])
@@ -155,7 +155,7 @@ class _User:
         sign = np.where(np.arange(AGAIN) % 2, 1.0, -1.0)
         values = np.append(self.values, np.clip(at + 0.5 * noise * sign, low, high))
         days = np.append(self.times, self.times[-1] + self.every * np.arange(1, AGAIN + 1))
-        status = self._fold(values[None, :], days[None, :]).outcomes.status[HISTORY:]
+        status = self._fold(values[None, :], days[None, :]).decisions.status[HISTORY:]
         accepted = np.flatnonzero(status == Status.ACCEPTED)
         return int(accepted[0]) + 1 if accepted.size else None
 
@@ -188,7 +188,7 @@ def _first(profile: Profile) -> tuple[float, float] | None:
         ),
         int((_BEGIN + 1.0) * MICROSECONDS_PER_DAY),
     )  # fmt: skip
-    believed = values[folded.outcomes.status == Status.ACCEPTED]
+    believed = values[folded.decisions.status == Status.ACCEPTED]
     if believed.size == _GRID or not believed.size:
         return None
     return float(believed[0]), float(believed[-1])

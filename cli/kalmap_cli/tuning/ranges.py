@@ -8,6 +8,8 @@ from kalmap_cli.tuning.users import Users
 
 #: Of each user's readings, these quantiles are theirs, however wild a tenth of them is.
 _LOW, _HIGH = 0.15, 0.85
+#: Of fewer readings all are theirs.
+_FEW = 4
 #: Of the users, all but these shares are inside.
 _USERS = (0.002, 0.998)
 #: A range more than so many times as wide as users' values are large says nothing of them.
@@ -21,10 +23,11 @@ def users_extent(users: Users) -> tuple[float, float]:
     order = np.lexsort((users.value, users.owner))
     value, first = users.value[order], np.cumsum(users.counts) - users.counts
     last = users.counts - 1
-    lows = value[first + np.floor(_LOW * last + 0.5).astype(np.int64)]
-    highs = value[first + np.floor(_HIGH * last + 0.5).astype(np.int64)]
+    many = users.counts >= _FEW
+    lows = value[first + np.where(many, np.ceil(_LOW * last), 0).astype(np.int64)]
+    highs = value[first + np.where(many, np.floor(_HIGH * last), last).astype(np.int64)]
     # Of a single reading nobody knows whether it is wild.
-    several = users.counts >= min(4, int(np.median(users.counts)))
+    several = users.counts >= min(_FEW, int(np.median(users.counts)))
     return _quantile(lows[several], _USERS[0]), _quantile(highs[several], _USERS[1])
 
 

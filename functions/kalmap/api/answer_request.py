@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from kalmap.api.cached_states import CachedStates
-from kalmap.api.user_group import GroupResult, Request, UserGroup, fill_outcomes
+from kalmap.api.user_group import GroupResult, Request, UserGroup, fill_decisions
 from kalmap.filter.cohort import concat_revisions
 from kalmap.filter.decisions import failed_decisions
 from kalmap.outcome import Reason
 from kalmap.records.shards import ShardInput, assemble, route
-from kalmap.results.lines import count_outcomes, encode, encode_revisions, encode_unreadable
+from kalmap.results.lines import count_decisions, encode, encode_revisions, encode_unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import summarise
 from kalmap.results.totals import Totals, total
@@ -71,14 +71,14 @@ def answer_request(request: Request, states: CachedStates, pace: Pace) -> Answer
     errors = [group.error for group in groups if group.error]
     if errors and len(errors) == len(groups):
         raise errors[0]
-    outcomes = failed_decisions(len(shard.ids), Reason.TIMED_OUT)
+    decisions = failed_decisions(len(shard.ids), Reason.TIMED_OUT)
     for group in groups:
-        fill_outcomes(outcomes, group.rows, group.outcomes)
-    unreadable = count_outcomes(failed_decisions(0, Reason.TIMED_OUT), shard.unreadable)
+        fill_decisions(decisions, group.rows, group.decisions)
+    unreadable = count_decisions(failed_decisions(0, Reason.TIMED_OUT), shard.unreadable)
     parsing = Report(step="partition", records=request.measurements.records, readings=unreadable)
     totals = total([parsing, *(group.report for group in groups)])
     return Answer(
-        results=encode(shard, outcomes),
+        results=encode(shard, decisions),
         unreadable=encode_unreadable(shard.unreadable, ["measurements"]),
         revisions=encode_revisions(
             shard.users, concat_revisions([part for group in groups for part in group.revisions])

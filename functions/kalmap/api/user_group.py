@@ -25,7 +25,7 @@ from kalmap.readings import I32, Bool, Readings
 from kalmap.records.parse import Parsed
 from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes
-from kalmap.results.lines import count_outcomes
+from kalmap.results.lines import count_decisions
 from kalmap.results.report import Report
 from kalmap.store.ports import Change, StoredState
 
@@ -52,7 +52,7 @@ class GroupResult(NamedTuple):
 
     rows: NDArray[np.intp]
     """Positions of the group's readings in the shard."""
-    outcomes: Decisions
+    decisions: Decisions
     """One for each of these readings, in the same order."""
     revisions: list[Revisions]
     report: Report
@@ -101,7 +101,7 @@ class UserGroup:
         self._rows = np.flatnonzero((user >= members.start) & (user < members.stop))
         readings = Readings._make(column[self._rows] for column in shard.readings)
         self._readings = readings._replace(user=readings.user - np.int32(members.start))
-        self._outcomes = failed_decisions(len(self._rows), Reason.TIMED_OUT)
+        self._decisions = failed_decisions(len(self._rows), Reason.TIMED_OUT)
         self._revisions: list[Revisions] = []
         self._report = Report(step="filter", users=len(self._users), started=time.time())
         self._error: StoreUnavailable | None = None
@@ -153,7 +153,7 @@ class UserGroup:
         return conflicts
 
     def _fold(self, current: _Round) -> Folded:
-        """Fold the users' readings into their states, and fill in the readings' outcomes."""
+        """Fold the users' readings into their states, and fill in the readings' decisions."""
         rows, position = self._rows_of(current.users)
         readings = Readings._make(column[rows] for column in self._readings)
         states = current.states
@@ -164,7 +164,7 @@ class UserGroup:
             self._request.now,
             adopt_profile=self._request.adopt_profile,
         )
-        fill_outcomes(self._outcomes, rows, folded.outcomes)
+        fill_decisions(self._decisions, rows, folded.decisions)
         return folded
 
     def _write(
@@ -223,7 +223,7 @@ class UserGroup:
 
     def _fail(self, users: Iterable[str], reason: Reason) -> None:
         rows, _ = self._rows_of(users)
-        fill_outcomes(self._outcomes, rows, failed_decisions(len(rows), reason))
+        fill_decisions(self._decisions, rows, failed_decisions(len(rows), reason))
 
     def _rows_of(self, users: Iterable[str]) -> tuple[NDArray[np.intp], I32]:
         """Rows of the users' readings, and each group member's position among the users, or -1."""
@@ -244,22 +244,22 @@ class UserGroup:
         return True
 
     def _result(self, rounds: int) -> GroupResult:
-        outcomes, report = self._outcomes, self._report
-        failed = outcomes.status == Status.FAILED
-        accepted = outcomes.status == Status.ACCEPTED
+        decisions, report = self._decisions, self._report
+        failed = decisions.status == Status.FAILED
+        accepted = decisions.status == Status.ACCEPTED
         failed_users = len(np.unique(self._readings.user[failed]))
-        report.readings = count_outcomes(outcomes, [])
+        report.readings = count_decisions(decisions, [])
         report.failed_users = failed_users
-        report.quality_sum = math.fsum(outcomes.quality[accepted].tolist())
+        report.quality_sum = math.fsum(decisions.quality[accepted].tolist())
         report.quality_count = int(accepted.sum())
         report.ended = time.time()
         error = self._error if failed_users == len(self._users) else None
-        return GroupResult(self._rows, outcomes, self._revisions, report, rounds, error)
+        return GroupResult(self._rows, decisions, self._revisions, report, rounds, error)
 
 
-def fill_outcomes(outcomes: Decisions, rows: NDArray[np.intp], values: Decisions) -> None:
-    """Set some rows of outcomes."""
+def fill_decisions(decisions: Decisions, rows: NDArray[np.intp], values: Decisions) -> None:
+    """Set some rows of decisions."""
     columns: Iterable[tuple[NDArray[np.generic], NDArray[np.generic]]]
-    columns = zip(outcomes, values, strict=True)
+    columns = zip(decisions, values, strict=True)
     for column, part in columns:
         column[rows] = part

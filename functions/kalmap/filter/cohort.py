@@ -43,8 +43,8 @@ class Cohort(NamedTuple):
     """(users,) New readings of each."""
     readings: Readings
     """New readings, user after user, within a user in any order."""
-    outcomes: Decisions
-    """Views that get the readings' outcomes, in their order."""
+    decisions: Decisions
+    """Views that get the readings' decisions, in their order."""
     new_bodies: Bodies
     """A view that gets the new states."""
 
@@ -58,7 +58,7 @@ class Cohort(NamedTuple):
             self.bodies[users],
             self.arrivals[users],
             readings._replace(user=readings.user - np.int32(first)),
-            self.outcomes.select(slice(low, high)),
+            self.decisions.select(slice(low, high)),
             self.new_bodies[users],
         )
 
@@ -128,7 +128,7 @@ def fold_cohort(context: Context, cohort: Cohort) -> FoldedUsers:
     Raises:
         ArithmeticError: Some user's estimate is not finite.
     """
-    parameters, outcomes = context.parameters, cohort.outcomes
+    parameters, decisions = context.parameters, cohort.decisions
     profile, readings = parameters.profile, cohort.readings
     states = codec.decode(cohort.bodies, context.profile_digest, adopt=context.adopt_profile)
     merged = window.merge(profile, states, readings, cohort.arrivals, context.now)
@@ -146,7 +146,7 @@ def fold_cohort(context: Context, cohort: Cohort) -> FoldedUsers:
             raise ArithmeticError("the estimate left the range of floating-point numbers")
         flags = path.flags.take(path.position, mode="clip")
         folding = _Folding(active, start, counts, entries, merged.origin, expired, path, flags)
-        _report(parameters, readings, merged, folding, outcomes)
+        _report(parameters, readings, merged, folding, decisions)
         if states.counts.any():
             revisions = _revisions(folding)
         _encode(context, cohort, folding)
@@ -157,18 +157,18 @@ def fold_cohort(context: Context, cohort: Cohort) -> FoldedUsers:
         users.slope[active] = path.estimate[SLOPE, final]
         users.as_of[active] = entries.time[np.cumsum(counts) - 1]
     else:
-        outcomes.reason[:] = merged.reason
-        outcomes.clear(slice(None))
+        decisions.reason[:] = merged.reason
+        decisions.clear(slice(None))
     if states.failure.any():
         failure = states.failure[readings.user]
-        outcomes.reason[failure > 0] = failure[failure > 0]
+        decisions.reason[failure > 0] = failure[failure > 0]
     return FoldedUsers(users, revisions, {})
 
 
 def fail_user(cohort: Cohort, error: Exception) -> FoldedUsers:
-    """The outcomes of a cohort of one user whose fold raised."""
-    cohort.outcomes.reason[:] = Reason.USER_FAILED
-    cohort.outcomes.clear(slice(None))
+    """The decisions of a cohort of one user whose fold raised."""
+    cohort.decisions.reason[:] = Reason.USER_FAILED
+    cohort.decisions.clear(slice(None))
     cohort.new_bodies.rows[:] = 0
     users = _allocate_users(np.full(1, Reason.USER_FAILED, np.uint8))
     return FoldedUsers(users, concat_revisions([]), {0: f"{type(error).__name__}: {error}"})
@@ -250,7 +250,7 @@ def _report(
     readings: Readings,
     merged: window.Merged,
     folding: _Folding,
-    outcomes: Decisions,
+    decisions: Decisions,
 ) -> None:
     """Write estimates and decisions of the new readings, in their order."""
     reason, origin, path = merged.reason, merged.origin, folding.path
@@ -264,26 +264,26 @@ def _report(
         flags[origin[arrived]] = folding.flags[arrived]
     # mode="clip" spares numpy a buffer; no position is outside.
     for column, source in (
-        (outcomes.level, path.estimate[LEVEL]),
-        (outcomes.level_sd, path.estimate[P00]),
-        (outcomes.slope, path.estimate[SLOPE]),
-        (outcomes.predicted, path.predicted),
-        (outcomes.nis, path.nis),
-        (outcomes.quality, path.wrong),
+        (decisions.level, path.estimate[LEVEL]),
+        (decisions.level_sd, path.estimate[P00]),
+        (decisions.slope, path.estimate[SLOPE]),
+        (decisions.predicted, path.predicted),
+        (decisions.nis, path.nis),
+        (decisions.quality, path.wrong),
     ):
         np.take(source, position, out=column, mode="clip")
-    np.sqrt(outcomes.level_sd, out=outcomes.level_sd)
+    np.sqrt(decisions.level_sd, out=decisions.level_sd)
     wider = width(parameters, path.readings)[position]
-    np.multiply(outcomes.level_sd, wider, out=outcomes.level_sd)
-    np.subtract(1.0, outcomes.quality, out=outcomes.quality)
-    np.subtract(readings.value, outcomes.predicted, out=outcomes.innovation)
+    np.multiply(decisions.level_sd, wider, out=decisions.level_sd)
+    np.subtract(1.0, decisions.quality, out=decisions.quality)
+    np.subtract(readings.value, decisions.predicted, out=decisions.innovation)
     added = offsets(parameters.profile, readings.time, readings.source)
     if added is not None:
-        np.subtract(outcomes.innovation, added, out=outcomes.innovation)
-    np.bitwise_or(reason, flags & _REASON, out=outcomes.reason)
-    np.greater(flags & np.uint8(RESTARTED), 0, out=outcomes.restarted)
+        np.subtract(decisions.innovation, added, out=decisions.innovation)
+    np.bitwise_or(reason, flags & _REASON, out=decisions.reason)
+    np.greater(flags & np.uint8(RESTARTED), 0, out=decisions.restarted)
     if not merged.only_new:
-        outcomes.clear(np.flatnonzero(reason))
+        decisions.clear(np.flatnonzero(reason))
 
 
 def _revisions(folding: _Folding) -> Revisions:

@@ -39,7 +39,7 @@ COHORT_READINGS = 262_144
 class Folded(NamedTuple):
     """What became of the readings, and of their users."""
 
-    outcomes: Decisions
+    decisions: Decisions
     """(readings,) In the order in which the readings came."""
     users: UserOutcomes
     """(users,) In the order of the bodies."""
@@ -84,9 +84,9 @@ def fold_users(
     # A body of format 1 has the shorter header; for others this is one row too many.
     stored = np.maximum(sizes // ENTRY_BYTES - FORMER_ROWS, 0)
     new_bodies = allocate_bodies(np.minimum(stored + arrivals, profile.window.readings))
-    outcomes = allocate_decisions(total)
+    decisions = allocate_decisions(total)
     context = Context(parameters_of(profile), digest(profile), now, adopt_profile, Scratch())
-    everyone = Cohort(bodies, arrivals, readings, outcomes, new_bodies)
+    everyone = Cohort(bodies, arrivals, readings, decisions, new_bodies)
 
     weight = np.cumsum(arrivals + np.maximum(sizes, 0) // ENTRY_BYTES)
     parts = []
@@ -100,9 +100,9 @@ def fold_users(
     if order is not None:
         rank = np.empty_like(order)
         rank[order] = np.arange(total)
-        outcomes = outcomes.select(rank)
-    outcomes.derive_status()
-    return Folded(outcomes, folded.users, new_bodies, folded.revisions, folded.errors)
+        decisions = decisions.select(rank)
+    decisions.derive_status()
+    return Folded(decisions, folded.users, new_bodies, folded.revisions, folded.errors)
 
 
 def _grouping(user: I32, users: int) -> I64 | None:

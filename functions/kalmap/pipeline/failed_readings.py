@@ -12,7 +12,7 @@ from kalmap.outcome import Reason, Status
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
 from kalmap.results.lines import (
-    count_outcomes,
+    count_decisions,
     encode_measurements,
     encode_unreadable,
 )
@@ -60,10 +60,10 @@ def fail_shard(
         # Only the number of its readings is known: they are counted but have no result lines.
         counts = Tally({(Status.FAILED, Reason.SHARD_FAILED): shard.readings})
         return Report(step="filter", number=shard.number, error=sentence, readings=counts)
-    outcomes = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
+    decisions = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
     folder.objects.put(
         folder.results_key(round_, shard.number, form=batch.results),
-        encode_results(batch.results, inputs, outcomes),
+        encode_results(batch.results, inputs, decisions),
     )
     if inputs.unreadable:
         lines = encode_unreadable(inputs.unreadable, folder.plan().files)
@@ -77,7 +77,7 @@ def fail_shard(
         round=round_,
         number=shard.number,
         error=sentence,
-        readings=count_outcomes(outcomes, inputs.unreadable),
+        readings=count_decisions(decisions, inputs.unreadable),
         users=len(inputs.users),
         failed_users=len(inputs.users),
     )
@@ -150,10 +150,10 @@ def fail_users(
     if not reasons:
         return
     inputs = _readings(folder, shard, set(reasons), bucket)._replace(unreadable=[])
-    outcomes = _outcomes(inputs, reasons)
+    decisions = _decisions(inputs, reasons)
     folder.objects.put(
         folder.results_key(report.round, shard.number, failed=True, form=batch.results),
-        encode_results(batch.results, inputs, outcomes),
+        encode_results(batch.results, inputs, decisions),
     )
     rows = np.arange(len(inputs.ids))
     name = report.number
@@ -166,7 +166,7 @@ def fail_users(
     )
     report.failed_users = len(reasons)
     report.conflicts = sorted(again)
-    report.readings = count_outcomes(outcomes, [])
+    report.readings = count_decisions(decisions, [])
 
 
 def _readings(
@@ -183,10 +183,10 @@ def _readings(
         return folder.shard_input(shard, profile, users)
 
 
-def _outcomes(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Decisions:
-    outcomes = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
+def _decisions(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Decisions:
+    decisions = failed_decisions(len(inputs.ids), Reason.SHARD_FAILED)
     reason_of_user = np.array([reasons[name] for name in inputs.users], np.uint8)
-    return outcomes._replace(reason=reason_of_user[inputs.readings.user])
+    return decisions._replace(reason=reason_of_user[inputs.readings.user])
 
 
 def _existing(folder: Folder, report: Report, users: set[str]) -> bytes:

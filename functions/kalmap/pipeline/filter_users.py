@@ -11,7 +11,7 @@ from kalmap.profile import Profile
 from kalmap.records.shards import ShardInput
 from kalmap.results.changes import changes
 from kalmap.results.lines import (
-    count_outcomes,
+    count_decisions,
     encode_measurements,
     encode_revisions,
     encode_unreadable,
@@ -43,21 +43,21 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     folder.save_changes(round_, shard.number, changed)
     folder.objects.put(
         folder.results_key(round_, shard.number, form=batch.results),
-        encode_results(batch.results, inputs, folded.outcomes),
+        encode_results(batch.results, inputs, folded.decisions),
     )
     _save_lines(folder, round_, shard.number, inputs, folded, profile=batch.profile)
-    accepted = folded.outcomes.status == Status.ACCEPTED
+    accepted = folded.decisions.status == Status.ACCEPTED
     return Report(
         step="filter",
         round=round_,
         number=shard.number,
-        readings=count_outcomes(folded.outcomes, inputs.unreadable),
+        readings=count_decisions(folded.decisions, inputs.unreadable),
         users=len(inputs.users),
         new_users=sum(name not in states for name in inputs.users),
         failed_users=int(np.count_nonzero(folded.users.failure)),
         changed=len(changed),
         # math.fsum: the same mean however the readings were spread over shards.
-        quality_sum=math.fsum(folded.outcomes.quality[accepted].tolist()),
+        quality_sum=math.fsum(folded.decisions.quality[accepted].tolist()),
         quality_count=int(accepted.sum()),
     )
 
@@ -74,7 +74,7 @@ def _save_lines(
     if inputs.unreadable:
         unreadable = encode_unreadable(inputs.unreadable, folder.plan().files)
         folder.save_lines("unreadable", round_, shard, unreadable)
-    failed = np.flatnonzero(folded.outcomes.status == Status.FAILED)
+    failed = np.flatnonzero(folded.decisions.status == Status.FAILED)
     folder.save_lines("failed", round_, shard, encode_measurements(inputs, failed, profile))
     revisions = encode_revisions(inputs.users, folded.revisions)
     folder.save_lines("revisions", round_, shard, revisions)

@@ -58,12 +58,12 @@ class Unreadable(msgspec.Struct, gc=False):
 _encoder = msgspec.json.Encoder()
 
 
-def encode(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp] | None = None) -> bytes:
+def encode(shard: ShardInput, decisions: Decisions, rows: NDArray[np.intp] | None = None) -> bytes:
     """Encode the result lines of a shard, sorted by index.
 
     Args:
         shard: The readings, and the records that could not be read.
-        outcomes: The outcomes, aligned with the readings.
+        decisions: The decisions, aligned with the readings.
         rows: Encode only these readings, and no unreadable records; None for all.
     """
     chosen = np.arange(len(shard.readings.index)) if rows is None else rows
@@ -79,7 +79,7 @@ def encode(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp] | None
     blocks = []
     for start in range(0, len(order), _LINES_PER_BLOCK):
         block = order[start : start + _LINES_PER_BLOCK]
-        lines = _lines(shard, outcomes, block[block >= 0])
+        lines = _lines(shard, decisions, block[block >= 0])
         if (block < 0).any():
             lines += [unreadable_result(shard.unreadable[-1 - row]) for row in block[block < 0]]
             lines.sort(key=lambda line: line.index)
@@ -87,7 +87,7 @@ def encode(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp] | None
     return b"".join(blocks)
 
 
-def _lines(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp]) -> list[Result]:
+def _lines(shard: ShardInput, decisions: Decisions, rows: NDArray[np.intp]) -> list[Result]:
     readings = shard.readings
     return list(
         map(
@@ -97,10 +97,10 @@ def _lines(shard: ShardInput, outcomes: Decisions, rows: NDArray[np.intp]) -> li
             [shard.ids[row] for row in rows.tolist()],
             iso_timestamps(readings.time[rows]),
             readings.value[rows].tolist(),
-            [STATUS_LABELS[code] for code in outcomes.status[rows].tolist()],
-            [REASON_LABELS[code] for code in outcomes.reason[rows].tolist()],
-            *(column[rows].tolist() for column in outcomes.reported),
-            outcomes.restarted[rows].tolist(),
+            [STATUS_LABELS[code] for code in decisions.status[rows].tolist()],
+            [REASON_LABELS[code] for code in decisions.reason[rows].tolist()],
+            *(column[rows].tolist() for column in decisions.reported),
+            decisions.restarted[rows].tolist(),
         )
     )
 
@@ -226,10 +226,10 @@ def encode_revisions(users: Sequence[str], revisions: Revisions) -> bytes:
     )
 
 
-def count_outcomes(outcomes: Decisions, unreadable: Sequence[IndexedUnreadable]) -> Tally:
+def count_decisions(decisions: Decisions, unreadable: Sequence[IndexedUnreadable]) -> Tally:
     """Count readings, and records that could not be read, by status and reason."""
     pairs, numbers = np.unique(
-        outcomes.status.astype(np.int64) * 256 + outcomes.reason, return_counts=True
+        decisions.status.astype(np.int64) * 256 + decisions.reason, return_counts=True
     )
     tally = Tally(
         {

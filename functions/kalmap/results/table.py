@@ -29,12 +29,12 @@ _ROWS = 8192
 _GROUP_ROWS = 131_072
 
 
-def encode_results(form: Form, shard: ShardInput, outcomes: Decisions) -> bytes:
+def encode_results(form: Form, shard: ShardInput, decisions: Decisions) -> bytes:
     """Encode the results of a shard, sorted by index, as lines of JSON or as Parquet."""
-    return encode(shard, outcomes) if form == "jsonl" else encode_table(shard, outcomes)
+    return encode(shard, decisions) if form == "jsonl" else encode_table(shard, decisions)
 
 
-def encode_table(shard: ShardInput, outcomes: Decisions) -> bytes:
+def encode_table(shard: ShardInput, decisions: Decisions) -> bytes:
     """Encode the results of a shard as a Parquet file, sorted by index."""
     arrow = import_arrow(WHAT)
     order = np.argsort(shard.readings.index, kind="stable")
@@ -46,14 +46,14 @@ def encode_table(shard: ShardInput, outcomes: Decisions) -> bytes:
         "measurement_id": arrow.nulls(len(order), arrow.string()) if ids is None else ids,
         "timestamp": readings.time[order],
         "value": readings.value[order],
-        "status": _labelled(arrow, outcomes.status[order], STATUS_LABELS),
-        "reason": _labelled(arrow, outcomes.reason[order], REASON_LABELS),
+        "status": _labelled(arrow, decisions.status[order], STATUS_LABELS),
+        "reason": _labelled(arrow, decisions.reason[order], REASON_LABELS),
     }
     estimates = [name for name in Result.__struct_fields__ if name not in columns][:-1]
-    for name, estimate in zip(estimates, outcomes.reported, strict=True):
+    for name, estimate in zip(estimates, decisions.reported, strict=True):
         chosen = estimate[order]
         columns[name] = arrow.array(chosen, mask=~np.isfinite(chosen))
-    columns["restarted"] = outcomes.restarted[order]
+    columns["restarted"] = decisions.restarted[order]
     table = _table(columns)
     if shard.unreadable:
         unreadable = _unreadable(shard.unreadable)
