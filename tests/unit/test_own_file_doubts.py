@@ -197,3 +197,36 @@ def test_several_series_are_named_with_their_profiles(capsys, tmp_path):
     assert "sys (--profile blood-pressure-systolic), dia (--profile blood-press" in err
     command = shlex.split(err[err.index("kalmap check") :])
     assert main(command[1:]) == 0
+
+
+@pytest.mark.parametrize(("mark", "encoding"), [(",", "utf-8"), (";", "utf-16"), ("\t", "cp1252")])
+def test_a_cell_of_several_lines_is_refused_with_a_command_that_joins_its_lines(
+    capsys, tmp_path, mark, encoding
+):
+    lines = [
+        "date,weight,note",
+        "2026-03-01T07:12Z,81.3,fine",
+        '2026-03-05T07:12Z,81.4,"felt ök',
+        '2026-01-02T00:00Z,150.0,x"',
+        "2026-03-06T07:12Z,81.5,",
+    ]
+    content = "\n".join(lines).replace(",", mark).encode(encoding)
+    code, _, err = checked(capsys, tmp_path, content)
+    assert code == 2
+    assert "a quoted cell begins in line 3 " in err
+    command = err[err.index("python3 -c") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    assert main(["check", "joined.csv", "--user", "u"]) == 0
+    out = capsys.readouterr().out
+    assert "\nrecords     3\n" in out
+    assert "values      81.3 to 81.5 kg" in out
+
+
+def test_a_cell_of_several_lines_is_refused_in_kalmaps_own_csv_too(capsys, tmp_path):
+    content = (
+        "user_id,timestamp,value,note\n" + "u,2026-03-01T07:12Z,81.3,\n" * 20_000
+        + 'u,2026-03-05T07:12Z,81.4,"felt ok\nu,2026-01-02T00:00Z,150.0,x"\n'
+    )  # fmt: skip
+    (tmp_path / "own.csv").write_text(content)
+    assert main(["check", "own.csv"]) == 2
+    assert "a quoted cell begins in line 20002 " in capsys.readouterr().err

@@ -39,6 +39,7 @@ from kalmap_cli.own_files.empty_rows import tell_empty_rows
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
 from kalmap_cli.own_files.no_values import has_rows_without_a_value, no_value_texts
+from kalmap_cli.own_files.open_quotes import refuse_cells_of_several_lines
 from kalmap_cli.own_files.other_encodings import encoding_advice
 from kalmap_cli.own_files.presets import Preset, find_preset, several_series
 from kalmap_cli.own_files.quantity import find_mismatch, unit_of
@@ -81,6 +82,8 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     name, head = str(sample.file), sample.head
     own = None if said.anything or json_advice(sample) else own_format(sample, profile)
     if own is not None:
+        if isinstance(own.format, Csv):
+            refuse_cells_of_several_lines(sample, "utf-8", ",")
         return own
     if advice := json_advice(sample):
         raise WrongUsage(advice)
@@ -97,6 +100,8 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     table = table or read_table(sample)
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
+    if table.layout == "csv" and not table.title:
+        refuse_cells_of_several_lines(sample, table.encoding, table.delimiter)
     refuse_wide_rows(sample, table)
     preset = find_preset(table.layout, table.columns, profile)
     if preset and preset.way_out and not time_columns(table):

@@ -1,17 +1,19 @@
 """CSV with a header: one record a line, its fields separated by commas."""
 
 import csv
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
-from kalmap.records.line_format import BOM, LineFormat, decode_text
+from kalmap.records.line_format import BOM, LineBlock, LineFormat, decode_text, split_lines
 from kalmap.records.measurement import (
     OPTIONAL_FIELDS,
     REQUIRED_FIELDS,
     Measurement,
     RecordError,
 )
+from kalmap.records.open_quotes import OpenQuoteBlock, cut_at_open_quotes
 
 
 class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
@@ -57,6 +59,13 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
     def fields_of(cls, head: bytes) -> set[str]:
         """The names in the first line that is not blank, in lower case."""
         return set(column_names(head.removeprefix(BOM).lstrip().partition(b"\n")[0]))
+
+    def blocks(  # type: ignore[override]
+        self, parts: Iterable[bytes]
+    ) -> Iterator[LineBlock | OpenQuoteBlock]:
+        """Cut the bytes of whole lines into blocks of whole lines."""
+        for data, is_open in cut_at_open_quotes(split_lines(parts), ","):
+            yield OpenQuoteBlock(data) if is_open else LineBlock(self, data)
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:  # noqa: ARG002
         """Return None: lines are decoded one by one."""

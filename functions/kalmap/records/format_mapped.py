@@ -20,6 +20,7 @@ from kalmap.records.line_format import (
 )
 from kalmap.records.mapping import Mapping, as_text
 from kalmap.records.measurement import Measurement, RecordError
+from kalmap.records.open_quotes import OpenQuoteBlock, cut_at_open_quotes
 from kalmap.records.rows import Row, RowReader
 
 _WIDE_BOMS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
@@ -44,12 +45,18 @@ class Mapped(LineFormat, frozen=True, kw_only=True, tag="mapped"):
             start, end, size, read, encoding=self.mapping.encoding, records_start=self.records_start
         )
 
-    def blocks(self, parts: Iterable[bytes]) -> Iterator["MappedBlock"]:  # type: ignore[override]
+    def blocks(  # type: ignore[override]
+        self, parts: Iterable[bytes]
+    ) -> Iterator["MappedBlock | OpenQuoteBlock"]:
         """Cut the bytes of whole lines into blocks of whole lines."""
         reader = RowReader(self.mapping, self.columns)
         row = _ROWS[self.mapping.layout](self.mapping, reader)
-        for data in split_lines(to_utf_8(parts, self.mapping.encoding)):
-            yield MappedBlock(reader, row, data)
+        blocks = split_lines(to_utf_8(parts, self.mapping.encoding))
+        if self.mapping.layout != "csv":
+            yield from (MappedBlock(reader, row, data) for data in blocks)
+            return
+        for data, is_open in cut_at_open_quotes(blocks, self.mapping.delimiter):
+            yield OpenQuoteBlock(data) if is_open else MappedBlock(reader, row, data)
 
 
 class MappedBlock(NamedTuple):
