@@ -46,7 +46,7 @@ def main() -> None:
         folder = Path(name)
         kalmap(folder, "simulate", *SIMULATED)
         kalmap(folder, "run", "readings.jsonl", "--out", "out")
-        kalmap(folder, "show", "u-000271", "--out", str(DOCS / "report-user.svg"))
+        kalmap(folder, "show", "u-000271", "--replace", "--out", str(DOCS / "report-user.svg"))
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]

@@ -111,6 +111,13 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_replace(parser: argparse.ArgumentParser) -> None:
+    """Add the option that lets a command overwrite the file that --out names."""
+    parser.add_argument(
+        "--replace", action="store_true", help="replace the file that --out names, if it exists"
+    )
+
+
 def add_format(parser: argparse.ArgumentParser) -> None:
     """Add the option that says in which format results are written."""
     parser.add_argument(

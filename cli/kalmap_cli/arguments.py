@@ -12,6 +12,7 @@ from kalmap_cli.argument_parser import (
     add_now,
     add_out,
     add_own_files,
+    add_replace,
 )
 from kalmap_cli.deployment_arguments import (
     DATA_DIR_HELP,
@@ -287,7 +288,10 @@ def _add_states(commands: Any) -> None:
         "only if its newest reading is older",
     )
     parser.add_argument(
-        "--replace", action="store_true", help="with --load: replace all stored states that differ"
+        "--replace",
+        action="store_true",
+        help="replace the file that --out names, if it exists; with --load: all stored states that "
+        "differ",
     )
     add_deployment(parser)
     parser.set_defaults(command=_states)
@@ -299,8 +303,8 @@ def _states(arguments: argparse.Namespace) -> int:
     if arguments.load is not None:
         # A data directory that does not exist yet can be filled from an export.
         return states.load(arguments, *deployment_of(arguments))
-    if arguments.replace:
-        raise WrongUsage("--replace is for --load.")
+    if arguments.replace and arguments.out is None:
+        raise WrongUsage("--replace is for --load and --out.")
     return states.states(arguments, *existing_deployment(arguments))
 
 
@@ -361,6 +365,7 @@ def _add_simulate(commands: Any) -> None:
         metavar="FILE",
         help="write the true level and the fault of each reading here, as JSONL",
     )
+    add_replace(parser)
     parser.set_defaults(command=_simulate)
 
 
@@ -368,7 +373,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.simulate import simulate_to_files  # noqa: PLC0415
 
     simulate_to_files(
-        arguments.users, arguments.days, arguments.seed, arguments.out, arguments.truth
+        arguments.users,
+        arguments.days,
+        arguments.seed,
+        arguments.out,
+        arguments.truth,
+        replace=arguments.replace,
     )
     return DONE
 

@@ -24,12 +24,15 @@ _STDOUT_DESCRIPTOR = 1
 _MAX_LINKS = 40
 
 
-def check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path] = ()) -> None:
-    """Refuse outputs that cannot be written, or that would overwrite an input or each other.
+def check_outputs(
+    outputs: Mapping[str, Path], inputs: Sequence[Path] = (), *, replace: bool = False
+) -> None:
+    """Refuse outputs that cannot be written, or that would overwrite something.
 
     Args:
         outputs: By the option that names them.
-        inputs: Files that the command reads.
+        inputs: Files that the command reads. None is ever overwritten.
+        replace: Whether files that exist may be replaced.
 
     Raises:
         WrongUsage: The sentence names the option and says what to do.
@@ -52,6 +55,11 @@ def check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path] = ()) -> N
         if other := options.get(identity):
             raise WrongUsage(
                 f"{other} and {option} name the same file, {path}. Give each a name of its own."
+            )
+        if not replace and _has_content(path):
+            raise WrongUsage(
+                f"{option} {path} exists, and is not overwritten. Name another file, or type "
+                "--replace to replace it."
             )
         options[identity] = option
 
@@ -155,6 +163,11 @@ def _open_replacement(target: Path) -> Iterator[BinaryIO]:
         move_into_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _has_content(path: Path) -> bool:
+    target = Path(os.path.realpath(path))
+    return descriptor_of(path) is None and target.is_file() and target.stat().st_size > 0
 
 
 def _check_writable(path: Path) -> None:

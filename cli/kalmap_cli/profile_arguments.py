@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.argument_parser import add_command, add_own_files
+from kalmap_cli.argument_parser import add_command, add_own_files, add_replace
 
 
 def add_profiles(commands: Any) -> None:
@@ -89,6 +89,7 @@ def _add_out(part: argparse.ArgumentParser, what: str) -> None:
         metavar="FILE",
         help=f"write {what} here (default: -, which is stdout)",
     )
+    add_replace(part)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -112,7 +113,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _schema(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.profiles import write_schema  # noqa: PLC0415
 
-    return write_schema(arguments.out)
+    return write_schema(arguments.out, replace=arguments.replace)
 
 
 def _new(arguments: argparse.Namespace) -> int:
@@ -149,6 +150,7 @@ def add_tune(commands: Any) -> None:
         metavar="PROFILE",
         help="write the profile here (default: -, which is stdout)",
     )
+    add_replace(parser)
     parser.add_argument(
         "--even-if-worse",
         action="store_true",

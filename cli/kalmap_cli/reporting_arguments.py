@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kalmap_cli.argument_parser import add_command
+from kalmap_cli.argument_parser import add_command, add_replace
 from kalmap_cli.deployment_arguments import add_deployment, existing_deployment
 
 
@@ -25,6 +25,7 @@ def add_report(commands: Any) -> None:
         metavar="FILE",
         help="write here; - is stdout (default: report-BATCH.html)",
     )
+    add_replace(parser)
     parser.add_argument(
         "--users",
         type=int,
@@ -90,6 +91,7 @@ def add_show(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="draw into this file: .svg, .png or .html"
     )
+    add_replace(parser)
     add_deployment(parser)
     parser.set_defaults(command=_show)
 

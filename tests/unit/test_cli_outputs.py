@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.errors import FAILED, WRONG_USAGE, RunFailed, WrongUsage
+from kalmap_cli.errors import DONE, FAILED, WRONG_USAGE, RunFailed, WrongUsage
 from kalmap_cli.main import main
 from kalmap_cli.output_files import check_outputs, open_output
 from tests.support.kalmap_command import environment, kalmap, start
@@ -225,3 +225,23 @@ def test_ctrl_c_in_the_very_first_import_is_a_sentence(tmp_path):
     )
     assert process.returncode == 130
     assert process.stderr == "kalmap: Interrupted. Nothing was changed.\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("simulate", "--users", "2", "--days", "2", "--seed", "1"),
+        ("profiles", "new", "--unit", "lb", "--quantity", "body weight"),
+        ("profiles", "schema"),
+    ],
+)
+def test_a_file_that_exists_is_replaced_only_if_asked(command, tmp_path, capsys):
+    out = tmp_path / "mine.json"
+    out.write_text("mine")
+    assert main([*command, "--out", str(out)]) == WRONG_USAGE
+    said = capsys.readouterr().err
+    assert f"{out} exists, and is not overwritten" in said
+    assert "--replace" in said
+    assert out.read_text() == "mine"
+    assert main([*command, "--out", str(out), "--replace"]) == DONE
+    assert out.read_text() != "mine"

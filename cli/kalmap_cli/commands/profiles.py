@@ -87,9 +87,9 @@ def _unused(file: Path) -> list[str]:
     return [f"{names}: of a profile for kalmap 0.1; not used. Fields beside it are."]
 
 
-def write_schema(out: Path) -> int:
+def write_schema(out: Path, *, replace: bool) -> int:
     """Write the JSON schema of profiles."""
-    check_outputs({"--out": out})
+    check_outputs({"--out": out}, replace=replace)
     with open_output(out) as file:
         file.write(schema_text())
     return DONE
@@ -103,7 +103,7 @@ def new_profile(arguments: argparse.Namespace) -> int:
     """
     asked = _asked(arguments)
     files: list[str] = arguments.files or []
-    check_outputs({"--out": arguments.out})
+    check_outputs({"--out": arguments.out}, replace=arguments.replace)
     if units.is_own(asked.unit):
         shown = units.shown(asked.unit)
         _say(
@@ -172,7 +172,8 @@ def _from_files(
     refuse_s3(files, "profiles new")
     with open_inputs(files) as inputs:
         understood = understand_files(inputs.files, said, content)
-        check_outputs({"--out": arguments.out}, [each.name for each in inputs.files])
+        names = [each.name for each in inputs.files]
+        check_outputs({"--out": arguments.out}, names, replace=arguments.replace)
         for sentence in (*inputs.told, *describe_files(understood)):
             _say(sentence)
         formats = (each.format for each in understood)

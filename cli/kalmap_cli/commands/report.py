@@ -33,7 +33,7 @@ def report(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
         raise WrongUsage(f"--users is {arguments.users}; it must be from 0 to {_MOST_USERS:,}.")
     check_outside_data_directory(arguments.out, data_dir)
     if arguments.out is not None:
-        check_outputs({"--out": arguments.out})
+        check_outputs({"--out": arguments.out}, replace=arguments.replace)
     with needs_extra():
         from kalmap_cli.reporting.batch_view import view_batch  # noqa: PLC0415
         from kalmap_cli.reporting.page import report_page  # noqa: PLC0415

@@ -39,6 +39,7 @@ def show(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None
     out: Path | None = arguments.out
     if out is not None:
         _check_out(out, data_dir)
+        check_outputs({"--out": out}, replace=arguments.replace)
     with open_deployment(None, data_dir, stack) as deployment:
         store = DynamoDBStateStore(
             deployment.clients("dynamodb"),
@@ -68,7 +69,6 @@ def _check_out(out: Path, data_dir: Path | None) -> None:
     if out.suffix not in _FORMS:
         raise WrongUsage(f"--out {out} must end in {', '.join(_FORMS[:-1])} or {_FORMS[-1]}.")
     check_outside_data_directory(out, data_dir)
-    check_outputs({"--out": out})
 
 
 def _no_state(arguments: argparse.Namespace, profiles: list[str]) -> str:

@@ -17,11 +17,13 @@ _JSONL = (".jsonl", ".ndjson", ".json", ".txt", "")
 _CSV_HEADER = b"user_id,timestamp,value,unit,source,measurement_id\n"
 
 
-def simulate_to_files(users: int, days: int, seed: int, out: Path, truth: Path | None) -> None:
+def simulate_to_files(
+    users: int, days: int, seed: int, out: Path, truth: Path | None, *, replace: bool = False
+) -> None:
     """Write simulated readings to a JSONL or CSV file, and their true levels to another.
 
     Raises:
-        WrongUsage: A number is out of its range, or a file cannot be written.
+        WrongUsage: A number is out of its range, or a file cannot be written or exists.
         RunFailed: A file could not be completed.
     """
     for name, value, maximum in (("users", users, _MAX_USERS), ("days", days, _MAX_DAYS)):
@@ -32,7 +34,8 @@ def simulate_to_files(users: int, days: int, seed: int, out: Path, truth: Path |
     csv = _is_csv("--out", out, csv_ending=".csv")
     if truth is not None:
         _is_csv("--truth", truth, csv_ending="")
-    check_outputs({"--out": out} | ({"--truth": truth} if truth is not None else {}))
+    outputs = {"--out": out} | ({"--truth": truth} if truth is not None else {})
+    check_outputs(outputs, replace=replace)
     with _file(out) as readings_file, _file(truth) as truth_file:
         index = 0
         if csv and readings_file:

@@ -42,7 +42,7 @@ def states(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
     user, out = arguments.user, arguments.out or STDOUT
     format_ = _format(arguments)
     check_outside_data_directory(out, data_dir)
-    check_outputs({"--out": out})
+    check_outputs({"--out": out}, replace=arguments.replace)
     with open_deployment(None, data_dir, stack) as deployment:
         store = _store(deployment)
         stored = sorted(

@@ -59,7 +59,7 @@ def tune(arguments: argparse.Namespace) -> int:
         understood = understand_files(inputs.files, said, profile)
         profile_file = [] if isinstance(profile, str) else [Path(arguments.profile)]
         names = [each.name for each in inputs.files]
-        check_outputs({"--out": arguments.out}, [*names, *profile_file])
+        check_outputs({"--out": arguments.out}, [*names, *profile_file], replace=arguments.replace)
         for sentence in (*inputs.told, *describe_files(understood)):
             _say(sentence)
         formats = (each.format for each in understood)

@@ -122,7 +122,11 @@ def hints(totals: Totals) -> list[str]:
             "of time, or within the profile's window."
         )
     if readings[Status.DUPLICATE, Reason.DUPLICATE] > 0.5 * received:
-        sentences.append("Most readings were there already: was this input run before?")
+        sentences.append(
+            "Most readings were there already: was this input run before? Then the earlier batch "
+            "has their results: `kalmap status` lists the batches, and `kalmap results BATCH` "
+            "fetches those of one."
+        )
     if totals.database.throttles:
         sentences.append(
             f"The table turned requests away {counted(totals.database.throttles, 'time')}: lower "
