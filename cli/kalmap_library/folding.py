@@ -16,10 +16,8 @@ from kalmap.records.parse import Parsed
 from kalmap_library.moments import moment
 from kalmap_library.profiles import AnyProfile, load_profile
 from kalmap_library.records import parse_readings
+from kalmap_library.states import States, checked_states
 from kalmap_library.table import Table, as_array
-
-#: The exact state of each user, as a batch stores it.
-States = Mapping[str, bytes]
 
 _STATUSES = {int(status): status.label for status in Status}
 _REASONS = {int(reason): reason.label for reason in Reason}
@@ -62,7 +60,8 @@ def fold(
         adopt_profile: Continue states that were folded under another version of the profile.
 
     Raises:
-        InvalidInput: The readings are no such table, or none of them can be read.
+        InvalidInput: The readings are no such table, or none of them can be read; or the states
+            are none.
         InvalidProfile: The profile is wrong.
 
     >>> week = {
@@ -82,7 +81,7 @@ def fold(
     """
     checked = load_profile(profile)
     parsed = parse_readings(readings, checked)
-    stored = dict(states or {})
+    stored = {} if states is None else dict(checked_states(states))
     codes = np.array([checked.source_code(name) for name in parsed.sources], np.uint8)
     columns = Readings(
         user=parsed.user,

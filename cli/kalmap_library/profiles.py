@@ -30,6 +30,11 @@ def load_profile(profile: AnyProfile) -> Profile:
         return checked_profile(profile)
     if isinstance(profile, str) and not profile.endswith(".json"):
         return builtin_profile(profile)
+    if not isinstance(profile, str | PathLike):
+        raise InvalidProfile(
+            "A profile is the name of a built-in one, a JSON file, its fields, or a "
+            f"kalmap.Profile; not {profile!r}."
+        )
     try:
         return checked_profile(Path(profile).read_bytes())
     except OSError as error:

@@ -1,7 +1,7 @@
 """Readings in, as any table: they become the records that a batch would read from a file."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Any
@@ -12,7 +12,13 @@ import numpy as np
 from kalmap.errors import InvalidInput
 from kalmap.profile import Profile
 from kalmap.records.format_jsonl import Jsonl
-from kalmap.records.measurement import OPTIONAL_FIELDS, REQUIRED_FIELDS
+from kalmap.records.measurement import (
+    OPTIONAL_FIELDS,
+    REQUIRED_FIELDS,
+    RecordError,
+    as_name,
+    refuse_inexact,
+)
 from kalmap.records.parse import Parsed, parse
 from kalmap_library.table import Table, import_arrow
 
@@ -50,9 +56,8 @@ def parse_readings(readings: object, profile: Profile) -> Parsed:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidInput(f"The columns differ in length: {_shown(lengths)}.")
-    records = map(_Record, *(columns.get(name) or repeat(None) for name in _FIELDS))
     try:
-        lines = msgspec.json.Encoder(enc_hook=_plain).encode_lines(list(records))
+        lines = _encoder.encode_lines(list(records_of(columns)))
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"The readings hold something that is no reading: {error}.") from None
     parsed = parse([lines], Jsonl(), profile)
@@ -64,6 +69,11 @@ def parse_readings(readings: object, profile: Profile) -> Parsed:
     return parsed
 
 
+def records_of(columns: Mapping[str, list[Any]]) -> Iterator[_Record]:
+    """One record after the other, of columns of the same length. Some may be missing."""
+    return map(_Record, *(columns.get(name, repeat(None)) for name in _FIELDS))
+
+
 def _columns(readings: object) -> dict[str, list[Any]]:
     """The columns as lists of what JSON can hold."""
     names: list[Any]
@@ -71,17 +81,12 @@ def _columns(readings: object) -> dict[str, list[Any]]:
     if isinstance(readings, Table):
         readings = dict(readings)
     if isinstance(readings, Mapping):
-        names, column = list(readings), lambda name: _list(readings[name])
+        names, column = list(readings), lambda name: _list(name, readings[name])
     elif hasattr(readings, "__arrow_c_stream__"):
         table = _arrow_table(readings)
         names, column = table.column_names, lambda name: _arrow_list(table.column(name))
     else:
-        rows = isinstance(readings, Sequence) and not isinstance(readings, str)
-        hint = " Of a list of records, pandas makes one: pandas.DataFrame(records)." if rows else ""
-        raise InvalidInput(
-            f"Readings are a table: columns by name, such as {_EXAMPLE}, or a table of pandas, "
-            f"polars, pyarrow or DuckDB; not {type(readings).__name__}.{hint}"
-        )
+        raise _no_table(readings)
     missing = [name for name in REQUIRED_FIELDS if name not in names]
     if missing:
         raise InvalidInput(
@@ -95,25 +100,54 @@ def _columns(readings: object) -> dict[str, list[Any]]:
             f"{', '.join(_FIELDS)}.",
             stacklevel=4,
         )
+    if several := [name for name in _FIELDS if names.count(name) > 1]:
+        raise InvalidInput(f"The readings have several columns {several[0]}. Leave one of them.")
     columns = {name: column(name) for name in _FIELDS if name in names}
-    for name in ("user_id", "measurement_id"):
-        first = next((value for value in columns.get(name, ()) if value is not None), "")
-        if not isinstance(first, str):
-            raise InvalidInput(
-                f"The column {name} is not text but {type(first).__name__}. Make it text, for "
-                f'example by .astype("str") in pandas.'
-            )
+    for name in columns.keys() & {"user_id", "source", "measurement_id"}:
+        columns[name] = _names(name, columns[name])
     return columns
 
 
-def _list(column: Any) -> list[Any]:
+def _no_table(readings: object) -> InvalidInput:
+    rows = isinstance(readings, Sequence) and not isinstance(readings, str)
+    hint = " Of a list of records, pandas makes one: pandas.DataFrame(records)." if rows else ""
+    return InvalidInput(
+        f"Readings are a table: columns by name, such as {_EXAMPLE}, or a table of pandas, "
+        f"polars, pyarrow or DuckDB; not {type(readings).__name__}.{hint}"
+    )
+
+
+def _names(name: str, column: list[Any]) -> list[Any]:
+    """A column of names as text: whole numbers are some, as in a file."""
+    if not set(map(type, column)) <= {str, type(None)}:
+        column = [as_name(value.item() if isinstance(value, np.generic) else value)
+                  for value in column]  # fmt: skip
+    first = next((value for value in column if value is not None), "")
+    try:
+        refuse_inexact(name, first)
+    except RecordError as error:
+        raise InvalidInput(error.detail) from None
+    if not isinstance(first, str):
+        raise InvalidInput(
+            f"The column {name} has {first!r}, which is neither text nor a whole number. Make it "
+            'text, for example by .astype("str") in pandas.'
+        )
+    return column
+
+
+def _list(name: str, column: Any) -> list[Any]:
+    if isinstance(column, str | bytes) or not isinstance(column, Iterable):
+        raise InvalidInput(
+            f"The column {name} is {column!r}, not a list or an array with a value for each "
+            f"reading. Write for example {_EXAMPLE}."
+        )
     if not isinstance(column, np.ndarray):
         # A column of pandas or polars is made an array, other columns stay what they are.
         column = np.asarray(column) if hasattr(column, "__array__") else list(column)
     if isinstance(column, list):
         return [_without_nan(value) for value in column]
     if column.ndim != 1:
-        raise InvalidInput(f"A column has one dimension, not {column.ndim}.")
+        raise InvalidInput(f"The column {name} has {column.ndim} dimensions. Give it one.")
     if column.dtype.kind == "M":
         return _times(column)
     values: list[Any] = column.tolist()
@@ -140,6 +174,10 @@ def _arrow_table(readings: object) -> Any:
             f"This table cannot be read without another package: {error} Or give its columns: "
             "kalmap.fold(dict(df.items()))."
         ) from None
+    except ValueError as error:
+        if not hasattr(readings, "columns"):
+            raise _no_table(readings) from None
+        raise InvalidInput(f"This {type(readings).__name__} cannot be read: {error}.") from None
 
 
 def _arrow_list(column: Any) -> list[Any]:
@@ -162,6 +200,10 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no form in a record")
+
+
+#: Decimals become numbers, as in a file of Parquet.
+_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
 
 
 def _shown(lengths: Mapping[str, int]) -> str:

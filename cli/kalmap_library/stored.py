@@ -8,9 +8,9 @@ from kalmap.errors import InvalidInput
 from kalmap.filter.estimates import describe, newest_estimates, predict_users
 from kalmap.moments import iso, moment_at
 from kalmap.profile import DEFAULT_PROFILE
-from kalmap_library.folding import States
 from kalmap_library.moments import moment
 from kalmap_library.profiles import AnyProfile, load_profile
+from kalmap_library.states import States, checked_states
 from kalmap_library.table import Table
 
 
@@ -36,7 +36,8 @@ def predict(
     >>> f"{table['level'][0]:.1f} ± {table['level_sd'][0]:.1f} kg"
     '70.1 ± 2.9 kg'
     """
-    checked, users, bodies = load_profile(profile), list(states), list(states.values())
+    checked, stored = load_profile(profile), checked_states(states)
+    users, bodies = list(stored), list(stored.values())
     if not users:
         return _predictions([], np.empty(0, np.int64), np.empty((3, 0)))
     newest = newest_estimates(checked, bodies)
@@ -92,7 +93,7 @@ def smooth(states: States, profile: AnyProfile = DEFAULT_PROFILE) -> Table:
     checked = load_profile(profile)
     rows = [
         (user, reading)
-        for user, body in states.items()
+        for user, body in checked_states(states).items()
         for reading in describe(body, checked).window_readings
     ]
     return Table(

@@ -44,8 +44,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("kalmap_library"), name)
+    if name == "__version__":
+        return import_module("importlib.metadata").version("kalmap")
     raise AttributeError(f"module 'kalmap' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *__all__, "__version__"]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import arro3.core
@@ -29,6 +30,7 @@ from kalmap.records.shards import assemble, route
 from kalmap.results.lines import encode
 from kalmap_cli.simulation import jsonl_lines
 from kalmap_cli.simulation import simulate as simulate_blocks
+from kalmap_library.records import records_of
 from tests.support.template import ROOT
 
 PROFILE = builtin_profile("body-weight")
@@ -197,7 +199,19 @@ ONE = {"user_id": ["u"], "timestamp": ["2026-01-01T00:00Z"], "value": [80.0]}
         ("readings.csv", "not str"),
         ({"user": ["u"], "timestamp": [1], "value": [1.0]}, "no column user_id"),
         (ONE | {"value": [1.0, 2.0]}, "value has 2"),
-        (ONE | {"user_id": [17]}, "not text but int"),
+        (ONE | {"user_id": [1.5]}, "user_id has 1.5, which is neither text nor a whole number"),
+        (ONE | {"user_id": [2.0**60]}, "user_id is a float above 2^53"),
+        (ONE | {"user_id": "anna"}, "user_id is 'anna', not a list"),
+        (ONE | {"value": 81}, "value is 81, not a list"),
+        (pd.DataFrame([["u", "v"]], columns=["user_id"] * 2), "['user_id', 'user_id']"),
+        (
+            pa.table(
+                [[1], [2], ["u"], ["2026-01-01T00:00Z"]],
+                names=["value", "value", "user_id", "timestamp"],
+            ),
+            "several columns value",
+        ),
+        (pd.Series([80.0]), "not Series"),
         (ONE | {"timestamp": [datetime(2026, 1, 1)]}, "no offset from UTC"),  # noqa: DTZ001
         (ONE | {"timestamp": [float("nan")]}, "timestamp is missing"),
         (ONE | {"value": [object()]}, "object has no form"),
@@ -208,6 +222,67 @@ def test_other_readings_get_a_sentence(readings, said):
     with pytest.raises(kalmap.InvalidInput) as refused:
         kalmap.fold(readings)
     assert said in str(refused.value)
+
+
+EMPTY = {"user_id": [], "timestamp": [], "value": []}
+EMPTY_TYPES = {"user_id": pl.String, "timestamp": pl.Datetime("us", "UTC"), "value": pl.Float64}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [EMPTY, pd.DataFrame(EMPTY), pl.DataFrame(EMPTY, EMPTY_TYPES),
+     pl.DataFrame(EMPTY, EMPTY_TYPES).to_arrow()],
+    ids=["columns", "pandas", "polars", "pyarrow"],
+)  # fmt: skip
+def test_of_no_readings_the_fold_is_empty_and_the_states_stay(table):
+    # Here first: records without an end would take all memory of the machine.
+    assert next(records_of(EMPTY), None) is None
+    states = kalmap.fold(ONE).states
+    folded = kalmap.fold(table, states)
+    assert (folded.results.rows, folded.unreadable.rows) == (0, 0)
+    assert folded.states == states
+    assert list(folded.results.keys()) == list(kalmap.fold(ONE).results.keys())
+
+
+def test_whole_numbers_are_names_of_users_and_decimals_are_values():
+    frame = pd.DataFrame({"user_id": [17, 5], "timestamp": "2026-01-01T00:00Z", "value": 80.25})
+    expected = kalmap.fold(dict(frame.astype({"user_id": "str"})))
+    for table in (
+        frame,
+        dict(frame),
+        frame.astype({"user_id": "float64"}),
+        pl.from_pandas(frame).with_columns(pl.col("value").cast(pl.Decimal(10, 2))),
+        {"user_id": [np.int64(17), 5], "timestamp": ["2026-01-01T00:00Z"] * 2,
+         "value": [Decimal("80.25")] * 2},
+    ):  # fmt: skip
+        folded = kalmap.fold(table)
+        assert same(folded.results, expected.results)
+        assert folded.states == expected.states
+        assert list(folded.states) == ["17", "5"]
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ([1], "not list"),
+        (pd.DataFrame(ONE), "not DataFrame"),
+        ({"anna": "AgUA"}, "state of anna is str, not bytes"),
+        ({1: b""}, "1 is not"),
+    ],
+)
+def test_what_is_no_state_is_refused_by_all_that_take_states(states, said):
+    for take in (lambda: kalmap.fold(ONE, states), lambda: kalmap.predict(states),
+                 lambda: kalmap.smooth(states)):  # fmt: skip
+        with pytest.raises(kalmap.InvalidInput, match=said):
+            take()
+
+
+def test_the_version_is_that_of_the_installed_package(tmp_path, monkeypatch):
+    (tmp_path / "kalmap-7.8.9.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: kalmap\nVersion: 7.8.9\n"
+    (tmp_path / "kalmap-7.8.9.dist-info" / "METADATA").write_text(metadata)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert kalmap.__version__ == "7.8.9"
 
 
 def test_a_column_that_is_not_known_is_left_out_with_a_warning():
@@ -269,6 +344,8 @@ def test_a_profile_is_a_name_a_file_fields_or_itself(tmp_path):
         assert kalmap.load_profile(given) == PROFILE
     with pytest.raises(kalmap.InvalidProfile, match="No such file"):
         kalmap.load_profile(tmp_path / "nothing.json")
+    with pytest.raises(kalmap.InvalidProfile, match="not 3"):
+        kalmap.fold(ONE, profile=3)
 
 
 def test_too_few_readings_are_not_tuned():

@@ -147,6 +147,18 @@ def test_ids_may_be_numbers_texts_or_a_dictionary(kind, monkeypatch):
     assert faults_of(slow) == faults_of(parsed)
 
 
+@pytest.mark.parametrize("mapping", [None, Mapping(columns={name: name for name in (
+    "user_id", "timestamp", "value")})])  # fmt: skip
+def test_float_ids_that_may_be_several_users_are_refused(mapping):
+    times = pa.array([0, 1, 2], pa.timestamp("s", "UTC"))
+    ids = pa.array([2.0**53 - 1, 2.0**53, -(2.0**60)])
+    data = parquet(pa.table({"user_id": ids, "timestamp": times, "value": [80.0] * 3}))
+    parsed = parse_table(data, mapping)
+    assert parsed.users == ["9007199254740991"]
+    assert [record.line for record in parsed.unreadable] == [2, 3]
+    assert all("is a float above 2^53, so" in record.detail for record in parsed.unreadable)
+
+
 def test_large_decimal_ids_stay_apart():
     ids = [Decimal(2**60), Decimal(2**60 + 1), Decimal(10**30)]
     table = pa.table(

@@ -12,6 +12,8 @@ MAX_ID_BYTES = 128
 MAX_LINE_BYTES = 65_536
 REQUIRED_FIELDS = ("user_id", "timestamp", "value")
 OPTIONAL_FIELDS = ("unit", "source", "measurement_id")
+#: From here on, a float stands for several whole numbers.
+MOST_WHOLE = 2**53
 _EXCERPT_CHARACTERS = 200
 #: The most unreadable records of one chunk. Each is stored with what is wrong with it.
 MAX_UNREADABLE = 1_000_000
@@ -68,6 +70,33 @@ def describe_unreadable(
 
 def _identifier(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= MAX_ID_BYTES else None
+
+
+def as_name(value: object) -> object:
+    """A whole number as text: programs write names of users as numbers, and also as floats.
+
+    Anything else stays what it is, also a float that stands for several whole numbers.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < MOST_WHOLE:
+        return str(int(value))
+    return value
+
+
+def refuse_inexact(name: str, value: object, record: object = None) -> None:
+    """Refuse a float as a name if it stands for several whole numbers.
+
+    Raises:
+        RecordError: It does.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) >= MOST_WHOLE:
+        raise RecordError(
+            Reason.MALFORMED,
+            f"{name} is a float above 2^53, so several may have become one. Write them as whole "
+            "numbers or as text.",
+            record,
+        )
 
 
 def measurement_of(record: dict[str, object]) -> Measurement:

@@ -9,7 +9,7 @@ from datetime import datetime
 from kalmap.outcome import Reason
 from kalmap.records.clocks import Clock
 from kalmap.records.mapping import FIELDS, Mapping, as_text
-from kalmap.records.measurement import Measurement, RecordError
+from kalmap.records.measurement import Measurement, RecordError, as_name, refuse_inexact
 
 Row = Sequence[object] | Lookup[str, object]
 #: A number, and what is written behind it: its unit.
@@ -105,12 +105,10 @@ class RowReader:
         return None if cell is None else str(cell)
 
     def _identifier(self, cell: object, field: str, record: dict[str, object]) -> str | None:
-        if cell is None or isinstance(cell, str):
-            return cell
-        if isinstance(cell, float) and cell.is_integer():
-            return str(int(cell))
-        if isinstance(cell, int) and not isinstance(cell, bool):
-            return str(cell)
+        refuse_inexact(self._name(field), cell, record)
+        name = as_name(cell)
+        if name is None or isinstance(name, str):
+            return name
         raise RecordError(
             Reason.MALFORMED, f"{self._name(field)} is neither text nor a whole number.", record
         )

@@ -25,19 +25,20 @@ from kalmap.records.mapping import FIELDS
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
     MAX_LINE_BYTES,
+    MOST_WHOLE,
     Measurement,
     RecordError,
+    as_name,
     measurement_of,
+    refuse_inexact,
 )
 from kalmap.records.rows import RowReader
 from kalmap.records.table_layout import TableLayout
 from kalmap.records.timestamps import Timestamp
 
 _PER_SECOND = {"unix_seconds": SECOND, "unix_milliseconds": 1_000}
-#: The largest whole number that float64 and int64 share.
-_MOST_WHOLE = 2**53
 #: Fields whose whole numbers are read as text.
-_NAMES = {"user_id", "source", "measurement_id"}
+_NAMES = ("user_id", "source", "measurement_id")
 _own = Jsonl()
 
 
@@ -131,6 +132,8 @@ class TableBlock:
             )
         fields = _own.decode_line(record)
         if self._layout.is_own:
+            for field in _NAMES:
+                refuse_inexact(field, fields.get(field), fields)
             return measurement_of(fields)
         return self._reader.rows.measurement(json.loads(record))
 
@@ -204,7 +207,7 @@ class TableBlock:
         }
         if self._layout.is_own:
             columns = {
-                field: _as_names(columns[name]) if field in _NAMES else columns[name]
+                field: [*map(as_name, columns[name])] if field in _NAMES else columns[name]
                 for field in FIELDS
                 for name in self._mapping.names_of(field)
             }
@@ -301,7 +304,7 @@ class TableBlock:
             names, codes = cells.coded_integers(column)
         else:
             numbers = cells.floats(column)
-            present &= (np.floor(numbers) == numbers) & (np.abs(numbers) < _MOST_WHOLE)
+            present &= (np.floor(numbers) == numbers) & (np.abs(numbers) < MOST_WHOLE)
             distinct, positions = np.unique(np.where(present, numbers, 0), return_inverse=True)
             names, codes = [str(int(n)) for n in distinct.tolist()], positions.astype(np.int32)
         codes = np.where(present, codes, len(names)).astype(np.int32)
@@ -339,13 +342,3 @@ def _is_id(name: str | None) -> bool:
 
 def _naive(microseconds_: int) -> Any:
     return moment_at(microseconds_).replace(tzinfo=None)
-
-
-def _as_names(values: list[Any]) -> list[Any]:
-    """Names as text: whole numbers are names, too."""
-    return [
-        str(int(value))
-        if isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        else value
-        for value in values
-    ]
