@@ -1,6 +1,7 @@
 """Tables of Arrow and Parquet: their rows are the readings that JSON lines of them would be."""
 
 import base64
+import io
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -145,6 +146,25 @@ def test_ids_may_be_numbers_texts_or_a_dictionary(kind, monkeypatch):
     slow = row_by_row(monkeypatch, parquet(table))
     assert columns_of(slow) == columns_of(parsed)
     assert faults_of(slow) == faults_of(parsed)
+
+
+@pytest.mark.parametrize("cast", [pl.String, pl.Categorical])
+def test_texts_of_polars_are_read_column_by_column(cast, monkeypatch):
+    times = [datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2, 3)]
+    frame = pl.DataFrame({"user_id": ["ann", None, "a name of many letters"], "timestamp": times,
+                          "value": [80.0] * 3, "measurement_id": ["m1", "m2", "m3"]})  # fmt: skip
+    file = io.BytesIO()
+    frame.with_columns(pl.col("user_id").cast(cast)).write_ipc(file)
+    data = file.getvalue()
+    batch = pa.ipc.open_file(data).get_batch(0)
+    assert pa.types.is_string_view(batch.column("measurement_id").type)
+    block = next(iter(detect(data).blocks([batch])))
+    assert block.columns().rows.tolist() == [0, 2]
+    parsed = parse_table(data)
+    assert ([parsed.users[user] for user in parsed.user], parsed.ids) == (
+        ["ann", "a name of many letters"], ["m1", "m3"])  # fmt: skip
+    assert faults_of(parsed) == [(1, 2, Reason.MISSING_FIELD, "user_id is missing.", None)]
+    assert columns_of(row_by_row(monkeypatch, data)) == columns_of(parsed)
 
 
 @pytest.mark.parametrize("mapping", [None, Mapping(columns={name: name for name in (

@@ -92,7 +92,7 @@ class TableBlock:
         self._reader = reader
         self._layout = reader.layout
         self._mapping = reader.mapping
-        self._batch = batch
+        self._batch = cells.without_views(batch)
 
     @property
     def lines(self) -> int:

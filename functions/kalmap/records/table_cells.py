@@ -15,6 +15,20 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": SECOND}
 _NS_PER_US = 1_000
 
 
+def without_views(batch: Any) -> Any:
+    """A record batch without the views of texts that polars writes: pyarrow cannot take those."""
+    arrow = import_arrow("A table is read")
+    text = arrow.large_string()
+    schema = batch.schema
+    for place, field in enumerate(schema):
+        type_ = field.type
+        if arrow.types.is_string_view(type_):
+            schema = schema.set(place, field.with_type(text))
+        elif arrow.types.is_dictionary(type_) and arrow.types.is_string_view(type_.value_type):
+            schema = schema.set(place, field.with_type(arrow.dictionary(type_.index_type, text)))
+    return batch.cast(schema)
+
+
 def is_null(column: Any) -> Bool:
     """Whether each cell is missing."""
     if column.null_count == 0:
