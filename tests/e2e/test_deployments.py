@@ -18,7 +18,7 @@ from tests.support.template import ROOT
 def checkout(tmp_path):
     """A copy of what is deployed, to be changed."""
     shutil.copy(ROOT / "template.yaml", tmp_path)
-    for folder in ("functions", "statemachine"):
+    for folder in ("functions", "layers", "statemachine"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
