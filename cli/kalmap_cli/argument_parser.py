@@ -85,6 +85,7 @@ def add_own_files(parser: argparse.ArgumentParser) -> None:
             "FORM",
             "how dates are written: iso, day_first, month_first, unix_seconds or unix_milliseconds",
         ),
+        ("decimal", "MARK", "the decimal mark of values, a point or a comma (example: ,)"),
     ):
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
 

@@ -58,7 +58,7 @@ def test_separators_of_thousands_are_refused_with_a_command_that_takes_them_out(
     code, _, err = checked(capsys, tmp_path, content, "--unit", unit)
     assert code == 2
     assert "with a separator of thousands" in err
-    command = err[err.index("sed -E") : err.index(" - then give")]
+    command = err[err.index("python3 -c") : err.index(" - then give")]
     subprocess.run(command, shell=True, check=True)
     assert main(["check", "without.csv", "--user", "u", "--unit", unit]) == 0
     out = capsys.readouterr().out
@@ -66,17 +66,30 @@ def test_separators_of_thousands_are_refused_with_a_command_that_takes_them_out(
     assert "rejected    0" in out
 
 
-def test_separators_that_also_separate_columns_are_not_taken_out_by_a_command(capsys, tmp_path):
+def test_separators_that_also_separate_columns_are_taken_out_by_a_command(capsys, tmp_path):
     content = "date,weight\n" + rows(['"81,234"', '"82,100"'])
     code, _, err = checked(capsys, tmp_path, content, "--unit", "g")
     assert code == 2
-    assert "Save the file with numbers that have none" in err
+    command = err[err.index("python3 -c") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    assert main(["check", "without.csv", "--user", "u", "--unit", "g"]) == 0
+    assert "values      81.234 to 82.1 kg" in capsys.readouterr().out
+
+
+def test_taking_out_separators_leaves_dates_in_the_same_line_as_they_are(capsys, tmp_path):
+    content = "Datum;Gewicht (g)\n01.03.2026 07:02;81.328\n02.03.2026 07:47;80.850\n"
+    _, _, err = checked(capsys, tmp_path, content, "--tz", "UTC")
+    command = err[err.index("python3 -c") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    expected = "Datum;Gewicht (g)\n01.03.2026 07:02;81328\n02.03.2026 07:47;80850\n"
+    assert (tmp_path / "without.csv").read_text() == expected
 
 
 def test_decimals_of_three_digits_are_taken_for_what_is_plausible(capsys, tmp_path):
     code, out, err = checked(capsys, tmp_path, "date;weight\n" + rows(["81,234", "82,100"], ";"))
     assert code == 0, err
     assert "values      81.234 to 82.1 kg" in out
+    assert "'81,234' is taken as 81.234: as 81234 it would be outside of " in out
 
 
 def test_a_mark_that_may_be_either_is_asked_for(capsys, tmp_path):
@@ -84,7 +97,9 @@ def test_a_mark_that_may_be_either_is_asked_for(capsys, tmp_path):
     mine += '"slope_damping":1,"slope_prior":0,"measurement_noise":1}'
     (tmp_path / "m.json").write_text(mine)
     content = "date;score\n" + rows(["1,234", "1,240"], ";")
-    code, _, err = checked(capsys, tmp_path, content, "--profile", "m.json")
+    # That the user names the column says nothing of its numbers.
+    named = ["--columns", "timestamp=date,value=score"]
+    code, _, err = checked(capsys, tmp_path, content, "--profile", "m.json", *named)
     assert code == 2
     assert "Is it 1234 with a separator of thousands, or 1.234?" in err
     command = shlex.split(err[err.index("If the second: ") + 15 : err.index(" - if the first")])

@@ -25,12 +25,14 @@ class Said(NamedTuple):
     source: str | None = None
     tz: str | None = None
     dates: Dates | None = None
+    decimal: str | None = None
     profile: str | None = None
 
     @property
     def anything(self) -> bool:
         """Whether the user has said anything about how files are read."""
-        return bool(self.columns or self.user or self.unit or self.source or self.tz or self.dates)
+        about = (self.columns, self.user, self.unit, self.source, self.tz, self.dates, self.decimal)
+        return any(about)
 
     @property
     def about_tables(self) -> bool:
@@ -65,13 +67,17 @@ def read_said(command: str, arguments: argparse.Namespace) -> Said:
         raise WrongUsage(f"--tz is {tz!r}, which is no time zone. Write for example Europe/Berlin.")
     if dates is not None and dates not in get_args(Dates):
         raise WrongUsage(f"--dates is {dates!r}; it must be one of {', '.join(get_args(Dates))}.")
+    if arguments.decimal not in {None, ".", ","}:
+        raise WrongUsage(
+            f"--decimal is {arguments.decimal!r}; it must be a point or a comma: --decimal ,"
+        )
     for name in ("user", "unit", "source"):
         text = getattr(arguments, name)
         if text is not None and not text.strip():
             raise WrongUsage(f"--{name} is empty. Give it a text, or leave it out.")
     return Said(
         command, _columns(arguments.columns), arguments.user, arguments.unit, arguments.source,
-        tz, dates, arguments.profile,
+        tz, dates, arguments.decimal, arguments.profile,
     )  # fmt: skip
 
 

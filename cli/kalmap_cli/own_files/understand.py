@@ -214,7 +214,7 @@ def _understand_table(
     if said.user is not None and (told := tell_other_users(table, columns, said, sample.file)):
         notes.append(told)
     values = cells_of(table, columns["value"], found.get("only", {}))
-    mapping["decimal"] = _decimal(values)
+    mapping["decimal"] = said.decimal or _decimal(values)
     mapping["empty"] = no_value_texts(values)
     mapping["skip_empty"] = bool(found.get("skip_empty")) or (
         not found.get("only")
@@ -223,8 +223,7 @@ def _understand_table(
     unit = unit_of(sample.file, columns, preset, said, profile=profile, notes=notes)
     mapping["unit"] = unit
     refuse_grouped_numbers(
-        sample.file, columns["value"], values, unit,
-        delimiter=table.delimiter, said=said, profile=profile,
+        sample, table, columns["value"], values, unit, said=said, profile=profile, notes=notes
     )  # fmt: skip
     mapping |= _times(sample.file, table, columns["timestamp"], said, found=found, notes=notes)
     try:
