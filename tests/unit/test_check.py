@@ -9,7 +9,10 @@ import sys
 import time
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from kalmap_cli.inputs import as_input
 from kalmap_cli.main import main
@@ -570,6 +573,29 @@ def test_a_table_of_pandas_is_understood_like_a_text(tmp_path, capsys):
         assert "user_id from Person, timestamp from Datum, value from Gewicht (kg)" in out
         assert "1 of 3 rows has no value in Gewicht (kg): not read." in " ".join(out.split())
         assert "7, 2026-03-01T06:12:00Z, 80.5 kg" in out
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "told"),
+    [
+        (pa.table([["u"], ["2026-03-01T07:12Z"], [80.0], [81.0]],
+                  names=["user_id", "timestamp", "value", "value"]), (),
+         "kalmap cannot read value (2 columns of this name)."),
+        (pa.table({"user_id": ["u"], "timestamp": ["2026-03-01T07:12Z"], "value": [[80.0]]}), (),
+         "kalmap cannot read value (list<element: double>)."),
+        (pa.table({"user_id": ["u"], "timestamp": ["2026-03-01T07:12Z"], "kg": [{"x": 8.0}]}),
+         ("--columns", "value=kg"),
+         "no column 'kg' that can be read for value. It has: user_id, timestamp. kalmap"),
+        (pa.table({"user_id": [b"u"], "timestamp": ["2026-03-01T07:12Z"], "value": [80.0]}), (),
+         "kalmap cannot read user_id (binary)."),
+    ],
+)  # fmt: skip
+def test_a_needed_column_that_cannot_be_read_is_named(tmp_path, capsys, table, options, told):
+    pq.write_table(table, tmp_path / "f.parquet")
+    assert told in refused(capsys, "f.parquet", *options)
+    feather.write_feather(table.slice(0, 1), tmp_path / "f.arrow")
+    said = told.replace("element:", "item:")
+    assert said in refused(capsys, "f.arrow", *options)
 
 
 def test_without_pyarrow_a_sentence_says_what_to_install(tmp_path, capsys, monkeypatch):

@@ -293,6 +293,17 @@ def test_a_table_that_cannot_be_read_is_refused_with_a_sentence(columns, mapping
             detect(data, mapping)
 
 
+def test_of_several_columns_with_a_name_only_one_that_is_not_needed_may_stay():
+    names = [*OWN, "note", "note"]
+    table = pa.Table.from_arrays([*OWN.values(), pa.array(["a"]), pa.array(["b"])], names)
+    for data in (parquet(table), arrow(table)):
+        assert parse_table(data).value.tolist() == [80.0]
+    doubled = table.rename_columns([*OWN, "value", "note"])
+    for data in (parquet(doubled), arrow(doubled)):
+        with pytest.raises(UnknownFormat, match=r"t.parquet has 2 columns 'value', and one of"):
+            detect(data)
+
+
 def test_rows_are_cut_between_row_groups_and_a_large_one_between_its_rows():
     table = pa.table(OWN).take(pa.array([0] * 100))
     format_ = detect(parquet(table, row_group_size=30))

@@ -1,7 +1,10 @@
 """Tables of Arrow and Parquet: their columns and some of their rows, for understanding them."""
 
+from collections import Counter
+
 from kalmap.errors import UnknownFormat
 from kalmap.records.formats import table_class
+from kalmap.records.mapping import as_text
 from kalmap.records.table_cells import json_cells
 from kalmap.records.table_content import naming
 from kalmap.records.table_layout import kind_of
@@ -22,11 +25,17 @@ def read_arrow_table(sample: Sample) -> Table | None:
     if form is None or content is None:
         return None
     with naming(str(sample.file)), content.reading():
-        batch = form.peek(content, _ROWS)
+        schema = form.schema(content)
+        kinds = {field.name: kind_of(field.type) for field in schema}
+        unread = {
+            name: f"{count} columns of this name" if count > 1 else as_text(schema.field(name).type)
+            for name, count in Counter(schema.names).items()
+            if count > 1 or kinds[name] in {"nested", "other"}
+        }
+        columns = [name for name in kinds if name not in unread]
+        batch = form.peek(content, _ROWS, columns)
         if batch is None or not batch.num_rows:
             raise UnknownFormat(f"{sample.file} is {form.title} without rows.")
-        kinds = {field.name: kind_of(field.type) for field in batch.schema}
-        columns = [name for name, kind in kinds.items() if kind != "other"]
         cells = [json_cells(batch.column(name), kinds[name]) for name in columns]
     rows = [list(row) for row in zip(*cells, strict=True)]
-    return Table("jsonl", "utf-8", columns, rows, title=form.title)
+    return Table("jsonl", "utf-8", columns, rows, title=form.title, unread=unread)

@@ -111,7 +111,10 @@ def ask(about: Asked, said: Said) -> None:
 def _described(about: Asked) -> str:
     table = about.table
     if table.header:
-        return f"{about.file} is {table.form}, with the columns {listed(table.columns)}."
+        return (
+            f"{about.file} is {table.form}, with the columns {listed(table.columns)}."
+            f"{table.told_unread}"
+        )
     cells = ", ".join(str(cell) for cell in table.rows[0])
     return (
         f"{about.file} is {table.form}. Its columns are numbered from 1; the first row is {cells}."

@@ -12,6 +12,7 @@ from kalmap.records.dialects import (
     Dialect,
     encoding_of,
     is_utf_8,
+    listed,
     recognise_dialect,
     text_lines,
     whole_rows,
@@ -36,11 +37,24 @@ class Table(NamedTuple):
     header: bool = True
     title: str | None = None
     """The form in a few words, if its layout does not tell."""
+    unread: Mapping[str, str] = {}
+    """Columns that cannot be read, with their types."""
 
     def cells(self, column: str) -> list[Any]:
         """The cells of a column that are not empty."""
         place = self.columns.index(column)
         return [row[place] for row in self.rows if row[place] not in (None, "")]
+
+    @property
+    def told_unread(self) -> str:
+        """A sentence about the columns that cannot be read; empty if there are none."""
+        shown = [f"{name} ({type_})" for name, type_ in self.unread.items()]
+        if not shown:
+            return ""
+        return (
+            f" kalmap cannot read {listed(shown)}. Write what is needed as one column of text, "
+            "numbers or times."
+        )
 
     @property
     def form(self) -> str:

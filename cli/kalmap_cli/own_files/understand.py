@@ -262,7 +262,9 @@ def _named_column(name: str, table: Table, field: str, column: str) -> str | lis
         near = [known for known in table.columns if known.casefold() == part.strip().casefold()]
         if len(near) != 1 and part not in table.columns:
             raise WrongUsage(
-                f"{name} has no column {part!r} for {field}. It has: {listed(table.columns)}."
+                f"{name} has no column {part!r}{' that can be read' * (part in table.unread)} for "
+                f"{field}. It has: {listed(table.columns)}."
+                f"{table.told_unread}"
             )
         exact.append(part if part in table.columns else near[0])
     return exact

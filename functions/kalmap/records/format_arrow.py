@@ -4,7 +4,7 @@ How many rows a batch has is only known when it has been read, and programs writ
 size as one batch. So one worker reads a content as a whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from kalmap.errors import InvalidInput
@@ -12,7 +12,7 @@ from kalmap.records.arrow_library import import_arrow
 from kalmap.records.mapping import Mapping
 from kalmap.records.table_content import BrokenTable, TableContent, naming
 from kalmap.records.table_format import MAX_ROWS, TableFormat
-from kalmap.records.table_layout import kind_of, own_beside
+from kalmap.records.table_layout import own_beside
 
 _MAGIC = b"ARROW1\0\0"
 _END_MAGIC = b"ARROW1"
@@ -68,12 +68,16 @@ class Arrow(TableFormat, frozen=True, kw_only=True, tag="arrow"):
         return format_
 
     @classmethod
-    def peek(cls, content: TableContent, rows: int) -> Any:
-        """Read the first rows with all columns that are not nested, as a record batch."""
+    def schema(cls, content: TableContent) -> Any:
+        """The schema of all columns."""
+        return _open(content)[0]
+
+    @classmethod
+    def peek(cls, content: TableContent, rows: int, columns: Sequence[str]) -> Any:
+        """Read some columns of the first rows, as a record batch; None if there are no rows."""
         for batch in _open(content)[1]:
             if batch.num_rows:
-                flat = [f.name for f in batch.schema if kind_of(f.type) != "nested"]
-                return batch.slice(0, rows).select(flat)
+                return batch.slice(0, rows).select(columns)
         return None
 
     def split(self, size: int, step: int) -> list[tuple[int, int]]:  # noqa: ARG002

@@ -78,12 +78,17 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
         return format_
 
     @classmethod
-    def peek(cls, content: TableContent, rows: int) -> Any:
-        """Read the first rows with all columns that are not nested, as a record batch."""
-        kinds = {field.name: kind_of(field.type) for field in _open(content).schema_arrow}
-        flat = [name for name, kind in kinds.items() if kind != "nested"]
-        file = _open(content, None, [name for name in flat if kinds[name] == "text"])
-        return next(file.iter_batches(batch_size=rows, columns=flat, use_threads=False), None)
+    def schema(cls, content: TableContent) -> Any:
+        """The schema of all columns."""
+        return _open(content).schema_arrow
+
+    @classmethod
+    def peek(cls, content: TableContent, rows: int, columns: Sequence[str]) -> Any:
+        """Read some columns of the first rows, as a record batch; None if there are no rows."""
+        schema = cls.schema(content)
+        texts = [name for name in columns if kind_of(schema.field(name).type) == "text"]
+        file = _open(content, None, texts)
+        return next(file.iter_batches(batch_size=rows, columns=columns, use_threads=False), None)
 
     def batches(self, content: TableContent, start: int, end: int) -> Iterator[Any]:
         """Read the rows [start, end) in record batches; pages stream, row groups are not held."""

@@ -67,10 +67,14 @@ def table_layout(name: str, schema: Any, mapping: Mapping | None) -> TableLayout
     wanted = [column for field in FIELDS for column in used.names_of(field)]
     kinds: dict[str, Kind] = {}
     for column in [*wanted, *used.only]:
-        if names.count(column) != 1:
-            found = "no column" if column not in names else "several columns"
+        if names.count(column) > 1:
             raise UnknownFormat(
-                f"{name} has {found} {as_text(column)!r}, which its mapping names. Its columns "
+                f"{name} has {names.count(column)} columns {as_text(column)!r}, and one of them is "
+                f"to be read. Rename the others. Its columns are: {_listed(names)}."
+            )
+        if column not in names:
+            raise UnknownFormat(
+                f"{name} has no column {as_text(column)!r}, which its mapping names. Its columns "
                 f"are: {_listed(names)}. `kalmap check FILE` shows how a file is understood."
             )
         kinds[column] = kind_of(schema.field(column).type)
