@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from kalmap.errors import InvalidInput
 from kalmap_cli.arguments import parser
 from kalmap_cli.errors import (
     DONE,
@@ -76,7 +77,7 @@ def _main(argv: Sequence[str] | None) -> int:
     except SystemExit as end:
         # argparse has printed the help.
         return end.code if isinstance(end.code, int) else WRONG_USAGE
-    except WrongUsage as error:
+    except (WrongUsage, InvalidInput) as error:
         return _print_error(error, WRONG_USAGE)
     except RunFailed as error:
         return _print_error(error, FAILED)

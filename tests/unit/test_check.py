@@ -612,6 +612,13 @@ def test_a_table_without_rows_or_cut_off_is_refused_with_a_sentence(tmp_path, ca
     assert checked(capsys, "f.parquet")[0] == 0
     write(tmp_path, "cut.parquet", (tmp_path / "f.parquet").read_bytes()[:-9])
     assert "cut.parquet is a Parquet file that is truncated" in refused(capsys, "cut.parquet")
+    pd.concat([frame] * 20).to_parquet(tmp_path / "rows.parquet", row_group_size=10)
+    page = pq.ParquetFile(tmp_path / "rows.parquet").metadata.row_group(1).column(0)
+    data = (tmp_path / "rows.parquet").read_bytes()
+    start = page.dictionary_page_offset
+    write(tmp_path, "page.parquet", data[:start] + bytes(40) + data[start + 40 :])
+    sentence = refused(capsys, "page.parquet")
+    assert sentence.startswith("kalmap: page.parquet is corrupt or truncated: ")
     frame.head(0).to_parquet(tmp_path / "none.parquet")
     code, _, err = checked(capsys, "none.parquet")
     assert code == 1

@@ -342,6 +342,13 @@ def test_a_broken_table_is_refused_or_fails_with_a_sentence():
         parse_table(stream[:-30_000])
 
 
+def test_codes_that_a_dictionary_lacks_are_a_fault_of_the_table():
+    users = pa.DictionaryArray.from_arrays(pa.array([0, 7, None]), pa.array(["a", "b"]), safe=False)
+    data = arrow(pa.table(OWN).take(pa.array([0] * 3)).set_column(0, "user_id", users))
+    with pytest.raises(InvalidInput, match=r"t.parquet is corrupt: a code of the column user_id"):
+        parse_table(data)
+
+
 def test_an_error_of_reading_is_not_taken_for_a_fault_of_the_table():
     data = parquet(pa.table(OWN))
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from kalmap.errors import InvalidInput
-from kalmap.records.arrow_library import import_arrow
+from kalmap.records.arrow_library import import_arrow, import_compute
 
 #: A file of at most this size is read as a whole, by one request.
 _WHOLE_BYTES = 8 * 1024 * 1024
@@ -110,6 +111,20 @@ def naming(name: str) -> Iterator[None]:
         yield
     except BrokenTable as error:
         raise InvalidInput(f"{name} {error}") from error
+
+
+def refuse_lost_codes(batch: Any) -> None:
+    """Refuse a record batch with codes that its dictionaries lack; pyarrow reads them unchecked.
+
+    Raises:
+        BrokenTable: It has some.
+    """
+    arrow, compute = import_arrow("A table is read"), import_compute("A table is read")
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if arrow.types.is_dictionary(column.type) and column.null_count < len(column):
+            low, high = compute.min_max(column.indices).as_py().values()
+            if low < 0 or high >= len(column.dictionary):
+                raise BrokenTable(f"is corrupt: a code of the column {name} has no text.")
 
 
 def _sentence(fault: str) -> str:
