@@ -245,3 +245,79 @@ def test_a_cell_of_several_lines_is_refused_in_kalmaps_own_csv_too(capsys, tmp_p
     (tmp_path / "own.csv").write_text(content)
     assert main(["check", "own.csv"]) == 2
     assert "a quoted cell begins in line 20002 " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("times", "said", "read"),
+    [
+        (["46082.29306", "46083.5"], "a spreadsheet's number of a day (2026-03-01 07:02)",
+         "2026-03-01T06:02:00Z to 2026-03-02T11:00:00Z"),
+        (["2026-03-28 07:51:00 CET", "2026-03-29 07:04:00 CEST"], "+02:00 for CEST and +01:00 for",
+         "2026-03-28T06:51:00Z to 2026-03-29T05:04:00Z"),
+        (['"Sunday, March 01, 2026 at 07:02 AM"', '"Monday, March 02, 2026 at 07:47 PM"'],
+         "more words than a date and time", "2026-03-01T06:02:00Z to 2026-03-02T18:47:00Z"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("named", [[], ["--columns", "timestamp=date"]])
+def test_times_of_a_known_kind_get_the_command_that_writes_them_anew(
+    capsys, tmp_path, times, said, read, named
+):
+    content = "date,weight\n" + "".join(f"{time},80.5\n" for time in times)
+    code, _, err = checked(capsys, tmp_path, content, *named)
+    assert code == 2
+    assert said in err
+    assert "kalmap check" not in err
+    command = err[err.index("python3 -c") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    assert main(["check", "with-times.csv", "--user", "u", "--tz", "Europe/Berlin"]) == 0
+    assert f"span        {read}" in capsys.readouterr().out
+
+
+def test_a_named_column_that_has_no_times_is_not_named_again(capsys, tmp_path):
+    content = "date,weight\nsoon,80.5\nlater,80.6\n"
+    code, _, err = checked(capsys, tmp_path, content, "--columns", "timestamp=date")
+    assert code == 2
+    assert "date has 'soon', which kalmap does not know as a date and time." in err
+    assert "--columns timestamp=COLUMN" in err
+
+
+def test_numbers_that_give_1970_are_refused(capsys, tmp_path):
+    content = "date,weight\n1772345520,80.5\n1772431920,80.6\n"
+    named = ["--columns", "timestamp=date", "--dates"]
+    code, _, err = checked(capsys, tmp_path, content, *named, "unix_milliseconds")
+    assert code == 2
+    assert (
+        "as unix_milliseconds, all of date, such as '1772345520', would be in the year 1970" in err
+    )
+    assert "--dates unix_seconds" in err
+    assert checked(capsys, tmp_path, content, *named, "unix_seconds")[0] == 0
+    days = "date,weight\n46082.29306,80.5\n46083.5,80.6\n"
+    assert "number of a day" in checked(capsys, tmp_path, days, *named, "unix_seconds")[2]
+
+
+def test_a_kind_of_record_is_not_proposed_as_the_value_beside_a_column_with_a_unit(
+    capsys, tmp_path
+):
+    content = "date;kind;a kg;b kg\n" + "".join(
+        f"2026-03-0{day};{day % 2};80.{day};81.{day}\n" for day in range(1, 10)
+    )
+    code, _, err = checked(capsys, tmp_path, content)
+    assert code == 2
+    assert "The value may be any of a kg, b kg." in err
+
+
+def test_libreview_in_german_is_recognised(capsys, tmp_path):
+    content = (
+        "Glukosewerte,Erstellt am,15.03.2026 10:00 UTC,Erstellt von,Muster\n"
+        "Gerät,Seriennummer,Gerätezeitstempel,Aufzeichnungstyp,Glukosewert-Verlauf mmol/L,"
+        "Glukose-Scan mmol/L,Nicht numerisches schnellwirkendes Insulin,Notizen\n"
+        'FreeStyle,A,13-03-2026 00:02,1,,"5,8",,\n'
+        'FreeStyle,A,13-03-2026 00:17,0,"6,2",,,\n'
+        "FreeStyle,A,14-03-2026 00:17,6,,,,Notiz\n"
+    )
+    profile = ["--profile", "glucose-cgm-mmol"]
+    code, out, err = checked(capsys, tmp_path, content, "--tz", "Europe/Berlin", *profile)
+    assert code == 0, err
+    assert "(LibreView glucose, in German)" in out
+    assert "\nrecords     2\n" in out
+    assert "values      5.8 to 6.2 mmol/L" in out

@@ -15,6 +15,7 @@ from kalmap_cli.profile_tools import suggest
 _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\s*[)\]]\s*$")
 _UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,' ]\d{3})+)(?:\s*[^\W\d].{0,12}|\s*%)?")
+_DIGIT = re.compile(r"[0-9]")
 _MOST = 0.8
 #: Units only in brackets: a column may be called F for another reason.
 _LETTERS = {"c", "f"}
@@ -64,7 +65,8 @@ def guess_fields(
     if exact or called or named:
         found["value"] = exact or called or named
     elif len(numbers) > 1 or (numbers and plausible(numbers[0])):
-        found["value"] = numbers
+        with_unit = any(map(unit_in_name, numbers))
+        found["value"] = [n for n in numbers if not (with_unit and _is_code(table, n))]
     return found
 
 
@@ -95,6 +97,11 @@ def time_columns(table: Table) -> list[str]:
     return [date]
 
 
+def is_called_a_time(column: str) -> bool:
+    """Whether a column is called like a date or a time."""
+    return any(_named(field, [column]) for field in ("timestamp", "date", "time"))
+
+
 def _is_clock(cells: Sequence[object]) -> bool:
     fitting = sum(bool(re.match(r"\d{1,2}[:.h]\d\d", str(cell).strip())) for cell in cells)
     return bool(cells) and fitting >= _MOST * len(cells)
@@ -109,6 +116,13 @@ def _is_numeric(cells: Sequence[object]) -> bool:
         for cell in cells
     )
     return bool(cells) and fitting >= _MOST * len(cells)
+
+
+def _is_code(table: Table, column: str) -> bool:
+    """Whether a column without a unit has only numbers of one digit, such as a kind of record."""
+    return unit_in_name(column) is None and all(
+        _DIGIT.fullmatch(str(cell).strip()) for cell in table.cells(column)
+    )
 
 
 def _repeats(table: Table, column: str) -> bool:

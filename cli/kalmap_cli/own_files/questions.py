@@ -1,5 +1,6 @@
 """Questions: what a file does not tell is asked for at once, with a command that answers all."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,14 +17,17 @@ from kalmap_cli.own_files.doubts import (
     refuse_short_years,
     refuse_two_numbers,
 )
-from kalmap_cli.own_files.fields import unit_in_name, without_unit
+from kalmap_cli.own_files.fields import is_called_a_time, unit_in_name, without_unit
 from kalmap_cli.own_files.quantity import Mismatch
 from kalmap_cli.own_files.said import Said
+from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table, time_cells
 from kalmap_cli.own_files.times import Times, machine_time_zone, understand_times
+from kalmap_cli.own_files.unknown_times import refuse_known_times
 from kalmap_cli.own_files.users import user_candidates
 from kalmap_cli.profile_tools import suggest
 
+_LETTER = re.compile(r"[^\W\d_]")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -50,7 +54,7 @@ class _Question(NamedTuple):
 class Asked(NamedTuple):
     """What is known of a table when questions are asked."""
 
-    file: Path
+    sample: Sample
     table: Table
     columns: Mapping[str, Any]
     """By field, as far as they are known."""
@@ -63,6 +67,11 @@ class Asked(NamedTuple):
     profile: Profile
     mismatch: Mismatch | None
     """Why the profile is none for this file."""
+
+    @property
+    def file(self) -> Path:
+        """What the user calls the file."""
+        return self.sample.file
 
 
 def ask(about: Asked, said: Said) -> None:
@@ -152,6 +161,10 @@ def _columns(about: Asked, said: Said) -> list[_Question]:
             refuse_two_numbers(file, table)
         for column in table.columns if field == "timestamp" else ():
             refuse_mixed_dates(file, column, table.cells(column), said)
+            cells = [str(cell) for cell in table.cells(column)]
+            # A number without such a name may be anything.
+            if is_called_a_time(column) or any(map(_LETTER.search, cells)):
+                refuse_known_times(about.sample, table, column, cells)
         found.append(
             _Question(
                 f"Which column has the {field}, {what}.",

@@ -8,6 +8,8 @@ from kalmap_cli.inputs import STDIN
 from kalmap_cli.own_files.samples import Sample
 
 _CODECS = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-16-be": "utf-16", "latin-1": "cp1252"}
+#: Those that a change of a cell may need.
+_MODULES = ("datetime", "re")
 
 
 def rewriting_command(
@@ -24,7 +26,7 @@ def rewriting_command(
     """
     mark = '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
     script = (
-        "import csv; "
+        f"import {', '.join(['csv', *(name for name in _MODULES if f'{name}.' in cell)])}; "
         f'rows = csv.reader(open(0, encoding="{_CODECS[encoding]}", newline=""), '
         f"delimiter={mark}); "
         'out = open(1, "w", encoding="utf-8", newline=""); '

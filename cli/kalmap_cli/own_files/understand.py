@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,7 +25,6 @@ from kalmap.records.table_format import TableFormat
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.arrow_tables import read_arrow_table
 from kalmap_cli.own_files.doubts import (
-    joined,
     one_way,
     refuse_cut_numbers,
     refuse_mixed_dates,
@@ -48,6 +46,7 @@ from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table, cells_of, read_table, time_cells
 from kalmap_cli.own_files.times import Times, understand_times
+from kalmap_cli.own_files.unknown_times import refuse_1970, refuse_unknown_times
 from kalmap_cli.own_files.users import tell_other_users
 from kalmap_cli.own_files.values import refuse_grouped_numbers
 from kalmap_cli.profile_tools import suggest
@@ -193,7 +192,7 @@ def _understand_table(
     sure = "value" in columns and not unsure
     mismatch = find_mismatch(table, columns, preset, said, profile=profile) if sure else None
     only, dates = found.get("only", {}), found.get("dates")
-    ask(Asked(sample.file, table, columns, unsure, only, dates, profile, mismatch), said)
+    ask(Asked(sample, table, columns, unsure, only, dates, profile, mismatch), said)
     refuse_cut_numbers(sample.file, table, columns["value"], said)
     mapping = found | {
         "columns": columns,
@@ -225,7 +224,7 @@ def _understand_table(
     refuse_grouped_numbers(
         sample, table, columns["value"], values, unit, said=said, profile=profile, notes=notes
     )  # fmt: skip
-    mapping |= _times(sample.file, table, columns["timestamp"], said, found=found, notes=notes)
+    mapping |= _times(sample, table, columns["timestamp"], said, found=found, notes=notes)
     try:
         complete = msgspec.convert(
             {field: value for field, value in mapping.items() if value is not None}, Mapping
@@ -282,7 +281,7 @@ def _decimal(cells: list[Any]) -> str:
 
 
 def _times(
-    file: Path,
+    sample: Sample,
     table: Table,
     names: str | list[str],
     said: Said,
@@ -291,14 +290,12 @@ def _times(
     notes: list[str],
 ) -> dict[str, Any]:
     """How timestamps are written, and the time zone of their clock."""
-    cells = time_cells(table, names, found.get("only", {}))
+    file, cells = sample.file, time_cells(table, names, found.get("only", {}))
     times = understand_times(cells)
     if times is None and said.dates is None:
         refuse_mixed_dates(file, names, cells, said)
-        raise WrongUsage(
-            f"{file}: {joined(names)} has {_example(cells)}, which kalmap does not know as a date "
-            f"and time. Name another column: {said.again(file, {'timestamp': 'COLUMN'})}"
-        )
+        refuse_unknown_times(sample, table, names, cells, said)
+    refuse_1970(sample, table, names, cells, said)
     times = times or Times(["iso"], local=True, clock=True, example=_example(cells))
     if said.dates is None:
         refuse_short_years(file, names, cells, said, times.dates)
