@@ -45,7 +45,11 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("kalmap_library"), name)
     if name == "__version__":
-        return import_module("importlib.metadata").version("kalmap")
+        metadata = import_module("importlib.metadata")
+        try:
+            return metadata.version("kalmap")
+        except metadata.PackageNotFoundError:
+            raise AttributeError("kalmap is not installed, so it has no __version__") from None
     raise AttributeError(f"module 'kalmap' has no attribute {name!r}")
 
 

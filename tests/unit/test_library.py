@@ -278,6 +278,9 @@ def test_what_is_no_state_is_refused_by_all_that_take_states(states, said):
 
 
 def test_the_version_is_that_of_the_installed_package(tmp_path, monkeypatch):
+    alone = "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; "
+    program = alone + "import kalmap; sys.exit(hasattr(kalmap, '__version__'))"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT / "functions")
     (tmp_path / "kalmap-7.8.9.dist-info").mkdir()
     metadata = "Metadata-Version: 2.1\nName: kalmap\nVersion: 7.8.9\n"
     (tmp_path / "kalmap-7.8.9.dist-info" / "METADATA").write_text(metadata)
