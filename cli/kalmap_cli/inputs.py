@@ -17,6 +17,7 @@ from kalmap.plural import counted
 from kalmap.records.dialects import listed
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.output_files import STDOUT, descriptor_of
+from kalmap_cli.result_names import OTHERS, SUMMARY
 
 #: What sentences call stdin.
 STDIN = Path("stdin")
@@ -147,6 +148,10 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
     except OSError as error:
         raise WrongUsage(f"{folder} cannot be read: {error.strerror or error}.") from error
     files = [each for each in entries if each.is_file() and _is_table(each)]
+    has_summary = any(each.name == SUMMARY for each in entries)
+    results = [each for each in files if has_summary and _is_result(each)]
+    entries = [each for each in entries if each not in results]
+    files = [each for each in files if each not in results]
     folders = [each for each in entries if each.is_dir()]
     others = [each for each in entries if each not in files and each not in folders]
     endings = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}, gzipped or not"
@@ -155,11 +160,15 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
         if folders
         else ""
     )
-    if not files:
-        raise WrongUsage(
-            f"{folder} is a directory, and no file in it ends in {endings}. {nested}".rstrip()
-        )
     sentences = []
+    if results:
+        shown = listed([each.name for each in results])
+        sentences.append(f"{folder}: {shown} are kalmap's own results of a batch, and left out.")
+    if not files:
+        but = " but kalmap's own results" if results else ""
+        raise WrongUsage(
+            f"{folder} is a directory, and no file in it{but} ends in {endings}. {nested}".rstrip()
+        )
     if others:
         names = listed([each.name for each in others[:_NAMED]])
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
@@ -175,6 +184,11 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
 def _is_table(file: Path) -> bool:
     name = file.name.lower().removesuffix(_PACKED)
     return name.endswith(_ENDINGS) and file.stat().st_size > 0
+
+
+def _is_result(file: Path) -> bool:
+    """Whether a file has the name of one that kalmap writes beside a summary."""
+    return file.name in OTHERS or file.stem == "results"
 
 
 def _matching(pattern: str) -> tuple[list[Input], list[str]]:

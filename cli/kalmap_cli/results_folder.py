@@ -24,6 +24,7 @@ from kalmap_cli.file_names import FileNames
 from kalmap_cli.local_copy import LocalCopy
 from kalmap_cli.output_files import move_into_place
 from kalmap_cli.rejected_lines import RejectedReadings
+from kalmap_cli.result_names import OTHERS
 from kalmap_cli.results_files import RESULTS, WRITERS, write_lines
 from kalmap_cli.screen import SHORT_ID
 
@@ -32,9 +33,7 @@ DEFAULT = Path("kalmap-out")
 LATEST = "latest"
 
 _TEMPORARY = ".kalmap-fetching-"
-#: Lines of JSON. The results themselves have the format that the user names.
-_OTHERS = ("unreadable.jsonl", "rejected.jsonl", "failed.jsonl", "revisions.jsonl")
-_NAMES = (*(f"{RESULTS}.{name}" for name in WRITERS), *_OTHERS)
+_NAMES = (*(f"{RESULTS}.{name}" for name in WRITERS), *OTHERS)
 
 
 class FetchedResults(NamedTuple):
@@ -184,7 +183,7 @@ def _write(
         write_lines(temporary / SUMMARY, [json.dumps(summary, indent=2).encode()])
         # The summary first: it names the batch even if this process ends before the next step.
         move_into_place(temporary / SUMMARY, folder / SUMMARY)
-        for name in (results, *_OTHERS):
+        for name in (results, *OTHERS):
             if lines[name] or name == "unreadable.jsonl":
                 move_into_place(temporary / name, folder / name)
             else:

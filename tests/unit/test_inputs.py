@@ -256,3 +256,16 @@ def test_files_keep_their_order_also_if_they_are_many():
         assert keys == sorted(set(keys))
         assert len(keys) == count
     assert keys_of("uploads/u/", [Path("in/a\n.csv")]) == ["uploads/u/000-a_.csv"]
+
+
+def test_results_of_a_batch_in_a_directory_are_left_out_and_told(tmp_path):
+    for name in ("w.csv", "results.jsonl", "unreadable.jsonl", "rejected.jsonl"):
+        (tmp_path / name).write_text("{}")
+    with open_inputs([str(tmp_path)]) as inputs:
+        # Without a summary they may be anybody's.
+        assert len(inputs.files) == 4
+    (tmp_path / "summary.json").write_text("{}")
+    with open_inputs([str(tmp_path)]) as inputs:
+        assert [each.name.name for each in inputs.files] == ["w.csv"]
+    told = "rejected.jsonl, results.jsonl, unreadable.jsonl are kalmap's own results of a batch"
+    assert any(told in sentence for sentence in inputs.told)

@@ -321,3 +321,24 @@ def test_libreview_in_german_is_recognised(capsys, tmp_path):
     assert "(LibreView glucose, in German)" in out
     assert "\nrecords     2\n" in out
     assert "values      5.8 to 6.2 mmol/L" in out
+
+
+@pytest.mark.parametrize("named", [[], ["--columns", "value=Weight"]])
+def test_two_columns_of_one_name_are_refused_if_one_is_needed(capsys, tmp_path, named):
+    code, _, err = checked(capsys, tmp_path, "Date,Weight,Weight\n" + rows(["81.0,178.5"]), *named)
+    assert code == 2
+    assert "2 columns are called Weight. Give each a name of its own in line 1" in err
+    unneeded = "Date,Weight,Note,Note\n" + rows(["81.0,a,b", "81.1,a,b"])
+    assert checked(capsys, tmp_path, unneeded, *named)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("cp1251", "iconv -f WINDOWS-1251"), ("koi8_r", "iconv -f KOI8-R"),
+     ("utf-32", "is text in UTF-32")],
+)  # fmt: skip
+def test_an_encoding_is_known_from_a_short_header(capsys, tmp_path, encoding, told):
+    content = "Дата;Вес (кг)\n" + rows(["81,0", "81,1"], ";")  # noqa: RUF001  it is Cyrillic
+    code, _, err = checked(capsys, tmp_path, content.encode(encoding))
+    assert code == 2
+    assert told in err

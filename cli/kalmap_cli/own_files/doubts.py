@@ -67,6 +67,20 @@ def refuse_wide_rows(sample: Sample, table: Table) -> None:
     )
 
 
+def refuse_columns_of_one_name(file: Path, table: Table, names: Sequence[str]) -> None:
+    """Refuse a column that is needed if another has the same name.
+
+    Raises:
+        WrongUsage: One has.
+    """
+    for name in names:
+        if (count := table.columns.count(name)) > 1:
+            raise WrongUsage(
+                f"{file}: {count} columns are called {name}. Give each a name of its own in line "
+                f"{table.skip + 1} of the file, the header, and say which is meant."
+            )
+
+
 def refuse_cut_numbers(file: Path, table: Table, names: str | list[str], said: Said) -> None:
     """Refuse values whose decimals seem to stand in the column of notes behind them.
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,10 +72,13 @@ def _score(encoding: _Encoding, text: bytes) -> float:
     if encoding.words == "Japanese" and not any("\u3041" <= mark <= "\u30fe" for mark in letters):
         return 0.0
     good = 0.0
-    for mark in letters:
+    for before, mark in pairwise(f" {decoded}"):
+        if ord(mark) < 0x80:
+            continue
         name = unicodedata.name(mark, "")
         if not name.startswith(scripts):
             continue
         # In the wrong encoding, Cyrillic words have capitals within.
-        good += 0.5 if encoding.python in {"cp1251", "koi8_r", "cp1253"} and mark.isupper() else 1.0
+        is_within = mark.isupper() and before.isalpha()
+        good += 0.5 if encoding.python in {"cp1251", "koi8_r", "cp1253"} and is_within else 1.0
     return good / len(letters) if letters else 0.0

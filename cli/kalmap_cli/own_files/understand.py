@@ -26,6 +26,7 @@ from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.arrow_tables import read_arrow_table
 from kalmap_cli.own_files.doubts import (
     one_way,
+    refuse_columns_of_one_name,
     refuse_cut_numbers,
     refuse_mixed_dates,
     refuse_several_users,
@@ -185,6 +186,8 @@ def _understand_table(
         columns.pop("user_id", None)
     unsure = [] if "value" in said.columns else guessed.get("value", [])
     unsure = unsure if len(unsure) > 1 else []
+    needed = [name for names in columns.values() for name in _listed(names)]
+    refuse_columns_of_one_name(sample.file, table, needed)
     columns = {field: _simple(names) for field, names in columns.items()}
     if "value" in columns and not unsure and "unit" not in columns:
         unit = unit_column(table, columns["value"], profile)
@@ -267,6 +270,10 @@ def _named_column(name: str, table: Table, field: str, column: str) -> str | lis
             )
         exact.append(part if part in table.columns else near[0])
     return exact
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _simple(names: str | list[str]) -> str | list[str]:

@@ -19,7 +19,10 @@ _INFLATE = "Inflate it first; of compressed files, gzip's are read."
 _CONVERT = "Convert it to JSONL or CSV."
 _GUNZIP = "Inflate it first: its columns are compressed by themselves."
 _AS_UTF_8 = "Save it as UTF-8, for example by: iconv -f UTF-16 -t UTF-8."
+_UTF_32 = Other("text in UTF-32", "Save it as UTF-8, for example by: iconv -f UTF-32 -t UTF-8.")
 _BEGINNINGS = (
+    (b"\xff\xfe\0\0", _UTF_32),
+    (b"\0\0\xfe\xff", _UTF_32),
     # Where they are not gzipped, they are read.
     (b"PAR1\x15", Other("a gzipped Parquet file", _GUNZIP)),
     (b"ARROW1\0\0", Other("a gzipped Arrow file", _GUNZIP)),
