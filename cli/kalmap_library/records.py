@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
+from math import isinf
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ from kalmap.records.measurement import (
 from kalmap.records.parse import Parsed, parse
 from kalmap_library.table import Table, import_arrow
 
+#: JSON's form of what is not finite; the encoder would write null, as if nothing were there.
+_INFINITE = msgspec.Raw(b"1e999")
 _FIELDS = (*REQUIRED_FIELDS, *OPTIONAL_FIELDS)
 _EXAMPLE = '{"user_id": ["u-1"], "timestamp": ["2026-03-01T07:12:00+01:00"], "value": [81.4]}'
 _ZONE = (
@@ -105,6 +108,8 @@ def _columns(readings: object) -> dict[str, list[Any]]:
     columns = {name: column(name) for name in _FIELDS if name in names}
     for name in columns.keys() & {"user_id", "source", "measurement_id"}:
         columns[name] = _names(name, columns[name])
+    columns["value"] = [_INFINITE if type(value) is float and isinf(value) else value
+                        for value in columns["value"]]  # fmt: skip
     return columns
 
 

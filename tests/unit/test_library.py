@@ -202,6 +202,8 @@ ONE = {"user_id": ["u"], "timestamp": ["2026-01-01T00:00Z"], "value": [80.0]}
         (ONE | {"user_id": [1.5]}, "user_id has 1.5, which is neither text nor a whole number"),
         (ONE | {"user_id": [2.0**60]}, "user_id is a float above 2^53"),
         (ONE | {"user_id": "anna"}, "user_id is 'anna', not a list"),
+        (ONE | {"value": [-np.inf]}, "value is not finite"),
+        (pl.DataFrame(ONE | {"value": [np.inf]}), "value is not finite"),
         (ONE | {"value": 81}, "value is 81, not a list"),
         (pd.DataFrame([["u", "v"]], columns=["user_id"] * 2), "['user_id', 'user_id']"),
         (
