@@ -163,7 +163,7 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
     sentences = []
     if results:
         shown = listed([each.name for each in results])
-        sentences.append(f"{folder}: {shown} are kalmap's own results of a batch, and left out.")
+        sentences.append(f"{folder}: kalmap's own results of a batch are left out: {shown}.")
     if not files:
         but = " but kalmap's own results" if results else ""
         raise WrongUsage(

@@ -267,5 +267,5 @@ def test_results_of_a_batch_in_a_directory_are_left_out_and_told(tmp_path):
     (tmp_path / "summary.json").write_text("{}")
     with open_inputs([str(tmp_path)]) as inputs:
         assert [each.name.name for each in inputs.files] == ["w.csv"]
-    told = "rejected.jsonl, results.jsonl, unreadable.jsonl are kalmap's own results of a batch"
+    told = "own results of a batch are left out: rejected.jsonl, results.jsonl, unreadable.jsonl."
     assert any(told in sentence for sentence in inputs.told)
