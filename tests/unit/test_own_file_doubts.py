@@ -342,3 +342,19 @@ def test_an_encoding_is_known_from_a_short_header(capsys, tmp_path, encoding, to
     code, _, err = checked(capsys, tmp_path, content.encode(encoding))
     assert code == 2
     assert told in err
+
+
+def test_a_new_profile_from_readings_asks_with_a_command_that_works_as_typed(capsys, tmp_path):
+    content = "Date,Steps\n" + "".join(
+        f'2026-0{day // 28 + 1}-{day % 28 + 1:02d},"{3 + day % 7},{100 + day * 37 % 900}"\n'
+        for day in range(40)
+    )
+    (tmp_path / "steps.csv").write_text(content)
+    words = ["--quantity", "steps", "--unit", "steps", "--out", "s.json", "--user", "u"]
+    named = ["--columns", "timestamp=Date,value=Steps", "--from", "steps.csv"]
+    assert main(["profiles", "new", *words, *named]) == 2
+    err = capsys.readouterr().err
+    assert "with a separator of thousands, or" in err
+    command = shlex.split(err[err.index("If the second: ") + 15 : err.index(" - if the first")])
+    assert main(command[1:]) == 0
+    assert (tmp_path / "s.json").exists()

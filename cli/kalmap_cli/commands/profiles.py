@@ -168,7 +168,9 @@ def _from_files(
     content = msgspec.to_builtins(base)
     # The unit that is asked for is the profile's; readings may say another of its kind.
     arguments.unit, arguments.profile = None, None
-    said = read_said("profiles new", arguments)
+    out = [] if is_stream(arguments.out) else ["--out", str(arguments.out)]
+    words = ["--quantity", asked.quantity, "--unit", asked.unit, *out, "--from"]
+    said = read_said(f"profiles new {shlex.join(words)}", arguments)
     refuse_s3(files, "profiles new")
     with open_inputs(files) as inputs:
         understood = understand_files(inputs.files, said, content)

@@ -63,7 +63,7 @@ def refuse_grouped_numbers(
     raise WrongUsage(
         f"{file}: {name} has {example!r}. Is it {whole[0]:g} with a separator of thousands, or "
         f"{parts[0]:g}? If the second: {said.again(file, column, decimal=mark)} - if the first: "
-        f"{advice}"
+        f"{advice[0].lower()}{advice[1:]}"
     )
 
 
