@@ -1,7 +1,7 @@
 """Readings from files, in the formats of a batch."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -44,8 +44,7 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
         raise InvalidInput(str(error)) from None
     measurements, unread, line = [], [], format_.header_lines
     for block in format_.blocks(parts):
-        known = block.measurements()
-        for measurement in _one_by_one(block) if known is None else known:
+        for measurement in _records(block):
             if isinstance(measurement, Measurement):
                 measurements.append(measurement)
             else:
@@ -63,6 +62,17 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
             for name in Measurement.__struct_fields__
         }
     )
+
+
+def _records(block: Block) -> Iterable[Measurement | tuple[int, str]]:
+    """A block's measurements, at once if all can be read."""
+    try:
+        known = block.measurements()
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
+        known = None
+    return _one_by_one(block) if known is None else known
 
 
 def _one_by_one(block: Block) -> Iterator[Measurement | tuple[int, str]]:

@@ -328,6 +328,11 @@ def test_a_file_is_read_as_a_table_and_what_cannot_be_read_is_told(tmp_path):
     with pytest.warns(UserWarning, match="1 of 2 records .* in line 3: timestamp is not"):
         table = kalmap.read(file)
     assert kalmap.fold(table).states == kalmap.fold(ONE).states
+    lines = tmp_path / "weights.jsonl"
+    record = {name: column[0] for name, column in ONE.items()}
+    lines.write_text(f"{json.dumps(record)}\n{json.dumps(record | {'value': 'x'})}\n")
+    with pytest.warns(UserWarning, match="1 of 2 records .* in line 2: value is not a number"):
+        assert kalmap.read(lines).rows == 1
     with pytest.raises(kalmap.InvalidInput, match="no file"):
         kalmap.read(tmp_path / "nothing.csv")
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import struct
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -347,6 +348,16 @@ def test_codes_that_a_dictionary_lacks_are_a_fault_of_the_table():
     data = arrow(pa.table(OWN).take(pa.array([0] * 3)).set_column(0, "user_id", users))
     with pytest.raises(InvalidInput, match=r"t.parquet is corrupt: a code of the column user_id"):
         parse_table(data)
+
+
+def test_texts_that_begin_outside_of_a_file_are_a_fault_of_the_table():
+    users = pa.array(["a" * 1001, "b" * 1003, "c"])
+    data = arrow(pa.table(OWN).take(pa.array([0] * 3)).set_column(0, "user_id", users))
+    offsets = struct.pack("<4i", 0, 1001, 2004, 2005)
+    assert data.count(offsets) == 1
+    broken = data.replace(offsets, struct.pack("<4i", 0, 1001, 2004, 2205))
+    with pytest.raises(InvalidInput, match=r"t.parquet is corrupt or truncated: "):
+        parse_table(broken)
 
 
 def test_an_error_of_reading_is_not_taken_for_a_fault_of_the_table():

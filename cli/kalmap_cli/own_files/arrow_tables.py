@@ -6,7 +6,7 @@ from kalmap.errors import UnknownFormat
 from kalmap.records.formats import table_class
 from kalmap.records.mapping import as_text
 from kalmap.records.table_cells import json_cells
-from kalmap.records.table_content import naming, refuse_lost_codes
+from kalmap.records.table_content import naming, refuse_unsound
 from kalmap.records.table_layout import kind_of
 from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table
@@ -36,7 +36,7 @@ def read_arrow_table(sample: Sample) -> Table | None:
         batch = form.peek(content, _ROWS, columns)
         if batch is None or not batch.num_rows:
             raise UnknownFormat(f"{sample.file} is {form.title} without rows.")
-        refuse_lost_codes(batch)
+        refuse_unsound(batch)
         cells = [json_cells(batch.column(name), kinds[name]) for name in columns]
     rows = [list(row) for row in zip(*cells, strict=True)]
     return Table("jsonl", "utf-8", columns, rows, title=form.title, unread=unread)

@@ -113,18 +113,37 @@ def naming(name: str) -> Iterator[None]:
         raise InvalidInput(f"{name} {error}") from error
 
 
-def refuse_lost_codes(batch: Any) -> None:
-    """Refuse a record batch with codes that its dictionaries lack; pyarrow reads them unchecked.
+def refuse_unsound(batch: Any) -> None:
+    """Refuse a record batch that points outside itself: pyarrow reads unchecked, and may crash.
 
     Raises:
-        BrokenTable: It has some.
+        BrokenTable: A code is not in its dictionary.
+        ArrowInvalid: Another position is outside.
     """
     arrow, compute = import_arrow("A table is read"), import_compute("A table is read")
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if arrow.types.is_dictionary(column.type) and column.null_count < len(column):
+        column.validate()
+        if not arrow.types.is_dictionary(column.type):
+            _validate(column)
+            continue
+        _validate(column.dictionary)
+        _validate(column.indices)
+        if column.null_count < len(column):
             low, high = compute.min_max(column.indices).as_py().values()
             if low < 0 or high >= len(column.dictionary):
                 raise BrokenTable(f"is corrupt: a code of the column {name} has no text.")
+
+
+def _validate(column: Any) -> None:
+    """Check positions. Texts may be no UTF-8, which is told of their rows alone."""
+    arrow = import_arrow("A table is read")
+    plain = {
+        arrow.string(): arrow.binary(),
+        arrow.large_string(): arrow.large_binary(),
+        arrow.string_view(): arrow.binary_view(),
+    }
+    column.validate()
+    column.view(plain.get(column.type, column.type)).validate(full=True)
 
 
 def _sentence(fault: str) -> str:

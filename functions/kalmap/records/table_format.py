@@ -10,7 +10,7 @@ import msgspec
 
 from kalmap.records.mapping import Mapping
 from kalmap.records.table_block import TableBlock, TableReader
-from kalmap.records.table_content import TableContent, refuse_lost_codes
+from kalmap.records.table_content import TableContent, refuse_unsound
 from kalmap.records.table_layout import TableLayout, table_layout
 
 #: One worker reads at most this many rows.
@@ -90,7 +90,7 @@ class TableFormat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True,
         content = TableContent(read, size)
         with content.reading():
             for batch in self.batches(content, start, end):
-                refuse_lost_codes(batch)
+                refuse_unsound(batch)
                 yield batch
 
     def blocks(self, parts: Iterable[Any]) -> Iterator[TableBlock]:
