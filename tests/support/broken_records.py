@@ -148,9 +148,10 @@ def check(lines: list[bytes], format_: AnyFormat) -> int:
         alone = parse([line], format_, PROFILE)
         sound(alone)
         expected += [(line, outcome) for outcome in decisions(alone)]
-    actual = decisions(parsed)
-    for (line, outcome), other in zip(expected, actual, strict=False):
-        assert outcome == other, line
+    actual, in_cell = decisions(parsed), in_open_cells(parsed)
+    assert not in_cell or any(line.count(b'"') % 2 for line in lines)
+    for ordinal, ((line, outcome), other) in enumerate(zip(expected, actual, strict=False)):
+        assert outcome == other or ordinal in in_cell, line
     assert len(actual) == len(expected)
     return parsed.records
 
@@ -167,6 +168,11 @@ def decisions(parsed: Parsed) -> list[object]:
     by_ordinal: dict[int, object] = {ordinal: tuple(rest) for ordinal, *rest in rows}
     by_ordinal |= {record.ordinal: record.reason for record in parsed.unreadable}
     return [by_ordinal[ordinal] for ordinal in sorted(by_ordinal)]
+
+
+def in_open_cells(parsed: Parsed) -> set[int]:
+    """The ordinals of records that are refused since a quote before them is open."""
+    return {record.ordinal for record in parsed.unreadable if "open quote" in record.detail}
 
 
 def goes_through(parsed: Parsed) -> None:

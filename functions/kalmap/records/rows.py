@@ -105,6 +105,8 @@ class RowReader:
         return None if cell is None else str(cell)
 
     def _identifier(self, cell: object, field: str, record: dict[str, object]) -> str | None:
+        if cell is None or isinstance(cell, str):
+            return cell
         refuse_inexact(self._name(field), cell, record)
         name = as_name(cell)
         if name is None or isinstance(name, str):

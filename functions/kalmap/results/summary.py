@@ -124,8 +124,7 @@ def hints(totals: Totals) -> list[str]:
     if readings[Status.DUPLICATE, Reason.DUPLICATE] > 0.5 * received:
         sentences.append(
             "Most readings were there already: was this input run before? Then the earlier batch "
-            "has their results: `kalmap status` lists the batches, and `kalmap results BATCH` "
-            "fetches those of one."
+            "has their results."
         )
     if totals.database.throttles:
         sentences.append(
