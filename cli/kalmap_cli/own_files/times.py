@@ -1,5 +1,6 @@
 """Times: how the timestamps of a file are written, from some of them."""
 
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ def understand_times(cells: list[Any]) -> Times | None:
     if unix := _unix(cells, texts):
         return Times([unix], local=False, clock=True, example=texts[0])
     ways: tuple[Dates, ...] = ("iso", "day_first", "month_first")
-    read = {way: sum(_reads(Clock(way, "UTC"), text) for text in texts) for way in ways}
+    read = {way: sum(_reads(way, "UTC", text) for text in texts) for way in ways}
     best = max(read.values())
     if best < _MOST * len(texts):
         return None
@@ -53,11 +54,11 @@ def understand_times(cells: list[Any]) -> Times | None:
     if fitting == ["day_first", "month_first"] and _DOTTED.match(texts[0]):
         fitting = ["day_first"]
     way = fitting[0]
-    example = next(text for text in texts if _reads(Clock(way, "UTC"), text))
+    example = next(text for text in texts if _reads(way, "UTC", text))
     deciding, other = _deciding(texts, way) if len(fitting) == 1 else (None, way)
     return Times(
         [way] if way == "iso" else fitting,
-        local=sum(_reads(Clock(way, None), text) for text in texts) < best,
+        local=sum(_reads(way, None, text) for text in texts) < best,
         clock=any(":" in text or "T" in text for text in texts),
         example=example,
         deciding=deciding,
@@ -70,8 +71,7 @@ def _deciding(texts: Sequence[str], way: Dates) -> tuple[str | None, Dates]:
     ways: dict[Dates, Dates] = {"day_first": "month_first", "month_first": "day_first"}
     if way not in ways or _DOTTED.match(texts[0]):
         return None, way
-    other = Clock(ways[way], "UTC")
-    telling = {text for text in texts if not _reads(other, text)}
+    telling = {text for text in texts if not _reads(ways[way], "UTC", text)}
     days = {text[:_DATE] for text in telling}
     several = len({text[:_DATE] for text in texts}) > 2
     return (min(telling), ways[way]) if len(days) == 1 and several else (None, way)
@@ -81,9 +81,8 @@ def find_mixed_dates(cells: Sequence[Any]) -> tuple[str, str] | None:
     """A date with the day first and one with the month first, if no one way reads most of them."""
     some = cells[:: max(1, len(cells) // _LOOKED_AT)]
     texts = list(dict.fromkeys(str(cell).strip() for cell in some))
-    day, month = Clock("day_first", "UTC"), Clock("month_first", "UTC")
-    days = dict.fromkeys(text for text in texts if _reads(day, text))
-    months = dict.fromkeys(text for text in texts if _reads(month, text))
+    days = dict.fromkeys(text for text in texts if _reads("day_first", "UTC", text))
+    months = dict.fromkeys(text for text in texts if _reads("month_first", "UTC", text))
     only_day = next((text for text in days if text not in months), None)
     only_month = next((text for text in months if text not in days), None)
     if only_day is None or only_month is None or len(days | months) < _MOST * len(texts):
@@ -91,9 +90,11 @@ def find_mixed_dates(cells: Sequence[Any]) -> tuple[str, str] | None:
     return only_day, only_month
 
 
-def _reads(clock: Clock, text: str) -> bool:
+# Several questions about a file look at the same times.
+@functools.lru_cache(maxsize=1 << 16)
+def _reads(way: Dates, zone: str | None, text: str) -> bool:
     try:
-        clock.read(text)
+        _clock(way, zone).read(text)
     except (ValueError, OverflowError):
         return False
     return True
@@ -119,3 +120,8 @@ def machine_time_zone() -> str:
         if name and name not in {"UTC", "Etc/UTC"} and time_zone(name):
             return name
     return "ZONE"
+
+
+@functools.cache
+def _clock(way: Dates, zone: str | None) -> Clock:
+    return Clock(way, zone)
