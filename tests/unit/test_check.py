@@ -342,6 +342,7 @@ def test_a_broken_file_is_understood_or_refused_with_a_sentence(tmp_path, capsys
         assert err == "" or err.startswith("kalmap: ")
 
 
+@pytest.mark.thorough
 def test_tune_reads_a_file_of_another_program(tmp_path, capsys):
     name = write(tmp_path, "a.csv", table(600, users=5))
     options = ["--tz", "Europe/Berlin", "--out", "tuned.json"]

@@ -73,6 +73,7 @@ def as_lines(results):
     ]
 
 
+@pytest.mark.thorough
 def test_the_examples_of_the_page_and_of_every_module_are_true(monkeypatch):
     monkeypatch.chdir(ROOT)
     page = doctest.testfile(str(ROOT / "docs" / "library.md"), module_relative=False)

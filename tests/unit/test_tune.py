@@ -391,6 +391,7 @@ def test_copies_a_few_seconds_later_do_not_spoil_the_fit(copies, spread, tmp_pat
     assert "minutes of the user's reading before" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
     packed = tmp_path / "readings.jsonl.gz"
     lines = readings.read_bytes().splitlines(keepends=True)[:1200]
@@ -431,6 +432,7 @@ def test_hopeless_readings_are_refused_in_a_sentence(rows, words, tmp_path, caps
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_few_readings_that_differ_need_no_more_than_sentences(tmp_path, capsys):
     # One reading of 40 users' 800 is another one.
     rows = [
