@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap.plural import counted
-from kalmap.store.dynamodb.batches import DynamoDBBatchStore
-from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_report import write_report
@@ -74,7 +72,7 @@ def run_batch(
         start_execution(deployment.clients, deployment.stack, batch, arn)
         for progress in watch_execution(deployment.clients, arn, deployment.poll_intervals):
             screen.show(progress)
-        names = FileNames(Objects(deployment.clients("s3"), deployment.stack.bucket))
+        names = FileNames(deployment.objects)
         end = get_execution_end(deployment.clients, arn)
         end = end._replace(reason=names.replace_keys(end.reason))
         _delete_set_aside(deployment, end)
@@ -89,7 +87,7 @@ def run_batch(
         return BatchRun(end, None, deployment)
     screen.note("Fetching the results")
     try:
-        objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
+        objects = deployment.objects
         fetched = fetch_results(objects, end.prefix, out, format_)
     except RunFailed as error:
         raise RunFailed(f"{error} {message.sentence}") from error
@@ -134,8 +132,7 @@ def _stop(deployment: Deployment, arn: str) -> str:
 
 
 def _batch_record(deployment: Deployment, batch_id: str | None) -> BatchRecord | None:
-    records = DynamoDBBatchStore(deployment.clients("dynamodb"), deployment.stack.batches_table)
-    return records.get(batch_id) if batch_id else None
+    return deployment.batches.get(batch_id) if batch_id else None
 
 
 def _end_of_earlier_run(deployment: Deployment, end: ExecutionEnd) -> ExecutionEnd:

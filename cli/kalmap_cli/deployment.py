@@ -13,6 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from kalmap.errors import StoreUnavailable
+from kalmap.store.backoff import RetryPolicy
+from kalmap.store.dynamodb.batches import DynamoDBBatchStore
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.objects import Objects
 from kalmap_cli.errors import Damaged, RunFailed, WrongUsage
 from kalmap_cli.execution import PollIntervals
 from kalmap_cli.local.clients import Clients, local_clients
@@ -60,6 +64,23 @@ class Deployment(NamedTuple):
     options: str
     """Options that make another command use this deployment, with a space before each."""
     set_aside: SetAside | None = None
+
+    @property
+    def objects(self) -> Objects:
+        """The work bucket."""
+        return Objects(self.clients("s3"), self.stack.bucket)
+
+    @property
+    def states(self) -> DynamoDBStateStore:
+        """The users' states. The client itself tries again what AWS throttles."""
+        return DynamoDBStateStore(
+            self.clients("dynamodb"), self.stack.states_table, retry=RetryPolicy(attempts=1)
+        )
+
+    @property
+    def batches(self) -> DynamoDBBatchStore:
+        """The batches' records."""
+        return DynamoDBBatchStore(self.clients("dynamodb"), self.stack.batches_table)
 
 
 @contextmanager

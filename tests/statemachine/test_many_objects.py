@@ -8,6 +8,7 @@ import pytest
 from kalmap.batch.folder import Folder
 from kalmap.batch.positions import Positions
 from kalmap.store.objects import Objects
+from tests.support.moto_engine import WORK
 from tests.support.statemachine_batches import assert_accounts_for_all, batch, readings
 
 
@@ -84,5 +85,5 @@ def test_a_failed_chunk_counts_the_records_of_all_its_objects(engine, exported):
 def test_more_objects_than_a_batch_reads_are_refused_by_number(engine, exported, monkeypatch):
     monkeypatch.setattr("kalmap.pipeline.identify_batch.MAX_OBJECTS", 39)
     ended = engine.run(batch({"bucket": "work", "prefix": "in/many/"}))
-    assert "more than 39 objects below s3://work/in/many/" in ended["cause"]
+    assert f"more than 39 objects below s3://{WORK}/in/many/" in ended["cause"]
     assert engine.calls["PlanFunction"] == 0

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.support.moto_engine import WORK
 from tests.support.statemachine_batches import always, batch
 
 MAPPING = {
@@ -78,7 +79,7 @@ def test_a_dropped_objects_metadata_is_its_mapping_unless_the_source_has_one(eng
 def test_metadata_that_is_no_mapping_fails_the_batch_with_a_sentence(engine, text):
     source = put(engine, "in/a.csv", Metadata={"kalmap-mapping": text})
     cause = engine.run(batch(source))["cause"]
-    assert "The metadata kalmap-mapping of s3://work/in/a.csv is no mapping: " in cause
+    assert f"The metadata kalmap-mapping of s3://{WORK}/in/a.csv is no mapping: " in cause
 
 
 def test_without_a_mapping_the_sentence_says_what_the_file_has(engine):

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 
-from tests.support.moto_engine import Throttled
+from tests.support.moto_engine import WORK, Throttled
 from tests.support.statemachine_batches import always, batch, readings
 
 
@@ -44,4 +44,4 @@ def test_a_failure_that_cannot_be_recorded_still_ends_with_the_first_error(engin
     engine.fault = always("RecordFailureFunction")
     ended = engine.run(batch({"bucket": "work", "key": "nothing"}))
     assert ended["error"] == "BatchFailed"
-    assert "There is no object s3://work/nothing." in ended["cause"]
+    assert f"There is no object s3://{WORK}/nothing." in ended["cause"]

@@ -73,14 +73,7 @@ def serve(line: socket.socket) -> None:
 
 def become(request: dict, files: list[int]) -> None:
     """Take on a command's files, working directory, environment and arguments."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-    for number, file in enumerate(files):
-        os.dup2(file, number)
-        os.close(file)
-    os.chdir(request["cwd"])
-    os.environ.clear()
-    os.environ.update(request["env"])
+    worker_template.take_on(request, files)
     sys.path.insert(0, request["cwd"])
     sys.argv = [MAIN, *request["arguments"]]
 

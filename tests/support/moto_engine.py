@@ -43,6 +43,8 @@ _ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 _MOTO_PARSE = AmazonStateLanguageParser.parse
 #: moto parses a path at each use.
 _parse_path = functools.cache(json_path.parse)
+#: The work bucket.
+WORK = "work"
 _numbers = itertools.count(1)
 #: Every engine of a process has the same tables, so that its definition is parsed only once.
 _TABLES = f"engine-{os.getpid()}"

@@ -34,14 +34,14 @@ def test_lines_and_sentences_contain_the_users_file_names(s3, tmp_path):
         files.append(tmp_path / folder / "own.csv")
         files[-1].write_text("x")
     first, second = uploaded(s3, *files)
-    names = FileNames(Objects(s3, "work"))
+    names = FileNames(Objects(s3, bucket := "work"))
     lines = [b'{"file":"%s","line":2}' % key.encode() for key in (second, first, "other.csv")]
     assert [json.loads(line)["file"] for line in names.rename_lines(lines)] == [
         str(files[1]),
         str(files[0]),
         "other.csv",
     ]
-    sentence = names.replace_keys(f"s3://work/{first} is cut off, {second} is not.")
+    sentence = names.replace_keys(f"s3://{bucket}/{first} is cut off, {second} is not.")
     assert sentence == f"{files[0]} is cut off, {files[1]} is not."
     summary = {"hints": [f"{second} is long."], "readings": {"received": 3}, "reason": None}
     assert names.decode_summary(json.dumps(summary).encode()) == summary | {

@@ -1,6 +1,5 @@
-"""`kalmap tune` finds what made the readings, tells what it cannot fit, and writes a profile."""
+"""`kalmap tune` finds what made the readings, and tells what it cannot fit."""
 
-import gzip
 import itertools
 
 import msgspec
@@ -8,57 +7,23 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from kalmap.profile import Faults, Population, Profile, Rhythm, builtin_profile, load_profile
+from kalmap.profile import Faults, Population, Rhythm, load_profile
 from kalmap.records.format_jsonl import Jsonl
-from kalmap_cli.commands.tune import read_users, tuned_name
-from kalmap_cli.errors import DONE, FAILED, WRONG_USAGE
+from kalmap_cli.commands.tune import read_users
 from kalmap_cli.inputs import as_input
-from kalmap_cli.main import main
-from kalmap_cli.simulation import Rates, jsonl_lines, simulate
 from kalmap_cli.tuning.cautions import about_spacing, cautions
 from kalmap_cli.tuning.fit import fit, occasion_of
 from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
 from kalmap_cli.tuning.ranges import plausible
 from kalmap_cli.tuning.trial import compare, table, verdict
-from kalmap_cli.tuning.users import Users, step_of, typical_of
-
-BASE = builtin_profile("body-weight")
-DAY = 86_400_000_000
-SCALE = BASE.source_code("scale")
-
-
-def users_of(value: np.ndarray, days: float = 1.0) -> Users:
-    """A rectangle of users by readings, so many days apart."""
-    users, readings = value.shape
-    time = np.tile(np.round(np.arange(readings) * days * DAY).astype(np.int64), users)
-    source = np.full(value.size, SCALE, np.uint8)
-    return Users(np.full(users, readings), time + 12_345 * DAY, value.ravel(), source)
-
-
-def random_walks(users: int, readings: int, noise: float, step: float, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    begin = random.normal(75.0, 12.0, (users, 1))
-    level = begin + np.cumsum(step * random.normal(size=(users, readings)), axis=1)
-    return level + noise * random.normal(size=(users, readings))
-
-
-def fitted(users: Users, base: Profile = BASE) -> Profile:
-    return fit(base, users, lambda _text: None).profile
-
-
-@pytest.fixture(scope="module")
-def readings(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tune") / "readings.jsonl"
-    with path.open("w") as file:
-        for block in simulate(100, 100, 3, rates=Rates(outliers=0.03, unit_mistakes=0.01)):
-            file.writelines(jsonl_lines(block))
-    return path
+from kalmap_cli.tuning.users import step_of, typical_of
+from tests.support.tuning import BASE, DAY, fitted, random_walks, users_of
 
 
 @pytest.mark.thorough
-def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(readings):
+def test_the_fit_finds_the_noises_and_faults_that_made_the_readings(faulty_readings):
     found = fitted(
-        read_users(BASE, {as_input(readings): Jsonl()}),
+        read_users(BASE, {as_input(faulty_readings): Jsonl()}),
         msgspec.structs.replace(
             BASE,
             measurement_noise=2.0,
@@ -235,30 +200,6 @@ def test_all_methods_are_judged_on_the_same_readings_whatever_they_reject():
 
 
 @pytest.mark.thorough
-def test_a_profile_that_is_worse_than_the_given_one_is_not_written(tmp_path, capsys):
-    # The users that are held out have the noise of body-weight, and the others a tenth of it.
-    value = random_walks(30, 20, 0.0, 0.02, 22)
-    noise = np.full(30, 0.04)
-    noise[np.random.default_rng(1).permutation(30)[21:]] = 0.6
-    value += noise[:, None] * np.random.default_rng(23).normal(size=value.shape)
-    file, out = tmp_path / "readings.csv", tmp_path / "worse.json"
-    rows = [
-        f"u{user:02},2026-03-{day + 1:02}T07:00:00Z,{reading:.3f},scale"
-        for user, readings in enumerate(value)
-        for day, reading in enumerate(readings)
-    ]
-    file.write_text("\n".join(["user_id,timestamp,value,source", *rows, ""]))
-    command = ["tune", str(file), "--out", str(out)]
-    assert main(command) == FAILED
-    assert not out.exists()
-    said = capsys.readouterr().err
-    assert "body-weight-tuned is worse than body-weight on users that it did not see" in said
-    assert "Keep body-weight, or type --even-if-worse" in said
-    assert main([*command, "--even-if-worse"]) == DONE
-    assert load_profile(out.read_bytes()).name == "body-weight-tuned"
-
-
-@pytest.mark.thorough
 def test_what_the_model_lacks_is_told_in_sentences():
     random = np.random.default_rng(10)
     # Eight readings a day, high in the afternoon, and a profile that knows nothing of it.
@@ -370,94 +311,3 @@ def test_one_reading_of_an_occasion_is_kept():
     assert users.one_an_occasion(1 / 48).value.tolist() == [0.0, 3.0, 4.0, 7.0, 8.0]
     quiet = users_of(random_walks(3, 5, 0.5, 0.1, 27))
     assert quiet.one_an_occasion(1 / 48).value.tolist() == quiet.value.tolist()
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize(("copies", "spread"), [(2, 0.0), (5, 0.1)])
-def test_copies_a_few_seconds_later_do_not_spoil_the_fit(copies, spread, tmp_path, capsys):
-    value = np.repeat(random_walks(40, 25, 0.5, 0.0, 28), copies, axis=1)
-    value += spread * np.random.default_rng(29).normal(size=value.shape)
-    rows = [
-        f"u{user:02},2026-03-{at // copies + 1:02}T07:00:{at % copies * 3:02}Z,{reading:.1f},scale"
-        for user, readings in enumerate(value)
-        for at, reading in enumerate(readings)
-    ]
-    file, out = tmp_path / "copies.csv", tmp_path / "profile.json"
-    file.write_text("\n".join(["user_id,timestamp,value,source", *rows, ""]))
-    assert main(["tune", str(file), "--out", str(out)]) == DONE
-    found = load_profile(out.read_bytes())
-    assert found.measurement_noise == pytest.approx(0.5, rel=0.15)
-    assert found.slope_noise == 0.0
-    assert "minutes of the user's reading before" in capsys.readouterr().err
-
-
-@pytest.mark.thorough
-def test_tune_writes_a_profile_that_run_accepts(readings, tmp_path, capsys):
-    packed = tmp_path / "readings.jsonl.gz"
-    lines = readings.read_bytes().splitlines(keepends=True)[:1200]
-    packed.write_bytes(gzip.compress(b"".join(lines)))
-    before = packed.read_bytes()
-    out = tmp_path / "mine.json"
-    assert main(["tune", str(packed), "--out", str(out), "--name", "mine"]) == DONE
-    assert packed.read_bytes() == before
-    profile = load_profile(out.read_bytes())
-    assert profile.name == "mine"
-    assert profile.range == BASE.range
-    assert profile.description.startswith("body-weight, fitted by kalmap tune to ")
-    said = capsys.readouterr().err
-    assert str(out) in said
-    for words in ("last value", "Holt", "body-weight", "mine", "the fit did not see"):
-        assert words in said
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        (["u,2026-01-01T00:00:00Z,80"], "too few to fit"),
-        ([f"u,2026-01-{day:02}T00:00:00Z,80" for day in range(1, 29)], "never differ"),
-        (
-            [f"u{n},2026-01-{day:02}T00:00:00Z,{70 + n}" for n in range(9) for day in range(1, 29)],
-            "Each of the 9 users has the same value",
-        ),
-        (
-            [f"u,2026-01-{1 + s // 30 * 27:02}T00:00:{s:02}Z,{s % 7}0" for s in range(50)],
-            "if one is taken of those within",
-        ),
-    ],
-)
-def test_hopeless_readings_are_refused_in_a_sentence(rows, words, tmp_path, capsys):
-    file = tmp_path / "few.csv"
-    file.write_text("\n".join(itertools.chain(["user_id,timestamp,value"], rows, [""])))
-    assert main(["tune", str(file)]) == WRONG_USAGE
-    assert words in capsys.readouterr().err
-
-
-@pytest.mark.thorough
-def test_few_readings_that_differ_need_no_more_than_sentences(tmp_path, capsys):
-    # One reading of 40 users' 800 is another one.
-    rows = [
-        f"u{user:02},2026-01-{day + 1:02}T00:00:00Z,{70 + user + (user == 5 and day == 7)}"
-        for user in range(40)
-        for day in range(20)
-    ]
-    file = tmp_path / "same.csv"
-    file.write_text("\n".join(["user_id,timestamp,value", *rows, ""]))
-    assert main(["tune", str(file), "--out", str(tmp_path / "p.json")]) in (DONE, FAILED)
-    said = capsys.readouterr().err
-    assert "nan" not in said
-    assert "correlated" not in said
-
-
-def test_an_invalid_profile_name_is_refused(readings, capsys):
-    assert main(["tune", str(readings), "--name", "My Weight"]) == WRONG_USAGE
-    assert "lower-case" in capsys.readouterr().err
-
-
-def test_a_fitted_profile_has_a_name_of_its_own_also_when_it_is_fitted_again():
-    names = ["body-weight"]
-    for _ in range(3):
-        names.append(tuned_name(names[-1]))
-    assert names[1:] == ["body-weight-tuned", "body-weight-tuned-2", "body-weight-tuned-3"]
-    longest = tuned_name("x" * 48)
-    assert longest == "x" * 42 + "-tuned"
-    assert load_profile(msgspec.to_builtins(BASE) | {"name": tuned_name(longest)})

@@ -8,7 +8,6 @@ from kalmap.errors import InvalidInput
 from kalmap.outcome import Status
 from kalmap.plural import counted
 from kalmap.results.selection import Selection, result_status
-from kalmap.store.objects import Objects
 from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
@@ -48,7 +47,7 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
             raise WrongUsage(
                 f"Batch {short_id} is still running. It has results once it has ended."
             )
-        objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
+        objects = deployment.objects
         if out == STDOUT or selection != Selection():
             selected = write_selected(objects, record.prefix, out, selection, arguments.format)
             if selected is not None:

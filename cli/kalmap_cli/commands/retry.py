@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from kalmap.batch.folder import Folder
-from kalmap.store.objects import Objects
 from kalmap_cli.batch_options import now_option
 from kalmap_cli.batch_run import NOT_STARTED, run_batch
 from kalmap_cli.commands.status import find_batch
@@ -52,5 +51,5 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
 
 
 def _has_failed_readings(deployment: Deployment, prefix: str) -> bool:
-    objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
+    objects = deployment.objects
     return any(True for _ in Folder(objects, prefix).failed_objects())

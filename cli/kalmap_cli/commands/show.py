@@ -7,9 +7,6 @@ from pathlib import Path
 
 from kalmap.errors import InvalidInput
 from kalmap.filter.codec import profile_digest_of
-from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import DynamoDBStateStore
-from kalmap.store.objects import Objects
 from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
@@ -41,12 +38,8 @@ def show(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None
         _check_out(out, data_dir)
         check_outputs({"--out": out}, replace=arguments.replace)
     with open_deployment(None, data_dir, stack) as deployment:
-        store = DynamoDBStateStore(
-            deployment.clients("dynamodb"),
-            deployment.stack.states_table,
-            retry=RetryPolicy(attempts=1),
-        )
-        profiles = Profiles(Objects(deployment.clients("s3"), deployment.stack.bucket))
+        store = deployment.states
+        profiles = Profiles(deployment.objects)
         states = sorted(store.of_user(arguments.user), key=lambda state: state.profile)
         chosen = [s for s in states if arguments.profile in {None, s.profile}]
         if not chosen:

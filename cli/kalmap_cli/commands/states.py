@@ -6,11 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kalmap.plural import counted
-from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import DynamoDBStateStore
-from kalmap.store.objects import Objects
 from kalmap.store.profiles import Profiles
-from kalmap_cli.deployment import Deployment, open_deployment
+from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
 from kalmap_cli.output_files import (
     STDOUT,
@@ -44,14 +41,14 @@ def states(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
     check_outside_data_directory(out, data_dir)
     check_outputs({"--out": out}, replace=arguments.replace)
     with open_deployment(None, data_dir, stack) as deployment:
-        store = _store(deployment)
+        store = deployment.states
         stored = sorted(
             store.scan() if user is None else store.of_user(user),
             key=lambda state: (state.user, state.profile),
         )
         if user is not None and not stored:
             raise WrongUsage(f"There is no stored state of user {user!r}.")
-        profiles = Profiles(Objects(deployment.clients("s3"), deployment.stack.bucket))
+        profiles = Profiles(deployment.objects)
         shown = [] if arguments.exact else shown_states(stored, profiles)
         options = deployment.options
     if format_ == "table" and is_stdout(out):
@@ -107,16 +104,10 @@ def load(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None
         open_deployment(None, data_dir, stack) as deployment,
     ):
         message.sentence = "Some states may have been written. The same command goes on."
-        loaded = load_states(exported, _store(deployment), replace=arguments.replace)
+        loaded = load_states(exported, deployment.states, replace=arguments.replace)
     for sentence in _describe(loaded, arguments.load, len(exported)):
         print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
     return FAILED if loaded.kept or loaded.failed else DONE
-
-
-def _store(deployment: Deployment) -> DynamoDBStateStore:
-    # One attempt, because the clients of the command line retry by themselves.
-    client, table = deployment.clients("dynamodb"), deployment.stack.states_table
-    return DynamoDBStateStore(client, table, retry=RetryPolicy(attempts=1))
 
 
 def _describe(loaded: Loaded, file: Path, count: int) -> Iterable[str]:

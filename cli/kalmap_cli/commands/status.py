@@ -10,8 +10,6 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from kalmap.errors import BrokenRecord
-from kalmap.store.dynamodb.batches import DynamoDBBatchStore
-from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord, BatchStatus, ListedBatch
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment, open_deployment
@@ -42,7 +40,7 @@ def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
 
 def print_list(deployment: Deployment) -> None:
     """Print all batches, the newest first, a line each."""
-    _print_batches(_for_user(deployment, _records(deployment).newest()))
+    _print_batches(_for_user(deployment, deployment.batches.newest()))
 
 
 def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
@@ -57,10 +55,10 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
         raise WrongUsage(f"The batch's id is empty. {list_command}")
     # A batch that is named by its full id may be missing in the list.
     try:
-        record = _records(deployment).get(id_prefix)
+        record = deployment.batches.get(id_prefix)
     except BrokenRecord as error:
         raise RunFailed(str(error)) from error
-    batches = [record] if record else _records(deployment).newest()
+    batches = [record] if record else deployment.batches.newest()
     matching = [batch for batch in batches if batch.batch_id.startswith(id_prefix)]
     if len(matching) != 1:
         raise WrongUsage(
@@ -73,13 +71,9 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
     return _with_current_status(deployment, batch)
 
 
-def _records(deployment: Deployment) -> DynamoDBBatchStore:
-    return DynamoDBBatchStore(deployment.clients("dynamodb"), deployment.stack.batches_table)
-
-
 def _for_user(deployment: Deployment, batches: Iterable[B]) -> list[B]:
     """Batches with their current status, and with reasons in words of the command line."""
-    names = FileNames(Objects(deployment.clients("s3"), deployment.stack.bucket))
+    names = FileNames(deployment.objects)
     return [
         msgspec.structs.replace(
             batch, reason=with_option_names(names.replace_keys(batch.reason or ""))
@@ -160,7 +154,7 @@ def _print_batch(deployment: Deployment, batch: BatchRecord) -> None:
         progress = get_progress(deployment.clients, batch.execution_arn)
         if progress:
             console.print(f"{'phase':14}{progress.state}{item_counts(progress)}", markup=False)
-    objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
+    objects = deployment.objects
     summary = objects.find(batch.summary) if batch.summary else None
     if summary:
         console.print()

@@ -14,9 +14,6 @@ from kalmap.moments import moment_at
 from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.readings import F64
-from kalmap.store.backoff import RetryPolicy
-from kalmap.store.dynamodb.states import DynamoDBStateStore
-from kalmap.store.objects import Objects
 from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
@@ -64,12 +61,8 @@ def users(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
     if arguments.most < 1:
         raise WrongUsage(f"--most is {arguments.most}; it must be at least 1.")
     with open_deployment(None, data_dir, stack) as deployment:
-        store = DynamoDBStateStore(
-            deployment.clients("dynamodb"),
-            deployment.stack.states_table,
-            retry=RetryPolicy(attempts=1),
-        )
-        profiles = Profiles(Objects(deployment.clients("s3"), deployment.stack.bucket))
+        store = deployment.states
+        profiles = Profiles(deployment.objects)
         wanted = arguments.profile
         states = [state for state in store.scan() if wanted in {None, state.profile}]
         groups, notes = _groups(states, profiles)

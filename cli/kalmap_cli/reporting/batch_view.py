@@ -9,7 +9,6 @@ from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
 from kalmap.readings import I64
-from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment
@@ -62,7 +61,7 @@ class BatchView(NamedTuple):
 
 def view_batch(deployment: Deployment, record: BatchRecord) -> BatchView:
     """Gather what a batch says."""
-    objects = Objects(deployment.clients("s3"), deployment.stack.bucket)
+    objects = deployment.objects
     folder = Folder(objects, record.prefix)
     summary = folder.summary()
     sample = read_sample(folder)

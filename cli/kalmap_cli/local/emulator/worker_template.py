@@ -105,18 +105,28 @@ def _reap(*_: object) -> None:
             pass
 
 
+def take_on(request: dict[str, Any], files: list[int]) -> None:
+    """Take on the signals, files, folder and environment of a new process.
+
+    Args:
+        request: Has the folder (`cwd`) and the environment (`env`).
+        files: Become stdin, stdout and stderr.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+
+
 def become(request: dict[str, Any], files: list[int]) -> None:
     """Be a worker, as if Python had been started with its program. Does not return."""
     code = 1
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        for number, file in enumerate(files):
-            os.dup2(file, number)
-            os.close(file)
-        os.chdir(request["cwd"])
-        os.environ.clear()
-        os.environ.update(request["env"])
+        take_on(request, files)
         _name(request["env"].get("AWS_LAMBDA_FUNCTION_NAME", ""))
         sys.argv = [request["program"]]
         # As Python itself opens them.
