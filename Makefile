@@ -97,8 +97,8 @@ bench: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_PEERS)  ## Measure, and write docs
 UV_COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-emit-index-url --no-header
 lock:  ## Renew the lock files
-	$(UV_COMPILE) pyproject.toml --group build --extra report -o requirements.lock
-	$(UV_COMPILE) pyproject.toml --group build --extra report --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml --group build --extra console -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --group build --extra console --extra dev -c requirements.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group peers -c requirements.lock -o requirements-peers.lock
 	$(UV_COMPILE) --group sam -o requirements-sam.lock
 	$(UV_COMPILE) --group fuzz -o requirements-fuzz.lock

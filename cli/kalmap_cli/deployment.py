@@ -120,8 +120,7 @@ def open_deployment(
             note("Using the local cloud that is already running")
             clients = local_clients(access.endpoint, access.secret)
             with _explain_lost_cloud(data_dir, access):
-                deployed = find_stack(clients, STACK)
-                yield Deployment(clients, deployed, _LOCAL_INTERVALS, _options(data_dir))
+                yield local_deployment(clients, data_dir)
             return
         set_aside = SetAside(states, access.delete_set_aside) if fresh else None
         note("Starting the local cloud")
@@ -132,13 +131,16 @@ def open_deployment(
                 # What was set aside must not come back while guests use the local cloud.
                 if guests and not access.has_set_aside:
                     allow_guests(access.path, cloud.endpoint)
-                deployed = find_stack(cloud.clients, STACK)
-                options = _options(data_dir)
-                yield Deployment(cloud.clients, deployed, _LOCAL_INTERVALS, options, set_aside)
+                yield local_deployment(cloud.clients, data_dir)._replace(set_aside=set_aside)
                 note("Saving")
         finally:
             if cloud.left_running:
                 note(CLOUD_STAYS)
+
+
+def local_deployment(clients: Clients, data_dir: Path) -> Deployment:
+    """The stack on the local cloud of a data directory."""
+    return Deployment(clients, find_stack(clients, STACK), _LOCAL_INTERVALS, _options(data_dir))
 
 
 def _lock_or_join(

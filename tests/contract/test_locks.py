@@ -12,11 +12,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUN = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-DEV, REPORT = EXTRAS["dev"], EXTRAS["report"]
+DEV = EXTRAS["dev"]
+#: With all that the report needs.
+CONSOLE = [wanted for wanted in EXTRAS["console"] if wanted != "kalmap[report]"] + EXTRAS["report"]
 GROUPS = PROJECT["dependency-groups"]
 LOCKS = {
-    "requirements.lock": RUN + REPORT + GROUPS["build"],
-    "requirements-dev.lock": RUN + REPORT + GROUPS["build"] + DEV,
+    "requirements.lock": RUN + CONSOLE + GROUPS["build"],
+    "requirements-dev.lock": RUN + CONSOLE + GROUPS["build"] + DEV,
     "requirements-peers.lock": GROUPS["peers"],
     "requirements-sam.lock": GROUPS["sam"],
     "requirements-fuzz.lock": GROUPS["fuzz"],

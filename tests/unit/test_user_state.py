@@ -9,9 +9,9 @@ import pytest
 import kalmap
 from kalmap.filter.estimates import describe
 from kalmap.profile import builtin_profile
-from kalmap_cli.commands.users import ORDERS
 from kalmap_cli.main import main
 from kalmap_cli.reporting.estimates import estimates_of
+from kalmap_cli.reporting.stored_users import ORDERS
 from kalmap_cli.reporting.terminal_chart import chart_lines
 from kalmap_cli.reporting.user_picture import as_page, as_png, as_svg
 from kalmap_cli.reporting.user_state import read_story, rejections_of, summary_of

@@ -7,24 +7,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from kalmap.plural import counted
 from kalmap_cli.batch_options import batch_options
 from kalmap_cli.batch_run import NOT_STARTED, run_batch
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import InterruptMessage, WrongUsage
-from kalmap_cli.input_files import is_too_large, understand_files
+from kalmap_cli.file_batch import understand_batch, upload_batch
 from kalmap_cli.inputs import open_inputs, source_in_s3
 from kalmap_cli.output_files import check_outside_data_directory
 from kalmap_cli.own_files.said import Said, read_said
-from kalmap_cli.own_files.several import common_mapping, describe_files
 from kalmap_cli.report import print_report
 from kalmap_cli.results_files import check_format
 from kalmap_cli.results_folder import check_results_folder
 from kalmap_cli.screen import Screen
 from kalmap_cli.terminal import fit_to_terminal
-from kalmap_cli.upload import Upload, upload_files
 
 
 def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
@@ -51,22 +47,15 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         check_results_folder(out)
         return _run(arguments, (data_dir, stack), lambda _screen, _deployment: source, options)
     with open_inputs(arguments.files) as inputs:
-        understood = understand_files(inputs.files, said, options["profile"])
-        mapping = common_mapping(understood, said)
+        batch = understand_batch(inputs.files, said, options["profile"])
         check_outside_data_directory(out, data_dir)
         check_results_folder(out)
-        for sentence in (*inputs.told, *describe_files(understood)):
+        for sentence in (*inputs.told, *batch.told):
             print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
-        uploads = [
-            Upload(each, inflate=file.sample.gzipped and is_too_large(each))
-            for each, file in zip(inputs.files, understood, strict=True)
-        ]
 
         def upload(screen: Screen, deployment: Deployment) -> dict[str, Any]:
-            screen.note(f"Uploading {counted(len(uploads), 'file')}")
-            prefix = upload_files(deployment.clients, deployment.stack, uploads)
-            where: dict[str, Any] = {"bucket": deployment.stack.bucket, "prefix": prefix}
-            return where if mapping is None else where | {"mapping": msgspec.to_builtins(mapping)}
+            screen.note(f"Uploading {counted(len(batch.uploads), 'file')}")
+            return upload_batch(deployment, batch)
 
         return _run(arguments, (data_dir, stack), upload, options)
 

@@ -5,9 +5,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from kalmap.errors import InvalidInput
-from kalmap.filter.codec import profile_digest_of
-from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
@@ -19,7 +16,12 @@ from kalmap_cli.output_files import (
     open_output,
 )
 from kalmap_cli.reporting import needs_extra
-from kalmap_cli.reporting.user_state import UserStory, read_story, rejections_of, summary_of
+from kalmap_cli.reporting.user_state import (
+    UserStory,
+    rejections_of,
+    story_of,
+    summary_of,
+)
 from kalmap_cli.terminal import fit_to_terminal
 
 _FORMS = (".svg", ".png", ".html")
@@ -44,7 +46,7 @@ def show(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None
         chosen = [s for s in states if arguments.profile in {None, s.profile}]
         if not chosen:
             raise WrongUsage(_no_state(arguments, [state.profile for state in states]))
-        stories = [_story(state, profiles) for state in chosen]
+        stories = [story_of(state, profiles) for state in chosen]
     if out is None:
         for story in stories:
             _print(story)
@@ -74,19 +76,6 @@ def _no_state(arguments: argparse.Namespace, profiles: list[str]) -> str:
         f"There is no stored state of user {arguments.user!r}. `kalmap users` lists users who "
         "have one."
     )
-
-
-def _story(state: UserState, profiles: Profiles) -> UserStory:
-    try:
-        profile = profiles.find(state.profile, profile_digest_of(state.state.body))
-        if profile is None:
-            raise RunFailed(
-                f"The state of {state.user!r} was folded under a version of the profile "
-                f"{state.profile} that is not stored any more."
-            )
-        return read_story(state.user, profile, state.state.body)
-    except InvalidInput as error:
-        raise RunFailed(f"The state of {state.user!r}: {error}") from error
 
 
 def _print(story: UserStory) -> None:

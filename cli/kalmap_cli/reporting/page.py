@@ -1,5 +1,6 @@
 """The report of a batch as one HTML file, which needs no network and no other file."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,13 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
         users: Users whose readings and estimates the page holds, at most.
         anonymise: Replace the users' ids, and leave out sentences that may have names in them.
     """
+    return render("report.html.jinja", **report_content(view, users=users, anonymise=anonymise))
+
+
+def report_content(
+    view: BatchView, *, users: int = MOST_USERS, anonymise: bool = False
+) -> dict[str, Any]:
+    """What the template of a report is filled with. The arguments are those of `report_page`."""
     names = Names(anonymise=anonymise)
     parts: dict[str, Any] = {
         "machine": draw_machine(view.execution) if view.execution else None,
@@ -53,29 +61,40 @@ def report_page(view: BatchView, *, users: int = MOST_USERS, anonymise: bool = F
     }
     shown = {"summary", "about", *(name for name, part in parts.items() if part)}
     short_id = view.record.batch_id[:SHORT_ID]
-    kind, sign, word = _STATUS.get(view.record.status, ("bad", "", view.record.status.lower()))
-    if view.summary.get("status") == "rehearsed":
-        word = "rehearsed"
-    return render(
-        "report.html.jinja",
+    return {
         **parts,
-        title=f"kalmap: batch {short_id}",
-        short_id=short_id,
-        status={"kind": kind, "sign": sign, "word": word},
-        lead=_lead(view),
-        reason=_LEFT_OUT if anonymise and view.reason else view.reason,
-        sections=[{"id": name, "title": title} for name, title in _TITLES.items() if name in shown],
-        cards=[
-            {"label": label, "figure": figure, "remark": remark}
-            for label, figure, remark in summary_rows(view.summary)[1:]
-        ]
-        if view.summary
-        else [],
-        no_summary="A batch gets its summary at its end, and this one has not come so far.",
-        hints=[] if anonymise else view.summary.get("hints") or [],
-        machine_words=_machine_words(view, parts["machine"]),
-        about=_about(view, users, anonymise=anonymise),
-    )
+        "title": f"kalmap: batch {short_id}",
+        "short_id": short_id,
+        "status": status_badge(
+            view.record.status, rehearsed=view.summary.get("status") == "rehearsed"
+        ),
+        "lead": _lead(view),
+        "reason": _LEFT_OUT if anonymise and view.reason else view.reason,
+        "sections": [
+            {"id": name, "title": title} for name, title in _TITLES.items() if name in shown
+        ],
+        "cards": summary_cards(view.summary),
+        "no_summary": "A batch gets its summary at its end, and this one has not come so far.",
+        "hints": [] if anonymise else view.summary.get("hints") or [],
+        "machine_words": _machine_words(view, parts["machine"]),
+        "about": _about(view, users, anonymise=anonymise),
+    }
+
+
+def status_badge(status: str, *, rehearsed: bool = False) -> dict[str, str]:
+    """A status as a class of the style sheet, a sign and a word."""
+    kind, sign, word = _STATUS.get(status, ("bad", "", status.lower().replace("_", " ")))
+    return {"kind": kind, "sign": sign, "word": "rehearsed" if rehearsed else word}
+
+
+def summary_cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A summary as cards: label, figure and remark of each. None without a summary."""
+    if not summary:
+        return []
+    return [
+        {"label": label, "figure": figure, "remark": remark}
+        for label, figure, remark in summary_rows(summary)[1:]
+    ]
 
 
 def _lead(view: BatchView) -> str:

@@ -7,12 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap import units
+from kalmap.errors import InvalidInput
+from kalmap.filter.codec import profile_digest_of
 from kalmap.filter.columns import RESTARTED
 from kalmap.filter.estimates import StateView, describe, newest_estimates, predict_users
 from kalmap.moments import DAY, moment_at
 from kalmap.outcome import Reason
 from kalmap.plural import counted
 from kalmap.profile import Profile
+from kalmap.store.ports import UserState
+from kalmap.store.profiles import Profiles
+from kalmap_cli.errors import RunFailed
 from kalmap_cli.reporting.estimates import INTERVAL
 from kalmap_cli.reporting.user_chart import Point
 from kalmap_cli.reporting.words import with_margin
@@ -33,6 +38,24 @@ class UserStory(NamedTuple):
     """The stored readings in order of time, each with the level in the light of all of them."""
     expected: list[Point]
     """From the newest reading on, a day apart."""
+
+
+def story_of(state: UserState, profiles: Profiles) -> UserStory:
+    """Read a state out of the table.
+
+    Raises:
+        RunFailed: It is damaged, or the profile it was folded under is not stored any more.
+    """
+    try:
+        profile = profiles.find(state.profile, profile_digest_of(state.state.body))
+        if profile is None:
+            raise RunFailed(
+                f"The state of {state.user!r} was folded under a version of the profile "
+                f"{state.profile} that is not stored any more."
+            )
+        return read_story(state.user, profile, state.state.body)
+    except InvalidInput as error:
+        raise RunFailed(f"The state of {state.user!r}: {error}") from error
 
 
 def read_story(user: str, profile: Profile, body: bytes) -> UserStory:
