@@ -90,6 +90,18 @@ def add_own_files(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
 
 
+def add_quiet_and_json(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is printed."""
+    parser.add_argument(
+        "--quiet", action="store_true", help="print nothing but errors: no progress, no summary"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the summary and the paths of all files as one JSON object on stdout",
+    )
+
+
 def add_now(parser: argparse.ArgumentParser) -> None:
     """Add the option that says what counts as the future."""
     parser.add_argument(

@@ -12,6 +12,7 @@ from kalmap_cli.argument_parser import (
     add_now,
     add_out,
     add_own_files,
+    add_quiet_and_json,
     add_replace,
 )
 from kalmap_cli.deployment_arguments import (
@@ -32,7 +33,7 @@ examples:
   kalmap run weights.jsonl
   kalmap run january.csv february.csv.gz --out results --profile body-weight
   kalmap check withings.csv --user anna
-  kalmap status
+  kalmap status --watch
   kalmap retry 3f9a
   kalmap results 3f9a --out again
   kalmap report 3f9a
@@ -133,6 +134,7 @@ def _add_run(commands: Any) -> None:
         help="start without earlier states; delete all earlier states and batches when this "
         "batch has succeeded",
     )
+    add_quiet_and_json(parser)
     add_deployment(parser)
     parser.set_defaults(command=_run)
 
@@ -177,10 +179,15 @@ def _add_status(commands: Any) -> None:
         commands,
         "status",
         "list the batches, or show one",
-        "  kalmap status\n  kalmap status 3f9a\n  kalmap status --stack kalmap",
+        "  kalmap status\n  kalmap status 3f9a --watch\n  kalmap status --stack kalmap",
     )
     parser.add_argument(
         "batch", nargs="?", metavar="BATCH", help="a batch's id, or the beginning of one"
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show a running batch to its end; without BATCH, the newest one",
     )
     add_deployment(parser)
     parser.set_defaults(command=_status)
@@ -190,7 +197,7 @@ def _status(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.status import status  # noqa: PLC0415
 
     path, stack = existing_deployment(arguments)
-    return status(path, stack, arguments.batch)
+    return status(path, stack, arguments.batch, watch=arguments.watch)
 
 
 def _add_retry(commands: Any) -> None:
@@ -204,6 +211,7 @@ def _add_retry(commands: Any) -> None:
     add_out(parser)
     add_format(parser)
     add_now(parser)
+    add_quiet_and_json(parser)
     add_deployment(parser)
     parser.set_defaults(command=_retry)
 

@@ -1,47 +1,64 @@
-"""The report that each batch gets beside its results, if what draws is installed."""
+"""The report that each batch gets beside its results, and the users that the terminal names."""
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed, as_sentence
 from kalmap_cli.output_files import open_output
 from kalmap_cli.reporting import needs_extra
+from kalmap_cli.reporting.batch_view import view_batch
+from kalmap_cli.reporting.movers import Mover, movers_of
 from kalmap_cli.screen import SHORT_ID, Screen
 
 REPORT = "report.html"
 #: With the value `no`, batches get no report. `kalmap report` writes one all the same.
 REPORT_VARIABLE = "KALMAP_REPORT"
+#: Users that the terminal names.
+_MOST_MOVERS = 3
+
+
+class WrittenReport(NamedTuple):
+    """What became of a batch's report."""
+
+    path: str
+    """The file's path, or why there is none."""
+    movers: list[Mover] | None = None
+    """The users whose level moves most; None if they are not known."""
+    is_written: bool = False
 
 
 def write_report(
     screen: Screen, deployment: Deployment, record: BatchRecord, folder: Path
-) -> str | None:
+) -> WrittenReport | None:
     """Write a batch's report into the folder of its results.
 
     The batch has ended and its results are there, so whatever goes wrong here is only said.
 
     Returns:
-        The file's path, or why there is none; None if the user wants none.
+        What became of it; None if the user wants no report.
     """
     wanted = os.environ.get(REPORT_VARIABLE, "yes")
     if wanted == "no":
         return None
     if wanted != "yes":
-        return f"none. {REPORT_VARIABLE} is {wanted!r}; it must be yes or no."
-    path = folder / REPORT
+        return WrittenReport(f"none. {REPORT_VARIABLE} is {wanted!r}; it must be yes or no.")
+    path, movers = folder / REPORT, None
     screen.note("Drawing the report")
     try:
+        view = view_batch(deployment, record)
+        if view.sample and view.people and view.profile:
+            movers = movers_of(view.sample, view.people, view.profile, _MOST_MOVERS)
         with needs_extra():
-            from kalmap_cli.reporting.batch_view import view_batch  # noqa: PLC0415
             from kalmap_cli.reporting.page import report_page  # noqa: PLC0415
-        page = report_page(view_batch(deployment, record))
+        page = report_page(view)
         with open_output(path) as file:
             file.write(page.encode())
     except RunFailed as error:
-        return f"none. {error}"
+        return WrittenReport(f"none. {error}", movers)
     except Exception as error:  # noqa: BLE001 - the results are there, whatever happens here
         again = f"`kalmap report {record.batch_id[:SHORT_ID]}{deployment.options}` tries again."
-        return f"none: {as_sentence(error)} {again}"
-    return str(path)
+        return WrittenReport(f"none: {as_sentence(error)} {again}", movers)
+    return WrittenReport(str(path), movers, is_written=True)

@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from kalmap.batch.folder import Folder
 from kalmap.plural import counted
 from kalmap.store.ports import BatchRecord
+from kalmap_cli.batch_counts import BatchCounter
 from kalmap_cli.batch_options import with_option_names
-from kalmap_cli.batch_report import write_report
+from kalmap_cli.batch_report import WrittenReport, write_report
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import Interrupted, InterruptMessage, RunFailed
 from kalmap_cli.execution import (
     ExecutionEnd,
+    get_batch_prefix,
     get_execution_end,
     new_execution_arn,
     start_execution,
@@ -36,8 +39,8 @@ class BatchRun(NamedTuple):
     """None if the batch has no results."""
     deployment: Deployment
     """Where it ran."""
-    report: str | None = None
-    """The path of its report, or why there is none; None if the user wants none."""
+    report: WrittenReport | None = None
+    """None if the user wants none, or the batch has no results."""
 
     @property
     def fresh_note(self) -> str:
@@ -70,8 +73,7 @@ def run_batch(
     arn = new_execution_arn(deployment.stack)
     try:
         start_execution(deployment.clients, deployment.stack, batch, arn)
-        for progress in watch_execution(deployment.clients, arn, deployment.poll_intervals):
-            screen.show(progress)
+        watch_batch(screen, deployment, arn)
         names = FileNames(deployment.objects)
         end = get_execution_end(deployment.clients, arn)
         end = end._replace(reason=names.replace_keys(end.reason))
@@ -99,6 +101,16 @@ def run_batch(
     if fetched and (record := _batch_record(deployment, end.batch_id)):
         report = write_report(screen, deployment, record, fetched.summary.parent)
     return BatchRun(end, fetched, deployment, report)
+
+
+def watch_batch(screen: Screen, deployment: Deployment, arn: str) -> None:
+    """Show an execution to its end: its states, and what is decided about its readings."""
+    counter: BatchCounter | None = None
+    for progress in watch_execution(deployment.clients, arn, deployment.poll_intervals):
+        if counter is None and progress.total:
+            prefix = get_batch_prefix(deployment.clients, arn)
+            counter = BatchCounter(Folder(deployment.objects, prefix)) if prefix else None
+        screen.show(progress, counter.count(progress) if counter else None)
 
 
 def _stop(deployment: Deployment, arn: str) -> str:

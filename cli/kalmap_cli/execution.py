@@ -190,6 +190,11 @@ def get_execution_end(clients: Clients, arn: str) -> ExecutionEnd:
     return ExecutionEnd(False, as_sentence(_failure_reason(execution)), prefix, batch_id)
 
 
+def get_batch_prefix(clients: Clients, arn: str) -> str | None:
+    """The prefix of a running batch's objects; None if it has none yet."""
+    return _identified_batch(clients("stepfunctions"), arn).get("prefix")
+
+
 def _identified_batch(stepfunctions: Any, arn: str) -> dict[str, Any]:
     pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
     for page in pages:

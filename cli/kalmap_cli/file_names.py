@@ -18,10 +18,19 @@ from kalmap.store.objects import Objects
 #: The prefix of an upload.
 _UPLOAD = re.compile(rf"{UPLOADS}[0-9a-f]{{32}}/")
 
+#: Characters of a name that are shown.
+_MOST_SHOWN = 36
+
 
 def printable(name: object) -> str:
     """Put a file's name on one line: replace characters that cannot be printed."""
     return "".join(c if c.isprintable() else "_" for c in str(name))
+
+
+def shortened(name: object) -> str:
+    """A name on one line, cut off if it is long."""
+    text = printable(name)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def store_file_names(objects: Objects, prefix: str, names: Mapping[str, str]) -> None:

@@ -24,6 +24,8 @@ class Rejected(msgspec.Struct):
     timestamp: str | None
     value: float | None
     reason: str | None
+    predicted: float | None
+    """What was expected; null if the filter has not looked at the reading."""
 
 
 class _Result(msgspec.Struct):
@@ -33,6 +35,7 @@ class _Result(msgspec.Struct):
     timestamp: str | None
     value: float | None
     reason: str | None
+    predicted: float | None
 
 
 class RejectedReadings:

@@ -1,8 +1,10 @@
 """Print the outcome of a batch, and where its files are."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,29 @@ from kalmap.plural import counted
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_run import BatchRun
 from kalmap_cli.errors import DONE, RunFailed
+from kalmap_cli.file_names import shortened
+from kalmap_cli.reporting.movers import Mover
+from kalmap_cli.reporting.rejection import why_rejected
 from kalmap_cli.results_folder import FetchedResults
 from kalmap_cli.screen import SHORT_ID, print_summary
 from kalmap_cli.terminal import fit_to_terminal
 
 #: Lines of a file that are printed.
 _SHOWN = 3
+#: The files of a batch, as `--json` names them.
+_FILES = ("results", "rejected", "unreadable", "failed", "revisions", "summary")
+_FAILED = "failed"
 #: Width of the label before each file.
 _LABEL = 12
 
 
-def print_report(run: BatchRun) -> int:
+def print_report(run: BatchRun, *, quiet: bool = False, as_json: bool = False) -> int:
     """Print the summary and the paths of all files.
+
+    Args:
+        run: The batch.
+        quiet: Print no text.
+        as_json: Print one JSON object, and no text.
 
     Returns:
         The exit code.
@@ -32,7 +45,10 @@ def print_report(run: BatchRun) -> int:
         RunFailed: The batch failed, or stdout cannot be written.
     """
     try:
-        _print_end(run)
+        if as_json:
+            print(json.dumps(_as_json(run)))
+        elif not quiet:
+            _print_end(run)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -47,6 +63,16 @@ def print_report(run: BatchRun) -> int:
     return DONE
 
 
+def _as_json(run: BatchRun) -> dict[str, Any]:
+    """The summary, and under `files` the path of each file, or null."""
+    fetched = run.fetched
+    if fetched is None:
+        return {"batch_id": run.end.batch_id, "status": _FAILED, "files": {}}
+    report = run.report.path if run.report and run.report.is_written else None
+    files = {name: getattr(fetched, name) for name in _FILES} | {"report": report}
+    return fetched.content | {"files": {name: path and str(path) for name, path in files.items()}}
+
+
 def _print_end(run: BatchRun) -> None:
     end, fetched, deployment, report = run
     if fetched is not None:
@@ -54,13 +80,24 @@ def _print_end(run: BatchRun) -> None:
         can_retry = deployment.set_aside is None or end.succeeded
         print_fetched(fetched, deployment.options if can_retry else None)
         if report:
-            _print_row(f"report      {report}")
+            _print_movers(report.movers)
+            _print_row(f"report      {report.path}")
     if end.succeeded and end.ran_before:
         _print_line("This batch had run before and was not run again. These are its results.")
     elif fetched is not None and (sentence := _nothing_new(fetched.content)):
         _print_line(sentence)
     if run.fresh_note and end.succeeded:
         _print_line(run.fresh_note)
+
+
+def _print_movers(movers: list[Mover] | None) -> None:
+    """Print the users whose level moves most."""
+    if movers == []:
+        _print_row("moving      no user: noise explains every slope")
+    for number, mover in enumerate(movers or ()):
+        label = "" if number else "moving"
+        user = shortened(mover.user)
+        _print_row(f"{label:{_LABEL}}{user}  {mover.sparkline}  {mover.level}, {mover.slope}")
 
 
 def print_fetched(fetched: FetchedResults, options: str | None) -> None:
@@ -74,7 +111,8 @@ def print_fetched(fetched: FetchedResults, options: str | None) -> None:
     print_summary(fetched.content)
     _print_row(f"results     {fetched.results or 'none'}")
     if fetched.rejected:
-        _print_lines("rejected", fetched.rejected, fetched.rejected_lines, _rejected)
+        describe = partial(_rejected, unit=fetched.unit)
+        _print_lines("rejected", fetched.rejected, fetched.rejected_lines, describe)
     _print_lines("unreadable", fetched.unreadable, fetched.unreadable_lines, _unreadable)
     _print_row(f"summary     {fetched.summary}")
     if fetched.revisions:
@@ -102,8 +140,12 @@ def _unreadable(record: Mapping[str, Any]) -> str:
     return f"{_place(record)}: {record['detail']}"
 
 
-def _rejected(reading: Mapping[str, Any]) -> str:
-    return f"{_place(reading)}: {reading['value']:.6g} of {reading['user_id']}, {reading['reason']}"
+def _rejected(reading: Mapping[str, Any], unit: str) -> str:
+    expected = reading.get("predicted")
+    why = why_rejected(
+        reading["value"], unit, reading["reason"], math.nan if expected is None else expected
+    )
+    return f"{_place(reading)}: {shortened(reading['user_id'])}, {why}"
 
 
 def _place(record: Mapping[str, Any]) -> str:

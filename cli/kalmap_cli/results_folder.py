@@ -15,7 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from kalmap.batch.folder import Folder
+from kalmap.errors import KalmapError
 from kalmap.keys import SUMMARY
 from kalmap.results.merge import is_read_here, lines_of_kind, merge, result_keys, unreadable
 from kalmap.store.objects import Objects
@@ -52,6 +55,8 @@ class FetchedResults(NamedTuple):
     """New decisions about earlier readings, caused by late readings of this batch."""
     content: dict[str, Any]
     """The summary's content."""
+    unit: str = ""
+    """Of the readings, as the profile names it; empty if it is not known any more."""
 
 
 def check_results_folder(out: Path | None, batch_id: str | None = None) -> None:
@@ -137,7 +142,15 @@ def fetch_results(
         failed=folder / "failed.jsonl" if lines["failed.jsonl"] else None,
         revisions=folder / "revisions.jsonl" if lines["revisions.jsonl"] else None,
         content=content,
+        unit=_unit(objects, prefix),
     )
+
+
+def _unit(objects: Objects, prefix: str) -> str:
+    try:
+        return Folder(objects, prefix).batch().profile.unit
+    except (KalmapError, msgspec.ValidationError):
+        return ""
 
 
 @contextlib.contextmanager

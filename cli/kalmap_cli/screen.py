@@ -12,7 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from kalmap.outcome import Status
 from kalmap.plural import counted
+from kalmap_cli.batch_counts import BatchCounts
 from kalmap_cli.execution import Progress
 from kalmap_cli.terminal import fit_to_terminal
 
@@ -21,20 +23,29 @@ from kalmap_cli.terminal import fit_to_terminal
 SHORT_ID = 12
 #: The summary counts these by reason.
 _WITH_REASONS = ("rejected", "unreadable", "failed")
+#: Seconds between two lines about one state, where there is no terminal.
+_LINE_INTERVAL = 10.0
+_MINUTE = 60
+_HOUR = 3600
 
 
 class Screen:
     """Shows a batch's progress on stderr: live on a terminal, else as one line for each state.
 
     Use as a context manager around the batch.
+
+    Args:
+        live: Show it live; None to do so on a terminal.
+        quiet: Show nothing.
     """
 
-    def __init__(self, *, live: bool | None = None) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, *, live: bool | None = None, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         terminal = self._console.is_terminal and sys.stdout.isatty()
-        self._use_live = terminal if live is None else live
+        self._use_live = (terminal if live is None else live) and not quiet
         self._live: Live | None = None
         self._entries: list[_StateEntry] = []
+        self._counts: BatchCounts | None = None
         self._note = ""
 
     def __enter__(self) -> Self:
@@ -52,7 +63,8 @@ class Screen:
         trace: TracebackType | None,
     ) -> None:
         self._close_state(unfinished=error is not None)
-        self._note = ""
+        # The summary at the end has the counts.
+        self._note, self._counts = "", None
         if self._live:
             self._live.stop()
             self._live = None
@@ -69,14 +81,17 @@ class Screen:
         self._close_state(unfinished=True)
         self.note(text)
 
-    def show(self, progress: Progress) -> None:
-        """Show the state that the batch is in."""
+    def show(self, progress: Progress, counts: BatchCounts | None = None) -> None:
+        """Show the state that the batch is in, and what it has done."""
         self._note = ""
-        if self._entries and self._entries[-1].progress.event == progress.event:
-            self._entries[-1].progress = progress
-            return
-        self._close_state(progress.entered)
-        self._entries.append(_StateEntry(progress))
+        self._counts = counts or self._counts
+        if not self._entries or self._entries[-1].progress.event != progress.event:
+            self._close_state(progress.entered)
+            self._entries.append(_StateEntry(progress))
+        entry = self._entries[-1]
+        entry.progress, entry.counts = progress, counts
+        if not self._live and counts and entry.is_line_due():
+            self._print(f"  {progress.state}{item_counts(progress)}, {entry.speed}")
 
     def _close_state(self, ended: float | None = None, *, unfinished: bool = False) -> None:
         if self._entries and self._entries[-1].seconds is None:
@@ -85,9 +100,8 @@ class Screen:
             entry.seconds = entry.seconds_shown if ended is None else ended - entry.progress.entered
             entry.unfinished = unfinished
             if not self._live:
-                items = item_counts(entry.progress)
                 suffix = ", not finished" if unfinished else ""
-                self._print(f"  {entry.progress.state}{items} {entry.seconds:.1f} s{suffix}")
+                self._print(f"  {entry.progress.state}{entry.work} {entry.seconds:.1f} s{suffix}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
@@ -101,11 +115,14 @@ class Screen:
             if entry.unfinished:
                 symbol = Text("■", "yellow")
             seconds = entry.seconds_shown if entry.seconds is None else entry.seconds
-            items = item_counts(entry.progress).strip()
-            table.add_row(symbol, entry.progress.state, items, f"{seconds:.1f} s")
+            running = entry.seconds is None and entry.counts is not None
+            work = entry.speed if running else entry.work.strip()
+            table.add_row(symbol, entry.progress.state, work, f"{seconds:.1f} s")
         if self._note:
             table.add_row(Spinner("dots"), self._note, "", "")
-        return Group(table)
+        if self._counts is None or not self._counts.decisions:
+            return Group(table)
+        return Group(table, fit_to_terminal(decisions_in_words(self._counts), sys.stderr))
 
 
 class _StateEntry:
@@ -113,7 +130,8 @@ class _StateEntry:
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.shown = time.monotonic()
+        self.counts: BatchCounts | None = None
+        self.shown = self._last_line = time.monotonic()
         self.seconds: float | None = None
         self.unfinished = False
 
@@ -121,6 +139,31 @@ class _StateEntry:
     def seconds_shown(self) -> float:
         """Seconds since it was first shown."""
         return time.monotonic() - self.shown
+
+    @property
+    def work(self) -> str:
+        """What it has done, such as ` 3/4 shards, 9,434 readings`; empty for most states."""
+        items = item_counts(self.progress)
+        if not items or self.counts is None:
+            return items
+        return f"{items}, {counted(self.counts.readings, 'reading')}"
+
+    @property
+    def speed(self) -> str:
+        """Which part of its work is done, how fast, and how long the rest takes at that speed."""
+        if self.counts is None or not self.counts.readings:
+            return "0 %"
+        share, seconds = self.counts.share, self.seconds_shown
+        left = in_words(seconds * (1.0 - share) / share)
+        failed = f"{self.progress.failed} failed, " if self.progress.failed else ""
+        return f"{failed}{share:.0%}, {self.counts.readings / seconds:,.0f} readings/s, {left} left"
+
+    def is_line_due(self) -> bool:
+        """Whether a state that takes long gets a line before its end; then the next is later."""
+        due = time.monotonic() - self._last_line > _LINE_INTERVAL
+        if due:
+            self._last_line = time.monotonic()
+        return due
 
 
 def item_counts(progress: Progress) -> str:
@@ -130,6 +173,33 @@ def item_counts(progress: Progress) -> str:
     kind = "chunks" if progress.state == "PartitionMeasurements" else "shards"
     failed = f", {progress.failed} failed" if progress.failed else ""
     return f" {progress.done}/{progress.total} {kind}{failed}"
+
+
+def in_words(seconds: float) -> str:
+    """A time span as people say it: `7 s`, `4 min`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    minutes = round(whole / _MINUTE)
+    if whole < _HOUR:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def decisions_in_words(counts: BatchCounts) -> str:
+    """What was decided so far: `8,900 of 10,000 readings: 8,850 accepted, 50 rejected (...)`."""
+    decided = sum(counts.decisions.values())
+    parts = [f"{counts.of_status(Status.ACCEPTED):,} accepted"]
+    for status in (Status.REJECTED, Status.DUPLICATE, Status.UNREADABLE, Status.FAILED):
+        reasons = counts.decisions.of_status(status)
+        if not reasons:
+            continue
+        part = f"{sum(reasons.values()):,} {status.label}"
+        if status.label in _WITH_REASONS:
+            named = sorted(reasons.items(), key=lambda item: -item[1])
+            part += f" ({', '.join(f'{reason.label} {number:,}' for reason, number in named)})"
+        parts.append(part)
+    return f"{decided:,} of {counts.total or 0:,} readings: {', '.join(parts)}"
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:

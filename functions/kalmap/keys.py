@@ -96,3 +96,8 @@ def reports_of_step(round_: int, step: str) -> str:
 def report(round_: int, step: str, number: int) -> str:
     """The name of a step's report."""
     return f"{reports_of_step(round_, step)}{number:06d}.json"
+
+
+def report_number(key: str) -> int:
+    """The number of the shard or chunk whose report has this key."""
+    return int(key.rpartition("-")[2].removesuffix(".json"))

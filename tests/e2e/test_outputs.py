@@ -61,6 +61,25 @@ def test_running_a_file_again_never_overwrites_its_results(shared, tmp_path):
     assert other.code == 2
 
 
+def test_a_script_gets_one_json_object_and_silence(shared, tmp_path):
+    (tmp_path / "in.jsonl").write_text(daily_readings("output-3", days=3))
+    ran = shared.run("in.jsonl", "--quiet", "--json", "--out", "out", cwd=tmp_path)
+    assert (ran.code, ran.err) == (0, "")
+    printed = json.loads(ran.out)
+    assert printed["readings"]["accepted"] == 3
+    assert printed["files"]["results"] == "out/results.jsonl"
+    assert printed["files"]["failed"] is None
+    assert all((tmp_path / name).exists() for name in printed["files"].values() if name)
+    quiet = shared.run("in.jsonl", "--quiet", cwd=tmp_path)
+    assert quiet == (0, "", "")
+    # A batch that failed is an object, too, and the reason stays on stderr.
+    (tmp_path / "bad.jsonl").write_text(daily_readings("output-3", days=4) + "{}\n")
+    refused = shared.run("bad.jsonl", "--json", "--limits", "unusable=0", "--quiet", cwd=tmp_path)
+    assert refused.code == 1
+    assert json.loads(refused.out)["status"] == "failed"
+    assert refused.err.startswith("kalmap: The batch failed: ")
+
+
 def test_stopping_distinguishes_an_execution_that_was_never_started(shared):
     stack = find_stack(shared.cloud.clients, STACK)
     assert stop_execution(shared.cloud.clients, new_execution_arn(stack)) is None

@@ -104,6 +104,7 @@ def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served)
             break
     # Asked while both run, and without disturbing either.
     assert " running " in kalmap("status", *options, cwd=folder).out
+    watching = start("status", "--watch", *options, cwd=folder)
     process.send_signal(signal.SIGINT)
     printed, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -114,6 +115,9 @@ def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served)
     out, complaints = guest.communicate(timeout=60)
     assert guest.returncode == 0, complaints
     assert re.search(r"accepted +40,000", out)
+    watched, seen = watching.communicate(timeout=60)
+    assert re.search(r"accepted +40,000", watched), seen
+    assert "  FilterUsers 1/1 shards, 40,000 readings " in seen
     states = kalmap("states", "--exact", *options, cwd=folder)
     assert '"user_id":"u-17"' in states.out
     assert '"user_id":"u-18"' in states.out

@@ -34,6 +34,7 @@ def report_of(summary, folder, capsys):
         failed=None,
         revisions=None,
         content=summary,
+        unit="kg",
     )
     assert print_report(BatchRun(ExecutionEnd(True, "", "p", "3f9a"), fetched, PLACE)) == DONE
     return capsys.readouterr().out
@@ -77,14 +78,17 @@ def test_a_closed_stdout_is_no_failure():
 def test_the_first_rejected_readings_are_shown_with_the_file_and_line_they_came_from(
     tmp_path, capsys
 ):
-    reading = {"user_id": "u-17", "value": 179.4, "reason": "unit_suspect", "index": 41}
+    reading = {
+        "user_id": "u-17", "value": 179.4, "reason": "unit_suspect", "index": 41, "predicted": 81.2
+    }  # fmt: skip
     places = [("a.csv", 12), ("a.csv", 15), ("old.csv", None), ("b.csv", 2)]
     (tmp_path / "rejected.jsonl").write_text(
         "".join(json.dumps(reading | {"file": f, "line": n}) + "\n" for f, n in places)
     )
     printed = report_of({"batch_id": "3f9a", "status": "succeeded"}, tmp_path, capsys)
-    assert "a.csv line 12: 179.4 of u-17, unit_suspect" in printed
-    assert "old.csv (record 42 of the batch): 179.4 of u-17, unit_suspect" in printed
+    why = "u-17, 179.4 kg would be 81.374 if it was in lb, where 81.20 was expected"
+    assert f"a.csv line 12: {why}" in printed
+    assert f"old.csv (record 42 of the batch): {why}" in printed
     assert "and 1 more" in printed
     assert "b.csv" not in printed
 

@@ -1,10 +1,17 @@
 """The progress and the summary of a batch on the screen."""
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from kalmap.outcome import Reason, Status
+from kalmap.results.tally import Tally
+from kalmap_cli import screen as screen_module
+from kalmap_cli.batch_counts import BatchCounts
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.execution import Progress
-from kalmap_cli.screen import Screen, summary_rows
+from kalmap_cli.screen import Screen, decisions_in_words, in_words, summary_rows
 from tests.support.summary import SUMMARY
 
 
@@ -57,3 +64,66 @@ def test_an_interrupted_state_is_not_shown_as_done(capsys, live, symbol, error):
     assert printed.count(symbol) == 1
     assert printed.count("not finished") + printed.count("■") == 1
     assert "✓ PlanShards" not in printed
+
+
+def counts(readings, share):
+    decisions = Tally(
+        {
+            (Status.ACCEPTED, Reason.NONE): readings - 3,
+            (Status.REJECTED, Reason.OUTLIER): 1,
+            (Status.REJECTED, Reason.UNIT_SUSPECT): 2,
+        }
+    )
+    return BatchCounts(readings, share, 4000, decisions)
+
+
+def test_a_state_that_takes_long_gets_lines_with_its_speed_and_the_time_left(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(screen_module.time, "monotonic", lambda: now[0])
+    progress = Progress(4, 100.5, "FilterUsers", 0, 0, 4)
+    with Screen(live=False) as screen:
+        screen.show(progress, counts(3, 0.0))
+        for second, share in ((5.0, 0.125), (12.0, 0.25), (15.0, 0.5)):
+            now[0] = second
+            screen.show(progress._replace(done=1), counts(round(4000 * share), share))
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "  FilterUsers 1/4 shards, 25%, 83 readings/s, 36 s left"
+    assert last == "  FilterUsers 1/4 shards, 2,000 readings 15.0 s"
+
+
+def rendered(screen):
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    console.print(screen._render())
+    return console.file.getvalue().splitlines()
+
+
+def test_a_terminal_shows_speed_and_decisions_while_the_batch_runs():
+    with Screen(live=True) as screen:
+        screen.show(Progress(4, 100.5, "FilterUsers", 1, 0, 4), counts(1000, 0.25))
+        state, decisions = rendered(screen)
+    assert "25%, " in state
+    assert "1,000 of 4,000 readings: 997 accepted" in decisions
+    # The summary has the counts, so they leave with the end.
+    [state] = rendered(screen)
+    assert "1/4 shards, 1,000 readings" in state
+
+
+def test_decisions_are_told_with_their_reasons_the_most_frequent_first():
+    assert decisions_in_words(counts(1000, 0.25)) == (
+        "1,000 of 4,000 readings: 997 accepted, 3 rejected (unit_suspect 2, outlier 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (240, "4 min"), (7830, "2 h 10 min")],
+)
+def test_a_time_span_is_told_in_one_or_two_units(seconds, words):
+    assert in_words(seconds) == words
+
+
+def test_quiet_shows_nothing(capsys):
+    with Screen(live=False, quiet=True) as screen:
+        screen.note("Uploading 1 file")
+        screen.show(Progress(1, 100.0, "PlanBatch", 0, 0, 0))
+    assert capsys.readouterr() == ("", "")

@@ -195,7 +195,8 @@ def test_what_goes_wrong_with_a_report_is_said_and_does_not_fail_the_run(
         ("yes", "none: There is no s3 here. `kalmap report abababababab` tries again."),
     ):
         monkeypatch.setenv("KALMAP_REPORT", value)
-        assert write_report(Screen(), place, record, tmp_path) == said
+        written = write_report(Screen(), place, record, tmp_path)
+        assert (written and written.path) == said
     assert list(tmp_path.iterdir()) == []
 
 

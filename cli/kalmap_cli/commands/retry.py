@@ -1,6 +1,7 @@
 """`kalmap retry`: run the failed readings of a batch again, or a failed batch as a whole."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from kalmap.batch.folder import Folder
@@ -37,17 +38,18 @@ def retry(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
     check_results_folder(out)
     with (
         InterruptMessage(NOT_STARTED) as message,
-        Screen() as screen,
+        Screen(quiet=arguments.quiet) as screen,
         open_deployment(screen, data_dir, stack, guests=True) as deployment,
     ):
         record = find_batch(deployment, arguments.batch)
         if record.status == "SUCCEEDED" and not _has_failed_readings(deployment, record.prefix):
             short_id = record.batch_id[:SHORT_ID]
-            print(f"Nothing to run again: batch {short_id} has no failed reading.")
+            nothing = f"Nothing to run again: batch {short_id} has no failed reading."
+            print(nothing, file=sys.stderr if arguments.json else sys.stdout)
             return DONE
         batch = {"retry_of": record.batch_id} | options
         run = run_batch(screen, deployment, batch, out, message, format_=arguments.format)
-    return print_report(run)
+    return print_report(run, quiet=arguments.quiet, as_json=arguments.json)
 
 
 def _has_failed_readings(deployment: Deployment, prefix: str) -> bool:

@@ -50,8 +50,9 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
         batch = understand_batch(inputs.files, said, options["profile"])
         check_outside_data_directory(out, data_dir)
         check_results_folder(out)
-        for sentence in (*inputs.told, *batch.told):
-            print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
+        if not arguments.quiet:
+            for sentence in (*inputs.told, *batch.told):
+                print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
 
         def upload(screen: Screen, deployment: Deployment) -> dict[str, Any]:
             screen.note(f"Uploading {counted(len(batch.uploads), 'file')}")
@@ -68,14 +69,14 @@ def _run(
 ) -> int:
     with (
         InterruptMessage(NOT_STARTED) as message,
-        Screen() as screen,
+        Screen(quiet=arguments.quiet) as screen,
         open_deployment(screen, *where, fresh=arguments.fresh, guests=True) as deployment,
     ):
         batch = {"source": source_of(screen, deployment), **options}
         batch_run = run_batch(
             screen, deployment, batch, arguments.out, message, format_=arguments.format
         )
-    return print_report(batch_run)
+    return print_report(batch_run, quiet=arguments.quiet, as_json=arguments.json)
 
 
 def _check_source_in_s3(address: str, said: Said, stack: str | None) -> None:

@@ -12,30 +12,52 @@ from rich.console import Console
 from kalmap.errors import BrokenRecord
 from kalmap.store.ports import BatchRecord, BatchStatus, ListedBatch
 from kalmap_cli.batch_options import with_option_names
+from kalmap_cli.batch_run import watch_batch
 from kalmap_cli.deployment import Deployment, open_deployment
-from kalmap_cli.errors import DONE, RunFailed, WrongUsage
+from kalmap_cli.errors import DONE, InterruptMessage, RunFailed, WrongUsage
 from kalmap_cli.execution import get_progress
 from kalmap_cli.file_names import FileNames
-from kalmap_cli.screen import SHORT_ID, item_counts, print_summary
+from kalmap_cli.screen import SHORT_ID, Screen, item_counts, print_summary
 from kalmap_cli.terminal import fit_to_terminal
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 _NUMBER_COLUMNS = range(3, 6)
+_GOES_ON = "The batch goes on."
 B = TypeVar("B", bound=ListedBatch)
 
 
-def status(data_dir: Path | None, stack: str | None, batch: str | None) -> int:
+def status(
+    data_dir: Path | None, stack: str | None, batch: str | None, *, watch: bool = False
+) -> int:
     """Print all batches, newest first, or one batch with its summary.
+
+    Args:
+        data_dir: Of the local cloud; unused with a stack.
+        stack: Name of a deployed stack; None for the local cloud.
+        batch: The beginning of the batch's id; None for all, or for the newest one to watch.
+        watch: Show a running batch to its end first.
 
     Raises:
         WrongUsage: There is no such batch.
     """
     with open_deployment(None, data_dir, stack) as deployment:
-        if batch is None:
+        if batch is None and not watch:
             print_list(deployment)
-        else:
-            _print_batch(deployment, *_for_user(deployment, [find_batch(deployment, batch)]))
+            return DONE
+        record = find_batch(deployment, _newest(deployment) if batch is None else batch)
+        if watch and record.status == "RUNNING" and record.execution_arn:
+            with InterruptMessage(_GOES_ON), Screen() as screen:
+                watch_batch(screen, deployment, record.execution_arn)
+            record = find_batch(deployment, record.batch_id)
+        _print_batch(deployment, *_for_user(deployment, [record]))
     return DONE
+
+
+def _newest(deployment: Deployment) -> str:
+    newest = next(iter(deployment.batches.newest()), None)
+    if newest is None:
+        raise WrongUsage("There is no batch to watch.")
+    return newest.batch_id
 
 
 def print_list(deployment: Deployment) -> None:

@@ -8,15 +8,13 @@ from kalmap.plural import counted
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, WrongUsage
-from kalmap_cli.file_names import printable
+from kalmap_cli.file_names import shortened
 from kalmap_cli.reporting.stored_users import COLUMNS, Group, groups_of
 from kalmap_cli.terminal import fit_to_terminal
 
 _HEADS = ("user", *COLUMNS)
 #: The first and the last column are text.
 _NUMBERS = range(1, len(COLUMNS))
-#: Longer ids are cut off.
-_MOST_OF_ID = 36
 
 
 def users(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None) -> int:
@@ -58,6 +56,4 @@ def _print(group: Group, by: str, most: int) -> None:
 
 
 def _row(group: Group, user: int) -> tuple[str, ...]:
-    name = printable(group.users[user])
-    shown = name if len(name) <= _MOST_OF_ID else f"{name[: _MOST_OF_ID - 1]}…"
-    return (shown, *group.cells(user))
+    return (shortened(group.users[user]), *group.cells(user))

@@ -6,19 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap import units
 from kalmap.errors import InvalidInput
 from kalmap.filter.codec import profile_digest_of
 from kalmap.filter.columns import RESTARTED
 from kalmap.filter.estimates import StateView, describe, newest_estimates, predict_users
 from kalmap.moments import DAY, moment_at
-from kalmap.outcome import Reason
 from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.reporting.estimates import INTERVAL
+from kalmap_cli.reporting.rejection import why_rejected
 from kalmap_cli.reporting.user_chart import Point
 from kalmap_cli.reporting.words import with_margin
 
@@ -130,32 +129,15 @@ def slope_in_words(slope: float, sd: float, unit: str) -> str:
 def rejections_of(story: UserStory) -> list[tuple[str, str]]:
     """Each rejected reading in words: when, and why."""
     return [
-        (f"{point.time:%Y-%m-%d %H:%M}", _why(point, story.unit))
+        (
+            f"{point.time:%Y-%m-%d %H:%M}",
+            why_rejected(
+                point.value, story.unit, point.reason, point.level, INTERVAL * point.level_sd
+            ),
+        )
         for point in story.points
         if point.status == "rejected"
     ]
-
-
-def _why(point: Point, unit: str) -> str:
-    expected = f"{with_margin(point.level, INTERVAL * point.level_sd)} was expected"
-    if point.reason == Reason.UNIT_SUSPECT.label and (guess := _right_in(point, unit)):
-        return f"{point.value:.5g} {unit} {guess}, where {expected}"
-    return f"{point.value:.5g} {unit}, where {expected}"
-
-
-def _right_in(point: Point, unit: str) -> str:
-    """The mix-up of units that brings a reading nearest to what was expected."""
-    guesses: list[tuple[float, str]] = []
-    for other in units.KNOWN:
-        change = units.conversion(other, unit)
-        if change is None or change.factor == 1.0 or change.offset:
-            continue
-        for value, words in (
-            (point.value * change.factor, f"would be {{:.5g}} if it was in {other}"),
-            (point.value / change.factor, f"would be {{:.5g}} without a conversion from {other}"),
-        ):
-            guesses.append((abs(value - point.level), words.format(value)))
-    return min(guesses)[1] if guesses else ""
 
 
 def day(time: datetime) -> str:

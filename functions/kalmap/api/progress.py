@@ -20,7 +20,7 @@ def progress(folder: Folder) -> Progress:
     phases: tuple[tuple[Phase, StepName], ...]
     phases = (("writing", "write"), ("filtering", "filter"), ("loading", "load"))
     for phase, step in phases:
-        finished = folder.finished(step, round_)
+        finished = len(folder.report_keys(round_, step))
         # A phase begins after all shards have finished the phase before it.
         if finished or phase == "loading":
             if phase == "writing" and finished >= total:

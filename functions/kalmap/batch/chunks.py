@@ -42,9 +42,14 @@ class SourceObject(InputObject, frozen=True, kw_only=True):
     @property
     def weight(self) -> int:
         """About how many bytes of text its records have, for the worker that reads them."""
+        whole = self.format.rows if isinstance(self.format, TableFormat) else self.size
+        return self.weight_of(0, whole)
+
+    def weight_of(self, start: int, end: int) -> int:
+        """About how many bytes of text a range of it has."""
         if isinstance(self.format, TableFormat):
-            return self.format.rows * ROW_BYTES
-        return self.size * (GZIP_RATIO if self.gzipped else 1)
+            return (end - start) * ROW_BYTES
+        return (end - start) * (GZIP_RATIO if self.gzipped else 1)
 
     def planned(self) -> "SourceObject":
         """The object as its chunks hold it."""
@@ -73,6 +78,11 @@ class Chunk(msgspec.Struct, frozen=True):
         """What one worker reads, in the input's order."""
         first = Piece(self.object, self.start, self.end)
         return [first, *(Piece(source, *source.split(source.size)[0]) for source in self.others)]
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of text it has."""
+        return sum(source.weight_of(start, end) for source, start, end in self.pieces)
 
 
 def split_into_chunks(objects: Sequence[SourceObject], chunk_bytes: int) -> list[Chunk]:

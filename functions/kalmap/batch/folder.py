@@ -21,7 +21,7 @@ from kalmap.records.shards import (
     assemble,
 )
 from kalmap.results.lines import Unreadable
-from kalmap.results.report import Report
+from kalmap.results.report import Report, StepName
 from kalmap.results.table import Form
 from kalmap.results.tally import from_json, to_json
 from kalmap.results.totals import Totals
@@ -316,16 +316,19 @@ class Folder:
 
     def reports(self, round_: int, step: str = "") -> list[Report]:
         """A round's reports, of one step or of all."""
-        stored = [
+        return self.read_reports(
             key
             for name in keys.reports_folders(round_)
             for key in self.objects.keys(self.key(f"{name}{step}"))
-        ]
-        return [from_json(data, Report) for data in at_once(self.objects.get, stored)]
+        )
 
-    def finished(self, step: str, round_: int) -> int:
-        """The number of shards for which a step has stored its report."""
-        return sum(1 for _ in self.objects.keys(self.key(keys.reports_of_step(round_, step))))
+    def report_keys(self, round_: int, step: StepName) -> list[str]:
+        """The keys of the reports that a step has stored so far, one for each finished shard."""
+        return list(self.objects.keys(self.key(keys.reports_of_step(round_, step))))
+
+    def read_reports(self, stored: Iterable[str]) -> list[Report]:
+        """Read reports by their keys."""
+        return [from_json(data, Report) for data in at_once(self.objects.get, list(stored))]
 
     def save_totals(self, round_: int, totals: Totals) -> None:
         """Store the sum of a round's reports."""

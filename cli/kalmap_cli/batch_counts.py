@@ -1,0 +1,120 @@
+"""How far a batch is, and what was decided so far, from what its steps have stored."""
+
+import contextlib
+from typing import NamedTuple
+
+import msgspec
+
+from kalmap import keys
+from kalmap.batch.chunks import Chunk
+from kalmap.batch.folder import Folder
+from kalmap.errors import KalmapError
+from kalmap.outcome import Status
+from kalmap.results.report import StepName
+from kalmap.results.tally import Tally
+from kalmap_cli.execution import Progress
+
+_PARTITION = "PartitionMeasurements"
+#: The first of the states that work on one shard at a time.
+_FIRST_OF_A_ROUND = "LoadStates"
+#: The steps of those states.
+_STEPS: dict[str, StepName] = {
+    _FIRST_OF_A_ROUND: "load",
+    "FilterUsers": "filter",
+    "WriteStates": "write",
+}
+
+
+class BatchCounts(NamedTuple):
+    """What the present state of a batch has done."""
+
+    readings: int
+    """Readings of the chunks or shards that are done."""
+    share: float
+    """The part of the state's work that is done, 0 to 1: of bytes in PartitionMeasurements, of
+    readings in other states."""
+    total: int | None
+    """Readings of the whole batch; None until all chunks are parsed."""
+    decisions: Tally
+    """What the filter has decided so far about the readings of this batch."""
+
+    def of_status(self, status: Status) -> int:
+        """How many readings have this status so far."""
+        return sum(self.decisions.of_status(status).values())
+
+
+class BatchCounter:
+    """Counts what a running batch has done. Each report is read once.
+
+    Args:
+        folder: The batch's folder.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._chunks: dict[int, Chunk] = {}
+        self._parsed: dict[int, int] = {}
+        self._round = -1
+        self._shards: dict[int, int] = {}
+        self._counted: set[str] = set()
+        self._decisions = Tally()
+        self._total: int | None = None
+        self._event: int | None = None
+        self._latest: tuple[Progress, BatchCounts | None] | None = None
+
+    def count(self, progress: Progress) -> BatchCounts | None:
+        """Count what the state that the batch is in has done.
+
+        Returns:
+            The counts; None for a state that works on the batch as a whole.
+        """
+        if self._latest is None or self._latest[0] != progress:
+            counts = None
+            # A batch runs on when its progress cannot be told.
+            with contextlib.suppress(KalmapError, msgspec.DecodeError):
+                counts = self._count(progress)
+            self._latest = progress, counts
+        return self._latest[1]
+
+    def _count(self, progress: Progress) -> BatchCounts | None:
+        if progress.state == _PARTITION:
+            return self._count_chunks()
+        if progress.state not in _STEPS:
+            return None
+        if progress.state == _FIRST_OF_A_ROUND and progress.event != self._event:
+            self._event = progress.event
+            self._begin_round()
+        return self._count_shards(_STEPS[progress.state])
+
+    def _count_chunks(self) -> BatchCounts:
+        if not self._chunks:
+            self._chunks = {chunk.number: chunk for chunk in self._folder.chunks()}
+        for number in self._chunks.keys() - self._parsed.keys():
+            report = self._folder.partition_report(number)
+            if report is not None:
+                self._parsed[number] = report.records
+        done = sum(self._chunks[number].weight for number in self._parsed)
+        whole = sum(chunk.weight for chunk in self._chunks.values())
+        return BatchCounts(sum(self._parsed.values()), done / max(1, whole), None, Tally())
+
+    def _begin_round(self) -> None:
+        self._round += 1
+        self._shards = {shard.number: shard.readings for shard in self._folder.shards(self._round)}
+        if self._total is None:
+            self._total = sum(self._shards.values())
+
+    def _count_shards(self, step: StepName) -> BatchCounts:
+        if self._round < 0:
+            # A command that begins to watch in the middle of a batch.
+            self._round = max(0, self._folder.rounds() - 1) - 1
+            self._begin_round()
+        stored = self._folder.report_keys(self._round, step)
+        if step == "filter":
+            new = [key for key in stored if key not in self._counted]
+            for report in self._folder.read_reports(new):
+                self._decisions.update(report.readings)
+                self._decisions.subtract(report.superseded)
+            self._counted.update(new)
+        done = sum(self._shards.get(keys.report_number(key), 0) for key in stored)
+        whole = sum(self._shards.values())
+        return BatchCounts(done, done / max(1, whole), self._total, self._decisions)
