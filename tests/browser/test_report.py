@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from kalmap_cli.reporting.page import report_page
+from kalmap_cli.reporting.sample import MOST_READINGS
 from kalmap_cli.reporting.timeline import arrange
 from tests.support.batch_views import ATTACK, view
 
@@ -39,6 +40,8 @@ def files(tmp_path_factory) -> dict[str, Path]:
         "full": report_page(full),
         "failed": report_page(view(USERS[:2], reason=f"It failed because of {ATTACK}.")),
         "empty": report_page(empty),
+        # As many readings as a report draws of a batch, however many that has.
+        "large": report_page(view([f"u-{n}" for n in range(MOST_READINGS // 9)])),
     }
     for name, page in pages.items():
         (folder / f"{name}.html").write_text(page)
@@ -75,7 +78,7 @@ def names(page: Page) -> list[str]:
     return page.locator("#user-table tbody tr:visible th").all_inner_texts()
 
 
-@pytest.mark.parametrize("name", ["full", "failed", "empty"])
+@pytest.mark.parametrize("name", ["full", "failed", "empty", "large"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_report_says_nothing_in_the_console_and_asks_for_nothing_but_itself(
     opened, files, name, scheme
@@ -85,6 +88,10 @@ def test_a_report_says_nothing_in_the_console_and_asks_for_nothing_but_itself(
     assert report.said == []
     assert report.requests == [files[name].as_uri()]
     assert report.page.evaluate("document.querySelectorAll('script').length") == 1
+
+
+def test_a_report_is_small_however_many_readings_it_is_drawn_from(files):
+    assert files["large"].stat().st_size < 2_000_000
 
 
 @pytest.mark.parametrize("width", [360, 1280])

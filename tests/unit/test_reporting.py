@@ -63,6 +63,15 @@ def test_the_critical_path_has_the_last_task_of_each_step_of_each_round() -> Non
     assert timeline.at_work == pytest.approx(3.0 + 2.5 + 0.5)
 
 
+def test_tasks_that_waited_for_a_place_bring_those_before_them_onto_the_critical_path() -> None:
+    # Two at a time: 3 could begin when 0 had ended, and 4 when 3 had.
+    spans = [(0.0, 2.0), (0.0, 3.0), (3.1, 4.0), (2.1, 4.0), (4.2, 6.0)]
+    timeline = arrange([Task("filter", 0, n, *span, 5, None) for n, span in enumerate(spans)])
+    critical = [task.number for task in timeline.tasks if task.is_critical]
+    assert critical == [0, 3, 4]
+    assert timeline.at_work == pytest.approx(2.0 + 1.9 + 1.8)
+
+
 def test_a_reading_of_another_century_does_not_make_all_others_one_bar() -> None:
     drawn = sample(["u-1"], 9)
     time = drawn.time.copy()

@@ -21,11 +21,11 @@ def timeline_section(timeline: Timeline) -> dict[str, Any] | None:
     whole = max(task.end for task in timeline.tasks) - begin
     words = (
         f"{counted(len(timeline.tasks), 'task')} in {whole:.1f} s. Tasks of the critical path, "
-        f"which each step waited for, worked {timeline.at_work:.1f} s of it. In the rest of the "
-        "time functions started, data was read, or the state machine went on to the next step."
+        f"which others waited for, worked {timeline.at_work:.1f} s of it. In the rest of the time "
+        "functions started, or the state machine went on to the next step."
     )
     if len(timeline.drawn) < len(timeline.tasks):
-        words += f" The {len(timeline.drawn)} longest are drawn, the longest of each step."
+        words += f" {len(timeline.drawn)} are drawn, of each step the longest."
     kinds = [kind for kind in KINDS if any(kind_of(task) == kind for task in timeline.drawn)]
     return {
         "words": words,

@@ -1,5 +1,6 @@
 """The tasks of a batch in time, from the reports of its steps, and the path that took longest."""
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from kalmap.batch.folder import Folder
@@ -56,7 +57,7 @@ class Timeline(NamedTuple):
 
     tasks: list[Task]
     drawn: list[Task]
-    """As many as a drawing can show; with all of the critical path."""
+    """As many as a drawing can show; of each step, those of the critical path first."""
     at_work: float
     """Seconds of the critical path in which a task worked; the rest was spent between tasks."""
 
@@ -84,21 +85,32 @@ def arrange(tasks: list[Task]) -> Timeline:
     """Find the critical path.
 
     The steps run one after the other, and each waits for all tasks of the one before. So the
-    critical path has of each step, in each round, the task that ended last.
+    critical path has of each step, in each round, the task that ended last. If that began when
+    another one of its step had ended, it may have waited for its place: then the latest of these
+    is on the path, too, and so on.
     """
-    last: dict[tuple[int, int], Task] = {}
+    phases: dict[tuple[int, int], list[Task]] = {}
     for task in tasks:
-        phase = (task.round, STEPS.index(task.step))
-        if phase not in last or task.end > last[phase].end:
-            last[phase] = task
-    critical = set(last.values())
+        phases.setdefault((task.round, STEPS.index(task.step)), []).append(task)
+    critical = {task for of_step in phases.values() for task in _chain(of_step)}
     ordered = sorted((task._replace(is_critical=task in critical) for task in tasks), key=_begin)
     drawn: list[Task] = []
-    for phase in last:
+    for phase in phases:
         of_step = [t for t in ordered if (t.round, STEPS.index(t.step)) == phase]
         of_step.sort(key=lambda t: (not t.is_critical, -t.seconds))
         drawn += of_step[:_MOST_OF_A_STEP]
     return Timeline(ordered, sorted(drawn, key=_begin), sum(task.seconds for task in critical))
+
+
+def _chain(tasks: list[Task]) -> list[Task]:
+    """The task of a step that ended last, and before each the one that ended before it began."""
+    by_end = sorted(tasks, key=lambda task: task.end)
+    ends = [task.end for task in by_end]
+    chain = [by_end[-1]]
+    # A task without duration would find itself.
+    while (earlier := bisect_right(ends, chain[-1].start)) and by_end[earlier - 1] not in chain:
+        chain.append(by_end[earlier - 1])
+    return chain
 
 
 def _begin(task: Task) -> tuple[float, int, int]:
