@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kalmap_cli.argument_parser import (
+    FORMATS,
     Parser,
     Version,
     add_command,
@@ -273,14 +274,14 @@ def _add_states(commands: Any) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="write here: as CSV if the name ends in .csv, else as JSON lines (default: a table on "
-        "stdout)",
+        help="write here: as CSV or Parquet if the name ends in .csv or .parquet, else as JSON "
+        "lines (default: a table on stdout)",
     )
     parser.add_argument(
         "--format",
-        choices=("table", "jsonl", "csv"),
+        choices=("table", *FORMATS),
         metavar="FORMAT",
-        help="table, jsonl or csv",
+        help=f"table, {', '.join(FORMATS)}",
     )
     parser.add_argument("--json", action="store_true", help="short for --format jsonl")
     parser.add_argument(
@@ -292,8 +293,8 @@ def _add_states(commands: Any) -> None:
         "--load",
         type=Path,
         metavar="FILE",
-        help="bring states back that --exact has written; a stored state that differs is replaced "
-        "only if its newest reading is older",
+        help="bring states back that --exact has written, gzipped or not, - for stdin; a stored "
+        "state that differs is replaced only if its newest reading is older",
     )
     parser.add_argument(
         "--replace",

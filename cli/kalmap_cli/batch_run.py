@@ -13,6 +13,7 @@ from kalmap_cli.batch_counts import BatchCounter
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_report import WrittenReport, write_report
 from kalmap_cli.deployment import Deployment
+from kalmap_cli.earlier_batch import earlier_batch
 from kalmap_cli.errors import Interrupted, InterruptMessage, RunFailed
 from kalmap_cli.execution import (
     ExecutionEnd,
@@ -41,6 +42,8 @@ class BatchRun(NamedTuple):
     """Where it ran."""
     report: WrittenReport | None = None
     """None if the user wants none, or the batch has no results."""
+    earlier: str | None = None
+    """The earlier batch of the same content, if most of its readings were not new."""
 
     @property
     def fresh_note(self) -> str:
@@ -97,10 +100,11 @@ def run_batch(
         message.sentence = (
             f"{_success_or_failure(end)} Its results are in {fetched.summary.parent}."
         )
-    report = None
+    report = earlier = None
     if fetched and (record := _batch_record(deployment, end.batch_id)):
         report = write_report(screen, deployment, record, fetched.summary.parent)
-    return BatchRun(end, fetched, deployment, report)
+        earlier = earlier_batch(deployment, end.prefix, fetched.content)
+    return BatchRun(end, fetched, deployment, report, earlier.batch_id if earlier else None)
 
 
 def watch_batch(screen: Screen, deployment: Deployment, arn: str) -> None:

@@ -74,7 +74,7 @@ def _as_json(run: BatchRun) -> dict[str, Any]:
 
 
 def _print_end(run: BatchRun) -> None:
-    end, fetched, deployment, report = run
+    end, fetched, deployment, report, earlier = run
     if fetched is not None:
         # A failed batch with --fresh is deleted when the earlier data comes back.
         can_retry = deployment.set_aside is None or end.succeeded
@@ -86,6 +86,10 @@ def _print_end(run: BatchRun) -> None:
         _print_line("This batch had run before and was not run again. These are its results.")
     elif fetched is not None and (sentence := _nothing_new(fetched.content)):
         _print_line(sentence)
+    if earlier is not None:
+        short_id = earlier[:SHORT_ID]
+        command = f"`kalmap results {short_id}{deployment.options}`"
+        _print_line(f"Batch {short_id} has read the same before: {command} gets its results.")
     if run.fresh_note and end.succeeded:
         _print_line(run.fresh_note)
 

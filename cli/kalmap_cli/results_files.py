@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -11,6 +12,7 @@ import msgspec
 from kalmap.results.lines import Result
 from kalmap.results.table import write_table
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.output_files import is_stdout
 
 #: The name of the file of results, without its ending.
 RESULTS = "results"
@@ -56,13 +58,21 @@ WRITERS: dict[str, Callable[[Iterable[bytes], BinaryIO], int]] = {
 }
 
 
-def check_format(format_: str) -> None:
-    """Refuse a format whose library is not installed, before anything is started.
+def check_format(format_: str, out: Path | None = None) -> None:
+    """Refuse a format that cannot be written, before anything is started.
+
+    Args:
+        format_: The format.
+        out: Where a single file goes, if one is written.
 
     Raises:
-        WrongUsage: It is not installed.
+        WrongUsage: Its library is not installed, or it is no text and would go to a terminal.
     """
-    if format_ == "parquet" and importlib.util.find_spec("pyarrow") is None:
+    if format_ != "parquet":
+        return
+    if out is not None and is_stdout(out) and sys.stdout.isatty():
+        raise WrongUsage("Parquet is not for a terminal. Name a file or a directory with --out.")
+    if importlib.util.find_spec("pyarrow") is None:
         raise WrongUsage(
             "--format parquet needs pyarrow, which is not installed: "
             '`pip install "kalmap[parquet]"` installs it.'

@@ -2,9 +2,14 @@
 
 import base64
 import binascii
+import gzip
+import io
 import math
+import sys
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -15,9 +20,12 @@ import numpy as np
 from kalmap.filter import codec
 from kalmap.moments import iso, moment_at
 from kalmap.profile import MAX_NAME
+from kalmap.records.gzipped import MAGIC, is_gzipped
 from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.ports import Change, StateStore, StoredState, UserState
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.inputs import STDIN
+from kalmap_cli.output_files import STDOUT
 
 #: States that are decoded and written at once.
 _BLOCK = 5000
@@ -66,21 +74,24 @@ def write_export(states: Iterable[UserState], file: BinaryIO) -> None:
         file.write(msgspec.json.encode(line) + b"\n")
 
 
-def read_export(file: Path) -> list[tuple[str, Change]]:
-    """Read an export: the profile's name and the state of each line.
+def read_export(path: Path) -> list[tuple[str, Change]]:
+    """Read an export, gzipped or not: the profile's name and the state of each line.
+
+    Args:
+        path: The file; `-` for stdin.
 
     Raises:
         WrongUsage: A line is no exact state. The sentence says which, and what is wrong.
     """
+    file = STDIN if path == STDOUT else path
     try:
-        with file.open("rb") as opened:
+        with _open(file) as opened:
             lines = list(_lines(opened, file))
-    except OSError as error:
-        raise WrongUsage(f"The file {file} cannot be read: {error.strerror or error}.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise WrongUsage(f"{file} cannot be read: {reason}. Nothing was written.") from error
     if not lines:
-        raise WrongUsage(
-            f"The file {file} is empty. `kalmap states --exact --out FILE` writes one."
-        )
+        raise WrongUsage(f"{file} is empty. `kalmap states --exact --out FILE` writes an export.")
     seen: dict[tuple[str, str], int] = {}
     for number, (profile, change) in lines:
         before = seen.setdefault((change.user, profile), number)
@@ -90,6 +101,21 @@ def read_export(file: Path) -> list[tuple[str, Change]]:
                 f"line {number:,}. Keep one of them."
             )
     return _sound([each for _, each in lines], [number for number, _ in lines], file)
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[BinaryIO]:
+    """Open a file, or stdin, to read what it has, inflated if it is gzipped."""
+    if file is STDIN and sys.stdin.isatty():
+        print("Reading from the terminal until Ctrl-D.", file=sys.stderr)
+    with open(
+        sys.stdin.fileno() if file is STDIN else file, "rb", closefd=file is not STDIN
+    ) as raw:
+        if not is_gzipped(raw.peek(len(MAGIC))):
+            yield raw
+            return
+        with io.BufferedReader(gzip.open(raw)) as inflated:
+            yield inflated
 
 
 def _lines(opened: BinaryIO, file: Path) -> Iterator[tuple[int, tuple[str, Change]]]:

@@ -1,12 +1,9 @@
-"""Stored states for people and programs: what the filter believes of each user."""
+"""Stored states as people read them: what the filter believes of each user, and a table of it."""
 
-import csv
-import io
 import math
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -90,20 +87,6 @@ def _exact(profile: Profile, bodies: Sequence[bytes]) -> list[dict[str, float | 
             strict=True,
         )
     ]  # fmt: skip
-
-
-def write_jsonl(states: Sequence[ShownState], file: BinaryIO) -> None:
-    """Write states as JSON lines."""
-    file.write(msgspec.json.Encoder().encode_lines(states))
-
-
-def write_csv(states: Sequence[ShownState], file: BinaryIO) -> None:
-    """Write states as CSV with a header. A null is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ShownState.__struct_fields__)
-    writer.writerows(map(msgspec.structs.astuple, states))
-    file.write(text.getvalue().encode())
 
 
 def print_table(states: Sequence[ShownState], options: str) -> None:

@@ -50,6 +50,10 @@ def test_running_a_file_again_never_overwrites_its_results(shared, tmp_path):
     again = shared.run("in.jsonl", cwd=tmp_path)
     assert again.code == 0, again.err
     assert "Every reading had been counted by earlier batches: no state has changed." in again.out
+    third = shared.run("in.jsonl", cwd=tmp_path)
+    for later in (again, third):
+        words = " ".join(later.out.split())
+        assert f"`kalmap results {batch[:12]} --stack kalmap` gets its results." in words
     assert '"level":null' in (tmp_path / "kalmap-out" / "latest" / "results.jsonl").read_text()
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == before
 

@@ -2,17 +2,24 @@
 
 import base64
 import csv
+import gzip
 import io
 import json
+import sys
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from kalmap.filter.estimates import describe
+from kalmap.moments import iso
 from kalmap.profile import builtin_profile
 from kalmap.store.ports import Change
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.state_export import load_states, read_export, write_export
-from kalmap_cli.state_table import print_table, shown_states, write_csv, write_jsonl
+from kalmap_cli.state_files import WRITERS
+from kalmap_cli.state_table import print_table, shown_states
 from kalmap_library import fold
 
 PROFILE = builtin_profile("body-weight")
@@ -167,6 +174,20 @@ def test_one_altered_bit_of_a_state_is_found(tmp_path):
         read_export(tmp_path / "f")
 
 
+def test_an_export_is_read_gzipped_and_from_stdin(tmp_path, monkeypatch):
+    content = line(state=base64.b64encode(states_after(3, ["anna"])["anna"]).decode()).encode()
+    plain, packed, cut = tmp_path / "plain", tmp_path / "states.jsonl.gz", tmp_path / "cut.gz"
+    plain.write_bytes(content)
+    packed.write_bytes(gzip.compress(content[:50]) + gzip.compress(content[50:]))
+    cut.write_bytes(gzip.compress(content)[:-9])
+    assert read_export(packed) == read_export(plain)
+    with packed.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert read_export(Path("-")) == read_export(plain)
+    with pytest.raises(WrongUsage, match=r"cut.gz cannot be read: .* Nothing was written"):
+        read_export(cut)
+
+
 def test_states_are_shown_with_the_same_fields_in_every_format(store):
     states = states_after(5)
     put(store, states)
@@ -177,14 +198,28 @@ def test_states_are_shown_with_the_same_fields_in_every_format(store):
     assert (shown[0].slope, shown[0].slope_sd) == (view.slope, view.slope_sd)
     assert (shown[0].unit, shown[0].readings) == ("kg", 5)
     assert shown[0].as_of == DAYS[4]
-    files = {}
-    for write in (write_jsonl, write_csv):
-        files[write] = io.BytesIO()
-        write(shown, files[write])
-    lines = [json.loads(each) for each in files[write_jsonl].getvalue().splitlines()]
-    rows = list(csv.DictReader(files[write_csv].getvalue().decode().splitlines()))
+    files = {name: io.BytesIO() for name in WRITERS}
+    for name, write in WRITERS.items():
+        write(shown, files[name])
+    lines = [json.loads(each) for each in files["jsonl"].getvalue().splitlines()]
+    rows = list(csv.DictReader(files["csv"].getvalue().decode().splitlines()))
     assert [list(each) for each in lines] == [list(each) for each in rows]
     assert [str(each["level"]) for each in lines] == [each["level"] for each in rows]
+    table = parquet.read_table(files["parquet"])
+    assert table.schema.field("as_of").type == pa.timestamp("us", tz="UTC")
+    typed = [each | {"as_of": iso(each["as_of"])} for each in table.to_pylist()]
+    assert typed == lines
+
+
+def test_states_without_a_spread_and_no_states_have_the_same_typed_columns(store):
+    schemas = []
+    put(store, states_after(5))
+    for shown in ([], shown_states(list(store.scan()), Unknown())):
+        file = io.BytesIO()
+        WRITERS["parquet"](shown, file)
+        schemas.append(parquet.read_schema(file))
+    assert schemas[0] == schemas[1]
+    assert schemas[0].field("level_sd").type == pa.float64()
 
 
 def test_a_state_whose_profile_is_not_stored_or_that_is_damaged_is_shown_without_a_spread(

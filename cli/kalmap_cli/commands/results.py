@@ -39,7 +39,7 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
     if selection != Selection() and out is None:
         out = STDOUT
     check_outside_data_directory(out, data_dir)
-    check_format(arguments.format)
+    check_format(arguments.format, out)
     with open_deployment(None, data_dir, stack) as deployment:
         record = find_batch(deployment, arguments.batch)
         short_id = record.batch_id[:SHORT_ID]

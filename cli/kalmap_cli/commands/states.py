@@ -9,6 +9,7 @@ from kalmap.plural import counted
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
+from kalmap_cli.inputs import STDIN
 from kalmap_cli.output_files import (
     STDOUT,
     check_outputs,
@@ -17,8 +18,10 @@ from kalmap_cli.output_files import (
     is_stream,
     open_output,
 )
+from kalmap_cli.results_files import check_format
 from kalmap_cli.state_export import Loaded, load_states, read_export, write_export
-from kalmap_cli.state_table import print_table, shown_states, write_csv, write_jsonl
+from kalmap_cli.state_files import WRITERS
+from kalmap_cli.state_table import print_table, shown_states
 from kalmap_cli.terminal import fit_to_terminal
 
 _NOTHING_LOADED = "No state was written."
@@ -38,6 +41,7 @@ def states(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
     """
     user, out = arguments.user, arguments.out or STDOUT
     format_ = _format(arguments)
+    check_format(format_, out)
     check_outside_data_directory(out, data_dir)
     check_outputs({"--out": out}, replace=arguments.replace)
     with open_deployment(None, data_dir, stack) as deployment:
@@ -58,8 +62,7 @@ def states(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
         if arguments.exact:
             write_export(stored, file)
         else:
-            writers = {"csv": write_csv, "jsonl": write_jsonl}
-            writers[format_](shown, file)
+            WRITERS[format_](shown, file)
     if not is_stream(out):
         print(f"{counted(len(stored), 'state')} in {out}", file=sys.stderr)
     return DONE
@@ -80,9 +83,12 @@ def _format(arguments: argparse.Namespace) -> str:
         return "jsonl"
     to_file = out is not None and not is_stdout(out)
     if wanted == "table" and to_file:
-        raise WrongUsage("The table is for the terminal. Give --format jsonl or csv with --out.")
+        raise WrongUsage(
+            f"The table is for the terminal. Give --format {', '.join(WRITERS)} with --out."
+        )
     if wanted is None and to_file:
-        return "csv" if out.suffix.lower() == ".csv" else "jsonl"
+        ending = out.suffix.lower().removeprefix(".")
+        return ending if ending in WRITERS else "jsonl"
     return str(wanted or "table")
 
 
@@ -105,7 +111,8 @@ def load(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None
     ):
         message.sentence = "Some states may have been written. The same command goes on."
         loaded = load_states(exported, deployment.states, replace=arguments.replace)
-    for sentence in _describe(loaded, arguments.load, len(exported)):
+    file = STDIN if arguments.load == STDOUT else arguments.load
+    for sentence in _describe(loaded, file, len(exported)):
         print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)
     return FAILED if loaded.kept or loaded.failed else DONE
 
