@@ -23,6 +23,7 @@ from kalmap_cli.deployment_arguments import (
     existing_deployment,
 )
 from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.operations_arguments import add_operations
 from kalmap_cli.profile_arguments import add_profiles, add_tune
 from kalmap_cli.reporting_arguments import add_report, add_show, add_users
 
@@ -41,6 +42,7 @@ examples:
   kalmap show u-17
   kalmap users --by drift
   kalmap states --user u-17
+  kalmap rollback 3f9a --rehearse
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
   kalmap tune readings.jsonl --out my-weight.json
@@ -74,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     add_show(commands)
     add_users(commands)
     _add_states(commands)
+    add_operations(commands)
     _add_serve(commands)
     _add_simulate(commands)
     add_tune(commands)

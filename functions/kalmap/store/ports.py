@@ -6,7 +6,7 @@ them. `dynamodb/` is the only one so far. A `deadline` is a time on the clock of
 policy, which is the monotonic clock.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
@@ -118,6 +118,18 @@ class WriteResult(NamedTuple):
     time ended."""
 
 
+class DeleteResult(NamedTuple):
+    """The outcome of each deletion. Every user is in exactly one of the first three fields."""
+
+    deleted: set[str]
+    """Users without a state now, also those who had none before."""
+    conflicts: dict[str, StoredState]
+    """Users whose state is another one than was to be deleted, with that state."""
+    failed: dict[str, str]
+    """Users whose state could not be deleted, with a sentence that says why."""
+    use: DatabaseUse
+
+
 class StateStore(Protocol):
     """The users' states, one per user and profile. Safe to use from several threads."""
 
@@ -213,6 +225,26 @@ class StateStore(Protocol):
             StoreUnavailable: A state could not be read.
         """
 
+    def write_tokens(
+        self, changes: Sequence[Change], *, batch: str, attempt: str, round_: int
+    ) -> dict[str, int]:
+        """The version token that each user's write has: see `StoredState.tokens`."""
+
+    def delete(
+        self,
+        profile: str,
+        states: Mapping[str, StoredState | None],
+        *,
+        deadline: float | None = None,
+    ) -> DeleteResult:
+        """Delete users' states. It is safe to make the same call again.
+
+        Args:
+            profile: Name of the profile.
+            states: By user, the state that may be deleted; None for whichever is stored.
+            deadline: When to stop trying. None: no limit.
+        """
+
 
 class ListedBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as a list shows it."""
@@ -300,6 +332,15 @@ class BatchStore(Protocol):
 
     def give_up(self, batch_id: str, attempt: str, reason: str, finished: datetime) -> bool:
         """Record a batch as failed, if this attempt holds it and has not ended it.
+
+        Returns:
+            Whether it was recorded.
+        """
+
+    def take_back(self, batch_id: str, attempt: str, reason: str) -> bool:
+        """Record a batch that succeeded as failed, if this attempt still holds it.
+
+        The same batch can then be started again.
 
         Returns:
             Whether it was recorded.

@@ -122,6 +122,12 @@ class DynamoDBBatchStore:
         }
         return self._update(batch_id, attempt, fields, required_status="RUNNING")
 
+    def take_back(self, batch_id: str, attempt: str, reason: str) -> bool:
+        """Record a batch that succeeded as failed, if this attempt still holds it."""
+        failed: EndStatus = "FAILED"
+        fields = {"status": {"S": failed}, "reason": {"S": reason}}
+        return self._update(batch_id, attempt, fields, required_status="SUCCEEDED")
+
     def _update(
         self,
         batch_id: str,

@@ -6,12 +6,13 @@ before, the condition fails, and the item has the write's token. If the item has
 another batch wrote it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from kalmap.errors import StoreRefused, StoreUnavailable
 from kalmap.store.backoff import Retry, RetryPolicy
+from kalmap.store.dynamodb.deletes import delete_group
 from kalmap.store.dynamodb.item import key, state_after, stored_state, user_state, version_token
 from kalmap.store.dynamodb.table import DynamoDB, Table, capacity_units
 from kalmap.store.dynamodb.write_modes import (
@@ -25,6 +26,7 @@ from kalmap.store.dynamodb.write_modes import (
 from kalmap.store.ports import (
     Change,
     DatabaseUse,
+    DeleteResult,
     Loaded,
     Lookup,
     StoredState,
@@ -65,6 +67,7 @@ class DynamoDBStateStore:
         self._table = Table(client, table)
         self._retry = retry or RetryPolicy()
         self._get_size = get_size
+        self._write_size = write_size
         self._parallelism = parallelism
         self._modes: dict[str, tuple[int, Send]] = {
             "conditional": (write_size, send_statements),
@@ -116,7 +119,7 @@ class DynamoDBStateStore:
         size, send = self._modes[mode]
 
         def write(group: list[Change]) -> WriteResult:
-            tokens = _tokens(group, batch, attempt, round_)
+            tokens = self.write_tokens(group, batch=batch, attempt=attempt, round_=round_)
             work = Work(profile, tokens, self._retry.start(deadline), DatabaseUse())
             return self._write_group(send, group, work)
 
@@ -142,9 +145,36 @@ class DynamoDBStateStore:
         deadline: float | None = None,
     ) -> set[str]:
         """Return the users whose change is in the table. Tokens identify changes."""
-        tokens = _tokens(changes, batch, attempt, round_)
+        tokens = self.write_tokens(changes, batch=batch, attempt=attempt, round_=round_)
         states = self.load(profile, list(tokens), deadline=deadline).states
         return {user for user, state in states.items() if tokens[user] in state.tokens}
+
+    def write_tokens(
+        self, changes: Sequence[Change], *, batch: str, attempt: str, round_: int
+    ) -> dict[str, int]:
+        """The version token that each user's write has."""
+        return {c.user: version_token(batch, attempt, round_, c.user, c.old) for c in changes}
+
+    def delete(
+        self,
+        profile: str,
+        states: Mapping[str, StoredState | None],
+        *,
+        deadline: float | None = None,
+    ) -> DeleteResult:
+        """Delete users' states. Each costs one write unit, also if there is none."""
+
+        def delete(group: list[str]) -> DeleteResult:
+            own = {user: states[user] for user in group}
+            return delete_group(self._table, profile, own, self._retry.start(deadline))
+
+        whole = DeleteResult(set(), {}, {}, DatabaseUse())
+        for part in self._each(delete, _groups(states, self._write_size)):
+            whole.deleted.update(part.deleted)
+            whole.conflicts.update(part.conflicts)
+            whole.failed.update(part.failed)
+            whole = whole._replace(use=whole.use + part.use)
+        return whole
 
     def get(self, profile: str, user: str, *, deadline: float | None = None) -> Lookup:
         """Read one user's state with its readable fields, as of its last completed write."""
@@ -315,10 +345,6 @@ def _part(
     states: dict[str, StoredState], use: DatabaseUse, left: Iterable[dict[str, Any]]
 ) -> Loaded:
     return Loaded(states, use, tuple(key["user_id"]["S"] for key in left))
-
-
-def _tokens(changes: Iterable[Change], batch: str, attempt: str, round_: int) -> dict[str, int]:
-    return {c.user: version_token(batch, attempt, round_, c.user, c.old) for c in changes}
 
 
 def _groups(members: Iterable[T], size: int) -> list[list[T]]:

@@ -55,7 +55,7 @@ def send_statements(table: Table, pending: Sequence[Change], work: Work) -> list
         Statements=[_statement(table, change, work) for change in pending],
         ReturnConsumedCapacity="TOTAL",
     )
-    outcomes = [_outcome(part.get("Error")) for part in response["Responses"]]
+    outcomes = [read_outcome(part.get("Error")) for part in response["Responses"]]
     carried_out = [o for o in outcomes if o not in {Verdict.THROTTLED, Verdict.AGAIN}]
     work.use.write_units += capacity_units(response, len(carried_out))
     return outcomes
@@ -105,7 +105,7 @@ def send_transaction(table: Table, pending: Sequence[Change], work: Work) -> lis
         reasons: Any = error.response.get("CancellationReasons", [])
         # An action without a reason only shared the transaction with a failed one.
         return [
-            Verdict.AGAIN if reason.get("Code", "None") == "None" else _outcome(reason)
+            Verdict.AGAIN if reason.get("Code", "None") == "None" else read_outcome(reason)
             for reason in reasons
         ]
     work.use.write_units += capacity_units(response, 2 * len(pending))
@@ -153,8 +153,8 @@ def send_puts(table: Table, pending: Sequence[Change], work: Work) -> list[Write
     return [Verdict.THROTTLED if c.user in left else Verdict.STORED for c in pending]
 
 
-def _outcome(error: Mapping[str, Any] | None) -> WriteOutcome:
-    """Read the error of one statement or action."""
+def read_outcome(error: Mapping[str, Any] | None) -> WriteOutcome:
+    """Read the error of one statement or action: of a write, or of a deletion."""
     if not error:
         return Verdict.STORED
     code = error["Code"]

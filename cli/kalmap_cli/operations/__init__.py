@@ -1,0 +1,1 @@
+"""What whoever runs kalmap does to stored data: take back, forget, clear away, compare."""

@@ -1,0 +1,38 @@
+"""The arguments of the commands for whoever runs kalmap: take back, forget, clear away."""
+
+import argparse
+from typing import Any
+
+from kalmap_cli.argument_parser import add_command
+from kalmap_cli.deployment_arguments import add_deployment, existing_deployment
+
+
+def add_operations(commands: Any) -> None:
+    """Add the commands."""
+    _add_rollback(commands)
+
+
+def _add_rehearse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rehearse", action="store_true", help="only say what would be done, and change nothing"
+    )
+
+
+def _add_rollback(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "rollback",
+        "put the states from before a batch back, where nothing has changed them since",
+        "  kalmap rollback 3f9a --rehearse\n  kalmap rollback 3f9a\n"
+        "  kalmap rollback 3f9a --stack kalmap",
+    )
+    parser.add_argument("batch", metavar="BATCH", help="a batch's id, or the beginning of one")
+    _add_rehearse(parser)
+    add_deployment(parser)
+    parser.set_defaults(command=_rollback)
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.rollback import rollback  # noqa: PLC0415
+
+    return rollback(arguments, *existing_deployment(arguments))
