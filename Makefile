@@ -74,15 +74,16 @@ asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
 	@node $(ASL)/validate.mjs statemachine/*.asl.json
 
-pages: $(INSTALLED_DEV) $(AXE_INSTALLED)  ## The reports in a browser, with axe: can everybody use them?
-	@AXE=$(AXE)/node_modules/axe-core/axe.min.js $(RUN) -m pytest tests/browser -k axe
+pages: $(KALMAP) $(INSTALLED_DEV) $(AXE_INSTALLED)  ## Reports and console in a browser, with axe: can everybody use them?
+	@AXE=$(AXE)/node_modules/axe-core/axe.min.js $(RUN) -m pytest tests/browser tests/e2e/test_console.py -k axe
 
 statemachine:  ## Write the state machine's definition and its drawing anew
 	@PYTHONPATH=functions $(PYTHON) statemachine/filter_batch.py
 	@PYTHONPATH=functions $(PYTHON) statemachine/drawing.py
 
-pictures: $(KALMAP) $(INSTALLED_DEV)  ## Take the pictures of docs/report.md anew (needs chromium)
+pictures: $(KALMAP) $(INSTALLED_DEV)  ## Take the pictures of report and console anew (needs chromium)
 	@$(RUN) examples/report_pictures.py
+	@$(RUN) examples/console_picture.py
 
 fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records

@@ -324,11 +324,21 @@ def _add_serve(commands: Any) -> None:
     parser = add_command(
         commands,
         "serve",
-        "run the local cloud with its HTTP API until Ctrl-C",
-        "  kalmap serve\n  kalmap serve --data-dir .api --port 8000",
+        "run the local cloud with its HTTP API and a web console until Ctrl-C",
+        "  kalmap serve\n  kalmap serve --data-dir .api --port 8000 --api-port 8001",
     )
     parser.add_argument(
-        "--port", type=int, default=0, metavar="P", help="port on 127.0.0.1 (default: a free port)"
+        "--port",
+        type=int,
+        metavar="P",
+        help="the console's port on 127.0.0.1 (default: 8720, or a free port if that is taken)",
+    )
+    parser.add_argument(
+        "--api-port",
+        type=int,
+        default=0,
+        metavar="P",
+        help="the HTTP API's port on 127.0.0.1 (default: a free port)",
     )
     parser.add_argument(
         "--data-dir",
@@ -343,9 +353,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.serve import serve  # noqa: PLC0415
     from kalmap_cli.local import data_dir  # noqa: PLC0415
 
-    if not 0 <= arguments.port <= _MAX_PORT:
-        raise WrongUsage(f"--port is {arguments.port}; it must be from 1 to {_MAX_PORT}.")
-    return serve(arguments.data_dir or data_dir.default_path(), arguments.port)
+    for option, port in (("--port", arguments.port), ("--api-port", arguments.api_port)):
+        if port is not None and not 0 <= port <= _MAX_PORT:
+            raise WrongUsage(f"{option} is {port}; it must be from 1 to {_MAX_PORT}.")
+    directory = arguments.data_dir or data_dir.default_path()
+    return serve(directory, arguments.port, arguments.api_port)
 
 
 def _add_simulate(commands: Any) -> None:

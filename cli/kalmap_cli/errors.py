@@ -6,6 +6,9 @@ The message of each exception is the sentence that the user reads on stderr.
 from types import TracebackType
 from typing import Self
 
+#: Set, unexpected errors are shown with where they happened.
+DEBUG_VARIABLE = "KALMAP_DEBUG"
+
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from kalmap.errors import InvalidInput
 from kalmap_cli.arguments import parser
 from kalmap_cli.errors import (
+    DEBUG_VARIABLE,
     DONE,
     FAILED,
     INTERRUPTED,
@@ -23,7 +24,6 @@ from kalmap_cli.errors import (
 )
 from kalmap_cli.terminal import fit_to_terminal
 
-_DEBUG = "KALMAP_DEBUG"
 #: The last descriptor of the three standard streams.
 _STDERR = 2
 #: For commands that change nothing before their end. Other commands say what they have done.
@@ -124,7 +124,7 @@ def _print_error(sentence: object, code: int) -> int:
 def _print_unexpected(error: Exception) -> int:
     from kalmap_cli.aws_errors import explain_aws_error  # noqa: PLC0415
 
-    if os.environ.get(_DEBUG):
+    if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exception(error)
     if explanation := explain_aws_error(error):
         return _print_error(*explanation)
@@ -134,7 +134,7 @@ def _print_unexpected(error: Exception) -> int:
         return _print_error(f"{error.strerror}{where}. {again}", FAILED)
     return _print_error(
         f"Something unexpected went wrong: {type(error).__name__}: {as_sentence(error)} Set "
-        f"{_DEBUG}=1 and run again to see where.",
+        f"{DEBUG_VARIABLE}=1 and run again to see where.",
         FAILED,
     )
 

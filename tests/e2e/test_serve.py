@@ -16,7 +16,7 @@ from kalmap_cli.deployment import CLOUD_STAYS
 from tests.support.kalmap_command import environment, kalmap, processes_of, start
 
 #: What lies in the data directory while it is served, and no longer.
-SERVED = ("secret", "curl", "aws", "bucket", "api-url")
+SERVED = ("secret", "curl", "aws", "bucket", "api-url", "console-url")
 LIST_BUCKETS = """
 import boto3
 for bucket in boto3.client("s3").list_buckets()["Buckets"]:
@@ -45,8 +45,9 @@ def served(tmp_path_factory):
 def test_the_commands_that_serve_shows_work_unchanged(served):
     folder, _, printed = served
     shown = [line for line in printed.splitlines() if line.startswith("  ")]
-    address, *lines = (line.removeprefix("  ") for line in shown)
+    console, address, *lines = (line.removeprefix("  ") for line in shown)
     data = folder / "my data"
+    assert (data / "console-url").read_text() == f"{console}\n"
     assert (data / "api-url").read_text() == f"{address}\n"
     assert all(len(line) <= 80 for line in printed.splitlines() if address not in line)
     responses = subprocess.run(
@@ -112,6 +113,7 @@ def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served)
     assert printed.endswith(f"Stopped. {CLOUD_STAYS}\n")
     assert not (folder / "my data" / "api-url").exists()
     assert not (folder / "my data" / "bucket").exists()
+    assert not (folder / "my data" / "console-url").exists()
     out, complaints = guest.communicate(timeout=60)
     assert guest.returncode == 0, complaints
     assert re.search(r"accepted +40,000", out)

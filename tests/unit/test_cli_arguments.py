@@ -212,8 +212,11 @@ def test_a_port_that_cannot_be_used_is_named(capsys):
     assert "--port is 70000" in refused(capsys, "serve", "--port", "70000")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["serve", "--data-dir", "d", "--port", str(port)]) == 2
-    assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
+        for option in ("--port", "--api-port"):
+            assert main(["serve", "--data-dir", "d", option, str(port)]) == 2
+            said = capsys.readouterr().err
+            assert f"Port {port} of 127.0.0.1 cannot be used" in said
+            assert option in said
 
 
 def test_states_and_status_without_any_run_say_so_and_create_nothing(capsys):

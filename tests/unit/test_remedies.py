@@ -28,6 +28,7 @@ FOREIGN = {
     'pip install "kalmap[arrow]"',
     'pip install "kalmap[parquet]"',
     'pip install "kalmap[report]"',
+    'pip install "kalmap[console]"',
 }
 #: What stands for something of the user's in a command that a sentence shows.
 STANDS_FOR = {"SHARE": "0.5"}

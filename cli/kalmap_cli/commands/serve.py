@@ -1,20 +1,22 @@
-"""`kalmap serve`: run the local cloud with its HTTP API until Ctrl-C."""
+"""`kalmap serve`: run the local cloud with its HTTP API and its web console until Ctrl-C."""
 
 import contextlib
 import json
 import shlex
+import socket
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from kalmap_cli.deployment import CLOUD_STAYS, local_parameters
+from kalmap_cli.deployment import CLOUD_STAYS, Deployment, local_deployment, local_parameters
 from kalmap_cli.errors import DONE, RunFailed
 from kalmap_cli.local.access_files import (
     API_URL_FILE,
     AWS_CONFIG_FILE,
     BUCKET_FILE,
+    CONSOLE_URL_FILE,
     CURL_CONFIG_FILE,
     aws_configuration,
     curl_configuration,
@@ -25,8 +27,8 @@ from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import allow_guests
 from kalmap_cli.local.prepare import prepare
+from kalmap_cli.reporting import CONSOLE_EXTRA, needs_extra
 from kalmap_cli.screen import Screen
-from kalmap_cli.stack import find_stack
 
 #: The local cloud ends workers that have been idle for so many seconds. Workers of a batch end
 #: soon. A request keeps the API's worker alive.
@@ -34,6 +36,11 @@ _IDLE_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 4.0
 _CHECK_SECONDS = 0.5
 
+_CONSOLE = """\
+The console is open in a browser, to whoever has this address, at
+
+  {address}
+"""
 _GUIDE = """\
 The HTTP API is served at
 
@@ -55,12 +62,13 @@ States and batches are stored in {directory}.
 Ctrl-C stops it."""
 
 
-def serve(data_dir: Path, port: int = 0) -> int:
+def serve(data_dir: Path, port: int | None = None, api_port: int = 0) -> int:
     """Run the local cloud of a data directory until Ctrl-C.
 
     Args:
         data_dir: Of the local cloud.
-        port: The port on 127.0.0.1 to listen on; 0 for a free one.
+        port: The console's port on 127.0.0.1; None for the usual one.
+        api_port: The local cloud's port on 127.0.0.1; 0 for a free one.
 
     Returns:
         The exit code.
@@ -70,28 +78,32 @@ def serve(data_dir: Path, port: int = 0) -> int:
         RunFailed: The local cloud did not start, or ended unexpectedly.
     """
     with ExitStack() as stack:
+        console = _listen_for_console(stack, port)
         with Screen() as screen:
             screen.note("Starting the local cloud")
             data = stack.enter_context(DataDirectory(data_dir))
             cloud = stack.enter_context(
-                LocalCloud(data, idle_seconds=_IDLE_SECONDS, port=port, calls=True)
+                LocalCloud(data, idle_seconds=_IDLE_SECONDS, port=api_port, calls=True)
             )
             screen.note("Deploying the stack")
             prepare(cloud, local_parameters())
             _warm_up(cloud)
             address = api_address(cloud)
-            bucket = find_stack(cloud.clients, STACK).bucket
+            deployment = local_deployment(cloud.clients, data_dir)
+            console_url = console.run(stack, deployment)
         # The address last: a script that waits for its file finds all other files too.
         for name, content in (
             (CURL_CONFIG_FILE, curl_configuration(cloud.secret)),
             (AWS_CONFIG_FILE, aws_configuration(cloud.endpoint, cloud.secret)),
-            (BUCKET_FILE, f"{bucket}\n"),
+            (BUCKET_FILE, f"{deployment.stack.bucket}\n"),
+            *([(CONSOLE_URL_FILE, f"{console_url}\n")] if console_url else []),
             (API_URL_FILE, f"{address}\n"),
         ):
             stack.callback((data_dir / name).unlink, missing_ok=True)
             write_private(data_dir / name, content)
         allow_guests(data.path, cloud.endpoint)
-        print(_guide(address, data_dir), flush=True)
+        shown = _CONSOLE.format(address=console_url) if console_url else console.told
+        print(shown, _guide(address, data_dir), sep="\n", flush=True)
         # Ctrl-C is the normal end of this command.
         with contextlib.suppress(KeyboardInterrupt):
             _wait(cloud)
@@ -99,6 +111,34 @@ def serve(data_dir: Path, port: int = 0) -> int:
     note = CLOUD_STAYS if cloud.left_running else "States and batches are stored."
     print(f"Stopped. {note}", flush=True)
     return DONE
+
+
+class _Console(NamedTuple):
+    """The console before it runs."""
+
+    listening: socket.socket | None
+    """None if there is no console."""
+    told: str
+    """Why there is none."""
+
+    def run(self, stack: ExitStack, deployment: Deployment) -> str | None:
+        """Run it until the stack ends; returns its address."""
+        if self.listening is None:
+            return None
+        from kalmap_cli.console.server import run_console  # noqa: PLC0415
+
+        return stack.enter_context(run_console(deployment, self.listening))
+
+
+def _listen_for_console(stack: ExitStack, port: int | None) -> _Console:
+    try:
+        with needs_extra(CONSOLE_EXTRA):
+            from kalmap_cli.console.server import listen  # noqa: PLC0415
+    except RunFailed as error:
+        if port is not None:
+            raise
+        return _Console(None, f"There is no console. {error}\n")
+    return _Console(stack.enter_context(listen(port)), "")
 
 
 def api_address(cloud: LocalCloud) -> str:

@@ -49,7 +49,7 @@ def status(
             with InterruptMessage(_GOES_ON), Screen() as screen:
                 watch_batch(screen, deployment, record.execution_arn)
             record = find_batch(deployment, record.batch_id)
-        _print_batch(deployment, *_for_user(deployment, [record]))
+        _print_batch(deployment, *for_user(deployment, [record]))
     return DONE
 
 
@@ -62,7 +62,7 @@ def _newest(deployment: Deployment) -> str:
 
 def print_list(deployment: Deployment) -> None:
     """Print all batches, the newest first, a line each."""
-    _print_batches(_for_user(deployment, deployment.batches.newest()))
+    _print_batches(for_user(deployment, deployment.batches.newest()))
 
 
 def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
@@ -93,7 +93,7 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
     return _with_current_status(deployment, batch)
 
 
-def _for_user(deployment: Deployment, batches: Iterable[B]) -> list[B]:
+def for_user(deployment: Deployment, batches: Iterable[B]) -> list[B]:
     """Batches with their current status, and with reasons in words of the command line."""
     names = FileNames(deployment.objects)
     return [

@@ -5,6 +5,7 @@
 <data dir>/curl        during `kalmap serve`: makes `curl -K` sign requests to the HTTP API
 <data dir>/aws         during `kalmap serve`: configuration and credentials for AWS's tools
 <data dir>/bucket      during `kalmap serve`: the work bucket's name
+<data dir>/console-url during `kalmap serve`: the address that opens the console in a browser
 <data dir>/api-url     during `kalmap serve`: the HTTP API's address
 
 Only the owner can read them. They are removed when the local cloud ends.
@@ -28,6 +29,7 @@ CURL_CONFIG_FILE = "curl"
 AWS_CONFIG_FILE = "aws"
 BUCKET_FILE = "bucket"
 API_URL_FILE = "api-url"
+CONSOLE_URL_FILE = "console-url"
 
 #: Bits of a directory's mode that let other users put files into it.
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -59,6 +61,7 @@ def remove_access_files(directory: Path) -> None:
     for name in (
         CLOUD_URL_FILE,
         API_URL_FILE,
+        CONSOLE_URL_FILE,
         BUCKET_FILE,
         CURL_CONFIG_FILE,
         AWS_CONFIG_FILE,

@@ -170,7 +170,7 @@ class LocalCloud:
             except OSError as error:
                 raise WrongUsage(
                     f"Port {self._port} of 127.0.0.1 cannot be used: {error.strerror or error}. "
-                    f"Name another with --port, or omit --port to get a free one."
+                    f"Name another with --api-port, or omit --api-port to get a free one."
                 ) from error
             listening.listen(128)
             port = listening.getsockname()[1]

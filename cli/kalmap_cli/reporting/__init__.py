@@ -8,13 +8,17 @@ from contextlib import contextmanager
 
 from kalmap_cli.errors import RunFailed
 
-#: How to install what draws.
-INSTALL = '`pip install "kalmap[report]"`'
+#: The extras of the command line that draw.
+REPORT_EXTRA, CONSOLE_EXTRA = "report", "console"
+_INSTALL = {
+    REPORT_EXTRA: ("Drawing", '`pip install "kalmap[report]"`'),
+    CONSOLE_EXTRA: ("The console", '`pip install "kalmap[console]"`'),
+}
 
 
 @contextmanager
-def needs_extra() -> Iterator[None]:
-    """Around imports of modules that draw.
+def needs_extra(extra: str = REPORT_EXTRA) -> Iterator[None]:
+    """Around imports of modules that need an extra.
 
     Raises:
         RunFailed: What they need is not installed.
@@ -22,7 +26,8 @@ def needs_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        what, install = _INSTALL[extra]
         raise RunFailed(
-            f"Drawing needs the package {error.name}, which is not installed. {INSTALL} installs "
+            f"{what} needs the package {error.name}, which is not installed. {install} installs "
             "what is missing."
         ) from error

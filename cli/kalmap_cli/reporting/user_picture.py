@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from markupsafe import Markup
+
 from kalmap_cli.reporting.drawing import draw_png, draw_svg
 from kalmap_cli.reporting.figures import svg
 from kalmap_cli.reporting.palette import LIGHT, OF_PAGE, Palette
@@ -29,10 +31,15 @@ def as_page(story: UserStory) -> bytes:
         title=f"kalmap: {story.user}",
         user=story.user,
         profile=story.profile.name,
-        drawn=svg(_chart(story, OF_PAGE)),
+        drawn=drawn_for_page(story),
         rows=summary_of(story),
         rejections=rejections_of(story),
     ).encode()
+
+
+def drawn_for_page(story: UserStory) -> Markup:
+    """Draw a user as SVG that stands in a page."""
+    return svg(_chart(story, OF_PAGE))
 
 
 def _chart(story: UserStory, palette: Palette) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""The users of all stored states, read in a thread and kept, since reading many takes seconds."""
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from kalmap.store.profiles import Profiles
+from kalmap_cli.deployment import Deployment
+from kalmap_cli.reporting.stored_users import ORDERS, Group, groups_of
+
+#: The list is read again when it is asked for, but not sooner than after so many seconds, and at
+#: most this share of the time.
+_FRESH_SECONDS = 5.0
+_SHARE_OF_TIME = 0.1
+
+
+class Snapshot(NamedTuple):
+    """The users at one moment."""
+
+    groups: list[Group]
+    orders: list[dict[str, list[int]]]
+    """Of each group, the positions of its users by each of `ORDERS`."""
+    notes: list[str]
+    """Sentences about states that are left out."""
+    read_at: datetime
+    seconds: float
+    """How long it took to read."""
+
+
+class UserList:
+    """Reads the users when they are asked for, and answers at once with those it has.
+
+    Args:
+        deployment: Where the states are.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._latest: Snapshot | None = None
+        self._reading: Future[Snapshot] | None = None
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="console-users")
+
+    def get(self, seconds: float) -> Snapshot | None:
+        """The users as they were at most some time ago; None if they are read for the first time.
+
+        Args:
+            seconds: How long to wait for them.
+        """
+        with self._lock:
+            if self._reading is None or (self._reading.done() and self._is_old()):
+                self._reading = self._thread.submit(self._read)
+            reading = self._reading
+        try:
+            self._latest = reading.result(seconds)
+        except TimeoutError:
+            return self._latest
+        return self._latest
+
+    def _is_old(self) -> bool:
+        if self._latest is None:
+            return True
+        age = (datetime.now(UTC) - self._latest.read_at).total_seconds()
+        return age > max(_FRESH_SECONDS, self._latest.seconds / _SHARE_OF_TIME)
+
+    def _read(self) -> Snapshot:
+        began = time.monotonic()
+        states = list(self._deployment.states.scan())
+        groups, notes = groups_of(states, Profiles(self._deployment.objects))
+        orders = [{by: group.order(by) for by in ORDERS} for group in groups]
+        return Snapshot(groups, orders, notes, datetime.now(UTC), time.monotonic() - began)

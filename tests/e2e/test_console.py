@@ -1,0 +1,444 @@
+"""The console of `kalmap serve`: what its pages say of a real batch, and whom it refuses."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.support.console import serving, text_of
+
+ATTACK = "<script>alert(1)</script>"
+#: As long as the right token or cookie.
+ANOTHER = 43 * "x"
+CHROMIUM = shutil.which("chromium")
+#: `make check` installs axe-core, and says here where it is.
+AXE = os.environ.get("AXE")
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+
+
+def readings() -> bytes:
+    rows = [
+        {
+            "user_id": user, "timestamp": f"2026-03-{day:02d}T08:00:00Z",
+            "value": 160.0 if (user, day) == ("u-2", 9) else 80.0 + day / 10, "unit": "kg",
+        }
+        for user in (ATTACK, *(f"u-{n}" for n in range(8)))
+        for day in range(1, 13)
+    ]  # fmt: skip
+    broken = '{"user_id": "<b>u</b>", "timestamp": "never", "value": 1}'
+    return "\n".join([*map(json.dumps, rows), broken]).encode()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("console")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def execution(console):
+    """The path of the execution of a batch that was uploaded, and has ended."""
+    started = console.upload("../../etc/<i>readings.jsonl", readings(), {})
+    assert started.code == 303, text_of(started.text)
+    console.until_ended(started.headers["location"])
+    return started.headers["location"]
+
+
+@pytest.fixture(scope="module")
+def batch(console, execution):
+    """The path of its page in the console."""
+    return re.search(r"/batches/[0-9a-f]{32}", console.ask(execution).text)[0]
+
+
+# What the pages say.
+
+
+def test_an_upload_runs_as_a_batch_and_its_page_counts_what_happened(console, batch):
+    page = console.page(batch)
+    assert page.code == 200
+    text = text_of(page.text)
+    assert "✓ succeeded" in text
+    for shown in ("received 109", "accepted 107", "rejected 1 outlier 1", "unreadable 1"):
+        assert shown in text
+    assert "FilterUsers" in text
+    assert "succeeded" in text_of(console.page("/").text)
+
+
+def test_results_are_filtered_and_downloaded_as_they_are_shown(console, batch):
+    page = console.page(f"{batch}/results?status=rejected").text
+    assert len(re.findall("<tr>", page)) == 2
+    assert "too far from what was expected" in page
+    lines = console.page(f"{batch}/results.jsonl?status=rejected").body.splitlines()
+    assert [json.loads(line)["user_id"] for line in lines] == ["u-2"]
+    rows = [*csv.DictReader(console.page(f"{batch}/results.csv?user=u-3").text.splitlines())]
+    assert [row["value"] for row in rows] == [str(80.0 + day / 10) for day in range(1, 13)]
+    assert len(console.page(f"{batch}/results.jsonl").body.splitlines()) == 109
+
+
+def test_results_come_in_pages_that_follow_each_other(console, batch):
+    path, seen = f"{console.base}{batch}/results", []
+    while path:
+        page = console.ask(path).text
+        seen += re.findall(r'<tr><td class="n">(\d+)</td>', page)
+        following = re.search(r'href="([^"]*)">Next page', page)
+        path = following and following[1].replace("&amp;", "&")
+    assert sorted(map(int, seen)) == [*range(109)]
+
+
+def test_unreadable_records_have_their_file_line_and_fault(console, batch):
+    page = console.page(f"{batch}/unreadable")
+    assert "line 109" in page.text
+    assert ">&lt;i&gt;readings.jsonl<" in page.text
+    assert "&lt;b&gt;u&lt;/b&gt;" in page.text
+    assert console.page(f"{batch}/unreadable?reason=bad_value").text.count("line 109") == 0
+    [line] = console.page(f"{batch}/unreadable.jsonl").body.splitlines()
+    assert json.loads(line)["reason"] == "bad_timestamp"
+
+
+def test_an_execution_shows_what_each_state_and_item_was_given_and_gave(console, execution):
+    page = console.ask(execution).text
+    assert page.count("<details>") >= 15
+    assert "&#34;profile&#34;: &#34;body-weight&#34;" in page
+    assert execution.rpartition("/")[2] in console.page("/executions").text
+    items = console.ask(f"{execution}/maps/1").text
+    assert "1 of 1 succeeded" in items
+    item = re.search(rf'href="({re.escape(execution)}/maps/1/[^"]*)"', items)[1]
+    assert "&#34;chunk&#34;" in console.ask(item).text
+
+
+def test_users_are_listed_searched_and_shown_with_their_chart(console, batch):
+    page = read(console, "/users?by=rejections").text
+    assert re.findall(r'<th scope="row" class="id"><a [^>]*>([^<]*)', page)[0] == "u-2"
+    found = read(console, "/users?search=SCRIPT").text
+    assert "1 of 9 users" in found
+    user = console.page("/user?id=u-2").text
+    assert "160 kg, where" in user
+    assert "<svg" in user
+
+
+def read(console, path):
+    """A page that may first say that what it shows is being read."""
+    for _ in range(50):
+        page = console.page(path)
+        if "refresh" not in page.headers:
+            return page
+    raise AssertionError(page.text)
+
+
+def test_the_report_of_a_batch_is_one_of_its_pages(console, batch):
+    report = text_of(read(console, f"{batch}/report").text)
+    assert "All readings of the batch are counted." in report
+    assert "Does the profile fit?" in report
+
+
+def test_markup_in_an_id_or_a_file_is_text_on_every_page(console, batch, execution):
+    pages = [
+        "/", batch, *(f"{batch}/{name}" for name in ("results", "unreadable", "report")),
+        f"{batch}/results?user={ATTACK}", "/users", f"/users?search={ATTACK}",
+        f"/user?id={ATTACK}", f"/user?id={ATTACK}x", f"/batches/{ATTACK}", "/upload",
+    ]  # fmt: skip
+    for path in (*pages, execution.removeprefix(console.base)):
+        page = read(console, path)
+        assert ATTACK not in page.text, path
+        assert re.findall("<script[^>]*>", page.text) == [
+            f'<script defer src="{console.base}/files/script.js">'
+        ]
+        assert "<i>" not in page.text
+        assert "style=" not in page.text
+
+
+def test_a_file_that_is_not_certain_gets_its_question_and_the_fields_answer_it(console):
+    content = b"Date;Poids\n01/02/2026;80,1\n02/02/2026;80,2\n"
+    asked = console.upload("poids.csv", content, {"dates": "", "user": "me"})
+    assert asked.code == 400
+    text = text_of(asked.text)
+    assert "Nothing was started." in text
+    assert "--dates day_first" in text
+    assert 'value="me"' in asked.text
+    fields = {"user": "me", "dates": "day_first", "rehearsal": "yes"}
+    started = console.upload("poids.csv", content, fields)
+    assert started.code == 303, text_of(started.text)
+    page = console.until_ended(started.headers["location"])
+    assert "&#34;status&#34;: &#34;rehearsed&#34;" in page
+
+
+def test_a_profile_is_a_name_and_never_a_file(console):
+    refused = console.upload("a.jsonl", readings(), {"profile": "/etc/hostname"})
+    assert refused.code == 400
+    assert "There is no built-in profile of this name." in text_of(refused.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "sentence"),
+    [
+        ("/batches/nothing", 404, "There is no batch whose id begins with nothing."),
+        ("/user?id=nobody", 404, "There is no stored state of user &#39;nobody&#39;."),
+        ("/executions/nothing", 404, "There is no such execution."),
+        ("/executions/a:b", 404, "There is no such execution."),
+        ("/nothing", 404, "There is no such page."),
+        ("/users?by=size", 400, "by must be one of drift, rejections, quality, silent."),
+        ("/files/../app.py", 404, "There is no such page."),
+    ],
+)
+def test_what_is_not_there_gets_a_sentence(console, path, code, sentence):
+    page = console.page(path)
+    assert page.code == code
+    assert sentence in page.text
+
+
+# Whom it refuses.
+
+
+def test_the_token_is_exchanged_for_a_cookie_that_no_script_and_no_other_site_can_use(console):
+    opened = console.ask(f"/?token={console.address.partition('=')[2]}", cookie="")
+    assert (opened.code, opened.headers["location"]) == (303, f"{console.base}/")
+    assert opened.headers["set-cookie"] == (
+        f"{console.cookie}; Path={console.base}/; HttpOnly; SameSite=Strict"
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/?token=", f"/?token={ANOTHER}", "/?token=%ff", "/x"])
+def test_without_the_token_there_is_no_cookie(console, path):
+    refused = console.ask(path, cookie="")
+    assert refused.code == 403
+    assert "set-cookie" not in refused.headers
+    assert "kalmap serve" in refused.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "OPTIONS"])
+@pytest.mark.parametrize("cookie", ["", "kalmap-console=", f"kalmap-console={ANOTHER}"])
+def test_without_the_cookie_no_page_answers(console, method, cookie):
+    for path in ("/", "/upload", "/users", "/files/style.css", "/live/batches"):
+        refused = console.ask(f"{console.base}{path}", method, cookie=cookie)
+        assert refused.code == 403
+        assert "Batches" not in refused.text
+
+
+def test_the_cookie_alone_is_not_enough_without_the_name_of_the_folder(console):
+    # A program on another port of this machine may be sent a cookie, but only one of its own path.
+    for path in ("/upload", "/0123456789abcdef/", f"{console.base[:-1]}0/", f"{console.base}"):
+        assert console.ask(path).code == 403
+
+
+def test_a_page_that_has_changed_its_address_to_this_one_is_refused(console):
+    # DNS rebinding: the request comes here, and its host is the page's.
+    names = (f"evil.test:{console.port}", "evil.test", f"127.0.0.1.evil.test:{console.port}",
+             "127.0.0.1", "127.0.0.1:1", f"127.0.0.1:{console.port}@evil.test", "")  # fmt: skip
+    for host in names:
+        assert console.ask(f"{console.base}/", host=host).code in {400, 403}, host
+    assert console.ask(f"{console.base}/", host=f"localhost:{console.port}").code == 200
+
+
+def test_a_request_with_two_hosts_is_refused(console):
+    with socket.create_connection(("127.0.0.1", console.port)) as connection:
+        connection.sendall(
+            f"GET {console.base}/ HTTP/1.1\r\nHost: 127.0.0.1:{console.port}\r\n"
+            f"Host: evil.test\r\nCookie: {console.cookie}\r\n\r\n".encode()
+        )
+        assert connection.recv(100).split()[1] in {b"400", b"403"}
+
+
+@pytest.mark.parametrize("origin", ["", "null", "http://evil.test", "http://127.0.0.1:1"])
+def test_a_form_of_another_page_starts_nothing(console, execution, origin):
+    before = console.page("/executions").text.count("run-")
+    assert console.upload("a.jsonl", readings(), {}, origin=origin).code == 403
+    assert console.page("/executions").text.count("run-") == before
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_request_that_another_page_makes_is_refused(console, site):
+    # The pages of every port of this machine are of the same site.
+    assert console.ask(f"{console.base}/", sec_fetch_site=site).code == 403
+    assert console.ask(f"{console.base}/", origin="http://evil.test").code == 403
+    preflight = console.ask(
+        f"{console.base}/upload", "OPTIONS", origin="http://evil.test",
+        access_control_request_method="POST",
+    )  # fmt: skip
+    assert preflight.code == 403
+
+
+def test_no_answer_lets_another_page_read_it_or_put_it_into_a_frame(console, batch):
+    asked = [
+        console.page("/"), console.page(f"{batch}/results.csv"), console.page("/nothing"),
+        console.ask("/", cookie=""),
+    ]  # fmt: skip
+    for answer in asked:
+        names = [name.lower() for name in answer.headers]
+        assert [name for name in names if name.startswith("access-control-")] == []
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert console.page("/").headers["cache-control"] == "no-store"
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(console):
+    kind = "multipart/form-data; boundary=a"
+    headers = {"host": f"127.0.0.1:{console.port}", "cookie": console.cookie,
+               "origin": console.origin, "content-type": kind}  # fmt: skip
+    with socket.create_connection(("127.0.0.1", console.port), timeout=20) as connection:
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join(
+            [f"POST {console.base}/upload HTTP/1.1", *lines, f"content-length: {1 << 40}", "", ""]
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).split()[1] == b"413"
+
+
+def test_only_the_owner_can_read_the_address_and_only_this_machine_can_reach_it(console):
+    assert oct((console.folder / "data" / "console-url").stat().st_mode & 0o777) == "0o600"
+    # Another address of this machine, of the same interface even.
+    with pytest.raises(OSError, match=r"refused|assign|unreachable|timed out"):
+        socket.create_connection(("127.0.0.2", console.port), timeout=5)
+
+
+def test_a_websocket_is_closed(console):
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13",
+               "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
+    assert console.ask(f"{console.base}/", **upgrade).code == 403
+
+
+# In a browser.
+
+
+class Tab:
+    """A page, and what the browser has complained about and asked for since."""
+
+    def __init__(self, browser, console, **context) -> None:
+        self.console = console
+        self.page = browser.new_page(**context)
+        self.said: list[str] = []
+        self.elsewhere: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", self._note)
+        self.page.goto(console.address)
+
+    def _note(self, request) -> None:
+        if not request.url.startswith(f"{self.console.origin}/"):
+            self.elsewhere.append(request.url)
+
+    def open(self, path: str):
+        self.page.goto(f"{self.console.origin}{self.console.base}{path}")
+        # What a page may say first is that what it shows is being read.
+        self.page.locator("main > p[role=status]").wait_for(state="detached")
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser, console):
+    tabs = []
+
+    def open_(**context) -> Tab:
+        tabs.append(Tab(browser, console, **context))
+        return tabs[-1]
+
+    yield open_
+    for each in tabs:
+        each.page.close()
+        assert (each.said, each.elsewhere) == ([], [])
+
+
+def paths(batch: str, execution: str) -> list[str]:
+    name = execution.rpartition("/")[2]
+    return [
+        "/", batch, *(f"{batch}/{part}" for part in ("results", "unreadable", "report")),
+        "/executions", f"/executions/{name}", f"/executions/{name}/maps/1", "/users",
+        "/user?id=u-2", f"/user?id={ATTACK}", "/upload",
+    ]  # fmt: skip
+
+
+@in_a_browser
+def test_the_address_opens_the_console_and_is_not_kept_in_the_browser(tab, batch):
+    page = tab().page
+    assert "token" not in page.url
+    assert page.locator("h1").inner_text() == "Batches"
+    assert page.evaluate("document.cookie") == ""
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [400, 1200])
+def test_no_page_of_the_console_is_wider_than_its_window(tab, batch, execution, width):
+    opened = tab(viewport={"width": width, "height": 800})
+    for path in paths(batch, execution):
+        wide = opened.open(path).evaluate("document.documentElement.scrollWidth")
+        assert (path, wide) == (path, width)
+
+
+@in_a_browser
+def test_a_batch_of_an_upload_is_watched_to_its_end(tab, console, tmp_path):
+    rows = (
+        f"w-{n % 500},2026-03-{1 + n // 1000:02d}T08:00:{n % 60:02d}Z,80.5" for n in range(28_000)
+    )
+    (tmp_path / "weights.csv").write_text("user_id,timestamp,value\n" + "\n".join(rows))
+    page = tab().open("/upload")
+    page.get_by_label("File", exact=True).set_input_files(tmp_path / "weights.csv")
+    page.get_by_role("button", name="Start the batch").click()
+    page.wait_for_url("**/executions/run-*")
+    page.locator(".machine .running").first.wait_for()
+    reached = page.locator(".machine .done").count()
+    page.locator(".machine .done").nth(reached).wait_for()
+    page.locator("h1 .badge.good").wait_for(timeout=60_000)
+    page.get_by_role("link", name=re.compile("^[0-9a-f]{12}$")).click()
+    assert "28,000" in page.locator(".cards").inner_text()
+
+
+@in_a_browser
+def test_a_chart_of_the_console_is_read_with_the_mouse_and_with_keys(tab, batch):
+    page = tab().open("/user?id=u-2")
+    page.locator(".chart svg [aria-label*=rejected]").first.hover()
+    assert "160 kg, rejected" in page.locator("#tip").inner_text()
+    page.locator(".chart").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tip").inner_text().startswith("1 March 2026 08:00")
+
+
+@in_a_browser
+def test_users_are_found_and_filters_are_set_with_keys_alone(tab, batch):
+    page = tab().open("/users")
+    page.get_by_label("Id with").focus()
+    page.keyboard.type("u-3")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**search=u-3**")
+    assert page.locator("tbody th").all_inner_texts() == ["u-3"]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") in {"kalmap", "Batches"}
+
+
+@in_a_browser
+def test_the_console_needs_no_script_but_to_show_what_is_running(tab, batch, execution):
+    opened = tab(java_script_enabled=False)
+    opened.page.goto(f"{opened.console.origin}{opened.console.base}{batch}/results")
+    opened.page.get_by_label("Status").select_option("rejected")
+    opened.page.get_by_role("button", name="Show").click()
+    assert opened.page.locator("tbody tr").count() == 1
+
+
+@in_a_browser
+@pytest.mark.skipif(AXE is None, reason="`make check` runs this one")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_console_that_keeps_people_out(tab, batch, execution, scheme):
+    opened = tab(color_scheme=scheme, bypass_csp=True)
+    for path in paths(batch, execution):
+        page = opened.open(path)
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        page.evaluate(Path(AXE).read_text())
+        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})")
+        assert found["passes"]
+        faults = [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]]
+        assert (path, faults) == (path, [])
