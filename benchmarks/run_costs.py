@@ -27,7 +27,7 @@ from typing import NamedTuple
 DAYS = 90
 #: Seconds between two looks at the processes.
 INTERVAL = 0.1
-_SUBREAPER = 36
+SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -62,6 +62,11 @@ class Watch(threading.Thread):
                 if seconds:
                     self.seconds[process] = name, seconds
                 self.memory[name] = max(self.memory[name], memory)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self.ended.set()
+        self.join()
 
     def by_name(self) -> dict[str, tuple[int, float, float]]:
         """For each kind of process: how many, their processor seconds, the most memory of one."""
@@ -120,6 +125,15 @@ def children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def reap() -> None:
+    """Wait for the processes that a command's own children have left behind."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
 def run(readings: Path, folder: Path, *, processes: bool = False) -> Costs:
     """Run a file in a new data directory."""
     data, out = folder / "data", folder / "out"
@@ -137,14 +151,8 @@ def run(readings: Path, folder: Path, *, processes: bool = False) -> Costs:
         check=False,
     )
     wall = time.perf_counter() - begun
-    # What the command's own children leave behind comes to this process.
-    while True:
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
-    watch.ended.set()
-    watch.join()
+    reap()
+    watch.stop()
     if done.returncode:
         raise SystemExit(done.stderr)
     disk = sum(file.stat().st_size for file in data.rglob("*") if file.is_file()) / 1e6
@@ -164,7 +172,7 @@ def main() -> None:
     options = parser.parse_args()
     if sys.platform != "linux":
         raise SystemExit("The processes' costs are read from Linux's /proc.")
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     print("| readings | input, MB | seconds | processor, s | memory, MB | data directory, MB |")
     print("|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
