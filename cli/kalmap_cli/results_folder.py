@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kalmap import units
 from kalmap.batch.folder import Folder
 from kalmap.errors import KalmapError
 from kalmap.keys import SUMMARY
@@ -56,7 +57,7 @@ class FetchedResults(NamedTuple):
     content: dict[str, Any]
     """The summary's content."""
     unit: str = ""
-    """Of the readings, as the profile names it; empty if it is not known any more."""
+    """Of the readings, as people write it; empty if it is not known any more."""
 
 
 def check_results_folder(out: Path | None, batch_id: str | None = None) -> None:
@@ -148,7 +149,7 @@ def fetch_results(
 
 def _unit(objects: Objects, prefix: str) -> str:
     try:
-        return Folder(objects, prefix).batch().profile.unit
+        return units.shown(Folder(objects, prefix).batch().profile.unit)
     except (KalmapError, msgspec.ValidationError):
         return ""
 

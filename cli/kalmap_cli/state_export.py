@@ -10,22 +10,22 @@ import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import compress, groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
 
-from kalmap.filter import codec
 from kalmap.moments import iso, moment_at
 from kalmap.profile import MAX_NAME
 from kalmap.records.gzipped import MAGIC, is_gzipped
 from kalmap.records.measurement import MAX_ID_BYTES
-from kalmap.store.ports import Change, StateStore, StoredState, UserState
+from kalmap.store.ports import Change, StateStore, UserState
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.inputs import STDIN
 from kalmap_cli.output_files import STDOUT
+from kalmap_cli.stored_bodies import read_bodies
 
 #: States that are decoded and written at once.
 _BLOCK = 5000
@@ -155,26 +155,17 @@ def _sound(
     sound: list[tuple[str, Change]] = []
     for start in range(0, len(states), _BLOCK):
         block = states[start : start + _BLOCK]
-        times, failures = _newest([change.body for _, change in block])
-        if failures.any():
-            number = numbers[start + int(np.flatnonzero(failures)[0])]
+        is_sound, times = read_bodies([change.body for _, change in block])
+        if not is_sound.all():
+            number = numbers[start + int(np.argmin(is_sound))]
             raise WrongUsage(
                 f"{file} line {number:,}: its state was cut off or altered. Nothing was written."
             )
         sound += [
             (profile, change._replace(as_of=time))
-            for (profile, change), time in zip(block, times, strict=True)
+            for (profile, change), time in zip(block, times.tolist(), strict=True)
         ]
     return sound
-
-
-def _newest(bodies: Sequence[bytes]) -> tuple[list[int], np.ndarray]:
-    """Times of the newest readings of states, 0 if one is not sound; and which are not."""
-    decoded = codec.decode(bodies, bytes(8), adopt=True)
-    failures = decoded.failure > 0
-    times = np.zeros(len(bodies), np.int64)
-    times[~failures] = decoded.entries.time[np.cumsum(decoded.counts[~failures]) - 1]
-    return times.tolist(), failures
 
 
 def load_states(
@@ -211,13 +202,15 @@ def _load(
     replace: bool,
 ) -> Loaded:
     present = store.load(profile, [change.user for change in changes]).states
+    is_sound, times = read_bodies([old.body for old in present.values()])
+    newest = dict(compress(zip(present, times.tolist(), strict=True), is_sound))
     wanted: list[Change] = []
     same, kept = 0, []
     for change in changes:
         old = present.get(change.user)
         if old is not None and old.body == change.body:
             same += 1
-        elif old is None or replace or _is_older(old, change):
+        elif old is None or replace or newest.get(change.user, change.as_of) < change.as_of:
             wanted.append(change._replace(old=old))
         else:
             kept.append(change.user)
@@ -230,8 +223,3 @@ def _load(
         loaded.kept + kept + list(written.conflicts),
         loaded.failed + list(written.failed.items()),
     )
-
-
-def _is_older(old: StoredState, change: Change) -> bool:
-    [time], [unsound] = _newest([old.body])
-    return not unsound and time < change.as_of

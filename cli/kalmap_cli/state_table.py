@@ -6,18 +6,17 @@ import sys
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
-from kalmap.filter import codec
+from kalmap import units
 from kalmap.filter.estimates import newest_estimates, standard_deviations
 from kalmap.moments import iso, moment_at
 from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
+from kalmap_cli.stored_bodies import read_bodies, rows_by_version
 from kalmap_cli.terminal import fit_to_terminal
 
-_DIGEST_BYTES = 8
 #: Lines of a terminal that are left to the prompt, the header and the hint.
 _OTHER_LINES = 6
 _LONGEST_USER = 24
@@ -57,14 +56,10 @@ def shown_states(states: Sequence[UserState], profiles: Profiles) -> list[ShownS
         )
         for state in states
     ]  # fmt: skip
-    rows_of: dict[tuple[str, bytes], list[int]] = {}
     bodies = [state.state.body for state in states]
-    failures = codec.decode(bodies, bytes(_DIGEST_BYTES), adopt=True).failure
-    for row in np.flatnonzero(failures == 0).tolist():
-        state = states[row]
-        digest = codec.profile_digest_of(state.state.body)
-        rows_of.setdefault((state.profile, digest), []).append(row)
-    for (name, digest), rows in rows_of.items():
+    is_sound = read_bodies(bodies).is_sound
+    by_version = rows_by_version([state.profile for state in states], bodies, is_sound)
+    for (name, digest), rows in by_version.items():
         profile = profiles.find(name, digest)
         if profile is not None:
             exact_of = _exact(profile, [bodies[row] for row in rows])
@@ -114,7 +109,7 @@ def print_table(states: Sequence[ShownState], options: str) -> None:
         ]
         print(_GAP.join(cells).rstrip())
     if same_kind:
-        unit = f", in {states[0].unit}" if states[0].unit else ""
+        unit = f", in {units.shown(states[0].unit)}" if states[0].unit else ""
         _tell(f"{counted(len(states), 'user')}{unit}, under the profile {states[0].profile}.")
     if len(states) > most:
         _tell(
@@ -136,7 +131,7 @@ def _cells(state: ShownState, *, same_kind: bool, short: bool) -> list[str]:
         *_with_sd(state.slope, state.slope_sd),
         last,
     ]
-    return cells if same_kind else [*cells, state.unit or "", state.profile]
+    return cells if same_kind else [*cells, units.shown(state.unit or ""), state.profile]
 
 
 def _with_sd(value: float | None, sd: float | None) -> tuple[str, str]:

@@ -4,17 +4,20 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 import kalmap
 from kalmap.filter.estimates import describe
 from kalmap.profile import builtin_profile
+from kalmap.store.ports import StoredState, UserState
+from kalmap_cli.errors import RunFailed
 from kalmap_cli.main import main
 from kalmap_cli.reporting.estimates import estimates_of
-from kalmap_cli.reporting.stored_users import ORDERS
+from kalmap_cli.reporting.stored_users import ORDERS, groups_of
 from kalmap_cli.reporting.terminal_chart import chart_lines
 from kalmap_cli.reporting.user_picture import as_page, as_png, as_svg
-from kalmap_cli.reporting.user_state import read_story, rejections_of, summary_of
+from kalmap_cli.reporting.user_state import read_story, rejections_of, story_of, summary_of
 from kalmap_cli.reporting.words import rounded, with_margin
 
 PROFILE = builtin_profile("body-weight")
@@ -117,6 +120,50 @@ def test_many_states_say_together_what_each_says_alone(states) -> None:
 def test_who_needs_a_look_comes_first(states, by, first) -> None:
     order = ORDERS[by](estimates_of(PROFILE, list(states.values()))).argsort(kind="stable")
     assert list(states)[order[0]] == first
+
+
+class Known:
+    """The profiles that a bucket has."""
+
+    def __init__(self, profile=PROFILE):
+        self.profile = profile
+
+    def find(self, _name, _digest):
+        return self.profile
+
+
+def test_damaged_states_are_left_out_and_the_others_are_folded_together(states, monkeypatch):
+    bodies = states | {"cut": states["steady"][:-1], "short": b"garbage", "none": b""}
+    stored = [
+        UserState(user, PROFILE.name, StoredState(1, body, ()), None, None, None)
+        for user, body in bodies.items()
+    ]
+    folds = []
+    monkeypatch.setattr(
+        "kalmap_cli.reporting.stored_users.estimates_of",
+        lambda profile, bodies: folds.append(bodies) or estimates_of(profile, bodies),
+    )
+    [group], notes = groups_of(stored, Known())
+    assert group.users == sorted(states)
+    assert notes == ["3 damaged states left out."]
+    assert len(folds) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"garbage"])
+def test_a_state_of_a_few_bytes_is_told_as_damaged(body):
+    state = UserState("cut", PROFILE.name, StoredState(1, body, ()), None, None, None)
+    with pytest.raises(RunFailed, match=r"The state of 'cut': .* was cut off"):
+        story_of(state, Known())
+
+
+@pytest.mark.parametrize(("unit", "shown"), [("mmol/l", "mmol/L"), ("{ score }", "score")])
+def test_units_are_shown_as_people_write_them(unit, shown):
+    profile = msgspec.structs.replace(PROFILE, unit=unit)
+    day = {"user_id": ["a"], "timestamp": [BEGAN], "value": [80.0]}
+    body = kalmap.fold(day, profile=profile).states["a"]
+    state = UserState("a", profile.name, StoredState(1, body, ()), None, None, None)
+    [group], _ = groups_of([state], Known(profile))
+    assert group.unit == story_of(state, Known(profile)).unit == shown
 
 
 def test_the_orders_are_those_that_the_command_takes(capsys) -> None:

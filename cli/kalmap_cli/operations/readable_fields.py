@@ -4,12 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from kalmap.filter import codec
 from kalmap.filter.algebra import LEVEL, SLOPE
 from kalmap.filter.estimates import newest_estimates
 from kalmap.store.profiles import Profiles
+from kalmap_cli.stored_bodies import read_bodies, rows_by_version
 
 
 class ReadableFields(NamedTuple):
@@ -33,18 +31,11 @@ def readable_fields(
         bodies: The states.
         profiles: The profiles that they were folded under.
     """
-    fields = [ReadableFields(math.nan, math.nan, 0)] * len(bodies)
-    if not bodies:
-        return fields
-    decoded = codec.decode(bodies, bytes(8), adopt=True)
-    sound = np.flatnonzero(decoded.failure == 0).tolist()
-    times = decoded.entries.time[np.cumsum(decoded.counts[sound]) - 1].tolist()
-    rows_of: dict[bytes, list[int]] = {}
-    for row, time in zip(sound, times, strict=True):
-        fields[row] = fields[row]._replace(as_of=time)
-        rows_of.setdefault(codec.profile_digest_of(bodies[row]), []).append(row)
-    for digest, rows in rows_of.items():
-        version = profiles.find(profile, digest)
+    is_sound, as_of = read_bodies(bodies)
+    fields = [ReadableFields(math.nan, math.nan, time) for time in as_of.tolist()]
+    by_version = rows_by_version([profile] * len(bodies), bodies, is_sound)
+    for (name, digest), rows in by_version.items():
+        version = profiles.find(name, digest)
         if version is not None:
             newest = newest_estimates(version, [bodies[row] for row in rows])
             for row, level, slope, time in zip(

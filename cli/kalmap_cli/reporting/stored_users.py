@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.errors import InvalidInput
-from kalmap.filter.codec import profile_digest_of
+from kalmap import units
 from kalmap.moments import moment_at
 from kalmap.plural import counted
-from kalmap.profile import Profile
 from kalmap.readings import F64
 from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
@@ -21,6 +19,7 @@ from kalmap_cli.reporting.estimates import (
     estimates_of,
 )
 from kalmap_cli.reporting.words import with_margin
+from kalmap_cli.stored_bodies import read_bodies, rows_by_version
 
 #: By what users are listed, and the number by which each is sorted: the lowest first.
 ORDERS: dict[str, Callable[[Estimates], F64]] = {
@@ -61,39 +60,23 @@ class Group(NamedTuple):
 
 def groups_of(states: list[UserState], profiles: Profiles) -> tuple[list[Group], list[str]]:
     """The users by profile, and sentences about those who are left out."""
-    by_version: dict[tuple[str, bytes], list[UserState]] = {}
-    for state in sorted(states, key=lambda state: state.user):
-        version = profile_digest_of(state.state.body)
-        by_version.setdefault((state.profile, version), []).append(state)
+    states = sorted(states, key=lambda state: state.user)
+    bodies = [state.state.body for state in states]
+    is_sound = read_bodies(bodies).is_sound
+    by_version = rows_by_version([state.profile for state in states], bodies, is_sound)
     groups, notes = [], []
-    for (name, version), members in sorted(by_version.items()):
+    for (name, version), rows in sorted(by_version.items()):
         profile = profiles.find(name, version)
         if profile is None:
             notes.append(
-                f"{counted(len(members), 'state')} of a version of the profile {name} that is not "
+                f"{counted(len(rows), 'state')} of a version of the profile {name} that is not "
                 "stored any more are left out."
             )
             continue
-        sound, estimates = _estimates(profile, members)
-        if len(sound) < len(members):
-            notes.append(f"{counted(len(members) - len(sound), 'damaged state')} left out.")
-        names = [state.user for state in sound]
-        groups.append(Group(name, profile.unit.strip("{}"), names, estimates))
+        users = [states[row].user for row in rows]
+        estimates = estimates_of(profile, [bodies[row] for row in rows])
+        groups.append(Group(name, units.shown(profile.unit), users, estimates))
+    damaged = len(states) - int(is_sound.sum())
+    if damaged:
+        notes.append(f"{counted(damaged, 'damaged state')} left out.")
     return groups, notes
-
-
-def _estimates(profile: Profile, states: list[UserState]) -> tuple[list[UserState], Estimates]:
-    """The states that are sound, and what they say."""
-    try:
-        return states, estimates_of(profile, [state.state.body for state in states])
-    except InvalidInput:
-        sound = [state for state in states if _is_sound(profile, state)]
-        return sound, estimates_of(profile, [state.state.body for state in sound])
-
-
-def _is_sound(profile: Profile, state: UserState) -> bool:
-    try:
-        estimates_of(profile, [state.state.body])
-    except InvalidInput:
-        return False
-    return True

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kalmap import units
 from kalmap.errors import InvalidInput
 from kalmap.filter.codec import profile_digest_of
 from kalmap.filter.columns import RESTARTED
@@ -84,7 +85,7 @@ def read_story(user: str, profile: Profile, body: bytes) -> UserStory:
             for at in (state.as_of + day * DAY for day in range(1, _DAYS_AHEAD + 1))
         ),
     ]
-    return UserStory(user, profile, profile.unit.strip("{}"), state, points, expected)
+    return UserStory(user, profile, units.shown(profile.unit), state, points, expected)
 
 
 def _expected(at: int, level: float, level_sd: float) -> Point:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kalmap import units
 from kalmap.plural import counted
 from kalmap_cli.reporting.batch_view import BatchView
 from kalmap_cli.reporting.estimates import INTERVAL
@@ -51,7 +52,7 @@ def users_section(view: BatchView, most: int, names: Names) -> dict[str, Any] | 
     if sample is None or people is None or profile is None or not people.users:
         return None
     chosen = people.notable(most)
-    unit = profile.unit.strip("{}")
+    unit = units.shown(profile.unit)
     with_level = [user for user in chosen if _has_level(sample, user)]
     charts = [
         {

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kalmap.errors import InvalidInput
 from kalmap.filter import format_one
 from kalmap.filter.bodies import (
     ENTRY_BYTES,
@@ -317,5 +318,11 @@ def _write(
 
 
 def profile_digest_of(body: bytes) -> bytes:
-    """Digest of the profile a state was folded under."""
+    """Digest of the profile a state was folded under.
+
+    Raises:
+        InvalidInput: The body is shorter than the header that has it.
+    """
+    if len(body) < HEADER_BYTES:
+        raise InvalidInput("The stored state is not sound: it was cut off.")
     return np.frombuffer(body, HEADER, count=1)["profile_digest"].tobytes()
