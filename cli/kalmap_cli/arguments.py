@@ -43,6 +43,7 @@ examples:
   kalmap users --by drift
   kalmap states --user u-17
   kalmap rollback 3f9a --rehearse
+  kalmap forget u-17 --rehearse
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
   kalmap tune readings.jsonl --out my-weight.json

@@ -10,12 +10,33 @@ from kalmap_cli.deployment_arguments import add_deployment, existing_deployment
 def add_operations(commands: Any) -> None:
     """Add the commands."""
     _add_rollback(commands)
+    _add_forget(commands)
 
 
 def _add_rehearse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rehearse", action="store_true", help="only say what would be done, and change nothing"
     )
+
+
+def _add_forget(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "forget",
+        "delete a user's states, results and staged input, and say what remains elsewhere",
+        "  kalmap forget u-17 --rehearse\n  kalmap forget u-17\n"
+        "  kalmap forget u-17 --stack kalmap",
+    )
+    parser.add_argument("user", metavar="USER", help="a user's id")
+    _add_rehearse(parser)
+    add_deployment(parser)
+    parser.set_defaults(command=_forget)
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.forget import forget  # noqa: PLC0415
+
+    return forget(arguments, *existing_deployment(arguments))
 
 
 def _add_rollback(commands: Any) -> None:

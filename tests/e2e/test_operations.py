@@ -1,8 +1,16 @@
 """What whoever runs kalmap does to stored data, by the commands."""
 
 import json
+import shutil
 
-from tests.support.deployed_stack import daily_readings
+import pytest
+
+from kalmap.results.table import decode_table
+from kalmap.store.dynamodb.states import DynamoDBStateStore
+from kalmap.store.objects import Objects
+from kalmap_cli.operations.forget import forget
+from kalmap_cli.operations.user_traces import find_traces
+from tests.support.deployed_stack import Stack, daily_readings
 
 
 def batch_of(folder):
@@ -56,3 +64,84 @@ def test_a_rehearsal_has_nothing_to_roll_back(shared, tmp_path):
     refused = shared.kalmap("rollback", batch_of(tmp_path / "r"), cwd=tmp_path)
     assert refused.code == 2
     assert "was a rehearsal and has written no state" in refused.err
+
+
+def everything(stack):
+    """All versions of all objects, by key: their contents."""
+    s3, contents = stack.client("s3"), {}
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=stack.bucket):
+        for version in page.get("Versions", []):
+            read = s3.get_object(
+                Bucket=stack.bucket, Key=version["Key"], VersionId=version["VersionId"]
+            )
+            contents.setdefault(version["Key"], []).append(read["Body"].read())
+    return contents
+
+
+def holding(contents, user, other):
+    """The keys of objects that have a user in them, whose id begins that of another one."""
+    found = set()
+    for key, versions in contents.items():
+        for data in versions:
+            lines = decode_table(data) if data.startswith(b"PAR1") else [data]
+            if any(user.encode() in line.replace(other.encode(), b"") for line in lines):
+                found.add(key)
+    return found
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_forgotten_user_is_gone_from_the_stack_and_others_keep_every_line(shared, tmp_path, form):
+    stack, user, other = Stack(shared.cloud), f"gone-{form}", f"gone-{form}-2"
+    broken = json.dumps({"user_id": user, "timestamp": "never", "value": 1})
+    lines = [daily_readings(user), daily_readings(other, 9), broken, broken.replace(user, other)]
+    s3, key = stack.client("s3"), f"uploads/{form}.jsonl"
+    s3.put_object(Bucket=stack.bucket, Key=key, Body="\n".join(lines).encode())
+    batch = {"source": {"bucket": stack.bucket, "key": key}, "results": form}
+    stack.client("stepfunctions").start_execution(
+        stateMachineArn=stack.outputs["StateMachineArn"],
+        input=json.dumps(batch | {"limits": {"unusable": 1.0}}),
+    )
+    [ended] = stack.ended(key)
+    record = json.loads(ended["output"])
+    # A batch of this user alone, whose staged input is deleted.
+    (tmp_path / "alone.jsonl").write_text(daily_readings(user, 5))
+    assert shared.run("alone.jsonl", "--out", "alone", cwd=tmp_path).code == 0
+
+    def lines_of_others():
+        shared.kalmap("results", record["batch_id"], "--out", "all", cwd=tmp_path)
+        got = [(tmp_path / "all" / name).read_text().splitlines()
+               for name in ("results.jsonl", "unreadable.jsonl")]  # fmt: skip
+        shutil.rmtree(tmp_path / "all")
+        return [[line for line in each if other in line] for each in got], got
+
+    before, _ = lines_of_others()
+    assert [len(each) for each in before] == [10, 1]
+    state = exact(shared, other, tmp_path)
+    rehearsed = shared.kalmap("forget", user, "--rehearse", cwd=tmp_path)
+    assert rehearsed.code == 0
+    assert rehearsed.err.endswith("Nothing was deleted.\n")
+    held = holding(everything(stack), user, other)
+    assert {"states", "results", "unreadable", "partitions"} <= {
+        name for found in held for name in found.split("/")
+    }
+    assert f"input s3://{stack.bucket}/{key}: deleted WorkDays after" in rehearsed.err
+
+    # Killed after most of the objects.
+    objects = Objects(s3, stack.bucket)
+    traces = find_traces(objects, user, ())
+    store = DynamoDBStateStore(stack.client("dynamodb"), stack.outputs["StatesTable"])
+    forget(user, store, objects, traces.own[:-2])
+
+    done = shared.kalmap("forget", user, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert holding(everything(stack), user, other) == {key}
+    after, all_lines = lines_of_others()
+    assert after == before == all_lines
+    assert exact(shared, other, tmp_path) == state
+    assert (
+        f"no stored state of user '{user}'"
+        in shared.kalmap("states", "--user", user, cwd=tmp_path).err
+    )
+    again = shared.kalmap("forget", user, cwd=tmp_path)
+    assert again.code == 0
+    assert "Done: 0 states and 0 versions of objects deleted; 0 objects" in again.err

@@ -90,7 +90,7 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
     [batch] = matching
     if not isinstance(batch, BatchRecord):
         raise RunFailed(batch.reason)
-    return _with_current_status(deployment, batch)
+    return with_current_status(deployment, batch)
 
 
 def for_user(deployment: Deployment, batches: Iterable[B]) -> list[B]:
@@ -100,11 +100,11 @@ def for_user(deployment: Deployment, batches: Iterable[B]) -> list[B]:
         msgspec.structs.replace(
             batch, reason=with_option_names(names.replace_keys(batch.reason or ""))
         )
-        for batch in (_with_current_status(deployment, each) for each in list(batches))
+        for batch in (with_current_status(deployment, each) for each in list(batches))
     ]
 
 
-def _with_current_status(deployment: Deployment, batch: B) -> B:
+def with_current_status(deployment: Deployment, batch: B) -> B:
     """The batch, with status STOPPED if it is RUNNING and its execution is not."""
     if batch.status != "RUNNING" or not batch.execution_arn:
         return batch

@@ -142,6 +142,13 @@ class Folder:
         # Each chunk has two files there: its slices and their report.
         return sum(key.endswith(".report") for key in stored)
 
+    def partition_slice(self, report: PartitionReport, shard: int) -> bytes:
+        """A shard's slice of a chunk; empty if it has none there."""
+        start = sum(report.lengths[:shard])
+        end = start + report.lengths[shard]
+        key = self._partition(report.chunk)
+        return self.objects.get(key, start, end) if start < end else b""
+
     def has_partition(self, chunk: int) -> bool:
         """Whether all slices of a chunk are stored."""
         report = self.partition_report(chunk)

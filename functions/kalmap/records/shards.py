@@ -130,6 +130,12 @@ def _slice(parsed: Parsed, rows: NDArray[np.intp], unreadable: list[UnreadableRe
     )
 
 
+def users_in_slice(data: bytes) -> tuple[list[str], list[UnreadableRecord]]:
+    """The users whose readings a slice has, and its records that could not be read."""
+    part = _decoder.decode(data)
+    return part.users, part.unreadable
+
+
 def chunk_starts(records: Sequence[int], first_lines: Sequence[int]) -> bytes:
     """Compute where each chunk begins in the batch's input: one `CHUNK_START` a chunk.
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kalmap.errors import InputChanged, InputNotFound
 
@@ -17,6 +18,16 @@ _PART_BYTES = 1 << 20
 T = TypeVar("T")
 R = TypeVar("R")
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "NotFound"}
+
+
+class ObjectVersion(NamedTuple):
+    """One version of an object."""
+
+    key: str
+    id: str
+    current: bool
+    """Whether no newer one has replaced it."""
+    modified: datetime
 
 
 def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -78,6 +89,30 @@ class Objects:
         for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
             self.puts += 1
             yield from page.get("Contents", [])  # type: ignore[misc]
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """List all versions of all objects below a prefix, sorted by key."""
+        pages = self._client.get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+            self.puts += 1
+            for item in page.get("Versions", []):
+                yield ObjectVersion(
+                    item["Key"], item["VersionId"], item["IsLatest"], item["LastModified"]
+                )
+
+    def get_version(self, version: ObjectVersion) -> bytes:
+        """Read the bytes of one version of an object.
+
+        Raises:
+            InputNotFound: There is no such version.
+        """
+        data: bytes = self._get_object(version.key, VersionId=version.id)["Body"].read()
+        return data
+
+    def delete_version(self, version: ObjectVersion) -> None:
+        """Delete one version of an object for good. If there is none, nothing happens."""
+        self.puts += 1
+        self._client.delete_object(Bucket=self.bucket, Key=version.key, VersionId=version.id)
 
     def head(self, key: str, version_id: str | None = None) -> dict[str, Any]:
         """Read size, etag and version of an object, or of one version of it.
