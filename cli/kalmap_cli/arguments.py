@@ -44,6 +44,7 @@ examples:
   kalmap states --user u-17
   kalmap rollback 3f9a --rehearse
   kalmap forget u-17 --rehearse
+  kalmap prune --before 2025-01-01 --rehearse
   kalmap serve
   kalmap simulate --users 1000 --days 60 --seed 1 --out readings.jsonl
   kalmap tune readings.jsonl --out my-weight.json

@@ -11,6 +11,7 @@ def add_operations(commands: Any) -> None:
     """Add the commands."""
     _add_rollback(commands)
     _add_forget(commands)
+    _add_prune(commands)
 
 
 def _add_rehearse(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,32 @@ def _forget(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.forget import forget  # noqa: PLC0415
 
     return forget(arguments, *existing_deployment(arguments))
+
+
+def _add_prune(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "prune",
+        "delete the states of users without a reading since a date",
+        "  kalmap prune --before 2025-01-01 --rehearse\n"
+        "  kalmap prune --before 2025-01-01 --profile my-weight --stack kalmap",
+    )
+    parser.add_argument(
+        "--before",
+        required=True,
+        metavar="DATE",
+        help="delete states whose newest reading is older, in UTC (example: 2025-01-01)",
+    )
+    parser.add_argument("--profile", metavar="NAME", help="only states under this profile")
+    _add_rehearse(parser)
+    add_deployment(parser)
+    parser.set_defaults(command=_prune)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.prune import prune  # noqa: PLC0415
+
+    return prune(arguments, *existing_deployment(arguments))
 
 
 def _add_rollback(commands: Any) -> None:
