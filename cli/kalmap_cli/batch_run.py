@@ -13,7 +13,7 @@ from kalmap_cli.batch_counts import BatchCounter
 from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_report import WrittenReport, write_report
 from kalmap_cli.deployment import Deployment
-from kalmap_cli.earlier_batch import earlier_batch
+from kalmap_cli.earlier_batch import describe_earlier_batch
 from kalmap_cli.errors import Interrupted, InterruptMessage, RunFailed
 from kalmap_cli.execution import (
     ExecutionEnd,
@@ -43,7 +43,7 @@ class BatchRun(NamedTuple):
     report: WrittenReport | None = None
     """None if the user wants none, or the batch has no results."""
     earlier: str | None = None
-    """The earlier batch of the same content, if most of its readings were not new."""
+    """A sentence about the earlier batch whose readings this one met again, if there is one."""
 
     @property
     def fresh_note(self) -> str:
@@ -103,8 +103,8 @@ def run_batch(
     report = earlier = None
     if fetched and (record := _batch_record(deployment, end.batch_id)):
         report = write_report(screen, deployment, record, fetched.summary.parent)
-        earlier = earlier_batch(deployment, end.prefix, fetched.content)
-    return BatchRun(end, fetched, deployment, report, earlier.batch_id if earlier else None)
+        earlier = describe_earlier_batch(deployment, end.prefix, fetched.content)
+    return BatchRun(end, fetched, deployment, report, earlier)
 
 
 def watch_batch(screen: Screen, deployment: Deployment, arn: str) -> None:

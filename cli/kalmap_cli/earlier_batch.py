@@ -12,15 +12,16 @@ from kalmap.batch.folder import Folder
 from kalmap.errors import KalmapError
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.deployment import Deployment
+from kalmap_cli.screen import SHORT_ID
 
 #: Batches that are looked through, the newest first.
 _MOST = 500
 
 
-def earlier_batch(
+def describe_earlier_batch(
     deployment: Deployment, prefix: str, summary: Mapping[str, Any]
-) -> BatchRecord | None:
-    """Find the batch that accepted the readings which this one met again.
+) -> str | None:
+    """Name the batch that decided about the readings which this one met again.
 
     Args:
         deployment: Where both have run.
@@ -28,24 +29,39 @@ def earlier_batch(
         summary: Of this batch.
 
     Returns:
-        The newest earlier batch of the same content that accepted readings; None if most
-        readings of this batch were new, or if there is none.
+        A sentence with the command that gets its results; None if there is none.
     """
     readings = summary.get("readings") or {}
-    received = readings.get("received") or 0
-    if 2 * (received - (readings.get("accepted") or 0)) <= received:
-        return None
-    own = _contents(deployment, prefix)
+    received, accepted = readings.get("received") or 0, readings.get("accepted") or 0
+    own = _contents(deployment, prefix) if readings.get("duplicate") else []
     for record in islice(deployment.batches.newest(), _MOST) if own else ():
-        if (
-            isinstance(record, BatchRecord)
-            and record.batch_id != summary.get("batch_id")
-            and record.received == received
-            and record.accepted
-            and _contents(deployment, record.prefix) == own
-        ):
-            return record
+        if not isinstance(record, BatchRecord) or record.batch_id == summary.get("batch_id"):
+            continue
+        if record.received is None:
+            has_decided = _has_decided(deployment, record)
+        else:
+            is_alike = record.received == received and 2 * accepted < received
+            has_decided = is_alike and bool(record.accepted)
+        if has_decided and _contents(deployment, record.prefix) == own:
+            return _sentence(deployment, record)
     return None
+
+
+def _sentence(deployment: Deployment, record: BatchRecord) -> str:
+    short_id = record.batch_id[:SHORT_ID]
+    command = f"`kalmap results {short_id}{deployment.options}`"
+    if record.received is None:
+        return (
+            f"Batch {short_id} has read the same and was stopped before its end. What it had "
+            f"stored by then is duplicate or too late here: {command} gets its decisions."
+        )
+    return f"Batch {short_id} has read the same before: {command} gets its results."
+
+
+def _has_decided(deployment: Deployment, record: BatchRecord) -> bool:
+    with contextlib.suppress(ClientError):
+        return Folder(deployment.objects, record.prefix).has_totals()
+    return False
 
 
 def _contents(deployment: Deployment, prefix: str) -> list[tuple[int, str]]:

@@ -87,9 +87,7 @@ def _print_end(run: BatchRun) -> None:
     elif fetched is not None and (sentence := _nothing_new(fetched.content)):
         _print_line(sentence)
     if earlier is not None:
-        short_id = earlier[:SHORT_ID]
-        command = f"`kalmap results {short_id}{deployment.options}`"
-        _print_line(f"Batch {short_id} has read the same before: {command} gets its results.")
+        _print_line(earlier)
     if run.fresh_note and end.succeeded:
         _print_line(run.fresh_note)
 

@@ -18,7 +18,13 @@ from kalmap_cli.results_folder import batch_in
 
 
 def write_selected(
-    objects: Objects, prefix: str, out: Path, selection: Selection, format_: str
+    objects: Objects,
+    prefix: str,
+    out: Path,
+    selection: Selection,
+    format_: str,
+    *,
+    replace: bool = False,
 ) -> int | None:
     """Write some of a batch's results to stdout, or as the only file into a directory.
 
@@ -28,18 +34,20 @@ def write_selected(
         out: The directory; `-` for stdout.
         selection: Which results.
         format_: Their format.
+        replace: Whether they may replace results in the directory.
 
     Returns:
-        How many there are; None if the batch has no results.
+        How many there are; None if the batch has no results. A batch that was stopped has them if
+        it may have written states.
 
     Raises:
         WrongUsage: The directory has results, which a part of them must not replace.
         RunFailed: The results could not be written.
     """
     folder = Folder(objects, prefix)
-    if folder.summary() is None or not folder.has_plan():
+    if not folder.has_plan() or (folder.summary() is None and not folder.has_totals()):
         return None
-    file = STDOUT if out == STDOUT else _new_file(out, format_)
+    file = STDOUT if out == STDOUT else _file_in(out, format_, replace=replace)
     shards = folder.plan_counts().shards
     own = None if selection.user is None else f"/{shard_of(selection.user, shards):06d}."
     with tempfile.TemporaryDirectory(prefix="kalmap-") as temporary:
@@ -60,8 +68,8 @@ def _selected(lines: Iterator[bytes], selection: Selection) -> Iterator[bytes]:
     return (line for line in lines if selection.takes(read_labels(line)))
 
 
-def _new_file(out: Path, format_: str) -> Path:
-    if batch_in(out) is not None:
+def _file_in(out: Path, format_: str, *, replace: bool) -> Path:
+    if not replace and batch_in(out) is not None:
         raise WrongUsage(
             f"{out} already holds results, which a part of them must not replace. Name another "
             "directory with --out, or leave it out: then the results go to stdout."

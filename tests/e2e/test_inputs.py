@@ -48,7 +48,7 @@ def test_stdin_a_directory_and_files_of_several_formats_are_one_batch(shared, tm
     place = [(each["file"], each["line"]) for each in lines(out / "rejected.jsonl")]
     assert place == [("inbox/a.csv", 4), ("inbox/c.csv", 3)]
     assert "stdin line 4: value is not a number." in ended.stdout
-    assert "inbox/a.csv line 4: 700 of in-a, out_of_range" in ended.stdout
+    assert "inbox/a.csv line 4: in-a, 700 kg: " in ended.stdout
 
 
 def test_what_lies_in_s3_is_read_there(shared, tmp_path):
@@ -65,3 +65,26 @@ def test_what_lies_in_s3_is_read_there(shared, tmp_path):
     gone = shared.run(f"{address}gone.csv", cwd=tmp_path)
     assert gone.code == 1
     assert f"There is no object {address}gone.csv" in gone.err
+
+
+def test_tables_of_other_programs_in_s3_are_understood_as_files_are(shared, tmp_path):
+    stack = Stack(shared.cloud)
+    for name in ("a", "b"):
+        rows = "".join(
+            f"s3t-{name};{day:02d}.03.2026 07:00;70,{day % 10};81,{day % 7}\n"
+            for day in range(1, 29)
+        )
+        body = f"Name;Datum;Q7;Q8\n{rows}".encode()
+        key = f"exports/tables-in-s3/{name}.csv"
+        stack.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=body)
+    address = f"s3://{stack.bucket}/exports/tables-in-s3/"
+    asked = shared.run(address, "--tz", "UTC", cwd=tmp_path)
+    assert asked.code == 2
+    options = ("--columns", "timestamp=Datum,value=Q7", "--tz", "UTC")
+    assert f"kalmap run {address} --stack {STACK} {' '.join(options)}" in asked.err
+    ran = shared.run(address, *options, "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "Uploading" not in ran.err
+    assert json.loads(ran.out)["readings"]["accepted"] == 56
+    nothing = shared.run(f"{address}c/", "--tz", "UTC", cwd=tmp_path)
+    assert (nothing.code, "There is nothing to read below" in nothing.err) == (2, True)

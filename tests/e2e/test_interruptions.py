@@ -222,6 +222,25 @@ def test_a_killed_run_ends_its_local_cloud_and_a_second_run_completes_the_work(d
     assert_both_files_count_once(directory)
 
 
+def test_after_a_kill_during_writing_the_next_run_names_the_command_for_all_decisions(directory):
+    options = ("--data-dir", "killed")
+    with a_run_that_says(directory, "  WriteStates ", *options) as process:
+        os.kill(process.pid, signal.SIGKILL)
+    for _ in range(2):
+        again = kalmap("run", "second.jsonl", *options, cwd=directory)
+        assert again.code == 0, again.err
+        assert "accepted            0" in again.out
+        [sentence] = [line for line in again.out.splitlines() if "has read the same" in line]
+        code, err = as_typed(sentence, directory)
+        assert code == 0, err
+    whole = kalmap(
+        *("run", "second.jsonl", "--data-dir", "whole", "--out", "whole-out"), cwd=directory
+    )
+    assert whole.code == 0, whole.err
+    results = directory / "kalmap-out" / typed(sentence)[1] / "results.jsonl"
+    assert results.read_bytes() == (directory / "whole-out" / "results.jsonl").read_bytes()
+
+
 def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(directory, held):
     (directory / "few.jsonl").write_text(
         '{"user_id": "few", "timestamp": "2025-12-31T07:00:00Z", "value": 80}\n'

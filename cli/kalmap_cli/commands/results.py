@@ -14,7 +14,7 @@ from kalmap_cli.errors import DONE, RunFailed, WrongUsage
 from kalmap_cli.output_files import STDOUT, check_outside_data_directory
 from kalmap_cli.report import print_fetched
 from kalmap_cli.results_files import check_format
-from kalmap_cli.results_folder import check_results_folder, fetch_results
+from kalmap_cli.results_folder import check_results_folder, fetch_results, folder_of
 from kalmap_cli.screen import SHORT_ID
 from kalmap_cli.selected_results import write_selected
 from kalmap_cli.terminal import fit_to_terminal
@@ -50,13 +50,26 @@ def results(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
         objects = deployment.objects
         if out == STDOUT or selection != Selection():
             selected = write_selected(objects, record.prefix, out, selection, arguments.format)
-            if selected is not None:
-                _tell(selected, short_id, out)
-                return DONE
             fetched = None
         else:
             check_results_folder(out, record.batch_id)
             fetched = fetch_results(objects, record.prefix, out, arguments.format)
+            selected = None
+            if fetched is None:
+                selected = write_selected(
+                    objects, record.prefix, folder_of(out, record.batch_id), selection,
+                    arguments.format, replace=out is None,
+                )  # fmt: skip
+                out = folder_of(out, record.batch_id)
+        if selected is not None:
+            _tell(selected, short_id, out)
+            if record.received is None:
+                _print(
+                    f"Batch {short_id} was stopped before its end. These are its decisions. Those "
+                    f"about users whose states it had not stored are made when its input is read "
+                    f"again: `kalmap retry {short_id}{deployment.options}` does."
+                )
+            return DONE
         if fetched is None:
             if record.status == "SUCCEEDED":
                 raise RunFailed(f"The results of batch {short_id} no longer exist.")
@@ -83,5 +96,8 @@ def _selection(arguments: argparse.Namespace) -> Selection:
 
 def _tell(count: int, batch: str, out: Path) -> None:
     where = "" if out == STDOUT else f" in {out}"
-    text = f"{counted(count, 'result')} of batch {batch}{where}."
-    print(fit_to_terminal(text, sys.stderr), file=sys.stderr)
+    _print(f"{counted(count, 'result')} of batch {batch}{where}.")
+
+
+def _print(sentence: str) -> None:
+    print(fit_to_terminal(sentence, sys.stderr), file=sys.stderr)

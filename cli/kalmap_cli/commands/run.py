@@ -15,10 +15,11 @@ from kalmap_cli.errors import InterruptMessage, WrongUsage
 from kalmap_cli.file_batch import understand_batch, upload_batch
 from kalmap_cli.inputs import open_inputs, source_in_s3
 from kalmap_cli.output_files import check_outside_data_directory
-from kalmap_cli.own_files.said import Said, read_said
+from kalmap_cli.own_files.said import read_said
 from kalmap_cli.report import print_report
 from kalmap_cli.results_files import check_format
 from kalmap_cli.results_folder import check_results_folder
+from kalmap_cli.s3_samples import with_mapping
 from kalmap_cli.screen import Screen
 from kalmap_cli.terminal import fit_to_terminal
 
@@ -43,9 +44,20 @@ def run(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None)
     said = read_said("run", arguments)
     source = source_in_s3(arguments.files)
     if source is not None:
-        _check_source_in_s3(arguments.files[0], said, stack)
+        [address] = arguments.files
+        _check_stack(address, stack)
         check_results_folder(out)
-        return _run(arguments, (data_dir, stack), lambda _screen, _deployment: source, options)
+
+        def look(screen: Screen, deployment: Deployment) -> dict[str, Any]:
+            if not said.anything:
+                return source
+            screen.note(f"Looking at {address}")
+            mapped, told = with_mapping(deployment, source, address, said, options["profile"])
+            for sentence in told:
+                screen.note(sentence)
+            return mapped
+
+        return _run(arguments, (data_dir, stack), look, options)
     with open_inputs(arguments.files) as inputs:
         batch = understand_batch(inputs.files, said, options["profile"])
         check_outside_data_directory(out, data_dir)
@@ -79,15 +91,9 @@ def _run(
     return print_report(batch_run, quiet=arguments.quiet, as_json=arguments.json)
 
 
-def _check_source_in_s3(address: str, said: Said, stack: str | None) -> None:
+def _check_stack(address: str, stack: str | None) -> None:
     if stack is None:
         raise WrongUsage(
             f"{address} lies in S3, which the local cloud does not read. Name a stack on AWS that "
             f"may read it: kalmap run {shlex.quote(address)} --stack NAME"
-        )
-    if said.anything:
-        raise WrongUsage(
-            f"{address} lies in S3, where kalmap does not look at it beforehand. Put a mapping "
-            "into the object's metadata or into a batch's input: `kalmap check FILE` prints it for "
-            "a copy of the file, and docs/files.md says where it goes."
         )

@@ -27,6 +27,8 @@ class Said(NamedTuple):
     dates: Dates | None = None
     decimal: str | None = None
     profile: str | None = None
+    instead: str | None = None
+    """What the command has in place of the files; None for the files themselves."""
 
     @property
     def anything(self) -> bool:
@@ -51,9 +53,13 @@ class Said(NamedTuple):
         text = ",".join(f"{name}={column}" for name, column in named.items())
         said = {name: value for name, value in self._asdict().items() if value is not None}
         options = said | {"columns": text or None} | more
-        options = {name: value for name, value in options.items() if value and name != "command"}
-        given = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
-        return " ".join(("kalmap", self.command, *map(typed, (file, *others)), *given))
+        given = (
+            f"--{name} {shlex.quote(value)}"
+            for name, value in options.items()
+            if value and name not in {"command", "instead"}
+        )
+        files = [self.instead] if self.instead else map(typed, (file, *others))
+        return " ".join(("kalmap", self.command, *files, *given))
 
 
 def read_said(command: str, arguments: argparse.Namespace) -> Said:

@@ -345,6 +345,10 @@ class Folder:
         """The sum of a round's reports."""
         return self._read(keys.in_round(round_, "totals.json"), Totals)
 
+    def has_totals(self) -> bool:
+        """Whether the first round is summed up: all its results are stored, and states may be."""
+        return self.objects.find(self.key(keys.in_round(0, "totals.json"))) is not None
+
     def rounds(self) -> int:
         """The number of rounds that have begun."""
         rounds = 0
