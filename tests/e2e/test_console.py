@@ -6,7 +6,10 @@ import os
 import re
 import shutil
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -165,6 +168,18 @@ def test_a_file_that_is_not_certain_gets_its_question_and_the_fields_answer_it(c
     started = console.upload("poids.csv", content, fields)
     assert started.code == 303, text_of(started.text)
     page = console.until_ended(started.headers["location"])
+    assert "&#34;status&#34;: &#34;rehearsed&#34;" in page
+
+
+def test_limits_and_a_rehearsal_are_those_of_kalmap_run(console):
+    broken = "\n".join(f'{{"user_id": "u", "timestamp": "{n}", "value": 1}}' for n in range(9))
+    fields = {"limits": "unusable=2"}
+    refused = console.upload("a.jsonl", readings() + b"\n" + broken.encode(), fields)
+    assert "a limit is a share and must be a number from 0 to 1" in text_of(refused.text)
+    fields = {"limits": "unusable=0.5", "rehearsal": "yes"}
+    started = console.upload("a.jsonl", readings() + b"\n" + broken.encode(), fields)
+    page = console.until_ended(started.headers["location"])
+    assert "&#34;unusable&#34;: 0.5" in page
     assert "&#34;status&#34;: &#34;rehearsed&#34;" in page
 
 
@@ -369,6 +384,49 @@ def test_the_address_opens_the_console_and_is_not_kept_in_the_browser(tab, batch
     assert "token" not in page.url
     assert page.locator("h1").inner_text() == "Batches"
     assert page.evaluate("document.cookie") == ""
+
+
+class OtherPort(BaseHTTPRequestHandler):
+    """A page of another program of this machine, which sends a form to the console at once."""
+
+    seen: ClassVar[list[str]] = []
+    console = ""
+
+    def do_GET(self):
+        self.seen.append(f"{self.path} {self.headers.get('cookie', '')}")
+        form = f'<form method=post enctype=multipart/form-data action="{self.console}/upload">'
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(f"{form}<button>Free weights</button></form>".encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@in_a_browser
+def test_a_page_of_another_port_of_this_machine_gets_no_cookie_and_starts_nothing(
+    browser, console, execution
+):
+    OtherPort.console = f"{console.origin}{console.base}"
+    before = console.page("/executions").text.count("run-")
+    context = browser.new_context()
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherPort) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        page = context.new_page()
+        page.goto(console.address)
+        assert page.locator("h1").inner_text() == "Batches"
+        page.goto(f"http://127.0.0.1:{other.server_address[1]}/")
+        fetched = "fetch('{}/', {{credentials: 'include'}}).then(() => 'read', () => 'refused')"
+        assert page.evaluate(fetched.format(OtherPort.console)) == "refused"
+        page.get_by_role("button").click()
+        page.locator("h1").wait_for()
+        assert page.locator("h1").inner_text() == "This console is closed to you"
+        other.shutdown()
+    context.close()
+    assert OtherPort.seen[0] == "/ "
+    assert not any("kalmap" in each for each in OtherPort.seen)
+    assert console.page("/executions").text.count("run-") == before
 
 
 @in_a_browser

@@ -17,6 +17,7 @@ from kalmap.errors import InputNotFound, InvalidInput, StoreUnavailable
 from kalmap_cli.console import batches, executions, results, uploads, users
 from kalmap_cli.console.drawn_reports import DrawnReports
 from kalmap_cli.console.pages import asset, page
+from kalmap_cli.console.seen_executions import SeenExecutions
 from kalmap_cli.console.user_list import UserList
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import DEBUG_VARIABLE, RunFailed, WrongUsage, as_sentence
@@ -63,6 +64,7 @@ def create_app(deployment: Deployment, folder: str) -> Starlette:
     )
     app.state.deployment = deployment
     app.state.folder = folder
+    app.state.executions = SeenExecutions(deployment.clients)
     app.state.users = UserList(deployment)
     app.state.reports = DrawnReports(deployment)
     return app

@@ -13,7 +13,6 @@ from kalmap_cli.commands.status import find_batch, for_user
 from kalmap_cli.console.pages import deployment_of, fragment, page
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.file_names import FileNames
-from kalmap_cli.reporting.execution_view import view_execution
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import status_badge, summary_cards
 from kalmap_cli.screen import SHORT_ID
@@ -109,7 +108,9 @@ def _batch(request: Request) -> dict[str, Any]:
     [record] = for_user(deployment, [batch_of(request)])
     stored = Folder(deployment.objects, record.prefix).summary()
     summary = FileNames(deployment.objects).decode_summary(stored) if stored else {}
-    execution = record.execution_arn and view_execution(deployment.clients, record.execution_arn)
+    arn = record.execution_arn
+    execution = request.app.state.executions.view(arn) if arn else None
+    readings = summary.get("readings") or {}
     return {
         "record": record,
         "short_id": record.batch_id[:SHORT_ID],
@@ -119,6 +120,9 @@ def _batch(request: Request) -> dict[str, Any]:
         "cards": summary_cards(summary),
         "hints": summary.get("hints") or [],
         "machine": draw_machine(execution) if execution else None,
-        "execution": (record.execution_arn or "").rpartition(":")[2] if execution else "",
-        "unreadable": sum(((summary.get("readings") or {}).get("unreadable") or {}).values()),
+        "execution": (arn or "").rpartition(":")[2] if execution else "",
+        "again": f"kalmap retry {record.batch_id[:SHORT_ID]}{deployment.options}"
+        if record.status in {"FAILED", "STOPPED"} or readings.get("failed")
+        else "",
+        "unreadable": sum((readings.get("unreadable") or {}).values()),
     }

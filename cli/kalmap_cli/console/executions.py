@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from kalmap.errors import InputNotFound
 from kalmap_cli.console.batches import running_state
-from kalmap_cli.console.history import attempts_of, steps_of
+from kalmap_cli.console.history import attempts_of
 from kalmap_cli.console.pages import deployment_of, fragment, page
-from kalmap_cli.reporting.execution_view import view_execution
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import status_badge
 
@@ -51,10 +50,10 @@ def execution_list(request: Request) -> Response:
 
 def execution(request: Request) -> Response:
     """An execution: its states in a drawing, and what each was given and gave."""
-    deployment = deployment_of(request)
     arn = _arn(request)
     described = _describe(request, arn)
-    steps = steps_of(deployment.clients, arn)
+    has_ended = described["status"] != "RUNNING"
+    steps = request.app.state.executions.steps(arn, has_ended=has_ended)
     return page(
         request,
         "execution.html.jinja",
@@ -132,7 +131,7 @@ def pretty(text: str | None) -> str:
 
 
 def _progress(request: Request, arn: str, described: dict[str, Any]) -> dict[str, Any]:
-    view = view_execution(deployment_of(request).clients, arn)
+    view = request.app.state.executions.view(arn)
     found = re.search(r'"batch_id": ?"([0-9a-f]{32})"', described.get("output") or "")
     return _times(described) | {
         "name": request.path_params["execution"],

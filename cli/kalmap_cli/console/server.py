@@ -15,6 +15,7 @@ from kalmap_cli.console.access import Access, new_folder
 from kalmap_cli.console.app import create_app
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.reporting.drawing import start_drawing
 
 #: The port if the user names none. If it is taken, another one is.
 DEFAULT_PORT = 8720
@@ -70,6 +71,8 @@ def run_console(deployment: Deployment, listening: socket.socket) -> Iterator[st
     access = Access(app, folder, listening.getsockname()[1])
     server = _Server(access, listening)
     server.start()
+    app.state.users.read_ahead()
+    threading.Thread(target=start_drawing, name="console-start", daemon=True).start()
     try:
         yield access.address
     finally:

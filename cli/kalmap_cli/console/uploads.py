@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kalmap.errors import InvalidInput
 from kalmap.profile import DEFAULT_PROFILE, builtin_profiles
+from kalmap_cli.batch_options import batch_options
 from kalmap_cli.console.pages import deployment_of, page
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.execution import new_execution_arn, start_execution
@@ -78,25 +79,29 @@ def _start(request: Request, file: UploadFile | None, fields: dict[str, str]) ->
     # A name, and never a file of this machine.
     if profile not in builtin_profiles():
         raise WrongUsage("There is no built-in profile of this name.")
-    said = read_said(
-        "run",
-        argparse.Namespace(
-            **{name: fields.get(name) or None for name in _SAID},
-            profile=None if profile == DEFAULT_PROFILE else profile,
-        ),
-    )
+    arguments = _arguments(fields, None if profile == DEFAULT_PROFILE else profile)
+    said, options = read_said("run", arguments), batch_options(arguments)
     deployment = deployment_of(request)
     with tempfile.TemporaryDirectory(prefix="kalmap-") as temporary:
         content = Path(temporary) / "content"
         with content.open("wb") as copy:
             shutil.copyfileobj(file.file, copy, 1 << 20)
-        batch = understand_batch([Input(Path(safe_name(file.filename)), content)], said, profile)
-        options: dict[str, Any] = {"source": upload_batch(deployment, batch), "profile": profile}
-    if fields.get("rehearsal"):
-        options["write_mode"] = "none"
+        input_ = Input(Path(safe_name(file.filename)), content)
+        batch = understand_batch([input_], said, options["profile"])
+        source = upload_batch(deployment, batch)
     arn = new_execution_arn(deployment.stack)
-    start_execution(deployment.clients, deployment.stack, options, arn)
+    start_execution(deployment.clients, deployment.stack, {"source": source, **options}, arn)
     return arn.rpartition(":")[2]
+
+
+def _arguments(fields: dict[str, str], profile: str | None) -> argparse.Namespace:
+    """The fields as the arguments of `kalmap run`."""
+    return argparse.Namespace(
+        **{name: fields.get(name) or None for name in (*_SAID, "limits", "now")},
+        profile=profile,
+        write_mode="none" if fields.get("rehearsal") else None,
+        adopt_profile=bool(fields.get("adopt_profile")),
+    )
 
 
 def _form(request: Request, fields: dict[str, str], problem: str, *, code: int = 200) -> Response:

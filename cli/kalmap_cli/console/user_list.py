@@ -1,19 +1,23 @@
 """The users of all stored states, read in a thread and kept, since reading many takes seconds."""
 
+import contextlib
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from typing import NamedTuple
 
+from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.reporting.stored_users import ORDERS, Group, groups_of
 
-#: The list is read again when it is asked for, but not sooner than after so many seconds, and at
-#: most this share of the time.
-_FRESH_SECONDS = 5.0
-_SHARE_OF_TIME = 0.1
+#: The list is read again when it is asked for, but at most this share of the time.
+_SHARE_OF_TIME = 0.2
+#: After so many states, other requests get their turn. The local cloud answers one at a time.
+_AT_ONCE = 2_500
+_PAUSE_SECONDS = 0.15
 
 
 class Snapshot(NamedTuple):
@@ -50,24 +54,35 @@ class UserList:
             seconds: How long to wait for them.
         """
         with self._lock:
-            if self._reading is None or (self._reading.done() and self._is_old()):
+            if self._reading is None or (self._reading.done() and self._is_old(self._reading)):
                 self._reading = self._thread.submit(self._read)
             reading = self._reading
-        try:
-            self._latest = reading.result(seconds)
-        except TimeoutError:
-            return self._latest
+        with contextlib.suppress(TimeoutError):
+            return reading.result(seconds)
         return self._latest
 
-    def _is_old(self) -> bool:
-        if self._latest is None:
+    def read_ahead(self) -> None:
+        """Read the users for the first page that asks for them."""
+        self.get(0.0)
+
+    @staticmethod
+    def _is_old(reading: Future[Snapshot]) -> bool:
+        if reading.exception():
             return True
-        age = (datetime.now(UTC) - self._latest.read_at).total_seconds()
-        return age > max(_FRESH_SECONDS, self._latest.seconds / _SHARE_OF_TIME)
+        snapshot = reading.result()
+        age = (datetime.now(UTC) - snapshot.read_at).total_seconds()
+        return age > snapshot.seconds / _SHARE_OF_TIME
 
     def _read(self) -> Snapshot:
         began = time.monotonic()
-        states = list(self._deployment.states.scan())
+        states: list[UserState] = []
+        scanned = self._deployment.states.scan()
+        while some := list(islice(scanned, _AT_ONCE)):
+            states += some
+            if len(some) == _AT_ONCE:
+                time.sleep(_PAUSE_SECONDS)
         groups, notes = groups_of(states, Profiles(self._deployment.objects))
         orders = [{by: group.order(by) for by in ORDERS} for group in groups]
-        return Snapshot(groups, orders, notes, datetime.now(UTC), time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._latest = Snapshot(groups, orders, notes, datetime.now(UTC), seconds)
+        return self._latest
