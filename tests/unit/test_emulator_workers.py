@@ -131,6 +131,78 @@ def test_where_the_template_has_ended_a_worker_starts_as_ever_and_the_next_is_a_
     assert again.stdout.readline() == "1\n"
 
 
+@pytest.fixture
+def with_library(tmp_path, monkeypatch):
+    """Makes the folder of a worker whose code has a library that says which process imported it."""
+    monkeypatch.setattr(code_folders.tempfile, "tempdir", str(tmp_path))
+
+    def make(name, version):
+        folder = tmp_path / name
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "code.zip", "w") as package:
+            for module in ("", "pipeline/", "store/", "store/dynamodb/"):
+                package.writestr(f"kalmap/{module}__init__.py", "")
+            package.writestr("kalmap/store/dynamodb/batches.py", "")
+            package.writestr("kalmap/store/dynamodb/states.py", "")
+            package.writestr("kalmap/pipeline/step.py", f"import os\nby = {version}, os.getpid()\n")
+        with lambda_runtime.zipfile.ZipFile(folder / "code.zip") as archive:
+            archive.extractall(folder)
+        return folder
+
+    return make
+
+
+SHOW = """
+import json, os, sys
+imported = "kalmap.pipeline.step" in sys.modules
+sys.path.insert(0, os.getcwd())
+from kalmap.pipeline import step
+print(json.dumps([imported, *step.by, os.getpid(), os.getppid()]), flush=True)
+sys.stdin.readline()
+"""
+
+
+@on_linux
+def test_workers_with_the_same_code_have_its_library_imported_once(changed, with_library):
+    folders = [with_library(name, version) for name, version in (("a", 1), ("b", 1), ("c", 2))]
+    workers = [start(changed, folder, SHOW) for folder in folders]
+    one, same, other = (json.loads(worker.stdout.readline()) for worker in workers)
+    assert all(imported for imported, *_ in (one, same, other))
+    # Of its own code, by the process that it is a fork of.
+    assert [version for _, version, *_ in (one, same, other)] == [1, 1, 2]
+    assert one[2] == one[4] == same[2] == same[4]
+    assert other[2] == other[4] != one[2]
+    assert one[3] != same[3]
+    # If that process is killed, the next worker imports the library itself.
+    os.kill(one[2], 9)
+    worker = start(changed, with_library("d", 1), SHOW)
+    imported, version, by, own, _ = json.loads(worker.stdout.readline())
+    assert (imported, version, by) == (False, 1, own)
+    worker.kill()
+    for worker in workers:
+        worker.kill()
+
+
+@on_linux
+def test_a_template_that_ends_takes_those_with_its_code_along(changed, with_library):
+    folder = with_library("a", 1)
+    template = forked_workers.Template()
+    (folder / "_worker.py").write_text(SHOW)
+    environment = {"PATH": os.environ["PATH"]}
+    worker = forked_workers.ForkedWorker(
+        template, str(folder / "_worker.py"), str(folder), environment
+    )
+    imported, *_, own, parent = json.loads(worker.stdout.readline())
+    assert imported
+    worker.stdin.close()
+    worker.wait(10)
+    template.close()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in (own, parent)):
+        assert time.monotonic() < deadline, "they still run"
+        time.sleep(0.01)
+
+
 @on_linux
 def test_the_template_can_start_before_the_first_worker_and_starts_once(forking):
     template = forking._template

@@ -3,8 +3,8 @@
 ministack starts a Python for each worker, which imports numpy and boto3 before it does anything:
 0.3 to 0.5 processor seconds, more than most of its calls take. Here one process, the template
 (`worker_template`), has imported them once, and each worker is a fork of it: a process of its own,
-with the environment, folder and pipes that ministack gives it. It imports the function's own code
-itself.
+with the environment, folder and pipes that ministack gives it. What all steps of a batch share of
+the deployed code is imported once, too.
 
 Only on Linux. On macOS a fork of a process that has used the system's libraries may crash. There,
 and if the template cannot be started, workers start as ever.

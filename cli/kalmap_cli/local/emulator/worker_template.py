@@ -1,13 +1,15 @@
 """The process that Lambda's workers are forked from: `python worker_template.py SOCKET FOLDER`.
 
-It imports what every function imports of other people's code, and nothing of the functions' own,
-which each worker imports from the code that is deployed. It has one thread, so that a fork of it is
-safe.
+It imports what every function imports of other people's code. For each code that is deployed it
+forks a template of its own, which also imports what every step of a batch needs of the library
+`kalmap`: the library reads no environment when it is imported, so that all functions get the same.
+A worker with this code is a fork of that template, and itself imports only its handler. Every
+template has one thread, so that a fork of it is safe.
 
 SOCKET is the descriptor of a socket whose other end the local cloud has. A request is four bytes
 with its length, the descriptors of the worker's stdin, stdout and stderr, and JSON with its
 `program`, `cwd` and `env`. The answer is four bytes with the worker's process id, and a
-descriptor of that process. When the local cloud ends, for any reason, so does this process. FOLDER
+descriptor of that process. When the local cloud ends, for any reason, so do these processes. FOLDER
 is only there to be shown in lists of processes.
 """
 
@@ -16,12 +18,14 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import re
 import runpy
 import signal
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,11 @@ MODULES = (
 )
 #: Services of whose clients the descriptions are read.
 SERVICES = ("dynamodb", "s3")
+
+#: The library in a function's code.
+LIBRARY = "kalmap"
+#: What the steps of a batch import of it: all modules of the first, and these.
+STEPS = ("kalmap.pipeline", "kalmap.store.dynamodb.batches", "kalmap.store.dynamodb.states")
 
 _files: dict[Any, Any] = {}
 _services: dict[str, Any] = {}
@@ -78,25 +87,95 @@ def _list_once(loader: Loader, type_name: str) -> Any:
     return _services[type_name]
 
 
-def serve(line: socket.socket) -> None:
-    """Fork a worker at each request, until the local cloud has ended."""
+def serve(line: socket.socket, code: str = "") -> None:
+    """Fork a worker at each request, until the local cloud has ended.
+
+    Args:
+        line: Gets the requests, and the answers.
+        code: The folder of the code that this process has imported; empty if it has none.
+    """
     signal.signal(signal.SIGCHLD, _reap)
+    templates: dict[str, socket.socket] = {}
     while True:
         head, files, _, _ = socket.recv_fds(line, 4, 3)
         if not head:
             return
-        request = json.loads(line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
-        # Until it has a handle, a worker that has ended keeps its id.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-        worker = os.fork()
-        if not worker:
-            line.close()
-            become(request, files)
-        handle = os.pidfd_open(worker)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        socket.send_fds(line, [worker.to_bytes(4, "big")], [handle])
-        for file in (*files, handle):
+        message = line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        request = json.loads(message)
+        answer = b""
+        handles: list[int] = []
+        wanted = library_of(request["cwd"])
+        if wanted != code:
+            if wanted not in templates:
+                templates[wanted] = _template_with(wanted, [line, *templates.values()])
+            # If it has ended, this process forks the worker.
+            with contextlib.suppress(OSError):
+                answer, handles = _pass_on(head, message, files, templates[wanted])
+        if not handles:
+            worker, handle = _fork([line, *templates.values()])
+            if not worker:
+                become(request, files)
+            answer, handles = worker.to_bytes(4, "big"), [handle]
+        socket.send_fds(line, [answer], handles)
+        for file in (*files, *handles):
             os.close(file)
+
+
+def library_of(folder: str) -> str:
+    """The folder of the code that a worker's folder has links to; empty without the library."""
+    package = Path(folder, LIBRARY)
+    return str(package.resolve().parent) if package.is_symlink() else ""
+
+
+def _fork(lines: Sequence[socket.socket]) -> tuple[int, int]:
+    """Fork: gives the new process's id and a descriptor of it, and there 0, without these lines."""
+    # Until it has a handle, a process that has ended keeps its id.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    process = os.fork()
+    if not process:
+        for line in lines:
+            line.close()
+        return 0, -1
+    handle = os.pidfd_open(process)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    return process, handle
+
+
+def _template_with(code: str, lines: Sequence[socket.socket]) -> socket.socket:
+    """The line to a new template, which has imported the library in a folder with code."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    template, handle = _fork([*lines, ours])
+    if not template:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            _import_steps(code)
+            serve(theirs, code)
+        finally:
+            os._exit(0)
+    os.close(handle)
+    theirs.close()
+    return ours
+
+
+def _import_steps(code: str) -> None:
+    sys.path.insert(0, code)
+    # What cannot be imported fails again in the worker that needs it, which then says why.
+    with contextlib.suppress(Exception):
+        package, *_ = map(importlib.import_module, STEPS)
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    sys.path.remove(code)
+    gc.collect()
+    gc.freeze()
+
+
+def _pass_on(
+    head: bytes, message: bytes, files: Sequence[int], line: socket.socket
+) -> tuple[bytes, list[int]]:
+    socket.send_fds(line, [head], files)
+    line.sendall(message)
+    answer, handles, _, _ = socket.recv_fds(line, 4, 1)
+    return answer, handles
 
 
 def _reap(*_: object) -> None:
