@@ -10,7 +10,7 @@ from kalmap import errors
 from kalmap.keys import BATCHES, MAP_RUNS
 from kalmap_cli.local.deploy import read_template
 from tests.support.policies import grants
-from tests.support.template import DEFINITION_TEXT, ROOT, TEMPLATE, definition
+from tests.support.template import DEFINITION_TEXT, ROOT, TEMPLATE, definition, with_conditions
 
 TEXT = DEFINITION_TEXT
 DEFINITION = definition()
@@ -268,7 +268,8 @@ def test_every_step_of_a_batch_that_fails_is_recorded():
 
 def statements():
     [policy] = RESOURCES["StateMachineRole"]["Properties"]["Policies"]
-    return {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
+    decided = with_conditions(policy["PolicyDocument"]["Statement"], {"HasKmsKey"})
+    return {s["Sid"]: s for s in decided}
 
 
 def actions(*sids):
@@ -307,7 +308,11 @@ def test_the_state_machines_role_allows_exactly_what_its_tasks_do():
         "s3:ListMultipartUploadParts",
         "s3:AbortMultipartUpload",
     }
+    # It reads and writes in the bucket, and a table is decrypted for whoever asks it.
+    assert actions("UseTheBucketsKey") == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert actions("UseTheTablesKey") == {"kms:Decrypt"}
     assert set(statements()) == {
+        "UseTheBucketsKey", "UseTheTablesKey",
         "InvokeSteps", "ClaimBatch", "PublishOutcome", "StartMapRuns", "FollowMapRuns",
         "RedriveMapRuns", "ReadMapItems", "WriteMapResults", *WITHOUT_RESOURCES,
     }  # fmt: skip
@@ -368,5 +373,5 @@ def test_no_policy_is_written_for_every_resource():
     granted = grants(RESOURCES)
     assert len(granted) > len(RESOURCES)
     # Each names something of this stack, or what the template's parameters name.
-    own = re.compile(r"\.Arn|AWS::StackName|\b(InputBucket|InputKey|CacheSecret)\b")
+    own = re.compile(r"\.Arn|AWS::StackName|\b(InputBucket|InputKeys|KmsKey|CacheSecret)\b")
     assert not [str(grant) for grant in granted if not own.search(grant.resource)]

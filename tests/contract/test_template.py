@@ -11,7 +11,7 @@ from kalmap.batch.identity import read_input
 from kalmap_cli.local.deploy import read_template
 from tests.support import transformed_template as transformed
 from tests.support.policies import grants, target_of
-from tests.support.template import TEMPLATE
+from tests.support.template import TEMPLATE, with_conditions
 
 STACK = read_template(TEMPLATE)
 RESOURCES = STACK["Resources"]
@@ -117,25 +117,12 @@ def test_warm_throughput_is_set_only_for_parameters_with_a_value():
         {"HasWarmReads", "HasWarmWrites"},
         set(),
     ):
-        asked = decided(warm, conditions)
+        asked = with_conditions(warm, conditions)
         wanted = {
             "ReadUnitsPerSecond": reads if "HasWarmReads" in conditions else None,
             "WriteUnitsPerSecond": writes if "HasWarmWrites" in conditions else None,
         }
         assert (asked or {}) == {name: value for name, value in wanted.items() if value}
-
-
-def decided(value, holding):
-    """A part of the template where these conditions hold and no others; None for no value."""
-    if value == {"Ref": "AWS::NoValue"}:
-        return None
-    if isinstance(value, dict) and "Fn::If" in value:
-        condition, then, otherwise = value["Fn::If"]
-        return decided(then if condition in holding else otherwise, holding)
-    if isinstance(value, dict):
-        values = {name: decided(part, holding) for name, part in value.items()}
-        return {name: part for name, part in values.items() if part is not None}
-    return value
 
 
 def test_the_document_on_deployment_counts_the_alarms_and_names_every_parameter_it_explains():
@@ -184,11 +171,8 @@ def test_every_object_expires_except_profiles():
     assert rest["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
 
 
-def test_tables_are_encrypted_restored_to_any_second_and_kept():
+def test_tables_are_restored_to_any_second_and_kept():
     for name, table in of_type("AWS::DynamoDB::Table").items():
-        # False means a key of DynamoDB's own, free of charge. Where the property is gone,
-        # CloudFormation fails to update a table that was encrypted with another one.
-        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": False}, name
         if name in FORGETFUL:
             assert table["Properties"]["TimeToLiveSpecification"]["Enabled"]
             continue
@@ -204,12 +188,6 @@ def test_every_function_has_the_layer_for_parquet_if_the_stack_asks_for_it():
     for name, function in transformed.of_type(template, "AWS::Lambda::Function").items():
         then = {"Fn::If": ["HasParquet", [{"Ref": layer}], {"Ref": "AWS::NoValue"}]}
         assert function["Layers"] == then, name
-
-
-def test_queues_are_encrypted():
-    queues = of_type("AWS::SQS::Queue").values()
-    assert queues
-    assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues)
 
 
 def test_the_api_has_one_stage_and_a_limit_of_requests_holds_for_it():

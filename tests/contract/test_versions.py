@@ -52,7 +52,9 @@ def test_another_value_of_a_parameter_makes_a_new_version_of_each_function_that_
 
 
 def parameters(value):
-    """The stack's parameters that a part of the template names."""
+    """The stack's parameters that a part of the template depends on, also by its conditions."""
     text = json.dumps(value)
     named = re.findall(r"\$\{(\w+)\}", text) + re.findall(r'"Ref": "(\w+)"', text)
-    return {name for name in named if name in SOURCE["Parameters"]}
+    conditions = re.findall(r'"Fn::If": \["(\w+)"', text)
+    deciding = [parameters(SOURCE["Conditions"][name]) for name in conditions]
+    return {name for name in named if name in SOURCE["Parameters"]}.union(*deciding)

@@ -22,8 +22,8 @@ class Grant(NamedTuple):
     action: str
     resource: str
     """As in the template, with names for what is known when it is deployed: `${Bucket.Arn}/*`."""
-    prefix: str | None = None
-    """Which keys may be listed, where not all."""
+    only: str | None = None
+    """What a condition limits it to: a prefix to be listed, or what a KMS key has encrypted."""
 
     def __str__(self) -> str:
         return f"{self.function} {self.action} {re.sub('[${}]', '', self.resource)}"
@@ -43,17 +43,17 @@ def functions(template: Mapping[str, Any]) -> list[str]:
 
 
 def grants(template: Mapping[str, Any]) -> list[Grant]:
-    """Everything that the functions' policies allow, of a deployment with another input bucket.
+    """Everything that the functions' policies allow, of a deployment with all parameters.
 
     Args:
         template: Its resources.
     """
     return [
-        Grant(name, action, resource, prefix)
+        Grant(name, action, resource, limit(statement))
         for name in functions(template)
-        for policy in template[name]["Properties"]["Policies"]
+        for policy in map(_with_all_parameters, template[name]["Properties"]["Policies"])
         for statement in map(_with_all_parameters, _document(template, policy)["Statement"])
-        for prefix in _prefixes(statement)
+        if statement["Effect"] == "Allow"
         for action in as_list(statement["Action"])
         for resource in map(_text, as_list(statement["Resource"]))
     ]
@@ -70,14 +70,23 @@ def _document(template: Mapping[str, Any], policy: dict[str, Any]) -> dict[str, 
     return policy
 
 
-def _prefixes(statement: Mapping[str, Any]) -> list[str | None]:
-    assert statement["Effect"] == "Allow"
-    condition = statement.get("Condition")
-    if condition is None:
-        return [None]
-    [(kind, [(key, prefix)])] = [(kind, keys.items()) for kind, keys in condition.items()]
-    assert (kind, key) == ("StringLike", "s3:prefix")
-    return [prefix]
+#: What a service gives to KMS to say what it encrypts.
+_ENCRYPTED = "kms:EncryptionContext:"
+
+
+def limit(statement: Mapping[str, Any]) -> str | None:
+    """What the condition of a statement limits it to, as in `Grant.only`."""
+    if "Condition" not in statement:
+        assert not any(action.startswith("kms:") for action in as_list(statement["Action"]))
+        return None
+    [(kind, condition)] = statement["Condition"].items()
+    assert kind == "StringLike"
+    if "s3:prefix" in condition:
+        [prefix] = condition.values()
+        return str(prefix)
+    [service] = [_text(condition[key]) for key in condition if key == "kms:ViaService"]
+    [encrypted] = [v for key, v in condition.items() if key.startswith(_ENCRYPTED)] or [service]
+    return _text(as_list(encrypted)[0])
 
 
 def _with_all_parameters(value: Any) -> Any:
@@ -92,6 +101,8 @@ def _text(resource: Any) -> str:
     resource = _with_all_parameters(resource)
     if isinstance(resource, str):
         return resource
+    if "Ref" in resource:
+        return f"${{{resource['Ref']}}}"
     if "Fn::GetAtt" in resource:
         return "${" + ".".join(resource["Fn::GetAtt"]) + "}"
     return str(resource["Fn::Sub"])
@@ -99,7 +110,9 @@ def _text(resource: Any) -> str:
 
 def target_of(grant: Grant) -> str:
     """What a grant is for, as in `Need.target`."""
-    text = grant.prefix or grant.resource.removeprefix("${WorkBucket.Arn}").lstrip("/")
+    if grant.resource == "${KmsKey}":
+        return key_of(re.sub(r"\W|Arn", "", str(grant.only)))
+    text = grant.only or grant.resource.removeprefix("${WorkBucket.Arn}").lstrip("/")
     if "${InputBucket}" in grant.resource:
         return "InputBucket"
     if parameter := re.fullmatch(r"\$\{(\w+)\}", grant.resource):
@@ -109,6 +122,11 @@ def target_of(grant: Grant) -> str:
     if grant.resource.startswith("arn:"):
         return grant.resource.rsplit("${AWS::StackName}-")[-1].split(":")[0]
     return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", grant.resource)
+
+
+def key_of(encrypted: str) -> str:
+    """The stack's key, for the data of one of its resources."""
+    return f"KmsKey of {encrypted}"
 
 
 class Cloud(NamedTuple):
@@ -135,9 +153,13 @@ class Cloud(NamedTuple):
         tables = {name: logical_id for logical_id, name in self.tables.items()}
         if operation in {"GetObject", "HeadObject", "PutObject", "ListObjectsV2"}:
             yield self._of_s3(operation, request)
+            own = request["Bucket"] == self.work_bucket
+            key = key_of("WorkBucket") if own else "InputKeys"
             # A look at an object asks for its checksum, which is encrypted as well.
-            if operation in {"GetObject", "HeadObject"} and request["Bucket"] != self.work_bucket:
-                yield Need("kms:Decrypt", "InputKey")
+            if operation in {"GetObject", "HeadObject"}:
+                yield Need("kms:Decrypt", key)
+            if operation == "PutObject":
+                yield Need("kms:GenerateDataKey", key)
         elif operation == "GetSecretValue":
             yield Need("secretsmanager:GetSecretValue", "CacheSecret")
         elif operation in {"DescribeExecution", "StartExecution"}:
@@ -146,17 +168,17 @@ class Cloud(NamedTuple):
             for statement in request["Statements"]:
                 verb = statement["Statement"].split()[0].capitalize()
                 table = re.findall(r'"([^"]+)"', statement["Statement"])[0]
-                yield Need(f"dynamodb:PartiQL{verb}", tables[table])
+                yield from _of_table(f"PartiQL{verb}", tables[table])
         elif operation == "TransactWriteItems":
             for item in request["TransactItems"]:
                 [(kind, action)] = item.items()
-                yield Need(f"dynamodb:{kind}Item", tables[action["TableName"]])
+                yield from _of_table(f"{kind}Item", tables[action["TableName"]])
         elif operation in {"BatchGetItem", "BatchWriteItem"}:
             for table in request["RequestItems"]:
-                yield Need(f"dynamodb:{operation}", tables[table])
+                yield from _of_table(operation, tables[table])
         else:
             index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
-            yield Need(f"dynamodb:{operation}", tables[request["TableName"]] + index)
+            yield from _of_table(operation, tables[request["TableName"]], index)
 
     def to_know_it_is_missing(self, request: Mapping[str, Any]) -> Need:
         """The permission to learn that an object does not exist. Without it S3 answers 403."""
@@ -175,6 +197,12 @@ class Cloud(NamedTuple):
             return "InputBucket"
         folder = key.split("/", 1)[0]
         return folder if folder in self.folders else "*"
+
+
+def _of_table(action: str, table: str, index: str = "") -> Iterator[Need]:
+    yield Need(f"dynamodb:{action}", table + index)
+    # DynamoDB decrypts the table's key for whoever reads or writes.
+    yield Need("kms:Decrypt", key_of(table))
 
 
 def covered(need: Need, granted: set[Need]) -> bool:

@@ -23,7 +23,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy, read_template
 from tests.support.deployed_stack import Stack
-from tests.support.policies import Grant, as_list, grants
+from tests.support.policies import Grant, as_list, grants, limit
 from tests.support.template import TEMPLATE, definition
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
@@ -32,7 +32,8 @@ GRANTS = grants(RESOURCES)
 OTHERS = "readings-of-others"
 _ACCOUNT = "000000000000"
 #: The local cloud checks no permissions for these. A test checks that the roles have them.
-KEY = f"arn:aws:kms:{REGION}:{_ACCOUNT}:key/of-others"
+KEY = f"arn:aws:kms:{REGION}:{_ACCOUNT}:key/own"
+INPUT_KEYS = [f"arn:aws:kms:{REGION}:{_ACCOUNT}:key/of-others-{n}" for n in (1, 2)]
 SECRET = f"arn:aws:secretsmanager:{REGION}:{_ACCOUNT}:secret:cache"
 #: Errors that name no action: a HEAD request's answer has no body.
 _FORBIDDEN = "when calling the HeadObject operation: Forbidden"
@@ -76,25 +77,31 @@ class Guarded(Stack):
         return f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{name}"
 
     def resolved(self, resource: str) -> str:
-        """A grant's resource, with the names of this deployment."""
+        """A grant's resource or limit, with the names of this deployment."""
         arns = {
             name: f"arn:aws:dynamodb:{REGION}:{_ACCOUNT}:table/{self.ids[name]}"
             for name in RESOURCES
             if RESOURCES[name]["Type"] == "AWS::DynamoDB::Table"
         } | {"WorkBucket": f"arn:aws:s3:::{self.bucket}"}
-        known = {f"{name}.Arn": arn for name, arn in arns.items()} | {
-            "InputBucket": OTHERS,
-            "InputKey": KEY,
-            "CacheSecret": SECRET,
-            "AWS::Partition": "aws",
-            "AWS::Region": REGION,
-            "AWS::AccountId": _ACCOUNT,
-            "AWS::StackName": STACK,
-        }
+        known = (
+            {f"{name}.Arn": arn for name, arn in arns.items()}
+            | self.ids
+            | {
+                "DeadLetterQueue.Arn": self.queue("DeadLetterQueue"),
+                "InputBucket": OTHERS,
+                "InputKeys": ",".join(INPUT_KEYS),
+                "KmsKey": KEY,
+                "CacheSecret": SECRET,
+                "AWS::Partition": "aws",
+                "AWS::Region": REGION,
+                "AWS::AccountId": _ACCOUNT,
+                "AWS::StackName": STACK,
+            }
+        )
         return re.sub(r"\$\{([\w:.]+)\}", lambda match: known[match[1]], resource)
 
     def allowed(self, function: str) -> set[tuple[str, str, str | None]]:
-        """The permissions of a function's deployed role: action, ARN and listed prefix."""
+        """The permissions of a function's deployed role: action, ARN and what limits it."""
         documents = [d for _, d in self._inline(function)]
         iam = self.client("iam")
         for arn in self._attached(function):
@@ -102,9 +109,10 @@ class Guarded(Stack):
             response = iam.get_policy_version(PolicyArn=arn, VersionId=version)
             documents.append(response["PolicyVersion"]["Document"])
         return {
-            (action, arn, s.get("Condition", {}).get("StringLike", {}).get("s3:prefix"))
+            (action, arn, limit(s))
             for document in documents
             for s in document["Statement"]
+            if s["Effect"] == "Allow"
             for action in as_list(s["Action"])
             for arn in as_list(s["Resource"])
         }
@@ -118,7 +126,13 @@ class Guarded(Stack):
         left = [g for g in GRANTS if g.function == function and g not in taken]
         try:
             self._put_policy(
-                role, "left", [(g.action, self.resolved(g.resource), g.prefix) for g in left]
+                role,
+                "left",
+                [
+                    (g.action, self.resolved(g.resource), g.only)
+                    for g in left
+                    if not g.action.startswith("kms:")
+                ],
             )
             for name, _ in inline:
                 iam.delete_role_policy(RoleName=role, PolicyName=name)
@@ -282,7 +296,10 @@ def guarded_stack(directory: Path) -> Iterator[Guarded]:
     }
     parameters = local_parameters() | {
         "InputBucket": OTHERS,
-        "InputKey": KEY,
+        "InputKeys": ",".join(INPUT_KEYS),
+        "KmsKey": KEY,
+        "VpcSubnets": "subnet-0a,subnet-0b",
+        "VpcSecurityGroups": "sg-0a",
         "CacheSecret": SECRET,
         "BatchMaxSize": "5000",
     }

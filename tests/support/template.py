@@ -3,6 +3,7 @@
 import functools
 import json
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ def definition() -> dict[str, Any]:
 def template() -> dict[str, Any]:
     """The deployed template, read once. Do not change it."""
     return read_template(TEMPLATE)
+
+
+def with_conditions(value: Any, holding: Collection[str]) -> Any:
+    """A part of the template where these conditions hold and no others; None for no value."""
+    if value == {"Ref": "AWS::NoValue"}:
+        return None
+    if isinstance(value, dict) and "Fn::If" in value:
+        condition, then, otherwise = value["Fn::If"]
+        return with_conditions(then if condition in holding else otherwise, holding)
+    if isinstance(value, dict):
+        values = {name: with_conditions(part, holding) for name, part in value.items()}
+        return {name: part for name, part in values.items() if part is not None}
+    if isinstance(value, list):
+        return [part for part in (with_conditions(p, holding) for p in value) if part is not None]
+    return value
 
 
 def create_tables(client: Any, suffix: str = "") -> dict[str, str]:

@@ -83,7 +83,9 @@ def deploy(
     if existing and existing["StackStatus"] in _DEPLOYED and _digest_tag(existing) == digest:
         return False
     note("Deploying the stack")
-    _upload(clients("s3"), artifacts)
+    # A request has room for a template of 51,200 bytes only; one in S3 may have a million.
+    template_key = f"{stack}.template"
+    _upload(clients("s3"), artifacts | {template_key: text.encode()})
     if existing and existing["StackStatus"] in _UNUSABLE:
         cloudformation.delete_stack(StackName=stack)
         _wait(cloudformation, stack)
@@ -94,7 +96,7 @@ def deploy(
     try:
         action(
             StackName=stack,
-            TemplateBody=text,
+            TemplateURL=f"{cloudformation.meta.endpoint_url}/{_ARTIFACTS}/{template_key}",
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value}
                 for name, value in parameters.items()

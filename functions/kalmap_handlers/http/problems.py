@@ -89,7 +89,7 @@ def _unreadable_source(code: str) -> str:
     if code in _FORBIDDEN:
         return (
             "kalmap may not read this source. Name its bucket in the stack's parameter "
-            "InputBucket, and the KMS key that encrypts its objects in InputKey. Or send the file "
+            "InputBucket, and the KMS keys that encrypt its objects in InputKeys. Or send the file "
             "by POST /batches/uploads."
         )
     return f"The request's source cannot be read ({code})."
