@@ -196,6 +196,13 @@ def test_a_profile_is_a_name_and_never_a_file(console):
         ("/user?id=nobody", 404, "There is no stored state of user &#39;nobody&#39;."),
         ("/executions/nothing", 404, "There is no such execution."),
         ("/executions/a:b", 404, "There is no such execution."),
+        (f"/executions/{9999 * 'a'}", 404, "There is no such execution."),
+        (f"/batches/{9999 * 'a'}", 404, "There is no batch of such a long id."),
+        ("/user?id=", 404, "There is no stored state of user"),
+        (f"/user?id={9999 * 'a'}", 404, "There is no stored state of user"),
+        ("/?started=%00&after=%ff", 200, "Batches"),
+        ("/executions?next=x", 404, "This list has changed."),
+        ("/users?page=%D9%A3&group=-1", 200, "Users"),
         ("/nothing", 404, "There is no such page."),
         ("/users?by=size", 400, "by must be one of drift, rejections, quality, silent."),
         ("/files/../app.py", 404, "There is no such page."),
@@ -305,6 +312,29 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(console):
         )
         connection.sendall(head.encode())
         assert connection.recv(100).split()[1] == b"413"
+
+
+def test_an_upload_that_breaks_off_starts_nothing_and_leaves_nothing(console, execution):
+    before = console.page("/executions").text.count("run-")
+    with socket.create_connection(("127.0.0.1", console.port), timeout=20) as connection:
+        lines = (
+            f"POST {console.base}/upload HTTP/1.1", f"host: 127.0.0.1:{console.port}",
+            f"cookie: {console.cookie}", f"origin: {console.origin}", "content-length: 99999",
+            "content-type: multipart/form-data; boundary=a", "", "--a",
+            'content-disposition: form-data; name="file"; filename="a.jsonl"', "", "{",
+        )  # fmt: skip
+        connection.sendall("\r\n".join(lines).encode())
+    # Its complaints, if there are any, are looked at when the console has ended.
+    assert console.page("/executions").text.count("run-") == before
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "multipart/form-data", "multipart/form-data; boundary=a"]
+)
+def test_a_form_that_cannot_be_read_gets_a_sentence(console, kind):
+    refused = console.ask(f"{console.base}/upload", "POST", b"--b\r\nx", content_type=kind)
+    assert refused.code == 400
+    assert "cannot be shown" in refused.text or "No file was chosen." in refused.text
 
 
 def test_only_the_owner_can_read_the_address_and_only_this_machine_can_reach_it(console):

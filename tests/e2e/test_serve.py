@@ -1,6 +1,7 @@
 """`kalmap serve`: the commands that it shows work, others use its cloud, and Ctrl-C ends it."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -127,3 +128,24 @@ def test_other_commands_use_the_served_cloud_and_can_finish_after_ctrl_c(served)
     assert {path.name for path in (folder / "my data").iterdir()} == {
         *("cloud", "guests", "kalmap.json", "lock"),
     }
+
+
+def test_without_the_consoles_packages_the_api_is_served_alone(tmp_path):
+    # A folder of this name, which is found first, and is no package with a console in it.
+    (tmp_path / "hidden" / "starlette").mkdir(parents=True)
+    (tmp_path / "hidden" / "starlette" / "__init__.py").write_text(
+        "raise ModuleNotFoundError('No module named starlette', name='starlette')"
+    )
+    packages = f"{tmp_path / 'hidden'}{os.pathsep}{environment()['PYTHONPATH']}"
+    process = start("serve", cwd=tmp_path, PYTHONPATH=packages)
+    said = process.stdout.readline()
+    assert said == (
+        "There is no console. The console needs the package starlette, which is not installed. "
+        '`pip install "kalmap[console]"` installs what is missing.\n'
+    )
+    assert not (tmp_path / ".kalmap" / "console-url").exists()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    asked = kalmap("serve", "--port", "8720", cwd=tmp_path, PYTHONPATH=packages)
+    assert asked.code == 1
+    assert "kalmap[console]" in asked.err

@@ -18,6 +18,8 @@ from kalmap_cli.reporting.page import status_badge, summary_cards
 from kalmap_cli.screen import SHORT_ID
 
 _RUNNING = "RUNNING"
+#: No batch has a longer id.
+_LONGEST_ID = 64
 #: Batches of a page.
 _PAGE = 25
 #: How long the page of a report waits for it before it says that it is being drawn.
@@ -71,8 +73,11 @@ def batch_of(request: Request) -> BatchRecord:
     Raises:
         InputNotFound: There is none.
     """
+    name = request.path_params["batch"]
+    if len(name) > _LONGEST_ID:
+        raise InputNotFound("There is no batch of such a long id.")
     try:
-        return find_batch(deployment_of(request), request.path_params["batch"])
+        return find_batch(deployment_of(request), name)
     except WrongUsage as error:
         raise InputNotFound(str(error)) from error
 

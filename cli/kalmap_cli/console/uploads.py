@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from kalmap.errors import InvalidInput
@@ -45,13 +45,17 @@ def form(request: Request) -> Response:
 
 async def upload(answer: Callable[[Request], Response], request: Request) -> Response:
     """Receive a form into a file on disk, and answer it in a thread."""
-    async with request.form(
-        max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
-    ) as received:
-        file = received.get("file")
-        fields = {name: text for name, text in received.items() if isinstance(text, str)}
-        request.state.sent = Sent(file if isinstance(file, UploadFile) else None, fields)
-        return await run_in_threadpool(answer, request)
+    try:
+        async with request.form(
+            max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
+        ) as received:
+            file = received.get("file")
+            fields = {name: text for name, text in received.items() if isinstance(text, str)}
+            request.state.sent = Sent(file if isinstance(file, UploadFile) else None, fields)
+            return await run_in_threadpool(answer, request)
+    except ClientDisconnect:
+        # Nobody reads this answer.
+        return Response(status_code=400)
 
 
 def start(request: Request) -> Response:

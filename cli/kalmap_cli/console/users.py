@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kalmap.errors import InputNotFound
+from kalmap.records.measurement import MAX_ID_BYTES
 from kalmap.store.profiles import Profiles
 from kalmap_cli.console.pages import deployment_of, page
 from kalmap_cli.errors import WrongUsage
@@ -63,7 +64,9 @@ def user(request: Request) -> Response:
     """One user, under each profile that has a state of them."""
     name = request.query_params.get("id", "")
     deployment = deployment_of(request)
-    states = sorted(deployment.states.of_user(name), key=lambda state: state.profile)
+    can_be = 0 < len(name.encode("utf-8", "replace")) <= MAX_ID_BYTES
+    found = deployment.states.of_user(name) if can_be else ()
+    states = sorted(found, key=lambda state: state.profile)
     if not states:
         raise InputNotFound(f"There is no stored state of user {name!r}.")
     profiles = Profiles(deployment.objects)
