@@ -276,6 +276,9 @@ def _add_states(commands: Any) -> None:
     )
     parser.add_argument("--user", metavar="U", help="only the states of this user")
     parser.add_argument(
+        "--table", metavar="NAME", help="read this table, such as one that a backup was restored to"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",

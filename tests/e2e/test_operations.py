@@ -66,6 +66,26 @@ def test_a_rehearsal_has_nothing_to_roll_back(shared, tmp_path):
     assert "was a rehearsal and has written no state" in refused.err
 
 
+def test_states_come_back_from_a_table_that_a_backup_was_restored_to(shared, tmp_path):
+    stack = Stack(shared.cloud)
+    (tmp_path / "then.jsonl").write_text(daily_readings("then"))
+    assert shared.run("then.jsonl", "--out", "then", cwd=tmp_path).code == 0
+    before = exact(shared, "then", tmp_path)
+    stack.client("dynamodb").restore_table_to_point_in_time(
+        SourceTableName=stack.outputs["StatesTable"],
+        TargetTableName="restored",
+        UseLatestRestorableTime=True,
+    )
+    (tmp_path / "now.jsonl").write_text(daily_readings("then", 6))
+    assert shared.run("now.jsonl", "--out", "now", cwd=tmp_path).code == 0
+    words = ("--user", "then", "--table", "restored", "--exact", "--out", "backup.jsonl")
+    assert shared.kalmap("states", *words, cwd=tmp_path).code == 0
+    assert (tmp_path / "backup.jsonl").read_text() == before
+    loaded = shared.kalmap("states", "--load", "backup.jsonl", "--replace", cwd=tmp_path)
+    assert loaded.code == 0, loaded.err
+    assert exact(shared, "then", tmp_path) == before
+
+
 def everything(stack):
     """All versions of all objects, by key: their contents."""
     s3, contents = stack.client("s3"), {}

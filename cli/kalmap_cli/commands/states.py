@@ -45,7 +45,8 @@ def states(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
     check_outside_data_directory(out, data_dir)
     check_outputs({"--out": out}, replace=arguments.replace)
     with open_deployment(None, data_dir, stack) as deployment:
-        store = deployment.states
+        table = arguments.table or deployment.stack.states_table
+        store = deployment._replace(stack=deployment.stack._replace(states_table=table)).states
         stored = sorted(
             store.scan() if user is None else store.of_user(user),
             key=lambda state: (state.user, state.profile),
@@ -101,7 +102,7 @@ def load(arguments: argparse.Namespace, data_dir: Path | None, stack: str | None
     Raises:
         WrongUsage: The file is no such export. Nothing was written.
     """
-    for name in ("user", "out", "format", "json", "exact"):
+    for name in ("user", "out", "format", "json", "exact", "table"):
         if getattr(arguments, name):
             raise WrongUsage(f"--load brings states back and cannot be used with --{name}.")
     exported = read_export(arguments.load)
