@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,7 @@ from typing import ClassVar
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.support.console import serving, text_of
+from tests.support.console import ended, serving, text_of
 
 ATTACK = "<script>alert(1)</script>"
 #: As long as the right token or cookie.
@@ -530,3 +531,23 @@ def test_axe_finds_nothing_in_the_console_that_keeps_people_out(tab, batch, exec
         assert found["passes"]
         faults = [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]]
         assert (path, faults) == (path, [])
+
+
+# The last test of this file: it ends the console.
+
+
+def test_ctrl_c_names_the_batch_that_it_stops(console):
+    rows = (f"z-{n % 700},2026-03-{1 + n // 1000:02d}T08:00:00Z,80.5" for n in range(28_000))
+    content = "user_id,timestamp,value\n" + "\n".join(rows)
+    started = console.upload("weights.csv", content.encode(), {})
+    assert started.code == 303
+    deadline = time.monotonic() + 30
+    while not (running := re.search("/batches/([0-9a-f]{12}).*… running", listed(console))):
+        assert time.monotonic() < deadline
+    printed, _ = ended(console.process)
+    assert f"kalmap retry {running[1]} --data-dir data" in printed
+    assert "Traceback" not in printed
+
+
+def listed(console) -> str:
+    return console.page("/").text

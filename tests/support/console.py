@@ -3,6 +3,7 @@
 import http.client
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ class Console(NamedTuple):
     base: str
     """The folder of all pages, as in their paths."""
     cookie: str
+    process: subprocess.Popen[str]
 
     @property
     def port(self) -> int:
@@ -119,13 +121,21 @@ def serving(folder: Path) -> Iterator[Console]:
         host = {"host": parts.netloc}
         opened = request(parts.port, "GET", f"/?{parts.query}", b"", host)
         cookie = opened.headers["set-cookie"].partition(";")[0]
-        yield Console(folder, address, opened.headers["location"].rstrip("/"), cookie)
+        yield Console(folder, address, opened.headers["location"].rstrip("/"), cookie, process)
     finally:
-        process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = ended(process)
     assert process.returncode == 0, complaints
     assert "Traceback" not in complaints
     assert "could not answer" not in complaints
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End `kalmap serve` by Ctrl-C; returns what it has printed and complained about."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    if process.stdout.closed:
+        return "", ""
+    return process.communicate(timeout=60)
 
 
 def text_of(page: str) -> str:

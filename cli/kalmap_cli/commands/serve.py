@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kalmap_cli.commands.status import for_user
 from kalmap_cli.deployment import CLOUD_STAYS, Deployment, local_deployment, local_parameters
 from kalmap_cli.errors import DONE, RunFailed
 from kalmap_cli.local.access_files import (
@@ -28,13 +29,15 @@ from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import allow_guests
 from kalmap_cli.local.prepare import prepare
 from kalmap_cli.reporting import CONSOLE_EXTRA, needs_extra
-from kalmap_cli.screen import Screen
+from kalmap_cli.screen import SHORT_ID, Screen
 
 #: The local cloud ends workers that have been idle for so many seconds. Workers of a batch end
 #: soon. A request keeps the API's worker alive.
 _IDLE_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 4.0
 _CHECK_SECONDS = 0.5
+#: Batches that are looked at when it ends.
+_NEWEST = 25
 
 _CONSOLE = """\
 The console is open in a browser, to whoever has this address, at
@@ -107,10 +110,24 @@ def serve(data_dir: Path, port: int | None = None, api_port: int = 0) -> int:
         # Ctrl-C is the normal end of this command.
         with contextlib.suppress(KeyboardInterrupt):
             _wait(cloud)
+        running = _running_batches(deployment)
         print("Saving", file=sys.stderr, flush=True)
-    note = CLOUD_STAYS if cloud.left_running else "States and batches are stored."
+    note = CLOUD_STAYS if cloud.left_running else f"States and batches are stored.{running}"
     print(f"Stopped. {note}", flush=True)
     return DONE
+
+
+def _running_batches(deployment: Deployment) -> str:
+    """A sentence about the batches that end with the local cloud, with a space before it."""
+    newest, _ = deployment.batches.page(_NEWEST)
+    running = [one for one in for_user(deployment, newest) if one.status == "RUNNING"]
+    if not running:
+        return ""
+    commands = " && ".join(
+        f"kalmap retry {one.batch_id[:SHORT_ID]}{deployment.options}" for one in reversed(running)
+    )
+    what = "A batch" if len(running) == 1 else f"{len(running)} batches"
+    return f" {what} had not ended; no reading counts twice if you run it again: {commands}"
 
 
 class _Console(NamedTuple):

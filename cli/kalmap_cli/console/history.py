@@ -85,7 +85,7 @@ def _add(attempts: list[Attempt], event: dict[str, Any]) -> None:
     elif kind.endswith("Succeeded") and attempts and not kind.startswith("Execution"):
         attempts[-1] = attempts[-1]._replace(output=details.get("output") or "")
     elif kind.endswith(("Failed", "TimedOut")) and not kind.startswith("Execution"):
-        if not attempts or attempts[-1].error:
+        if not attempts or attempts[-1].error or attempts[-1].output:
             attempts.append(Attempt("", "", "", ""))
         error, cause = details.get("error") or kind, details.get("cause") or ""
         attempts[-1] = attempts[-1]._replace(error=error, cause=cause)
