@@ -67,12 +67,12 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
 def _records(block: Block) -> Iterable[Measurement | tuple[int, str]]:
     """A block's measurements, at once if all can be read."""
     try:
-        known = block.measurements()
+        known = block.decoded()
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
         known = None
-    return _one_by_one(block) if known is None else known
+    return _one_by_one(block) if known is None else known.measurements
 
 
 def _one_by_one(block: Block) -> Iterator[Measurement | tuple[int, str]]:

@@ -128,7 +128,7 @@ def test_a_number_may_have_its_unit_behind_it(cell, decimal, value, unit):
     mapping = Mapping(columns=COLUMNS, user="u", tz="UTC", decimal=decimal, delimiter=";")
     format_ = mapped_format("f", b"t;v\n", mapping)
     [block] = format_.blocks([f"2026-03-01;{cell}".encode()])
-    [measurement] = block.measurements()
+    [measurement] = block.decoded().measurements
     assert (measurement.value, measurement.unit) == (value, unit)
 
 

@@ -7,8 +7,7 @@ import pytest
 from kalmap.filter.decisions import failed_decisions
 from kalmap.outcome import Reason
 from kalmap.profile import builtin_profile
-from kalmap.records import line_format
-from kalmap.records import parse as records
+from kalmap.records import conversion, line_format
 from kalmap.records.format_csv import Csv, column_names
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.parse import parse
@@ -64,7 +63,7 @@ def test_a_line_that_csv_cannot_read_is_no_header():
 
 @pytest.mark.parametrize("columns", [[], ["user_id", "measurement_id", "timestamp", "value"]])
 @pytest.mark.parametrize(
-    ("module", "function"), [(line_format, "measurement_of"), (records, "_hash64")]
+    ("module", "function"), [(line_format, "measurement_of"), (conversion, "_hash64")]
 )
 def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, module, function, columns):
     real = getattr(module, function)
@@ -93,7 +92,7 @@ def test_a_lack_of_memory_is_not_blamed_on_a_record(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
-    for module, function in ((records, "_microseconds"), (line_format, "measurement_of")):
+    for module, function in ((conversion, "_microseconds"), (line_format, "measurement_of")):
         with monkeypatch.context() as patched:
             patched.setattr(module, function, no_memory)
             with pytest.raises(MemoryError):

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
-from kalmap.records.line_format import BOM, LineBlock, LineFormat, decode_text, split_lines
+from kalmap.records.line_block import LineBlock
+from kalmap.records.line_format import BOM, FormattedBlock, LineFormat, decode_text, split_lines
 from kalmap.records.measurement import (
     OPTIONAL_FIELDS,
     REQUIRED_FIELDS,
@@ -60,12 +61,10 @@ class Csv(LineFormat, frozen=True, kw_only=True, tag="csv"):
         """The names in the first line that is not blank, in lower case."""
         return set(column_names(head.removeprefix(BOM).lstrip().partition(b"\n")[0]))
 
-    def blocks(  # type: ignore[override]
-        self, parts: Iterable[bytes]
-    ) -> Iterator[LineBlock | OpenQuoteBlock]:
+    def blocks(self, parts: Iterable[bytes]) -> Iterator[LineBlock]:
         """Cut the bytes of whole lines into blocks of whole lines."""
         for data, is_open in cut_at_open_quotes(split_lines(parts), ","):
-            yield OpenQuoteBlock(data) if is_open else LineBlock(self, data)
+            yield OpenQuoteBlock(data) if is_open else FormattedBlock(self, data)
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:  # noqa: ARG002
         """Return None: lines are decoded one by one."""

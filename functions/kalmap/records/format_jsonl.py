@@ -41,7 +41,7 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
             return set()
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:
-        """Decode all lines at once; None if they must be decoded one by one."""
+        """Decode all lines at once, one record each; None if they must be decoded one by one."""
         if may_hold_a_long_line(data):
             return None
         measurements = _decoder.decode_lines(data)

@@ -5,12 +5,12 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.records.encodings import find_line_end, is_wide, read_wide_range, to_utf_8
 from kalmap.records.format_jsonl import refuse_half_a_pair
+from kalmap.records.line_block import Decoded, LineBlock
 from kalmap.records.line_format import (
     BOM,
     LineFormat,
@@ -45,9 +45,7 @@ class Mapped(LineFormat, frozen=True, kw_only=True, tag="mapped"):
             start, end, size, read, encoding=self.mapping.encoding, records_start=self.records_start
         )
 
-    def blocks(  # type: ignore[override]
-        self, parts: Iterable[bytes]
-    ) -> Iterator["MappedBlock | OpenQuoteBlock"]:
+    def blocks(self, parts: Iterable[bytes]) -> Iterator[LineBlock]:
         """Cut the bytes of whole lines into blocks of whole lines."""
         reader = RowReader(self.mapping, self.columns)
         row = _ROWS[self.mapping.layout](self.mapping, reader)
@@ -59,43 +57,44 @@ class Mapped(LineFormat, frozen=True, kw_only=True, tag="mapped"):
             yield OpenQuoteBlock(data) if is_open else MappedBlock(reader, row, data)
 
 
-class MappedBlock(NamedTuple):
-    """Whole lines that are decoded at once."""
+class MappedBlock(LineBlock):
+    """Whole lines of a file of another program.
 
-    reader: RowReader
-    row: Callable[[str], Row | None]
-    """Decodes a line; None if it is no record. Raises a RecordError."""
-    data: bytes
+    Args:
+        reader: Reads rows.
+        row: Decodes a line; None if it is no record. Raises a RecordError.
+        data: The lines.
+    """
 
-    @property
-    def lines(self) -> int:
-        """The number of lines, blank ones included."""
-        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+    def __init__(self, reader: RowReader, row: Callable[[str], Row | None], data: bytes) -> None:
+        super().__init__(data)
+        self._reader = reader
+        self._row = row
 
-    def measurements(self) -> list[Measurement] | None:
-        """Decode all records at once. Raises a RecordError if one cannot be read."""
+    def decoded(self) -> Decoded:
+        """Decode all records at once.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
         refuse_long_line(max(self.data.split(b"\n"), key=len))
-        is_record, measurement = self.reader.is_record, self.reader.measurement
+        decode, is_record, read = self._row, self._reader.is_record, self._reader.measurement
+        found = Decoded([], lines := [])
         # Decoding all lines at once gives the same text: a line feed is never part of a character.
-        rows = (self.row(line.rstrip("\r")) for line in decode_text(self.data).split("\n") if line)
-        return [measurement(row) for row in rows if row is not None and is_record(row)]
+        for number, line in enumerate(decode_text(self.data).split("\n"), start=1):
+            row = decode(line.rstrip("\r")) if line else None
+            if row is not None and is_record(row):
+                found.measurements.append(read(row))
+                lines.append(number)
+        return found
 
-    def records(self) -> Iterator[tuple[int, bytes]]:
-        """Iterate over the lines with a record: their numbers, from 1, and their bytes."""
-        for number, line in enumerate(self.data.split(b"\n"), start=1):
-            if line and not line.isspace() and self._is_record(line):
-                yield number, line
-
-    def _is_record(self, line: bytes) -> bool:
+    def is_record(self, line: bytes) -> bool:
+        """Whether a line is a record; also true if it cannot be read."""
         try:
             row = self._row_of(line)
         except RecordError:
             return True
-        return row is not None and self.reader.is_record(row)
-
-    def record_lines(self) -> list[int]:
-        """The line of each record, from 1."""
-        return [number for number, _ in self.records()]
+        return row is not None and self._reader.is_record(row)
 
     def measurement(self, record: bytes) -> Measurement:
         """Decode one record.
@@ -106,11 +105,11 @@ class MappedBlock(NamedTuple):
         row = self._row_of(record)
         if row is None:
             raise RecordError(Reason.MALFORMED, "The line is no record.")
-        return self.reader.measurement(row)
+        return self._reader.measurement(row)
 
     def _row_of(self, line: bytes) -> Row | None:
         refuse_long_line(line)
-        return self.row(decode_text(line).rstrip("\r"))
+        return self._row(decode_text(line).rstrip("\r"))
 
 
 def mapped_format(name: str, head: bytes, mapping: Mapping) -> Mapped:

@@ -4,8 +4,8 @@ A format is a class. Its objects say where the records of one content are. To ad
 module like `format_csv.py` and add its class to `AnyFormat`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 from kalmap.errors import UnknownFormat
 from kalmap.records.dialects import describe_dialect
@@ -14,10 +14,12 @@ from kalmap.records.format_csv import Csv
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.format_mapped import Mapped, mapped_format
 from kalmap.records.format_parquet import Parquet
+from kalmap.records.line_block import Decoded
 from kalmap.records.line_format import BOM
 from kalmap.records.mapping import Mapping
 from kalmap.records.measurement import MAX_LINE_BYTES, REQUIRED_FIELDS, Measurement
 from kalmap.records.other_formats import UTF_16, XML, recognise_other
+from kalmap.records.table_block import Plain
 from kalmap.records.table_content import TableContent
 
 #: The format of a content is detected from this many of its first bytes.
@@ -35,14 +37,14 @@ class Block(Protocol):
     def lines(self) -> int:
         """The number of lines, for messages that name a line."""
 
-    def measurements(self) -> list[Measurement] | None:
+    def columns(self) -> Plain | None:
+        """Read the records column by column; None if they have no columns that allow it."""
+
+    def decoded(self) -> Decoded | None:
         """Decode all records at once; None if they must be decoded one by one."""
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Iterate over the records: their line numbers, from 1, and their bytes."""
-
-    def record_lines(self) -> Sequence[int]:
-        """The line of each record, from 1."""
 
     def measurement(self, record: bytes) -> Measurement:
         """Decode and check one record.
@@ -97,31 +99,6 @@ class Format(Protocol):
 def table_class(head: bytes) -> type[Parquet | Arrow] | None:
     """The class of a table's format by its first bytes; None if it is no table."""
     return next((table for table in _TABLES if head.startswith(table.beginnings)), None)
-
-
-class OwnFormat(Format, Protocol):
-    """A format that is recognised: one of kalmap's own."""
-
-    title: ClassVar[str]
-    """Its name in a sentence."""
-    form: ClassVar[str]
-    """What a content in this format looks like, in a few words."""
-
-    @classmethod
-    def fields_of(cls, head: bytes) -> set[str]:
-        """The names in a content's header or first record; none if it has another form."""
-
-    @classmethod
-    def recognise(cls, name: str, head: bytes) -> Self | None:
-        """Return the format if a content has it.
-
-        Args:
-            name: The content's name; used in the error's sentence only.
-            head: The content's first bytes, inflated; 64 KB are enough.
-
-        Raises:
-            UnknownFormat: It nearly has the format; the sentence says what is wrong.
-        """
 
 
 _TABLES: tuple[type[Parquet | Arrow], ...] = (Parquet, Arrow)

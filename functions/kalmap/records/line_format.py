@@ -4,11 +4,11 @@ Such a content may be cut at every line end. It is parsed in blocks of whole lin
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 import msgspec
 
 from kalmap.outcome import Reason
+from kalmap.records.line_block import Decoded, LineBlock
 from kalmap.records.measurement import (
     MAX_LINE_BYTES,
     Measurement,
@@ -70,17 +70,17 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         last = data.find(b"\n", end - first - 1)
         yield data[begin:] if last < 0 else data[begin : last + 1]
 
-    def blocks(self, parts: Iterable[bytes]) -> Iterator["LineBlock"]:
+    def blocks(self, parts: Iterable[bytes]) -> Iterator[LineBlock]:
         """Cut the bytes of whole lines into blocks of whole lines, so that memory stays small.
 
         Args:
             parts: The bytes, cut anywhere.
         """
         for data in split_lines(parts):
-            yield LineBlock(self, data)
+            yield FormattedBlock(self, data)
 
     def decode_block(self, data: bytes) -> list[Measurement] | None:
-        """Decode all lines at once; None if they must be decoded one by one."""
+        """Decode all lines at once, one record each; None if they must be decoded one by one."""
         # Each format overrides this method.
         raise NotImplementedError
 
@@ -94,32 +94,24 @@ class LineFormat(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="nam
         raise NotImplementedError
 
 
-class LineBlock(NamedTuple):
-    """Whole lines that are decoded at once."""
+class FormattedBlock(LineBlock):
+    """Whole lines of one of kalmap's own formats.
 
-    format: LineFormat
-    data: bytes
+    Args:
+        format_: The format.
+        data: The lines.
+    """
 
-    @property
-    def lines(self) -> int:
-        """The number of lines, blank ones included."""
-        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+    def __init__(self, format_: LineFormat, data: bytes) -> None:
+        super().__init__(data)
+        self._format = format_
 
-    def measurements(self) -> list[Measurement] | None:
+    def decoded(self) -> Decoded | None:
         """Decode all records at once; None if they must be decoded one by one."""
-        return self.format.decode_block(self.data)
-
-    def records(self) -> Iterator[tuple[int, bytes]]:
-        """Iterate over the lines with a record: their numbers, from 1, and their bytes."""
-        if self.data.isspace():
-            return
-        for number, line in enumerate(self.data.split(b"\n"), start=1):
-            if line and not line.isspace():
-                yield number, line
-
-    def record_lines(self) -> list[int]:
-        """The line of each record, from 1."""
-        return [number for number, _ in self.records()]
+        measurements = self._format.decode_block(self.data)
+        if measurements is None:
+            return None
+        return Decoded(measurements, range(1, len(measurements) + 1))
 
     def measurement(self, record: bytes) -> Measurement:
         """Decode and check one record.
@@ -128,7 +120,7 @@ class LineBlock(NamedTuple):
             RecordError: It cannot be read.
         """
         refuse_long_line(record)
-        return measurement_of(self.format.decode_line(record))
+        return measurement_of(self._format.decode_line(record))
 
 
 def split_lines(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -7,9 +7,9 @@ record. Its lines are never read as one: all of them are unreadable, up to the o
 import csv
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import NamedTuple
 
 from kalmap.outcome import Reason
+from kalmap.records.line_block import LineBlock
 from kalmap.records.measurement import MAX_LINE_BYTES, Measurement, RecordError
 
 _QUOTE = b'"'
@@ -19,28 +19,8 @@ _SENTENCE = (
 )
 
 
-class OpenQuoteBlock(NamedTuple):
+class OpenQuoteBlock(LineBlock):
     """Whole lines of which none can be read."""
-
-    data: bytes
-
-    @property
-    def lines(self) -> int:
-        """The number of lines, blank ones included."""
-        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
-
-    def measurements(self) -> None:
-        """Return None: the lines are refused one by one."""
-
-    def records(self) -> Iterator[tuple[int, bytes]]:
-        """Iterate over the lines that are not blank: their numbers, from 1, and their bytes."""
-        for number, line in enumerate(self.data.split(b"\n"), start=1):
-            if line and not line.isspace():
-                yield number, line
-
-    def record_lines(self) -> list[int]:
-        """The line of each record, from 1."""
-        return [number for number, _ in self.records()]
 
     def measurement(self, record: bytes) -> Measurement:  # noqa: ARG002
         """Refuse a record.

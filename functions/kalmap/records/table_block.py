@@ -6,7 +6,7 @@ sentence. Both give the same readings.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from kalmap.records.arrow_library import import_arrow
 from kalmap.records.clocks import Clock
 from kalmap.records.coded import Coded, CodedReadings
 from kalmap.records.format_jsonl import Jsonl
+from kalmap.records.line_block import Decoded
 from kalmap.records.mapping import FIELDS
 from kalmap.records.measurement import (
     MAX_ID_BYTES,
@@ -45,6 +46,7 @@ _own = Jsonl()
 class Plain(NamedTuple):
     """The rows of a block that could be read column by column."""
 
+    block: "TableBlock"
     rows: I64
     """Their positions in the block."""
     readings: CodedReadings
@@ -54,6 +56,7 @@ class Plain(NamedTuple):
         places = np.flatnonzero(chosen)
         users, units, sources, time, value, ids = self.readings
         return Plain(
+            self.block,
             self.rows[places],
             CodedReadings(
                 users.take(places),
@@ -64,6 +67,22 @@ class Plain(NamedTuple):
                 [ids[place] for place in places.tolist()],
             ),
         )
+
+    def lines(self) -> Sequence[int]:
+        """The line of each record of the block, plain or not, from 1."""
+        return self.block.record_lines()
+
+    def ordinals(self) -> I64:
+        """The position of each plain row among the block's records. Shape (rows,)."""
+        return self.block.ordinals()[self.rows]
+
+    def others(self) -> Iterator[tuple[int, int, bytes]]:
+        """Iterate over the other records of the block: ordinal, number from 1, and line."""
+        rest = np.ones(self.block.lines, bool)
+        rest[self.rows] = False
+        ordinals = self.block.ordinals()
+        for row, line in self.block.lines_of(np.flatnonzero(rest)):
+            yield int(ordinals[row]), row + 1, line
 
 
 class TableReader:
@@ -99,13 +118,14 @@ class TableBlock:
         """The number of rows."""
         return int(self._batch.num_rows)
 
-    def measurements(self) -> list[Measurement] | None:
+    def decoded(self) -> Decoded | None:
         """Decode all records at once; None if they must be decoded one by one."""
         plain = self.columns()
-        if plain is None or len(plain.rows) < self.count():
+        lines = self.record_lines()
+        if plain is None or len(plain.rows) < len(lines):
             return None
         users, units, sources, time, value, ids = plain.readings
-        return [
+        measurements = [
             Measurement(
                 user_id=users.names[user] or "",
                 timestamp=moment_at(moment),
@@ -119,6 +139,7 @@ class TableBlock:
                 sources.codes.tolist(), ids, strict=True,
             )
         ]  # fmt: skip
+        return Decoded(measurements, lines)
 
     def measurement(self, record: bytes) -> Measurement:
         """Read one row, written as a line of JSON.
@@ -139,30 +160,19 @@ class TableBlock:
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Iterate over the rows that are records: their numbers, from 1, and their lines."""
-        every = np.arange(self.lines)
-        for row, line in self._records(every):
+        for row, line in self.lines_of(np.arange(self.lines)):
             yield row + 1, line
-
-    def others(self, plain: Plain) -> Iterator[tuple[int, int, bytes]]:
-        """Iterate over the records that are not plain: ordinal in the block, number, and line."""
-        rest = np.ones(self.lines, bool)
-        rest[plain.rows] = False
-        ordinals = self.ordinals()
-        for row, line in self._records(np.flatnonzero(rest)):
-            yield int(ordinals[row]), row + 1, line
 
     def ordinals(self) -> I64:
         """For each row that is a record, its position among the records. Shape (rows,)."""
         return np.cumsum(self._is_record()) - 1
 
-    def record_lines(self) -> list[int]:
+    def record_lines(self) -> Sequence[int]:
         """The row of each record, from 1."""
+        if not self._mapping.skip_empty and not self._mapping.only:
+            return range(1, self.lines + 1)
         rows: list[int] = (np.flatnonzero(self._is_record()) + 1).tolist()
         return rows
-
-    def count(self) -> int:
-        """The number of records."""
-        return int(self._is_record().sum())
 
     def columns(self) -> Plain | None:
         """Read rows column by column; None if this table must be read row by row.
@@ -190,13 +200,14 @@ class TableBlock:
             value=value[rows],
             ids=self._ids(rows),
         )
-        return Plain(rows, readings)
+        return Plain(self, rows, readings)
 
     def _column(self, field: str) -> Any:
         [name] = self._mapping.names_of(field)
         return self._batch.column(self._batch.schema.get_field_index(name))
 
-    def _records(self, rows: I64) -> Iterator[tuple[int, bytes]]:
+    def lines_of(self, rows: I64) -> Iterator[tuple[int, bytes]]:
+        """Iterate over those of some rows that are records: their positions, and their lines."""
         chosen = self._batch
         if len(rows) < self.lines:
             chosen = chosen.take(import_arrow("A table is read").array(rows))
