@@ -4,9 +4,10 @@
 
 Simulated readings follow other rules than the profile's model (`trials/simulators.py`). On public
 data sets (`trials/data/README.md`), methods are fitted to half of the users and judged by the next
-readings of the other half, and then the other way round. kalmap is compared with simple methods and
-with three that know more: a Gaussian sum of a dozen hypotheses, the same model fitted by exact
-maximum likelihood with priors, and an oracle that knows every fault and jump.
+readings of the other half, and then the other way round. kalmap is compared with simple methods,
+with mixed-effects growth curves, and with three that know more: a Gaussian sum of a dozen
+hypotheses, the same model fitted by exact maximum likelihood with priors, and an oracle that knows
+every fault and jump.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import numpy as np
 from benchmarks.trials import (
     calibration,
     gaussian_sum,
+    growth_curve,
     kalman,
     product,
     scores,
@@ -35,6 +37,7 @@ from benchmarks.trials.estimates import Estimates
 from benchmarks.trials.kalman import Model
 from benchmarks.trials.series import Series
 from benchmarks.trials.simulators import World
+from kalmap.plural import counted
 from kalmap.profile import builtin_profile
 
 #: Position of the reading after which forecasts are made.
@@ -174,6 +177,7 @@ def _of_half(train: Series, held_out: Series) -> dict[str, Estimates]:
     }
     profile = product.tuned(product.general_profile(train), train)
     found["kalmap, tuned"] = product.run(profile, held_out)
+    found["growth curve"] = growth_curve.run(growth_curve.fit(train), held_out)
     found["exact likelihood, priors"] = kalman.run(model, held_out, ~np.isnan(held_out.value))
     return found
 
@@ -256,7 +260,8 @@ def main() -> None:
     if arguments.worlds:
         found = of_worlds(arguments.worlds, arguments.users, arguments.seeds)
         print(
-            f"### Simulated by other rules\n\n{arguments.seeds} seeds of {arguments.users} users,"
+            f"### Simulated by other rules\n\n{counted(arguments.seeds, 'seed')} of"
+            f" {arguments.users} users,"
             f" {simulators.DAYS} daily readings each. Simple methods and kalmap are fitted to"
             " another seed of the same world; the weights of simple methods, and the model that the"
             " ungated filter, the Gaussian sum and the oracle share, to its good readings only."

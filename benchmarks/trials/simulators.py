@@ -20,6 +20,8 @@ NOISE = 0.5
 JUMP = 8.0
 _MORNING, _EVENING = 7.0 / 24.0, 19.0 / 24.0
 _POUNDS = 2.2046226
+#: Days of a cycle, and the day from which on noises are larger.
+_CYCLE, _GROWS = 28.0, 40
 
 
 class World(NamedTuple):
@@ -101,6 +103,16 @@ def daily_rhythm(seed: int, users: int) -> World:
     return _world(seed, users, day=0.8)
 
 
+def noise_grows(seed: int, users: int) -> World:
+    """A noise of 0.2 kg that becomes 1 kg on day 40: another scale, or another way to weigh."""
+    return _world(seed, users, noise=0.2, grown=1.0)
+
+
+def cycles(seed: int, users: int) -> World:
+    """The true weight goes up and down by 1 kg within 28 days."""
+    return _world(seed, users, cycle=1.0)
+
+
 WORLDS: dict[str, Callable[[int, int], World]] = {
     "clean": clean,
     "3 % wild": wild_3_percent,
@@ -114,6 +126,8 @@ WORLDS: dict[str, Callable[[int, int], World]] = {
     "scale 3x noisier": scale_3x_noisier,
     "weekly rhythm": weekly_rhythm,
     "daily rhythm": daily_rhythm,
+    "noise grows": noise_grows,
+    "cycles of 28 days": cycles,
 }
 #: Worlds whose good readings are like those of the clean one.
 FAULTY = ("clean", "3 % wild", "10 % wild", "jump of 8 kg", "runs of 2-4", "all faults")
@@ -133,6 +147,8 @@ def _world(
     spread: float = 0.0,
     week: float = 0.0,
     day: float = 0.0,
+    cycle: float = 0.0,
+    grown: float | None = None,
     fluctuation: bool = True,
 ) -> World:
     random = np.random.default_rng(seed)
@@ -146,12 +162,17 @@ def _world(
     level = base + np.cumsum(slope, axis=1)
     if fluctuation:
         level += _fluctuation(random, users, days)
+    if cycle:
+        start = random.uniform(0.0, _CYCLE, (users, 1))
+        level += cycle * np.sin(2.0 * np.pi * (np.arange(days) + start) / _CYCLE)
     jumped = np.zeros((users, days), np.bool_)
     if jump:
         jumped[np.arange(users), random.integers(10, DAYS - 10, users)] = True
         level += np.cumsum(jumped, axis=1) * jump * random.choice((-1.0, 1.0), (users, 1))
     deviation = noise * np.exp(spread * random.standard_normal((users, 1)))
     now = level[:, :DAYS]
+    if grown is not None:
+        deviation = np.where(np.arange(DAYS) < _GROWS, deviation, grown)
     rhythm = np.broadcast_to(week * ((np.arange(DAYS) % 7 < 2) - 2.0 / 7.0), now.shape)
     hours = np.zeros(now.shape)
     if day:

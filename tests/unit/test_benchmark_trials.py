@@ -5,7 +5,7 @@ from itertools import product as combinations
 import numpy as np
 import pytest
 
-from benchmarks.trials import gaussian_sum, kalman, scores, series, simple, simulators
+from benchmarks.trials import gaussian_sum, growth_curve, kalman, scores, series, simple, simulators
 from benchmarks.trials.kalman import Model
 from benchmarks.trials.quantities import SIMULATED
 from benchmarks.trials.series import Series
@@ -170,3 +170,30 @@ def test_simulated_quantities_are_the_same_every_time_and_plausible(name):
     assert sum(low <= value <= high for value in values) > 0.98 * len(values)
     days = [[day for day, _ in readings] for readings in users]
     assert days == [sorted(each) for each in days]
+
+
+def test_a_growth_curve_foretells_what_the_joint_normal_distribution_does():
+    time = np.array([0.0, 2.0, 5.0, 6.0])
+    spread = np.array([[4.0, 0.3], [0.3, 0.2]])
+    curve = growth_curve.Curve(2.0, np.array([10.0, 1.5, 0.2]), spread, 0.25, 0.0)
+    value = np.array([11.0, 13.5, 18.0, 21.0])
+    found = growth_curve.run(curve, Series(time[None], value[None]))
+    scaled = time / 2.0
+    line = np.stack((np.ones(4), scaled), axis=1)
+    mean = 10.0 + 1.5 * scaled + 0.2 * scaled**2
+    joint = line @ spread @ line.T + 0.25 * np.eye(4)
+    gain = np.linalg.solve(joint[:3, :3], joint[:3, 3])
+    assert found.predicted[0, 3] == pytest.approx(mean[3] + gain @ (value - mean)[:3])
+    assert found.predicted_sd[0, 3] ** 2 == pytest.approx(joint[3, 3] - gain @ joint[:3, 3])
+
+
+def test_a_growth_curve_is_fitted_to_what_made_the_readings():
+    random = np.random.default_rng(8)
+    days = np.tile(np.arange(10.0), (80, 1))
+    begin, slope = random.normal(50.0, 4.0, (80, 1)), random.normal(1.0, 0.3, (80, 1))
+    value = begin + slope * days + random.normal(0.0, 0.5, days.shape)
+    curve = growth_curve.fit(Series(days, value))
+    assert curve.noise == pytest.approx(0.25, rel=0.15)
+    assert curve.fixed[1] / curve.unit == pytest.approx(1.0, abs=0.15)
+    assert curve.spread[0, 0] ** 0.5 == pytest.approx(4.0, rel=0.25)
+    assert curve.spread[1, 1] ** 0.5 / curve.unit == pytest.approx(0.3, rel=0.25)

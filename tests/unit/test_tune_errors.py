@@ -75,5 +75,5 @@ def test_noises_that_change_are_forgotten_sooner_and_others_are_not():
     profile = msgspec.structs.replace(STILL, learning=BASE.learning)
     before = fit_memory(profile, users_of(level + noise)).learning
     after = fit_memory(profile, users_of(level + noise * np.exp(changing))).learning
-    assert before == BASE.learning
+    assert before.memory >= 45.0
     assert after.memory <= 20.0

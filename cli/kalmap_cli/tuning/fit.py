@@ -24,6 +24,7 @@ from kalmap_cli.tuning.plain import Models, Packed, pack
 from kalmap_cli.tuning.ranges import inside, plausible
 from kalmap_cli.tuning.segments import STEPS, Segments, segments_of
 from kalmap_cli.tuning.users import Typical, Users, typical_of
+from kalmap_cli.tuning.widening import widened, widening
 
 #: With fewer users nothing is said of the population.
 LEAST_USERS = 5
@@ -91,6 +92,8 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         other = fit_faults(other, segments, typical.floor, progress)
         profile = max(profile, other, key=segments.log_likelihood)
     profile = fit_memory(profile, additions.less(profile, sample))
+    if segments.size <= FEW_READINGS:
+        profile = _widened(profile, additions.less(profile, sample), typical, progress)
     profile = _rounded(_with_noises_kept(profile, base, sample), typical)
     numbers = _numbers(profile, additions.less(profile, sample))
     return Fitted(additions.put(profile), typical, additions, numbers, _looked_at(sample, segments))
@@ -162,6 +165,25 @@ def _believing(rough: Profile, users: Users, typical: Typical, progress: Progres
     point = search.simplest(search.best_of(search.starts()))
     progress(f"level and slope, of all readings: {-point.likelihood / users.value.size:.4f}")
     return _with_model(rough, search.model(point), codes, typical)
+
+
+def _widened(profile: Profile, users: Users, typical: Typical, progress: Progress) -> Profile:
+    """As much less sure as the users that it was not fitted to ask for."""
+    if users.counts.size < LEAST_USERS:
+        return profile
+    codes = _codes(users)
+
+    def fitted(some: Users) -> Models:
+        kinds = _Kinds(*told_apart(profile, some))
+        search = _search(profile, some, typical, codes, kinds)
+        return search.model(search.simplest(search.best_of(search.starts())))
+
+    def packed(some: Users) -> Packed:
+        return _packed(profile, some, codes, _Kinds(*told_apart(profile, some)))
+
+    factor = widening(users, fitted, packed)
+    progress(f"standard deviations for users that are not among these: {factor:.2f} times larger")
+    return widened(profile, factor)
 
 
 class _Kinds(NamedTuple):
