@@ -48,7 +48,7 @@ class UserList:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="console-users")
 
     def get(self, seconds: float) -> Snapshot | None:
-        """The users as they were at most some time ago; None if they are read for the first time.
+        """The users as they were at most some time ago; None if they must be read first.
 
         Args:
             seconds: How long to wait for them.
@@ -59,7 +59,9 @@ class UserList:
             reading = self._reading
         with contextlib.suppress(TimeoutError):
             return reading.result(seconds)
-        return self._latest
+        latest = self._latest
+        # That there was nobody some time ago helps nobody.
+        return latest if latest and latest.groups else None
 
     def read_ahead(self) -> None:
         """Read the users for the first page that asks for them."""
