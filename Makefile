@@ -16,6 +16,7 @@ PYTHON := $(PYTHON)
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 SAM := $(VENV)/sam-cli
+CHECKOV := $(VENV)/checkov
 FUZZ := $(VENV)/fuzz
 ASL := tests/contract/asl
 AXE := tests/contract/axe
@@ -33,6 +34,7 @@ INSTALLED := $(VENV)/installed-$(call checksum,requirements.lock)
 INSTALLED_DEV := $(VENV)/installed-dev-$(call checksum,requirements.lock requirements-dev.lock)
 INSTALLED_PEERS := $(VENV)/installed-peers-$(call checksum,requirements.lock requirements-peers.lock)
 INSTALLED_SAM := $(SAM)/installed-$(call checksum,requirements.lock requirements-sam.lock)
+INSTALLED_CHECKOV := $(CHECKOV)/installed-$(call checksum,requirements.lock requirements-checkov.lock)
 INSTALLED_FUZZ := $(FUZZ)/installed-$(call checksum,requirements.lock requirements-fuzz.lock)
 KALMAP := $(VENV)/kalmap-installed-$(call checksum,requirements.lock pyproject.toml)
 ASL_INSTALLED := $(ASL)/node_modules/.package-lock.json
@@ -66,9 +68,10 @@ lint: $(INSTALLED_DEV)  ## Style and likely mistakes
 types: $(INSTALLED_DEV)  ## Types, strictly
 	@$(RUN) -m mypy
 
-template: $(INSTALLED_DEV) $(INSTALLED_SAM)  ## The deployment's template
+template: $(INSTALLED_DEV) $(INSTALLED_SAM) $(INSTALLED_CHECKOV)  ## The deployment's template
 	@$(VENV)/bin/cfn-lint template.yaml --regions us-east-1 eu-central-1 us-gov-west-1 cn-north-1 && echo "template.yaml: cfn-lint found no mistake"
 	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
+	@$(CHECKOV)/bin/checkov --config-file .checkov.yaml
 
 asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs
@@ -102,6 +105,7 @@ lock:  ## Renew the lock files
 	$(UV_COMPILE) pyproject.toml --group build --extra console --extra dev -c requirements.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group peers -c requirements.lock -o requirements-peers.lock
 	$(UV_COMPILE) --group sam -o requirements-sam.lock
+	$(UV_COMPILE) --group checkov -o requirements-checkov.lock
 	$(UV_COMPILE) --group fuzz -o requirements-fuzz.lock
 	for packed in functions/requirements.txt layers/parquet/requirements.txt; do \
 		for name in $$(sed -n 's/==.*//p' $$packed); do \
@@ -152,6 +156,11 @@ $(KALMAP): | $(INSTALLED)
 $(INSTALLED_SAM): | $(INSTALLED)
 	$(call create,$(SAM),Installing the SAM command line into $(SAM))
 	@$(SAM)/bin/python $(PIP_INSTALL) -r requirements-sam.lock
+	@touch $@
+
+$(INSTALLED_CHECKOV): | $(INSTALLED)
+	$(call create,$(CHECKOV),Installing checkov into $(CHECKOV))
+	@$(CHECKOV)/bin/python $(PIP_INSTALL) -r requirements-checkov.lock
 	@touch $@
 
 $(INSTALLED_FUZZ): | $(INSTALLED)

@@ -21,6 +21,7 @@ LOCKS = {
     "requirements-dev.lock": RUN + CONSOLE + GROUPS["build"] + DEV,
     "requirements-peers.lock": GROUPS["peers"],
     "requirements-sam.lock": GROUPS["sam"],
+    "requirements-checkov.lock": GROUPS["checkov"],
     "requirements-fuzz.lock": GROUPS["fuzz"],
 }
 
