@@ -8,14 +8,18 @@ from typing import Any
 
 import msgspec
 
-from kalmap.batch.chunks import MAX_GZIP_BYTES, MAX_GZIP_LINES, MAX_INFLATED_BYTES
+from kalmap.batch.chunks import (
+    MAX_CHUNK_BYTES,
+    MAX_GZIP_BYTES,
+    MAX_GZIP_LINES,
+    MAX_INFLATED_BYTES,
+)
 from kalmap.batch.inflate import inflate
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
 from kalmap.records.formats import HEAD_BYTES, AnyFormat
-from kalmap.records.gzipped import inflate_head, is_gzipped
+from kalmap.records.gzipped import MAGIC, inflate_head, is_gzipped
 from kalmap.records.table_content import naming
-from kalmap.records.table_format import TableFormat
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.inputs import STDIN, Input, typed
 from kalmap_cli.own_files.said import Said
@@ -108,21 +112,18 @@ def records_of(input_: Input, format_: AnyFormat) -> Iterator[Any]:
         OSError: It cannot be read.
     """
     with input_.content.open("rb") as opened:
-        if isinstance(format_, TableFormat):
-            # A table is read at many places.
-            def read(start: int, end: int) -> bytes:
-                opened.seek(start)
-                return opened.read(end - start)
-
-            size = input_.content.stat().st_size
-            with naming(str(input_.name)):
-                for start, end in format_.planned().split(size, size):
-                    yield from format_.read_range(start, end, size, read)
+        if is_gzipped(opened.read(len(MAGIC))):
+            yield b"".join(inflate_file(input_))[format_.records_start :]
             return
-        data = opened.read()
-    if is_gzipped(data):
-        data = b"".join(inflate_file(input_))
-    yield data[format_.records_start :]
+
+        def read(start: int, end: int) -> bytes:
+            opened.seek(start)
+            return opened.read(end - start)
+
+        size = input_.content.stat().st_size
+        with naming(str(input_.name)):
+            for start, end in format_.split(size, max(size, MAX_CHUNK_BYTES)):
+                yield from format_.read_range(start, end, size, read)
 
 
 def inflate_file(input_: Input) -> Iterator[bytes]:

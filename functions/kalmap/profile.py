@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -104,17 +105,23 @@ def load_profile(data: bytes | Mapping[str, Any]) -> Profile:
 
 def builtin_profiles() -> list[str]:
     """The names of the profiles that come with kalmap."""
+    return list(_builtin_names())
+
+
+@cache
+def _builtin_names() -> tuple[str, ...]:
     files = (entry.name for entry in _folder().iterdir())
-    return sorted(name.removesuffix(".json") for name in files if name.endswith(".json"))
+    return tuple(sorted(name.removesuffix(".json") for name in files if name.endswith(".json")))
 
 
+@cache
 def builtin_profile(name: str) -> Profile:
-    """The profile that comes with kalmap under this name. Only its own file is read.
+    """The profile that comes with kalmap under this name. Only its own file is read, and only once.
 
     Raises:
         InvalidProfile: There is none. The message lists the built-in profiles.
     """
-    names = builtin_profiles()
+    names = _builtin_names()
     if name not in names:
         near = get_close_matches(name, names, n=1)
         hint = f" Is {near[0]} meant?" if near else ""

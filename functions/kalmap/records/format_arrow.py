@@ -11,7 +11,7 @@ from kalmap.errors import InvalidInput
 from kalmap.records.arrow_library import import_arrow
 from kalmap.records.mapping import Mapping
 from kalmap.records.table_content import BrokenTable, TableContent, naming
-from kalmap.records.table_format import MAX_ROWS, TableFormat
+from kalmap.records.table_format import MAX_ROWS, TableFormat, rows_between
 from kalmap.records.table_layout import own_beside
 
 _MAGIC = b"ARROW1\0\0"
@@ -99,9 +99,9 @@ class Arrow(TableFormat, frozen=True, kw_only=True, tag="arrow"):
                         f"has more than {MAX_ROWS:,} rows, too many for the one worker that reads "
                         "an Arrow file. Write it as Parquet, which is read in parts."
                     )
-                if after > start and position < end:
-                    low, high = max(start - position, 0), min(end - position, batch.num_rows)
-                    yield batch.slice(low, high - low)
+                rows = rows_between(batch, position, start, end)
+                if rows is not None:
+                    yield rows
                 position = after
 
 

@@ -1,6 +1,6 @@
 """Parquet: columns in row groups, described at the file's end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from kalmap.errors import UnknownFormat
 from kalmap.records.arrow_library import import_arrow, import_compute, import_parquet
 from kalmap.records.mapping import Mapping
 from kalmap.records.table_content import BrokenTable, TableContent, naming
-from kalmap.records.table_format import TableFormat
+from kalmap.records.table_format import TableFormat, rows_between
 from kalmap.records.table_layout import kind_of, own_beside
 
 MAGIC = b"PAR1"
@@ -66,14 +66,15 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
         columns = format_.layout(name, schema).columns
         with naming(name), content.reading():
             _read_a_row(content, metadata, columns)
+        places = _places(metadata, columns).values()
         for number in range(len(groups)):
-            _, compressed = _bytes_of(metadata, number, columns)
-            if sum(compressed.values()) > _MAX_GROUP_BYTES:
+            group = metadata.row_group(number)
+            size = sum(group.column(place).total_compressed_size for place in places)
+            if size > _MAX_GROUP_BYTES:
                 raise UnknownFormat(
-                    f"{name} has a row group of {sum(compressed.values()):,} bytes in the columns "
-                    f"that are read; at most {_MAX_GROUP_BYTES:,} are read. Write it in smaller "
-                    "ones, for example in DuckDB by COPY ... (FORMAT parquet, ROW_GROUP_SIZE "
-                    "1000000)."
+                    f"{name} has a row group of {size:,} bytes in the columns that are read; at "
+                    f"most {_MAX_GROUP_BYTES:,} are read. Write it in smaller ones, for example in "
+                    "DuckDB by COPY ... (FORMAT parquet, ROW_GROUP_SIZE 1000000)."
                 )
         return format_
 
@@ -103,7 +104,8 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
             elif first < end:
                 groups.append(number)
             first = after
-        sizes = [_bytes_of(metadata, number, layout.columns)[0] for number in groups]
+        places = _places(metadata, layout.columns)
+        sizes = [_bytes_a_row(metadata.row_group(number), places) for number in groups]
         widest = {name: max((size[name] for size in sizes), default=0.0) for name in layout.columns}
         texts = [name for name, kind in layout.kinds.items() if kind == "text"]
         coded = {name for name in texts if widest[name] < _DICTIONARY_BYTES}
@@ -115,11 +117,10 @@ class Parquet(TableFormat, frozen=True, kw_only=True, tag="parquet"):
         for batch in file.iter_batches(
             batch_size=rows, row_groups=groups, columns=layout.columns, use_threads=False
         ):
-            after = position + batch.num_rows
-            if after > start and position < end:
-                low, high = max(start - position, 0), min(end - position, batch.num_rows)
-                yield batch.slice(low, high - low)
-            position = after
+            chosen = rows_between(batch, position, start, end)
+            if chosen is not None:
+                yield chosen
+            position += batch.num_rows
             if position >= end:
                 return
 
@@ -136,13 +137,14 @@ def _with_long_texts(
     """The columns whose dictionaries have long texts: each may stand in any number of rows."""
     compute = import_compute(_WHAT)
     found: set[str] = set()
+    places = _places(metadata, columns)
     file = None
     for number in groups:
         group = metadata.row_group(number)
         rest = sorted(
             name
-            for name, size in _bytes_of(metadata, number, sorted(columns - found))[0].items()
-            if group.num_rows * (group.num_rows * size) > _BATCH_BYTES
+            for name, size in _bytes_a_row(group, places).items()
+            if name not in found and group.num_rows * (group.num_rows * size) > _BATCH_BYTES
         )
         if rest:
             file = file or _open(content, metadata, sorted(columns))
@@ -185,18 +187,18 @@ def _check_tail(content: TableContent) -> None:
         )
 
 
-def _bytes_of(
-    metadata: Any, number: int, columns: Sequence[str]
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Bytes of columns in a row group: inflated for each row, and compressed in total.
+def _places(metadata: Any, columns: Iterable[str]) -> dict[str, int]:
+    """The positions of columns in each row group."""
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    return {name: paths.index(name) for name in columns}
+
+
+def _bytes_a_row(group: Any, places: dict[str, int]) -> dict[str, float]:
+    """Inflated bytes of a row of columns in a row group.
 
     It touches no other columns: pyarrow ends the process at the metadata of an encrypted one.
     """
-    group = metadata.row_group(number)
-    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-    chunks = {name: group.column(paths.index(name)) for name in columns}
     rows = max(1, group.num_rows)
-    return (
-        {name: chunk.total_uncompressed_size / rows for name, chunk in chunks.items()},
-        {name: chunk.total_compressed_size for name, chunk in chunks.items()},
-    )
+    return {
+        name: group.column(place).total_uncompressed_size / rows for name, place in places.items()
+    }

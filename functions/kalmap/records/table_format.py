@@ -19,6 +19,19 @@ MAX_ROWS = 6_000_000
 ROW_BYTES = 16
 
 
+def rows_between(batch: Any, first: int, start: int, end: int) -> Any:
+    """The rows [start, end) of a table that are in a record batch; None if there are none.
+
+    Args:
+        batch: The record batch.
+        first: The row of the table that it begins with.
+        start: The first row.
+        end: The row after the last one.
+    """
+    low, high = max(start - first, 0), min(end - first, batch.num_rows)
+    return batch.slice(low, high - low) if low < high else None
+
+
 class TableFormat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="name"):
     """A format of tables, and the rows of one content."""
 
