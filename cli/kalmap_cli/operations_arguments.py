@@ -1,14 +1,16 @@
 """The arguments of the commands for whoever runs kalmap: take back, forget, clear away."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from kalmap_cli.argument_parser import add_command
+from kalmap_cli.argument_parser import add_command, add_replace
 from kalmap_cli.deployment_arguments import add_deployment, existing_deployment
 
 
 def add_operations(commands: Any) -> None:
     """Add the commands."""
+    _add_compare(commands)
     _add_rollback(commands)
     _add_forget(commands)
     _add_prune(commands)
@@ -18,6 +20,40 @@ def _add_rehearse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rehearse", action="store_true", help="only say what would be done, and change nothing"
     )
+
+
+def _add_compare(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "compare",
+        "say which stored levels and decisions a rehearsed batch, or an export, would change",
+        "  kalmap compare 3f9a\n"
+        "  kalmap compare 3f9a --against body-weight --out changes.jsonl\n"
+        "  kalmap compare staging.jsonl --stack kalmap",
+    )
+    parser.add_argument(
+        "new",
+        metavar="BATCH",
+        help="the id of a batch with --write-mode none, or the beginning of one; or a file that "
+        "`kalmap states --exact` has written",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="NAME",
+        help="the profile of the stored states (default: that of the new ones)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write each user with a change here, as JSON lines"
+    )
+    add_replace(parser)
+    add_deployment(parser)
+    parser.set_defaults(command=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from kalmap_cli.commands.compare import compare  # noqa: PLC0415
+
+    return compare(arguments, *existing_deployment(arguments))
 
 
 def _add_forget(commands: Any) -> None:

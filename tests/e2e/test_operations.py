@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import msgspec
 import pytest
 
+from kalmap.profile import builtin_profile
 from kalmap.results.table import decode_table
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.objects import Objects
@@ -57,10 +59,27 @@ def test_a_batch_is_rolled_back_and_run_again_as_the_screen_says(shared, tmp_pat
     assert exact(shared, "back", tmp_path) == bad
 
 
-def test_a_rehearsal_has_nothing_to_roll_back(shared, tmp_path):
-    (tmp_path / "r.jsonl").write_text(daily_readings("rehearsed"))
-    words = ("r.jsonl", "--write-mode", "none", "--out", "r")
-    assert shared.run(*words, cwd=tmp_path).code == 0
+def test_a_rehearsal_is_compared_with_what_is_stored_and_has_nothing_to_roll_back(shared, tmp_path):
+    (tmp_path / "r.jsonl").write_text(
+        daily_readings("rehearsed", 9) + "\n" + daily_readings("rehearsed-2")
+    )
+    (tmp_path / "stored.jsonl").write_text(daily_readings("rehearsed", 9))
+    assert shared.run("stored.jsonl", "--out", "stored", cwd=tmp_path).code == 0
+    changed = msgspec.structs.replace(builtin_profile("body-weight"), measurement_noise=0.8)
+    (tmp_path / "p.json").write_bytes(msgspec.json.encode(changed))
+    words = ("r.jsonl", "--write-mode", "none", "--out", "r", "--profile", "p.json")
+    assert shared.run(*words, "--adopt-profile", cwd=tmp_path).code == 0
+    before = exact(shared, "rehearsed", tmp_path)
+    compared = shared.kalmap(
+        "compare", batch_of(tmp_path / "r"), "--out", "changes.jsonl", cwd=tmp_path
+    )
+    assert compared.code == 0, compared.err
+    assert "compared                1 user, 9 readings" in compared.out
+    assert "not compared            1 user: without a stored state" in compared.out
+    [user] = map(json.loads, (tmp_path / "changes.jsonl").read_text().splitlines())
+    assert user["user_id"] == "rehearsed"
+    assert user["new_sd"] > user["stored_sd"]
+    assert exact(shared, "rehearsed", tmp_path) == before
     refused = shared.kalmap("rollback", batch_of(tmp_path / "r"), cwd=tmp_path)
     assert refused.code == 2
     assert "was a rehearsal and has written no state" in refused.err
