@@ -42,6 +42,7 @@ examples:
   kalmap show u-17
   kalmap users --by drift
   kalmap states --user u-17
+  kalmap compare 3f9a
   kalmap rollback 3f9a --rehearse
   kalmap forget u-17 --rehearse
   kalmap prune --before 2025-01-01 --rehearse
