@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kalmap.filter.fold import fold_users
+from kalmap.keys import Form
 from kalmap.profile import builtin_profile
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.parse import Parsed, parse
 from kalmap.records.shards import assemble, route
 from kalmap.records.table_content import TableContent
-from kalmap.results.table import Form, decode_table, encode_results
+from kalmap.results.table import decode_table, encode_results
 
 PROFILE = builtin_profile("body-weight")
 REPEATS = 5

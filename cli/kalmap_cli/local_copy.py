@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-from kalmap.keys import PARQUET
+from kalmap.keys import in_form, results_file
 from kalmap.results.table import decode_table
 from kalmap.store.objects import Objects, at_once
 
@@ -41,10 +41,13 @@ class LocalCopy:
         self._paths = {item["Key"]: folder / str(n) for n, item in enumerate(items)}
         at_once(lambda item: _copy(objects, item, self._paths[item["Key"]]), items)
         # One after the other: a table is in memory as a whole. Lines of all can be read at a time.
-        for key in [key for key in self._paths if key.endswith(PARQUET)]:
+        for key in list(self._paths):
+            file_ = results_file(key)
+            if file_ is None or file_.form == "jsonl":
+                continue
             path = self._paths.pop(key)
             lines = decode_table(path.read_bytes())
-            self._paths[key.removesuffix(PARQUET) + ".jsonl"] = path.with_suffix(".jsonl")
+            self._paths[in_form(key, "jsonl")] = path.with_suffix(".jsonl")
             with path.with_suffix(".jsonl").open("wb") as file:
                 file.writelines(line + b"\n" for line in lines)
 

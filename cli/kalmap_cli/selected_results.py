@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kalmap.batch.folder import Folder
-from kalmap.keys import RESULTS_KEY
+from kalmap.keys import results_file
 from kalmap.records.shards import shard_of
 from kalmap.results.merge import merge, result_keys
 from kalmap.results.selection import Selection, read_labels
@@ -49,7 +49,7 @@ def write_selected(
         return None
     file = STDOUT if out == STDOUT else _file_in(out, format_, replace=replace)
     shards = folder.plan_counts().shards
-    own = None if selection.user is None else f"/{shard_of(selection.user, shards):06d}."
+    own = None if selection.user is None else shard_of(selection.user, shards)
     with tempfile.TemporaryDirectory(prefix="kalmap-") as temporary:
         copy = LocalCopy(objects, f"{prefix}/", lambda key: _holds(key, own), Path(temporary))
         lines = merge(copy, result_keys(copy, prefix))
@@ -57,9 +57,10 @@ def write_selected(
             return WRITERS[format_](_selected(lines, selection), opened)
 
 
-def _holds(key: str, shard: str | None) -> bool:
+def _holds(key: str, shard: int | None) -> bool:
     """Whether an object holds result lines, and those of a shard if one is named."""
-    return bool(RESULTS_KEY.search(key)) and (shard is None or shard in key)
+    file = results_file(key)
+    return file is not None and shard in {None, file.shard}
 
 
 def _selected(lines: Iterator[bytes], selection: Selection) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ folder's. A batch's names begin after its prefix, `batches/{batch_id}/{attempt}/
 """
 
 import re
+from typing import Literal, NamedTuple, cast, get_args
 
 # The top folders.
 ANSWERS = "answers/"
@@ -29,10 +30,9 @@ ROUNDS = "round-"
 #: Where earlier versions stored lines about unreadable records.
 EARLIER_UNREADABLE = "rejected"
 
-#: How the name of results that are Parquet ends.
-PARQUET = ".parquet"
-#: A file of results. Its groups: the round, and `.failed` if it replaces other results.
-RESULTS_KEY = re.compile(rf"/{ROUNDS}(\d+)/results/[^/]*?(\.failed)?(?:\.jsonl|\{PARQUET})$")
+#: The form of a batch's results, lines of JSON or Parquet, as the names of their files end.
+Form = Literal["jsonl", "parquet"]
+_RESULTS = re.compile(rf"/{ROUNDS}(\d+)/results/(\d+)(\.failed)?\.({'|'.join(get_args(Form))})$")
 #: A file of other lines.
 LINES_KEY = re.compile(rf"/(unreadable|{EARLIER_UNREADABLE}|failed|revisions)/[^/]*\.jsonl$")
 
@@ -52,9 +52,38 @@ def results_folder(round_: int) -> str:
     return in_round(round_, "results/")
 
 
-def results(round_: int, shard: int, *, failed: bool, form: str) -> str:
+class ResultsFile(NamedTuple):
+    """What the key of a file of results says."""
+
+    round: int
+    shard: int
+    is_failed: bool
+    """Whether its lines replace some of the shard's other results of the round."""
+    form: Form
+
+
+def results(round_: int, shard: int, *, failed: bool, form: Form) -> str:
     """The name of a shard's results in a form, or of the failed ones that replace some of them."""
-    return f"{results_folder(round_)}{shard:06d}{'.failed' if failed else ''}.{form}"
+    return f"{results_of_shard(round_, shard)}{'failed.' if failed else ''}{form}"
+
+
+def results_of_shard(round_: int, shard: int) -> str:
+    """How the names of a shard's results of a round begin."""
+    return f"{results_folder(round_)}{shard:06d}."
+
+
+def results_file(key: str) -> ResultsFile | None:
+    """What a key says if it is that of a file of results; else None."""
+    found = _RESULTS.search(key)
+    if found is None:
+        return None
+    round_, shard, failed, form = found.groups()
+    return ResultsFile(int(round_), int(shard), failed is not None, cast(Form, form))
+
+
+def in_form(key: str, form: Form) -> str:
+    """The key of a file of results if it had another form."""
+    return f"{key.rpartition('.')[0]}.{form}"
 
 
 def lines_folder(kind: str) -> str:

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -13,7 +13,6 @@ from kalmap import keys
 from kalmap.batch.folder import Folder, Shard
 from kalmap.readings import F64, I64, Bool
 from kalmap.results.merge import merge
-from kalmap.results.table import Form
 
 #: Readings that a report draws from, so that it is written in seconds. A shard is a set of users
 #: chosen by hash, so some of the shards are a random sample of the users.
@@ -193,15 +192,10 @@ def read_sample(folder: Folder, most: int = MOST_READINGS) -> Sample | None:
     chosen = _Shards.choose(shards, most)
     files_of: dict[int, dict[str, dict[str, Any]]] = {number: {} for number in chosen.numbers}
     for round_ in range(folder.rounds()):
-        listing = folder.objects.listing(folder.key(keys.results_folder(round_)))
-        listed = {item["Key"]: item for item in listing}
-        for number, files in files_of.items():
-            names = [
-                folder.results_key(round_, number, failed=failed, form=form)
-                for failed in (False, True)
-                for form in get_args(Form)
-            ]
-            files.update({name: listed[name] for name in names if name in listed})
+        for item in folder.objects.listing(folder.key(keys.results_folder(round_))):
+            file = keys.results_file(item["Key"])
+            if file is not None and file.shard in files_of:
+                files_of[file.shard][item["Key"]] = item
     columns = _Columns()
     for files in files_of.values():
         for block in _blocks(folder, files):
@@ -218,7 +212,8 @@ def _is_drawn(user: str | None, one_user_in: int) -> bool:
 
 def _blocks(folder: Folder, files: dict[str, dict[str, Any]]) -> Iterator[bytes]:
     """The result lines of one shard, about a megabyte at a time."""
-    if len(files) > 1 or any(key.endswith(keys.PARQUET) for key in files):
+    forms = {file.form for key in files if (file := keys.results_file(key))}
+    if len(files) > 1 or "parquet" in forms:
         # Another round, or failed lines, replace some lines of the first file.
         yield _NEWLINE.join(merge(folder.objects, files))
         return

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -77,7 +77,8 @@ def result_page(
     lines = 0
     for shard in remaining:
         after = position.index if shard == position.shard else -1
-        for text in merge(folder.objects, _shard_keys(folder, shard, rounds)):
+        found = (key for round_ in range(rounds) for key in folder.results_keys(round_, shard))
+        for text in merge(folder.objects, found):
             line = read_labels(text)
             if line.index <= after:
                 continue
@@ -108,12 +109,6 @@ def batch_page(records: BatchStore, *, limit: int, cursor: str | None) -> BatchP
 def batch_view(batch: ListedBatch) -> BatchView:
     """Show what a list shows of a batch."""
     return BatchView(**{name: getattr(batch, name) for name in ListedBatch.__struct_fields__})
-
-
-def _shard_keys(folder: Folder, shard: int, rounds: int) -> Iterator[str]:
-    """The keys of a shard's result files in every round."""
-    for round_ in range(rounds):
-        yield from folder.objects.keys(folder.results_key(round_, shard).removesuffix("jsonl"))
 
 
 def _cursor(position: msgspec.Struct, list_name: str) -> str:

@@ -22,7 +22,6 @@ from kalmap.records.shards import (
 )
 from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report, StepName
-from kalmap.results.table import Form
 from kalmap.results.tally import from_json, to_json
 from kalmap.results.totals import Totals
 from kalmap.store.objects import Objects, at_once
@@ -267,15 +266,16 @@ class Folder:
         return self.key(keys.in_round(round_, f"states/{shard:06d}.{kind}"))
 
     def results_key(
-        self, round_: int, shard: int, *, failed: bool = False, form: Form = "jsonl"
+        self, round_: int, shard: int, *, failed: bool = False, form: keys.Form = "jsonl"
     ) -> str:
         """The key of a shard's results, or of the `failed` ones that replace some of them."""
         return self.key(keys.results(round_, shard, failed=failed, form=form))
 
-    def results_keys(self, round_: int) -> Iterator[str]:
-        """The keys of a round's results, in either form."""
-        found = self.objects.keys(self.key(keys.results_folder(round_)))
-        return (key for key in found if keys.RESULTS_KEY.search(key))
+    def results_keys(self, round_: int, shard: int | None = None) -> Iterator[str]:
+        """The keys of a round's results, of one shard or of all, in either form."""
+        whole = keys.results_folder(round_)
+        name = whole if shard is None else keys.results_of_shard(round_, shard)
+        return (key for key in self.objects.keys(self.key(name)) if keys.results_file(key))
 
     def save_lines(self, kind: str, round_: int, shard: int, lines: bytes) -> None:
         """Store lines of `unreadable`, `failed` or `revisions`, if there are any."""

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import msgspec
 
 from kalmap.errors import InvalidInput
+from kalmap.keys import Form
 from kalmap.moments import EARLIEST, LATEST, iso, microseconds, moment_at
 from kalmap.profile import DEFAULT_PROFILE, Profile
 from kalmap.records.mapping import Mapping as FileMapping
 from kalmap.records.mapping import canonical, check_mapping
-from kalmap.results.table import Form
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 

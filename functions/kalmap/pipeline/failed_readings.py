@@ -8,6 +8,7 @@ import numpy as np
 from kalmap.batch.folder import Folder, Shard
 from kalmap.errors import InputChanged, InputNotFound
 from kalmap.filter.decisions import Decisions, failed_decisions
+from kalmap.keys import Form
 from kalmap.outcome import Reason, Status
 from kalmap.pipeline.restore import restore
 from kalmap.records.shards import ShardInput
@@ -18,7 +19,7 @@ from kalmap.results.lines import (
 )
 from kalmap.results.merge import result_lines
 from kalmap.results.report import Report
-from kalmap.results.table import Form, encode_results
+from kalmap.results.table import encode_results
 from kalmap.results.tally import Tally, decision
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore

@@ -7,10 +7,9 @@ from typing import Protocol
 from kalmap.keys import (
     EARLIER_UNREADABLE,
     LINES_KEY,
-    PARQUET,
-    RESULTS_KEY,
     ROUNDS,
     lines_folder,
+    results_file,
 )
 from kalmap.results.table import decode_table
 
@@ -33,12 +32,14 @@ class Bucket(Protocol):
 
 def result_lines(objects: Bucket, key: str) -> Iterator[bytes]:
     """Iterate over an object of results as lines of JSON, in whichever form it is."""
-    return decode_table(objects.get(key)) if key.endswith(PARQUET) else objects.lines(key)
+    file = results_file(key)
+    is_table = file is not None and file.form == "parquet"
+    return decode_table(objects.get(key)) if is_table else objects.lines(key)
 
 
 def is_read_here(key: str) -> bool:
     """Whether an object of a batch holds lines that this module reads."""
-    return bool(RESULTS_KEY.search(key) or LINES_KEY.search(key))
+    return results_file(key) is not None or LINES_KEY.search(key) is not None
 
 
 def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
@@ -53,8 +54,8 @@ def merge(objects: Bucket, keys: Iterable[str]) -> Iterator[bytes]:
     """
     streams = []
     for key in keys:
-        if match := RESULTS_KEY.search(key):
-            rank = -(2 * int(match[1]) + bool(match[2]))
+        if file := results_file(key):
+            rank = -(2 * file.round + file.is_failed)
             streams.append(_ranked(result_lines(objects, key), rank))
     last = -1
     for index, _, line in heapq.merge(*streams):

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, BinaryIO, Literal, get_args, get_type_hints
+from typing import Any, BinaryIO, get_args, get_type_hints
 
 import msgspec
 import numpy as np
 
 from kalmap.filter.decisions import Decisions
+from kalmap.keys import Form
 from kalmap.records.arrow_library import import_arrow, import_parquet
 from kalmap.records.shards import IndexedUnreadable, ShardInput
 from kalmap.results.lines import (
@@ -19,7 +20,6 @@ from kalmap.results.lines import (
     unreadable_result,
 )
 
-Form = Literal["jsonl", "parquet"]
 WHAT = "Results are Parquet"
 #: Columns whose texts repeat.
 _CODED = ("user_id", "status", "reason")
