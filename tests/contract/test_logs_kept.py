@@ -46,3 +46,8 @@ def test_the_functions_and_the_state_machine_are_traced():
     assert {function["TracingConfig"]["Mode"] for function in functions} == {"Active"}
     [machine] = of_type(TEMPLATE, "AWS::StepFunctions::StateMachine").values()
     assert machine["TracingConfiguration"] == {"Enabled": True}
+
+
+def test_the_gateway_is_not_traced_since_its_trace_has_the_path_that_names_a_user():
+    [stage] = of_type(TEMPLATE, "AWS::ApiGateway::Stage").values()
+    assert stage["TracingEnabled"] is False
