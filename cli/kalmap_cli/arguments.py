@@ -16,6 +16,7 @@ from kalmap_cli.argument_parser import (
     add_quiet_and_json,
     add_replace,
 )
+from kalmap_cli.cost_arguments import add_cost
 from kalmap_cli.deployment_arguments import (
     DATA_DIR_HELP,
     add_deployment,
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_check(commands)
+    add_cost(commands)
     _add_status(commands)
     _add_retry(commands)
     _add_results(commands)

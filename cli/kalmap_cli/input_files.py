@@ -1,7 +1,7 @@
 """Check the input files and read the profile that the user names, before anything starts."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from kalmap.batch.chunks import (
 from kalmap.batch.inflate import inflate
 from kalmap.errors import InvalidInput, InvalidProfile, UnknownFormat
 from kalmap.profile import DEFAULT_PROFILE, Profile, builtin_profile, load_profile
-from kalmap.records.formats import HEAD_BYTES, AnyFormat
+from kalmap.records.formats import HEAD_BYTES, AnyFormat, Block
 from kalmap.records.gzipped import MAGIC, inflate_head, is_gzipped
+from kalmap.records.measurement import Measurement, RecordError
 from kalmap.records.table_content import naming
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.inputs import STDIN, Input, typed
@@ -197,3 +198,22 @@ def as_profile(profile: str | Mapping[str, Any]) -> Profile:
 def _as_json(profile: Profile) -> dict[str, Any]:
     content: dict[str, Any] = msgspec.to_builtins(profile)
     return content
+
+
+def measurements_of(block: Block) -> Iterable[Measurement | tuple[int, str]]:
+    """A block's measurements; for one that cannot be read, its line and what is wrong."""
+    try:
+        known = block.decoded()
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
+        known = None
+    return _one_by_one(block) if known is None else known.measurements
+
+
+def _one_by_one(block: Block) -> Iterator[Measurement | tuple[int, str]]:
+    for line, raw in block.records():
+        try:
+            yield block.measurement(raw)
+        except RecordError as error:
+            yield line, error.detail

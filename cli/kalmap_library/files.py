@@ -1,7 +1,6 @@
 """Readings from files, in the formats of a batch."""
 
 import warnings
-from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -9,10 +8,9 @@ import msgspec
 
 from kalmap.errors import InvalidInput, KalmapError
 from kalmap.profile import DEFAULT_PROFILE
-from kalmap.records.formats import Block
-from kalmap.records.measurement import Measurement, RecordError
+from kalmap.records.measurement import Measurement
 from kalmap_cli.errors import WrongUsage
-from kalmap_cli.input_files import records_of, understand_file
+from kalmap_cli.input_files import measurements_of, records_of, understand_file
 from kalmap_cli.inputs import as_input
 from kalmap_cli.own_files.said import Said
 from kalmap_library.profiles import AnyProfile, load_profile
@@ -44,7 +42,7 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
         raise InvalidInput(str(error)) from None
     measurements, unread, line = [], [], format_.header_lines
     for block in format_.blocks(parts):
-        for measurement in _records(block):
+        for measurement in measurements_of(block):
             if isinstance(measurement, Measurement):
                 measurements.append(measurement)
             else:
@@ -62,23 +60,3 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
             for name in Measurement.__struct_fields__
         }
     )
-
-
-def _records(block: Block) -> Iterable[Measurement | tuple[int, str]]:
-    """A block's measurements, at once if all can be read."""
-    try:
-        known = block.decoded()
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
-        known = None
-    return _one_by_one(block) if known is None else known.measurements
-
-
-def _one_by_one(block: Block) -> Iterator[Measurement | tuple[int, str]]:
-    """Measurements; where one cannot be read, its line in the block and what is wrong."""
-    for line, raw in block.records():
-        try:
-            yield block.measurement(raw)
-        except RecordError as error:
-            yield line, error.detail

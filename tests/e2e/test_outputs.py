@@ -3,6 +3,10 @@
 import json
 import os
 
+from kalmap.batch.folder import Folder
+from kalmap.results.expected_use import Size, expected_use
+from kalmap.results.totals import total
+from kalmap.store.objects import Objects
 from kalmap_cli.execution import (
     PollIntervals,
     get_execution_end,
@@ -35,6 +39,25 @@ def test_states_are_written_through_a_link_and_into_a_pipe(shared, tmp_path):
     assert (tmp_path / "pipe").read_text() == states_text
     assert process.wait(30) == 0
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_the_requests_and_units_of_a_batch_are_those_that_kalmap_cost_expects(shared, tmp_path):
+    (tmp_path / "in.jsonl").write_text(
+        "".join(daily_readings(f"output-4-{user}", days=9) for user in range(9))
+    )
+    ran = shared.run("in.jsonl", "--quiet", "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    batch, clients = json.loads(ran.out)["batch_id"], shared.cloud.clients
+    objects = Objects(clients("s3"), find_stack(clients, STACK).bucket)
+    [plan] = [key for key in objects.keys(f"batches/{batch}/") if key.endswith("/plan.json")]
+    folder = Folder(objects, plan.removesuffix("/plan.json"))
+    shards = len(folder.shards(0))
+    assert shards > 1
+    used, expected = total(folder.reports(0)), expected_use(Size(81, 9, 0, 1, shards))
+    for name in ("invocations", "gets", "puts"):
+        assert getattr(used, name) == getattr(expected, name)
+    assert used.database.read_units == expected.read_units
+    assert used.database.write_units == expected.write_units
 
 
 def test_running_a_file_again_never_overwrites_its_results(shared, tmp_path):

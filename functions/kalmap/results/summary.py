@@ -73,7 +73,7 @@ def summarise(
             "rounds": rounds,
         },
         "memory_mb": {step: round(peak, 1) for step, (peak, _) in totals.memory.items() if peak},
-        "cost_usd": round(estimate(totals), 6),
+        "cost_usd": round(estimate(totals, rounds), 6),
         "failed_shards": [msgspec.to_builtins(f) for f in totals.failures if f.step != "partition"],
         "failed_chunks": [msgspec.to_builtins(f) for f in totals.failures if f.step == "partition"],
         "hints": hints(totals),

@@ -1,0 +1,88 @@
+"""What a batch costs, before it runs and after it."""
+
+import math
+import re
+
+import pytest
+
+from kalmap.results.cost import CONCURRENCY, TABLE_CONCURRENCY, bill, estimate
+from kalmap.results.expected_use import MEMORY_GB, Size, expected_use, floor, one_call_a_reading
+from kalmap.results.totals import Totals
+from kalmap.store.ports import DatabaseUse
+from kalmap_cli.commands.cost import MAX_SHARDS, READINGS_PER_SHARD, WORK_DAYS
+from tests.support.kalmap_command import kalmap
+from tests.support.template import ROOT, template
+
+MILLION = Size(readings=1_000_000, users=100_000, bytes=143_000_000, chunks=9, shards=20)
+
+
+def test_the_defaults_are_those_of_the_template():
+    defaults = {name: one.get("Default") for name, one in template()["Parameters"].items()}
+    assert defaults["ReadingsPerShard"] == READINGS_PER_SHARD
+    assert defaults["MaxShards"] == MAX_SHARDS
+    assert defaults["WorkDays"] == WORK_DAYS
+    assert defaults["PartitionConcurrency"] == defaults["FilterConcurrency"] == CONCURRENCY
+    assert defaults["LoadConcurrency"] == defaults["WriteConcurrency"] == TABLE_CONCURRENCY
+
+
+def test_the_memory_of_each_function_is_that_of_the_template():
+    common = template()["Globals"]["Function"]["MemorySize"]
+    for step, gigabytes in MEMORY_GB.items():
+        properties = template()["Resources"][f"{step.title()}Function"]["Properties"]
+        assert properties.get("MemorySize", common) == 1024 * gigabytes
+
+
+def test_the_estimate_of_a_batch_that_ran_is_the_bill_that_was_expected():
+    use = expected_use(MILLION)
+    ran = Totals(
+        gb_seconds=use.gb_seconds,
+        invocations=use.invocations,
+        shards=20,
+        first_shards=20,
+        puts=use.puts,
+        gets=use.gets,
+        database=DatabaseUse(read_units=100_000, write_units=100_000),
+    )
+    expected = bill(use).total
+    # Both know the starts of containers.
+    assert estimate(ran, rounds=0) == pytest.approx(expected, rel=0.02)
+    assert estimate(ran, rounds=1) > estimate(ran, rounds=0)
+
+
+def test_the_database_is_the_floor_and_a_child_for_each_reading_costs_a_thousand_times_as_much():
+    whole, least = bill(expected_use(MILLION)), bill(floor(MILLION))
+    assert whole.dynamodb == least.total == pytest.approx(0.075)
+    assert bill(one_call_a_reading(MILLION)).total > 900 * whole.total
+
+
+def test_the_page_about_cost_shows_what_the_command_prints_and_what_sizes_of_shards_cost(tmp_path):
+    page = (ROOT / "docs" / "cost.md").read_text()
+    printed = kalmap("cost", "--users", 100_000, "--readings", 1_000_000, cwd=tmp_path).out
+    shown = [line.removeprefix("    ") for line in page.splitlines() if line.startswith("    ")]
+    assert shown[1:] == printed.splitlines()[: len(shown) - 1]
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| \$([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for readings, shards, cost in rows:
+        count = min(MAX_SHARDS, math.ceil(1_000_000 / int(readings.replace(",", ""))))
+        assert f"{count:,}" == shards
+        total = bill(expected_use(MILLION._replace(shards=count))).total
+        assert float(cost) == pytest.approx(total, rel=0.01)
+
+
+def test_a_file_is_counted_whole_and_a_bad_number_is_refused(tmp_path):
+    record = '{{"user_id": "u-{}", "timestamp": "{}", "value": 80}}\n'
+    lines = [record.format(n % 3, "2026-03-01T08:00Z") for n in range(9)]
+    (tmp_path / "w.jsonl").write_text("".join(lines) + record.format(9, "never"))
+    told = kalmap("cost", "w.jsonl", cwd=tmp_path)
+    assert told.code == 0, told.err
+    assert told.out.startswith("9 readings of 3 users: 0.0 MB, 1 chunk, 1 shard\n")
+    month = kalmap("cost", "--users", 5, "--readings", 9, "--per-day", cwd=tmp_path).out
+    assert re.search(r"^a month: 30 batches +\$0\.03", month, re.MULTILINE)
+    for words, sentence in (
+        ((), "Name a file, or say how many: kalmap cost --users"),
+        (("--users", "0", "--readings", "1"), "--users is 0; it must be at least 1."),
+        (("w.jsonl", "--users", "4"), "--users and --readings are instead of files."),
+    ):
+        refused = kalmap("cost", *words, cwd=tmp_path)
+        assert (refused.code, refused.out) == (2, "")
+        assert sentence in refused.err
