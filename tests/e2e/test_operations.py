@@ -145,6 +145,15 @@ def test_a_forgotten_user_is_gone_from_the_stack_and_others_keep_every_line(shar
     # A batch of this user alone, whose staged input is deleted.
     (tmp_path / "alone.jsonl").write_text(daily_readings(user, 5))
     assert shared.run("alone.jsonl", "--out", "alone", cwd=tmp_path).code == 0
+    # An input of which not every record is known to be theirs.
+    mixed = f"uploads/{form}-mixed.jsonl"
+    records = f"{daily_readings(user, 2)}\n{broken.replace(user, other)}"
+    s3.put_object(Bucket=stack.bucket, Key=mixed, Body=records.encode())
+    stack.client("stepfunctions").start_execution(
+        stateMachineArn=stack.outputs["StateMachineArn"],
+        input=json.dumps({"source": {"bucket": stack.bucket, "key": mixed}}),
+    )
+    stack.ended(mixed)
 
     def lines_of_others():
         shared.kalmap("results", record["batch_id"], "--out", "all", cwd=tmp_path)
@@ -173,7 +182,7 @@ def test_a_forgotten_user_is_gone_from_the_stack_and_others_keep_every_line(shar
 
     done = shared.kalmap("forget", user, cwd=tmp_path)
     assert done.code == 0, done.err
-    assert holding(everything(stack), user, other) == {key}
+    assert holding(everything(stack), user, other) == {key, mixed}
     after, all_lines = lines_of_others()
     assert after == before == all_lines
     assert exact(shared, other, tmp_path) == state

@@ -6,6 +6,7 @@ import pytest
 
 from kalmap.errors import StoreUnavailable
 from kalmap.store.profiles import Profiles
+from kalmap_cli.errors import RunFailed
 from kalmap_cli.operations.rollback import RolledBack, roll_back
 from kalmap_cli.operations.written_states import attempts_of
 from tests.support.dynamodb_faults import CUT, KILLED_AFTER, KILLED_BEFORE, Injector, Killed
@@ -152,3 +153,6 @@ def test_changes_that_are_no_longer_stored_are_counted(objects, store):
         Bucket=objects.bucket, Key="batches/expired/first/round-0/states/000001.changed"
     )
     assert [attempt.lost for attempt in attempts_of(objects, "expired")] == [1]
+    objects._client.delete_object(Bucket=objects.bucket, Key="batches/expired/first/batch.json")
+    with pytest.raises(RunFailed, match="no longer stored as a whole"):
+        attempts_of(objects, "expired")

@@ -27,6 +27,7 @@ _ELSEWHERE = (
 #: The same for a data directory.
 _ELSEWHERE_HERE = (
     "the last two saves and the log in the data directory: until two more commands have saved",
+    "reports that the console has drawn: until `kalmap serve` ends",
 )
 _ON_DISKS = "files that commands have written: results, reports, exports of states"
 

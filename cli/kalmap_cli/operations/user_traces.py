@@ -10,6 +10,7 @@ import msgspec
 from kalmap.batch.folder import Folder
 from kalmap.errors import InputNotFound
 from kalmap.keys import ANSWERS, BATCHES, CACHE, INCOMING, INLINE, PARTITIONS, UPLOADS
+from kalmap.outcome import Status
 from kalmap.records.shards import users_in_slice
 from kalmap.store.objects import Objects, ObjectVersion, at_once
 from kalmap_cli.operations.without_user import Without, is_named, rule_of_api, rule_of_batch
@@ -96,11 +97,13 @@ def _of_key(objects: Objects, key: str) -> list[ObjectVersion]:
 
 
 def _is_alone(folder: Folder) -> bool:
-    """Whether a batch has no other user."""
+    """Whether all records of a batch were read, and have one user."""
     try:
-        return folder.totals(0).users == 1
+        totals = folder.totals(0)
     except InputNotFound:
         return False
+    unreadable = totals.readings.of_status(Status.UNREADABLE)
+    return totals.users == 1 and not unreadable and not totals.failures
 
 
 def _look_into_attempt(

@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from kalmap.batch.folder import Folder
 from kalmap.batch.identity import Batch
+from kalmap.errors import InputNotFound
 from kalmap.keys import BATCHES, ROUNDS
 from kalmap.store.objects import Objects
 from kalmap.store.ports import Change, StateStore, StoredState
+from kalmap_cli.errors import RunFailed
+from kalmap_cli.screen import SHORT_ID
 
 #: A file of changed states, or the filter's report about such a file. Its groups: the attempt, the
 #: round, and the shard of either.
@@ -39,7 +42,11 @@ class Write(NamedTuple):
 
 
 def attempts_of(objects: Objects, batch_id: str) -> list[Attempt]:
-    """Find the attempts of a batch, the newest first."""
+    """Find the attempts of a batch, the newest first.
+
+    Raises:
+        RunFailed: An attempt's files are no longer stored as a whole.
+    """
     stored: dict[str, set[tuple[int, int]]] = {}
     filtered: dict[str, set[tuple[int, int]]] = {}
     root = f"{BATCHES}{batch_id}/"
@@ -51,9 +58,16 @@ def attempts_of(objects: Objects, batch_id: str) -> list[Attempt]:
     attempts = []
     for name in stored.keys() | filtered.keys():
         folder = Folder(objects, f"{root}{name}")
+        try:
+            batch = folder.batch()
+        except InputNotFound as error:
+            raise RunFailed(
+                f"The files of batch {batch_id[:SHORT_ID]} are no longer stored as a whole: they "
+                "are deleted after some days (the parameter WorkDays). Nothing was written."
+            ) from error
         shards = stored.get(name, set())
         lost = sum(_has_changes(folder, *shard) for shard in filtered.get(name, set()) - shards)
-        attempts.append(Attempt(folder, folder.batch(), sorted(shards, reverse=True), lost))
+        attempts.append(Attempt(folder, batch, sorted(shards, reverse=True), lost))
     return sorted(attempts, key=lambda attempt: attempt.batch.started_at, reverse=True)
 
 
