@@ -43,7 +43,7 @@ def test_states_are_written_through_a_link_and_into_a_pipe(shared, tmp_path):
 
 def test_the_requests_and_units_of_a_batch_are_those_that_kalmap_cost_expects(shared, tmp_path):
     (tmp_path / "in.jsonl").write_text(
-        "".join(daily_readings(f"output-4-{user}", days=9) for user in range(9))
+        "\n".join(daily_readings(f"output-4-{user}", days=9) for user in range(9))
     )
     ran = shared.run("in.jsonl", "--quiet", "--json", cwd=tmp_path)
     assert ran.code == 0, ran.err
