@@ -1,23 +1,38 @@
 """Readings from files, in the formats of a batch."""
 
 import warnings
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from kalmap.errors import InvalidInput, KalmapError
 from kalmap.profile import DEFAULT_PROFILE
+from kalmap.records.mapping import Dates
 from kalmap.records.measurement import Measurement
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.input_files import measurements_of, records_of, understand_file
 from kalmap_cli.inputs import as_input
 from kalmap_cli.own_files.said import Said
+from kalmap_cli.own_files.said import checked as check_said
 from kalmap_library.profiles import AnyProfile, load_profile
 from kalmap_library.table import Table
 
 
-def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Table:
+def read(
+    file: str | PathLike[str],
+    profile: AnyProfile = DEFAULT_PROFILE,
+    *,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    user: str | None = None,
+    unit: str | None = None,
+    source: str | None = None,
+    tz: str | None = None,
+    dates: Dates | None = None,
+    decimal: str | None = None,
+) -> Table:
     """Read a file that a batch could read, also an export of another program.
 
     What cannot be read is left out, with a warning that names the first line.
@@ -25,16 +40,28 @@ def read(file: str | PathLike[str], profile: AnyProfile = DEFAULT_PROFILE) -> Ta
     Args:
         file: Its path.
         profile: The one for its readings. Its unit helps to understand exports.
+        columns: Columns of fields, such as `{"timestamp": "Date", "value": "Weight (kg)"}`. This
+            and what follows say what the file does not show, as the options of `kalmap run` do.
+        user: The user of all records.
+        unit: The unit of values that have none.
+        source: The source of records that have none.
+        tz: The time zone of times without an offset, such as `Europe/Berlin`.
+        dates: How dates are written: `iso`, `day_first`, `month_first`, `unix_seconds` or
+            `unix_milliseconds`.
+        decimal: The decimal mark of values, where `1,234` may be either.
 
     Returns:
         A table that `fold` and `tune` take.
 
     Raises:
-        InvalidInput: The file cannot be read, or how it is meant is not certain.
+        InvalidInput: The file cannot be read, how it is meant is not certain, or an argument is
+            wrong.
     """
     path, checked = Path(file), load_profile(profile)
     try:
-        format_ = understand_file(as_input(path), Said(), msgspec.to_builtins(checked)).format
+        said = check_said(Said("run", columns, user, unit, source, tz, dates, decimal), mark="")
+        content = msgspec.to_builtins(checked)
+        format_ = understand_file(as_input(path), said, content).format
         parts = list(records_of(as_input(path), format_))
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None

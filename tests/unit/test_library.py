@@ -338,6 +338,24 @@ def test_a_file_is_read_as_a_table_and_what_cannot_be_read_is_told(tmp_path):
         kalmap.read(tmp_path / "nothing.csv")
 
 
+def test_a_file_of_another_program_is_read_by_what_the_caller_says(tmp_path):
+    file = tmp_path / "export.csv"
+    file.write_text("When;Scale\n01.03.2026 07:00;1,700\n02.03.2026 07:00;1,701\n")
+    with pytest.raises(kalmap.InvalidInput, match=r"export\.csv"):
+        kalmap.read(file)
+    table = kalmap.read(
+        file, columns={"timestamp": "When", "value": "Scale"}, user="anna", unit="lb",
+        source="scale", tz="Europe/Berlin", dates="day_first", decimal=",",
+    )  # fmt: skip
+    times = [each.isoformat() for each in table["timestamp"].tolist()]
+    assert times == ["2026-03-01T07:00:00+01:00", "2026-03-02T07:00:00+01:00"]
+    kept = ("user_id", "value", "unit", "source")
+    assert [table[name].tolist()[0] for name in kept] == ["anna", 1.7, "lb", "scale"]
+    for wrong in ({"tz": "Mars"}, {"columns": {"weight": "Scale"}}, {"user": " "}):
+        with pytest.raises(kalmap.InvalidInput, match=f"^{next(iter(wrong))} "):
+            kalmap.read(file, **wrong)
+
+
 @pytest.mark.parametrize("name", ["f.parquet", "f.arrow"])
 def test_a_file_of_arrow_or_parquet_is_read_as_the_table_that_it_is(simulated, tmp_path, name):
     table = pa.table(simulated)

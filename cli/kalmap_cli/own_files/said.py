@@ -68,23 +68,45 @@ def read_said(command: str, arguments: argparse.Namespace) -> Said:
     Raises:
         WrongUsage: One of them is wrong.
     """
-    tz, dates = arguments.tz, arguments.dates
-    if tz is not None and time_zone(tz) is None:
-        raise WrongUsage(f"--tz is {tz!r}, which is no time zone. Write for example Europe/Berlin.")
-    if dates is not None and dates not in get_args(Dates):
-        raise WrongUsage(f"--dates is {dates!r}; it must be one of {', '.join(get_args(Dates))}.")
-    if arguments.decimal not in {None, ".", ","}:
-        raise WrongUsage(
-            f"--decimal is {arguments.decimal!r}; it must be a point or a comma: --decimal ,"
+    return checked(
+        Said(
+            command, _columns(arguments.columns), arguments.user, arguments.unit, arguments.source,
+            arguments.tz, arguments.dates, arguments.decimal, arguments.profile,
         )
-    for name in ("user", "unit", "source"):
-        text = getattr(arguments, name)
-        if text is not None and not text.strip():
-            raise WrongUsage(f"--{name} is empty. Give it a text, or leave it out.")
-    return Said(
-        command, _columns(arguments.columns), arguments.user, arguments.unit, arguments.source,
-        tz, dates, arguments.decimal, arguments.profile,
     )  # fmt: skip
+
+
+def checked(said: Said, mark: str = "--") -> Said:
+    """What is said, if each part of it makes sense.
+
+    Args:
+        said: What the user says.
+        mark: How the name of an option begins where it was given.
+
+    Raises:
+        WrongUsage: A part is wrong.
+    """
+    if said.tz is not None and time_zone(said.tz) is None:
+        raise WrongUsage(
+            f"{mark}tz is {said.tz!r}, which is no time zone. Write for example Europe/Berlin."
+        )
+    if said.dates is not None and said.dates not in get_args(Dates):
+        raise WrongUsage(
+            f"{mark}dates is {said.dates!r}; it must be one of {', '.join(get_args(Dates))}."
+        )
+    if said.decimal not in {None, ".", ","}:
+        raise WrongUsage(f"{mark}decimal is {said.decimal!r}; it must be a point or a comma.")
+    for name in ("user", "unit", "source"):
+        text = getattr(said, name)
+        if text is not None and not text.strip():
+            raise WrongUsage(f"{mark}{name} is empty. Give it a text, or leave it out.")
+    for field, column in said.columns.items():
+        if field not in FIELDS or not column:
+            raise WrongUsage(
+                f"{mark}columns has {field!r} for the column {column!r}; the fields are "
+                f"{', '.join(FIELDS)}, and each needs the name of a column."
+            )
+    return said
 
 
 def _columns(text: str | None) -> dict[str, str]:
