@@ -1,5 +1,6 @@
 """Table content: a file of Arrow or Parquet as its library reads it, here and there."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,8 @@ class TableContent:
         self.size = size
         self._position = 0
         self._whole: bytes | None = None
+        self._left: tuple[float, str] = (math.inf, "")
+        """How much may be read, and what is wrong with a file that needs more."""
         self._error: Exception | None = None
         """What reading has raised, so that it is not taken for a fault of the file."""
 
@@ -38,6 +41,11 @@ class TableContent:
         """Read from the current position."""
         start = self._position
         end = self.size if length < 0 else min(start + length, self.size)
+        left, fault = self._left
+        self._left = left - max(end - start, 0), fault
+        if self._left[0] < 0:
+            self._error = BrokenTable(fault)
+            raise self._error
         data = self.bytes(start, end) if start < end else b""
         self._position = start + len(data)
         return data
@@ -53,6 +61,20 @@ class TableContent:
         except Exception as error:
             self._error = error
             raise
+
+    @contextmanager
+    def at_most(self, count: int, fault: str) -> Iterator[None]:
+        """Limit what is read within the block.
+
+        Args:
+            count: The most bytes.
+            fault: What is wrong with a file that needs more; it goes on after the file's name.
+        """
+        self._left = count, fault
+        try:
+            yield
+        finally:
+            self._left = math.inf, ""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move the position."""
