@@ -87,7 +87,7 @@ def test_a_key_is_used_only_through_the_service_that_it_encrypts_for():
         assert "kms:ViaService" in condition
         if statement["Resource"] == KEY:
             [encrypted] = set(condition) - {"kms:ViaService"}
-            assert encrypted.startswith("kms:EncryptionContext:aws:")
+            assert encrypted.startswith("kms:EncryptionContext:")
 
 
 def test_without_keys_nobody_may_use_any():

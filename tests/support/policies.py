@@ -162,6 +162,7 @@ class Cloud(NamedTuple):
                 yield Need("kms:GenerateDataKey", key)
         elif operation == "GetSecretValue":
             yield Need("secretsmanager:GetSecretValue", "CacheSecret")
+            yield Need("kms:Decrypt", key_of("CacheSecret"))
         elif operation in {"DescribeExecution", "StartExecution"}:
             yield Need(f"states:{operation}", "filter-batch")
         elif operation == "BatchExecuteStatement":
