@@ -4,6 +4,7 @@ Starting a local cloud, deploying, and warming its workers takes seconds. So mos
 local cloud for the session, and use it like AWS: by `--stack`.
 """
 
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -13,7 +14,16 @@ from kalmap_cli.deployment import local_parameters
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import deploy
-from tests.support.kalmap_command import SharedCloud
+from tests.support import forked_programs
+from tests.support.kalmap_command import SharedCloud, environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_clouds() -> None:
+    """Local clouds that tests themselves start are forks, where that is safe."""
+    if sys.platform == "linux":
+        packages = environment()["PYTHONPATH"]
+        forked_programs.install(packages, path=forked_programs.template_of(packages))
 
 
 @pytest.fixture(scope="session")

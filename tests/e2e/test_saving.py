@@ -69,7 +69,8 @@ def killed_local_cloud(directory):
     """A local cloud that is killed at the end of the block, unless it was before."""
     with failing_local_cloud(directory, "ended before it had saved") as cloud:
         yield cloud
-        os.kill(cloud.process_id, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(cloud.process_id, signal.SIGKILL)
 
 
 def test_every_kind_of_change_that_was_answered_survives_a_kill(tmp_path):

@@ -1,8 +1,10 @@
-"""The process that `kalmap` commands are forked from: `python -P command_template.py SOCKET`.
+"""The process that `kalmap` commands are forked from.
 
-It imports what the commands import, and then forks one for each request. A command has its own
-process, environment and working directory, and ends as any program of Python does. The template
-writes how it ended into the pipe that came with the request.
+It is started as `python -P command_template.py SOCKET PROGRAMS`. It imports what commands import,
+and then forks one for each request. A command has its own process, environment and working
+directory, and ends as any program of Python does. The template writes how it ended into the pipe
+that came with the request. A local cloud that a command starts is a fork, too, of what listens at
+the path PROGRAMS.
 """
 
 import gc
@@ -14,8 +16,16 @@ import runpy
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from kalmap_cli.local.emulator import worker_template
+
+ROOT = str(Path(__file__).resolve().parents[2])
+sys.path.insert(0, ROOT)
+from tests.support import forked_programs  # noqa: E402
+
+# Commands do not find the tests.
+sys.path.remove(ROOT)
 
 MAIN = "kalmap_cli.main"
 #: stdin, stdout and stderr of a command, and the pipe for its end.
@@ -80,6 +90,7 @@ def become(request: dict, files: list[int]) -> None:
 
 if __name__ == "__main__":
     prepare()
+    forked_programs.install(os.environ["PYTHONPATH"], path=sys.argv[2])
     signal.signal(signal.SIGCHLD, reap)
     serve(socket.socket(fileno=int(sys.argv[1])))
     runpy.run_module(MAIN, run_name="__main__", alter_sys=True)

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from tests.support.forked_programs import template_of
+
 PROGRAM = Path(__file__).with_name("command_template.py")
 
 _one_request = threading.Lock()
@@ -60,7 +62,7 @@ def _template(packages: str) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
         subprocess.Popen(
-            [sys.executable, "-P", PROGRAM, str(theirs.fileno())],
+            [sys.executable, "-P", PROGRAM, str(theirs.fileno()), template_of(packages)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

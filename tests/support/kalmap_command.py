@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from kalmap_cli.local.access_files import ACCESS_KEY, REGION
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK
-from tests.support import forked_command
+from tests.support import forked_command, forked_programs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,8 +68,19 @@ def processes_of(data_dir: Path) -> list[str]:
     return [
         line
         for line in listed
-        if str(data_dir) in line and "kalmap_cli.main" not in line and line.split()[0] != own
+        if (str(data_dir) in line or is_fork_in(data_dir, line))
+        and "kalmap_cli.main" not in line
+        and line.split()[0] != own
     ]
+
+
+def is_fork_in(data_dir: Path, line: str) -> bool:
+    """Whether a line of `ps` is of a program that is a fork, and works below a directory."""
+    if forked_programs.TEMPLATE.name not in line:
+        return False
+    with suppress(OSError):
+        return Path(f"/proc/{line.split(maxsplit=1)[0]}/cwd").readlink().is_relative_to(data_dir)
+    return False
 
 
 class SharedCloud(NamedTuple):

@@ -40,6 +40,8 @@ _START_TIMEOUT = 60.0
 _SAVE_TIMEOUT = 130.0
 #: Seconds for the process to end after its save.
 _END_TIMEOUT = 20.0
+#: Seconds for a process that does not answer to show that it has ended.
+_MOMENT = 0.2
 
 #: Variables that the process inherits: only those that find the interpreter's packages.
 _INHERITED_VARIABLES = (
@@ -130,6 +132,10 @@ class LocalCloud:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, BotoCoreError) and self._process is not None:
+            # A process that is killed closes its connections a moment before it has ended.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_MOMENT)
         if error is not None and not self.running:
             # It has ended unexpectedly.
             self._end()
