@@ -8,6 +8,7 @@ import msgspec
 from kalmap import keys
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import KalmapError
 from kalmap.outcome import Status
 from kalmap.results.report import StepName
@@ -52,6 +53,7 @@ class BatchCounter:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self._partitions = Partitions(folder)
         self._chunks: dict[int, Chunk] = {}
         self._parsed: dict[int, int] = {}
         self._round = -1
@@ -88,9 +90,9 @@ class BatchCounter:
 
     def _count_chunks(self) -> BatchCounts:
         if not self._chunks:
-            self._chunks = {chunk.number: chunk for chunk in self._folder.chunks()}
+            self._chunks = {chunk.number: chunk for chunk in self._partitions.chunks()}
         for number in self._chunks.keys() - self._parsed.keys():
-            report = self._folder.partition_report(number)
+            report = self._partitions.report(number)
             if report is not None:
                 self._parsed[number] = report.records
         done = sum(self._chunks[number].weight for number in self._parsed)

@@ -25,6 +25,7 @@ from kalmap.profile_fields import (
     MAX_WINDOW_READINGS,
     MULTIPLIERS,
     NAME_PATTERN,
+    UNKNOWN_SOURCE,
     Faults,
     Jumps,
     NoiseLearning,
@@ -33,7 +34,6 @@ from kalmap.profile_fields import (
     Rhythm,
     Window,
 )
-from kalmap.readings import UNKNOWN_SOURCE
 
 __all__ = [
     "DEFAULT_PROFILE", "MAX_DESCRIPTION", "MAX_NAME", "MAX_SOURCE_NAME", "MAX_UNIT",

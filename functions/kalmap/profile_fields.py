@@ -9,8 +9,6 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from kalmap.readings import UNKNOWN_SOURCE
-
 #: Most window readings with which a stored state fits into one write unit of DynamoDB.
 MAX_WINDOW_READINGS = 24
 #: A window entry's offset has 48 bits of microseconds: 3,257 days.
@@ -23,6 +21,8 @@ MAX_DESCRIPTION = 10_000
 MAX_SOURCE_NAME = 128
 #: Of a profile's name.
 NAME_PATTERN = "^[a-z0-9_.-]+$"
+#: Code of a source that a profile does not list. Those that it lists have the codes below.
+UNKNOWN_SOURCE = 255
 
 # The bounds keep every intermediate of the filter far inside float64: squares of the largest
 # value over the smallest noise, and 24 orders of magnitude of time, stay below 1e200. They may

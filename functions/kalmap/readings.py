@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kalmap import profile_fields
+
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
@@ -13,7 +15,7 @@ U8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
 
 #: `Readings.source` of a source that the profile does not list.
-UNKNOWN_SOURCE = 255
+UNKNOWN_SOURCE = profile_fields.UNKNOWN_SOURCE
 
 
 class Readings(NamedTuple):

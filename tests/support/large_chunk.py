@@ -24,6 +24,7 @@ import msgspec
 from kalmap.batch.chunks import Chunk, SourceObject
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import Batch, Limits, Pointer
+from kalmap.batch.partitions import Partitions
 from kalmap.profile import builtin_profile
 from kalmap.records.format_csv import Csv
 from kalmap.store.objects import Objects
@@ -70,7 +71,7 @@ def _prepare(bucket: str, lines: int) -> tuple[str, Folder]:
         bucket, "in.csv.gz", len(body), etag, format=Csv(columns=columns), gzipped=True
     )
     chunk = Chunk(0, source, 0, len(body))
-    folder.save_plan(Plan(1, 100, [["in.csv.gz"]]), [chunk])
+    Partitions(folder).save_plan(Plan(1, 100, [["in.csv.gz"]]), [chunk])
     event = {
         "batch": msgspec.to_builtins(pointer),
         "chunk": msgspec.to_builtins(chunk),

@@ -6,6 +6,7 @@ from moto import mock_aws
 
 from kalmap.batch.chunks import Chunk, SourceObject
 from kalmap.batch.folder import Folder, Plan, Shard
+from kalmap.batch.partitions import Partitions
 from kalmap.outcome import Reason, Status
 from kalmap.records.formats import detect_format
 from kalmap.records.shards import PartitionReport
@@ -42,11 +43,11 @@ def filtered(number, accepted, outliers, round_=0, **more):
 
 def test_parsed_chunks_count_by_their_bytes_since_their_readings_are_not_known_before(folder):
     chunks = [Chunk(0, SOURCE, 0, 100), Chunk(1, SOURCE, 100, 400)]
-    folder.save_plan(Plan(2, 2, [["a.jsonl"], ["a.jsonl"]]), chunks)
+    Partitions(folder).save_plan(Plan(2, 2, [["a.jsonl"], ["a.jsonl"]]), chunks)
     counter = BatchCounter(folder)
     begun = counter.count(in_state("PartitionMeasurements", 0))
     assert (begun.readings, begun.share, begun.total) == (0, 0.0, None)
-    folder.save_partition(b"", PartitionReport(0, 9, 9, [0, 0], [4, 5]))
+    Partitions(folder).save(b"", PartitionReport(0, 9, 9, [0, 0], [4, 5]))
     half = counter.count(in_state("PartitionMeasurements", 1))
     assert (half.readings, half.share) == (9, 0.25)
 

@@ -12,11 +12,11 @@ from kalmap.batch.commit_gate import closed_gate, failed_commit
 from kalmap.batch.identity import Limits
 from kalmap.outcome import Reason, Status
 from kalmap.pipeline.caught_error import describe_error
-from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
 from kalmap.results.tally import Tally, from_json, to_json
 from kalmap.results.totals import Totals, sum_of, total
+from kalmap.results.unreadable import Unreadable
 from kalmap.store.ports import DatabaseUse
 from kalmap_cli.local.deploy import read_template
 from tests.support.template import TEMPLATE

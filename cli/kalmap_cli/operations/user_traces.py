@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from kalmap.batch.folder import Folder
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import InputNotFound
 from kalmap.keys import ANSWERS, BATCHES, CACHE, INCOMING, INLINE, PARTITIONS, UPLOADS
 from kalmap.outcome import Status
@@ -131,7 +132,7 @@ def _look_into_attempt(
 def _has_user(folder: Folder, version: ObjectVersion, user: str) -> bool:
     """Whether a chunk's working copy has a user in it."""
     number = int(version.key.rpartition("/")[2].removesuffix(".bin"))
-    report = folder.partition_report(number)
+    report = Partitions(folder).report(number)
     data = folder.objects.get_version(version)
     if report is None or sum(report.lengths) != len(data):
         return True

@@ -20,9 +20,9 @@ from kalmap.readings import F64, Readings
 from kalmap.records.measurement import RecordError, UnreadableRecord
 from kalmap.records.parse import File, Parsed, parse_files
 from kalmap.records.table_format import TableFormat
-from kalmap.results.lines import Unreadable
 from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
+from kalmap.results.unreadable import Unreadable
 from kalmap_cli.own_files.understand import Understood
 from kalmap_cli.profile_tools import suggest
 

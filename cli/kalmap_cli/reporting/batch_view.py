@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
 from kalmap.readings import I64
@@ -120,7 +121,7 @@ def _sources(
 ) -> Iterator[tuple[I64, list[str | None]]]:
     """Of each shard: the indexes of its readings, and their sources."""
     for shard in shards:
-        read = folder.shard_input(shard, profile, None)
+        read = Partitions(folder).shard_input(shard, profile, None)
         yield read.readings.index, read.sources
 
 

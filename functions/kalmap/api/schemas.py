@@ -7,7 +7,8 @@ import msgspec
 
 from kalmap.profile import DEFAULT_PROFILE
 from kalmap.records.mapping import Mapping as FileMapping
-from kalmap.results.lines import Result, Unreadable
+from kalmap.results.lines import Result
+from kalmap.results.unreadable import Unreadable
 from kalmap.store.breaker import Circuit
 from kalmap.store.ports import ApiStatus, ListedBatch
 

@@ -7,8 +7,8 @@ from kalmap.batch.identity import Limits
 from kalmap.batch.remedies import START_AGAIN
 from kalmap.outcome import Reason, Status
 from kalmap.plural import counted
-from kalmap.results.lines import Unreadable
 from kalmap.results.totals import Totals
+from kalmap.results.unreadable import Unreadable
 
 #: Of fewer readings, a share says little. They may have as many unusable ones as so many readings.
 _FEW = 20

@@ -5,25 +5,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from kalmap import keys
-from kalmap.batch.chunks import Chunk
 from kalmap.batch.identity import Batch, InputObject, Pointer
-from kalmap.errors import InputNotFound
-from kalmap.profile import Profile
-from kalmap.records.shards import (
-    CHUNK_START,
-    SLICE_LOCATION,
-    PartitionReport,
-    ShardInput,
-    assemble,
-)
-from kalmap.results.lines import Unreadable
 from kalmap.results.report import Report, StepName
 from kalmap.results.tally import from_json, to_json
 from kalmap.results.totals import Totals
+from kalmap.results.unreadable import Unreadable
 from kalmap.store.objects import Objects, at_once
 from kalmap.store.ports import Change, StoredState
 
@@ -84,24 +72,24 @@ class Folder:
 
     def batch(self) -> Batch:
         """The identified batch."""
-        return self._read("batch.json", Batch)
+        return self.read("batch.json", Batch)
 
     def save_batch(self, batch: Batch, inputs: Sequence[InputObject]) -> None:
         """Store the identified batch, and its input objects, which may be many."""
-        self._write("inputs.json", inputs)
-        self._write("batch.json", batch)
+        self.write("inputs.json", inputs)
+        self.write("batch.json", batch)
 
     def inputs(self) -> list[InputObject]:
         """The batch's input objects, in their order."""
         data = self.objects.find(self.key("inputs.json"))
         if data is None:
             # Earlier versions stored them in batch.json.
-            return self._read("batch.json", _EarlierBatch).objects
+            return self.read("batch.json", _EarlierBatch).objects
         return msgspec.json.decode(data, type=list[InputObject])
 
     def plan(self) -> Plan:
         """How the input is cut."""
-        return self._read(keys.PLAN, Plan)
+        return self.read(keys.PLAN, Plan)
 
     def has_plan(self) -> bool:
         """Whether the plan is stored."""
@@ -109,106 +97,19 @@ class Folder:
 
     def plan_counts(self) -> PlanCounts:
         """The numbers of chunks and shards."""
-        return self._read(keys.PLAN, PlanCounts)
-
-    def save_plan(self, plan: Plan, chunks: Sequence[Chunk]) -> str:
-        """Store the plan and the chunks; returns the key of the Map's items."""
-        self._write("chunks.json", chunks)
-        self._write(keys.PLAN, plan)
-        return self.key("chunks.json")
-
-    def chunks(self) -> list[Chunk]:
-        """The input's chunks."""
-        return self._read("chunks.json", list[Chunk])
-
-    # Partitions.
-
-    def save_partition(self, data: bytes, report: PartitionReport) -> None:
-        """Store a chunk's slices and the report with their lengths."""
-        self.objects.put(self._partition(report.chunk), data)
-        self.objects.put(
-            self.key(keys.partition_report(report.chunk)), msgspec.msgpack.encode(report)
-        )
-
-    def partition_report(self, chunk: int) -> PartitionReport | None:
-        """A chunk's report; None if the chunk failed and its failure could not be recorded."""
-        data = self.objects.find(self.key(keys.partition_report(chunk)))
-        return None if data is None else msgspec.msgpack.decode(data, type=PartitionReport)
+        return self.read(keys.PLAN, PlanCounts)
 
     def partition_reports(self) -> int:
-        """The number of chunks that have a report."""
+        """The number of chunks that have a report. `Partitions` reads and writes them."""
         stored = self.objects.keys(self.key(keys.PARTITIONS))
         # Each chunk has two files there: its slices and their report.
         return sum(key.endswith(".report") for key in stored)
-
-    def partition_slice(self, report: PartitionReport, shard: int) -> bytes:
-        """A shard's slice of a chunk; empty if it has none there."""
-        start = sum(report.lengths[:shard])
-        end = start + report.lengths[shard]
-        key = self._partition(report.chunk)
-        return self.objects.get(key, start, end) if start < end else b""
-
-    def has_partition(self, chunk: int) -> bool:
-        """Whether all slices of a chunk are stored."""
-        report = self.partition_report(chunk)
-        return report is not None and self._size(self._partition(chunk)) == sum(report.lengths)
-
-    def save_slices(
-        self, starts: bytes, locations: bytearray, ends: Sequence[int], counts: Sequence[int]
-    ) -> list[Shard]:
-        """Store where chunks start and slices are; returns the shards that have readings."""
-        self.objects.put(self.key("starts.bin"), starts)
-        self.objects.put(self.key("slices.bin"), locations)
-        return [
-            Shard(number, count, (start, end))
-            for number, (start, end, count) in enumerate(
-                zip([0, *ends[:-1]], ends, counts, strict=True)
-            )
-            if count
-        ]
-
-    def has_slices(self, shard: Shard) -> bool:
-        """Whether the locations of a shard's slices are stored."""
-        return (
-            self._size(self.key("slices.bin")) >= shard.slices[1]
-            and self._size(self.key("starts.bin")) >= 0
-        )
-
-    def shard_input(
-        self, shard: Shard, profile: Profile, only_users: set[str] | None
-    ) -> ShardInput:
-        """A shard's readings, from all chunks."""
-        locations = np.frombuffer(
-            self.objects.get(self.key("slices.bin"), *shard.slices), SLICE_LOCATION
-        ).tolist()
-        starts = self.chunk_starts()
-        slices = at_once(
-            lambda location: self.objects.get(
-                self._partition(location[0]), location[1], location[1] + location[2]
-            ),
-            locations,
-        )
-        return assemble(
-            [
-                (chunk, *starts[chunk].tolist(), data)
-                for (chunk, _, _), data in zip(locations, slices, strict=True)
-            ],
-            profile,
-            only_users,
-        )
-
-    def chunk_starts(self) -> NDArray[np.void]:
-        """Where each chunk begins in the batch's input: CHUNK_STARTs."""
-        return np.frombuffer(self.objects.get(self.key("starts.bin")), CHUNK_START)
-
-    def _partition(self, chunk: int) -> str:
-        return self.key(keys.partition(chunk))
 
     # Rounds.
 
     def save_shards(self, round_: int, shards: Sequence[Shard]) -> str:
         """Store a round's Map items; returns their key."""
-        self._write(keys.shards(round_), shards)
+        self.write(keys.shards(round_), shards)
         return self.key(keys.shards(round_))
 
     def has_shards(self, round_: int) -> bool:
@@ -217,17 +118,17 @@ class Folder:
 
     def shards(self, round_: int) -> list[Shard]:
         """A round's Map items."""
-        return self._read(keys.shards(round_), list[Shard])
+        return self.read(keys.shards(round_), list[Shard])
 
     def save_users(self, round_: int, shard: int, users: Iterable[str]) -> None:
         """Store which of a shard's users are in the next round."""
-        self._write(self._users(round_, shard), sorted(users))
+        self.write(self._users(round_, shard), sorted(users))
 
     def users(self, round_: int, shard: int) -> set[str] | None:
         """The users of a shard that are in this round; None for all, as in round 0."""
         if round_ == 0:
             return None
-        return set(self._read(self._users(round_, shard), list[str]))
+        return set(self.read(self._users(round_, shard), list[str]))
 
     def _users(self, round_: int, shard: int) -> str:
         return keys.in_round(round_, f"users/{shard:06d}.json")
@@ -314,7 +215,7 @@ class Folder:
 
     def save_report(self, report: Report) -> None:
         """Store a step's report. Running the step again replaces it."""
-        self._write(keys.report(report.round, report.step, report.number), report)
+        self.write(keys.report(report.round, report.step, report.number), report)
 
     def report(self, round_: int, step: str, number: int = 0) -> Report | None:
         """A step's report; None if it has not stored one."""
@@ -339,11 +240,11 @@ class Folder:
 
     def save_totals(self, round_: int, totals: Totals) -> None:
         """Store the sum of a round's reports."""
-        self._write(keys.in_round(round_, "totals.json"), totals)
+        self.write(keys.in_round(round_, "totals.json"), totals)
 
     def totals(self, round_: int) -> Totals:
         """The sum of a round's reports."""
-        return self._read(keys.in_round(round_, "totals.json"), Totals)
+        return self.read(keys.in_round(round_, "totals.json"), Totals)
 
     def has_totals(self) -> bool:
         """Whether the first round is summed up: all its results are stored, and states may be."""
@@ -370,15 +271,10 @@ class Folder:
         """The summary's key."""
         return self.key(keys.SUMMARY)
 
-    def _size(self, key: str) -> int:
-        """The size of an object in bytes; -1 if there is none."""
-        try:
-            return int(self.objects.head(key)["ContentLength"])
-        except InputNotFound:
-            return -1
-
-    def _read(self, name: str, kind: type[T]) -> T:
+    def read(self, name: str, kind: type[T]) -> T:
+        """The content of a file of JSON."""
         return from_json(self.objects.get(self.key(name)), kind)
 
-    def _write(self, name: str, content: object) -> None:
+    def write(self, name: str, content: object) -> None:
+        """Store a file of JSON."""
         self.objects.put(self.key(name), to_json(content))

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.batch.folder import Folder
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import InputNotFound
 from kalmap.records.runs import Run, place_of
 from kalmap.records.shards import CHUNK_START
@@ -19,6 +20,7 @@ class Positions:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self._partitions = Partitions(folder)
         self._chunks: tuple[list[list[str]], NDArray[np.void]] | None = None
         self._runs: dict[int, list[Run]] = {}
 
@@ -38,7 +40,7 @@ class Positions:
         # A chunk without records begins where the next one does.
         chunk = int(np.searchsorted(starts["index"], index, side="right")) - 1
         if chunk not in self._runs:
-            report = self._folder.partition_report(chunk)
+            report = self._partitions.report(chunk)
             self._runs[chunk] = report.runs if report else []
         place = place_of(self._runs[chunk], index - int(starts["index"][chunk]))
         if place is None:
@@ -48,6 +50,6 @@ class Positions:
 
     def _read_chunks(self) -> tuple[list[list[str]], NDArray[np.void]]:
         try:
-            return self._folder.plan().files, self._folder.chunk_starts()
+            return self._folder.plan().files, self._partitions.chunk_starts()
         except (InputNotFound, msgspec.ValidationError):
             return [], np.empty(0, CHUNK_START)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kalmap.batch.commit_gate import closed_gate
 from kalmap.batch.folder import Folder
-from kalmap.pipeline.failed_readings import WORKER_LOST, fail_shard
+from kalmap.pipeline.lost_workers import record_lost_filter
 from kalmap.results.totals import total
 
 
@@ -21,8 +21,7 @@ def aggregate_results(folder: Folder, round_: int) -> Judged:
     reports = {report.number: report for report in folder.reports(round_, "filter")}
     for shard in shards:
         if shard.number not in reports:
-            report = fail_shard(folder, round_, shard, WORKER_LOST)
-            folder.save_report(report)
+            record_lost_filter(folder, round_, shard)
     totals = total(folder.reports(round_))
     folder.save_totals(round_, totals)
     reason = None

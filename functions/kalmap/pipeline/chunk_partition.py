@@ -12,6 +12,7 @@ from typing import Any
 from kalmap.batch.chunks import Chunk, Piece
 from kalmap.batch.folder import Folder
 from kalmap.batch.inflate import inflate
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
 from kalmap.records.measurement import MAX_UNREADABLE, UnreadableRecord
@@ -35,7 +36,7 @@ def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> Partiti
     parsed = parse_files(_files(chunk, bucket, notes), folder.batch().profile)
     data, report = route(parsed, chunk.number, shards)
     report.notes = notes
-    folder.save_partition(data, report)
+    Partitions(folder).save(data, report)
     return report
 
 
@@ -70,7 +71,7 @@ def fail_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket, sentence: str) 
         shards,
     )
     report.error = sentence
-    folder.save_partition(data, report)
+    Partitions(folder).save(data, report)
     return report
 
 
@@ -81,7 +82,7 @@ def fail_uncounted_chunk(folder: Folder, chunk: int) -> PartitionReport:
     report = PartitionReport(
         chunk, records=0, lines=0, lengths=[0] * shards, counts=[0] * shards, error=sentence
     )
-    folder.save_partition(b"", report)
+    Partitions(folder).save(b"", report)
     folder.save_report(Report(step="partition", number=chunk, error=sentence))
     return report
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from kalmap.batch.commit_gate import failed_commit
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
-from kalmap.pipeline.failed_readings import WORKER_LOST, fail_write
-from kalmap.results.report import Report
+from kalmap.pipeline.lost_workers import record_lost_write
 from kalmap.results.totals import sum_of, total
 
 
@@ -35,7 +34,7 @@ def collect_writes(folder: Folder, round_: int) -> Collected:
     again: list[Shard] = []
     conflicts = 0
     for shard in shards:
-        report = reports.get(shard.number) or _lost_write(folder, round_, shard)
+        report = reports.get(shard.number) or record_lost_write(folder, round_, shard)
         if report.conflicts:
             folder.save_users(round_ + 1, shard.number, report.conflicts)
             again.append(shard)
@@ -50,9 +49,3 @@ def collect_writes(folder: Folder, round_: int) -> Collected:
     # the allowed rounds: see docs/decisions.
     wait = random.randint(1, 8 * 2**round_)  # noqa: S311 - spreads load, guards nothing
     return Collected(round_ + 1, conflicts=conflicts, items=items, wait=wait)
-
-
-def _lost_write(folder: Folder, round_: int, shard: Shard) -> Report:
-    report = fail_write(folder, None, round_, shard, WORKER_LOST)
-    folder.save_report(report)
-    return report

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import InputChanged, InputNotFound
 from kalmap.filter.decisions import Decisions, failed_decisions
 from kalmap.keys import Form
@@ -24,8 +25,6 @@ from kalmap.results.tally import Tally, decision
 from kalmap.store.objects import OpenBucket
 from kalmap.store.ports import StateStore
 
-#: The error of a shard whose worker ended without a report.
-WORKER_LOST = "The shard's worker was lost and left no report."
 #: Raised when one of the batch's own objects is missing or cut off.
 _UNREADABLE = (InputNotFound, msgspec.MsgspecError, ValueError)
 
@@ -176,12 +175,12 @@ def _readings(
     """Read a shard's readings. If the batch's copy is lost, restore it from the input."""
     profile = folder.batch().profile
     try:
-        return folder.shard_input(shard, profile, users)
+        return Partitions(folder).shard_input(shard, profile, users)
     except _UNREADABLE:
         if bucket is None:
             raise
         restore(folder, shard, bucket)
-        return folder.shard_input(shard, profile, users)
+        return Partitions(folder).shard_input(shard, profile, users)
 
 
 def _decisions(inputs: ShardInput, reasons: Mapping[str, Reason]) -> Decisions:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.partitions import Partitions
 from kalmap.filter.fold import Folded, fold_users
 from kalmap.outcome import Status
 from kalmap.profile import Profile
@@ -29,7 +30,9 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     if loaded and loaded.error:
         return folder.report(round_, "filter", shard.number) or loaded
     batch = folder.batch()
-    inputs = folder.shard_input(shard, batch.profile, folder.users(round_, shard.number))
+    inputs = Partitions(folder).shard_input(
+        shard, batch.profile, folder.users(round_, shard.number)
+    )
     states = folder.snapshot(round_, shard.number)
     fresh = batch.write_mode == "overwrite"
     folded = fold_users(

@@ -3,6 +3,7 @@
 import msgspec
 
 from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.partitions import Partitions
 from kalmap.results.report import Report
 from kalmap.store.ports import DatabaseUse, StateStore, StoredState
 
@@ -30,7 +31,11 @@ def load_states(
     """
     batch = folder.batch()
     only = folder.users(round_, shard.number)
-    users = folder.shard_input(shard, batch.profile, only).users if only is None else sorted(only)
+    users = (
+        Partitions(folder).shard_input(shard, batch.profile, only).users
+        if only is None
+        else sorted(only)
+    )
     before = folder.progress(round_, "load", shard.number, LoadProgress) or LoadProgress(users)
     loaded, trouble = store.load_part(batch.profile.name, before.left, deadline=deadline)
     states = before.states | loaded.states

@@ -9,6 +9,7 @@ from kalmap.batch.chunks import MAX_CHUNK_BYTES, Chunk, SourceObject, split_into
 from kalmap.batch.folder import Folder, Plan
 from kalmap.batch.identity import InputObject
 from kalmap.batch.inflate import check_gzip_size
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import InputNotFound, InvalidInput
 from kalmap.records.arrow_library import import_parquet
 from kalmap.records.formats import HEAD_BYTES, detect_format
@@ -56,7 +57,7 @@ def plan_batch(
         shards=max(1, min(wanted, max_shards, MAX_SLICES // len(chunks))),
         files=[[piece.object.key for piece in chunk.pieces] for chunk in chunks],
     )
-    return plan, folder.save_plan(plan, chunks)
+    return plan, Partitions(folder).save_plan(plan, chunks)
 
 
 def _chunks_of(objects: Sequence[SourceObject]) -> list[Chunk]:

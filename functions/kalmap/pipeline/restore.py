@@ -5,6 +5,7 @@ same locations. So workers of other shards read the same content before and afte
 """
 
 from kalmap.batch.folder import Folder, Shard
+from kalmap.batch.partitions import Partitions
 from kalmap.pipeline.chunk_partition import fail_chunk, partition_chunk
 from kalmap.pipeline.shard_list import list_shards
 from kalmap.store.objects import OpenBucket
@@ -17,13 +18,14 @@ def restore(folder: Folder, shard: Shard, bucket: OpenBucket) -> None:
         InputChanged: The input has changed since the batch was identified.
         InputNotFound: The batch's plan is lost, too.
     """
-    for chunk in folder.chunks():
-        if folder.has_partition(chunk.number):
+    partitions = Partitions(folder)
+    for chunk in partitions.chunks():
+        if partitions.is_whole(chunk.number):
             continue
-        report = folder.partition_report(chunk.number)
+        report = partitions.report(chunk.number)
         if report and report.error:
             fail_chunk(folder, chunk, bucket, report.error)
         else:
             partition_chunk(folder, chunk, bucket)
-    if not folder.has_slices(shard):
+    if not partitions.has_slices(shard):
         list_shards(folder)

@@ -10,6 +10,7 @@ import numpy as np
 
 from kalmap.batch.chunks import Chunk
 from kalmap.batch.folder import Folder
+from kalmap.batch.partitions import Partitions
 from kalmap.errors import ChunkFailed, InputNotFound
 from kalmap.pipeline.chunk_partition import fail_uncounted_chunk
 from kalmap.records.shards import chunk_starts, slice_locations
@@ -41,14 +42,15 @@ def list_shards(folder: Folder) -> ShardList:
         InputNotFound: The input has only blank lines.
         ChunkFailed: No chunk could be read, so there is nothing to run.
     """
-    chunks = folder.chunks()
+    partitions = Partitions(folder)
+    chunks = partitions.chunks()
     shards = folder.plan().shards
     lengths = np.empty((len(chunks), shards), np.uint32)
     counts = np.zeros(shards, np.int64)
     adding = Lock()
 
     def read_counts(chunk: Chunk) -> _ChunkCounts:
-        report = folder.partition_report(chunk.number) or fail_uncounted_chunk(folder, chunk.number)
+        report = partitions.report(chunk.number) or fail_uncounted_chunk(folder, chunk.number)
         lengths[chunk.number] = report.lengths
         with adding:
             counts[:] += report.counts
@@ -70,7 +72,7 @@ def list_shards(folder: Folder) -> ShardList:
             raise ChunkFailed(f"Nothing of the input could be read. {failed[0]}")
         raise InputNotFound("The input holds no records, only blank lines.")
     starts = chunk_starts([chunk.records for chunk in of_chunks], first_lines)
-    to_run = folder.save_slices(starts, *slice_locations(lengths), counts.tolist())
+    to_run = partitions.save_slices(starts, *slice_locations(lengths), counts.tolist())
     return ShardList(
         shards=len(to_run),
         items=folder.save_shards(0, to_run),

@@ -8,7 +8,6 @@ from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import MAX_CONFLICT_ROUNDS
 from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Reason
-from kalmap.pipeline.failed_readings import fail_users
 from kalmap.plural import counted
 from kalmap.results.report import Report
 from kalmap.store.ports import Change, DatabaseUse, StateStore, WriteResult
@@ -67,7 +66,11 @@ def write_states(
     failed: dict[str, Reason] = dict.fromkeys(done.failed, Reason.USER_FAILED)
     if round_ >= MAX_CONFLICT_ROUNDS:
         failed |= dict.fromkeys(done.conflicts, Reason.CONFLICT)
-    fail_users(folder, report, shard, failed)
+    if failed or report.conflicts:
+        # Most shards have neither, and need neither numpy nor the formats.
+        from kalmap.pipeline.failed_readings import fail_users  # noqa: PLC0415
+
+        fail_users(folder, report, shard, failed)
     if done.failed:
         report.error = next(iter(done.failed.values()))
     return report

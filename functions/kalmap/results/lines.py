@@ -14,6 +14,7 @@ from kalmap.profile import Profile
 from kalmap.readings import I64
 from kalmap.records.shards import IndexedUnreadable, ShardInput
 from kalmap.results.tally import Tally
+from kalmap.results.unreadable import Unreadable
 
 _LINES_PER_BLOCK = 8192
 STATUS_LABELS = {int(status): status.label for status in Status}
@@ -41,18 +42,6 @@ class Result(msgspec.Struct, gc=False):
     quality: float | None = None
     restarted: bool = False
     """Whether the filter restarted at this reading's level."""
-
-
-class Unreadable(msgspec.Struct, gc=False):
-    """A record that could not be read: its position and what is wrong with it."""
-
-    index: int
-    """The first field, as in `Result`."""
-    file: str
-    line: int
-    reason: str | None
-    detail: str
-    excerpt: str
 
 
 _encoder = msgspec.json.Encoder()
