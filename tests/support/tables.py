@@ -10,6 +10,12 @@ from kalmap.records.formats import HEAD_BYTES, detect_format
 from kalmap.records.parse import File, parse_files
 from kalmap.records.table_content import TableContent, naming
 
+#: Columns of kalmap's own, with one row.
+OWN = {
+    "user_id": pa.array(["a"]),
+    "timestamp": pa.array([0], pa.timestamp("s", "UTC")),
+    "value": pa.array([80.0]),
+}
 PROFILE = builtin_profile("body-weight")
 
 
