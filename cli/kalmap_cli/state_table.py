@@ -14,13 +14,15 @@ from kalmap.plural import counted
 from kalmap.profile import Profile
 from kalmap.store.ports import UserState
 from kalmap.store.profiles import Profiles
+from kalmap_cli.file_names import printable
 from kalmap_cli.stored_bodies import read_bodies, rows_by_version
 from kalmap_cli.terminal import fit_to_terminal
+from kalmap_cli.text_table import aligned
 
 #: Lines of a terminal that are left to the prompt, the header and the hint.
 _OTHER_LINES = 6
 _LONGEST_USER = 24
-_GAP = "  "
+_NUMBERS = range(1, 5)
 
 
 class ShownState(msgspec.Struct, frozen=True):
@@ -101,13 +103,7 @@ def print_table(states: Sequence[ShownState], options: str) -> None:
     header = ["user", "level", "± sd", "slope/day", "± sd", "last reading"]
     if not same_kind:
         header += ["unit", "profile"]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = [
-            cell.rjust(width) if 0 < column < 5 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print(_GAP.join(cells).rstrip())
+    print("\n".join(aligned([header, *rows], _NUMBERS)))
     if same_kind:
         unit = f", in {units.shown(states[0].unit)}" if states[0].unit else ""
         _tell(f"{counted(len(states), 'user')}{unit}, under the profile {states[0].profile}.")
@@ -121,7 +117,7 @@ def print_table(states: Sequence[ShownState], options: str) -> None:
 
 
 def _cells(state: ShownState, *, same_kind: bool, short: bool) -> list[str]:
-    user = "".join(sign if sign.isprintable() else "_" for sign in state.user_id)
+    user = printable(state.user_id)
     if short and len(user) > _LONGEST_USER:
         user = f"{user[: _LONGEST_USER - 1]}…"
     last = (state.as_of or "")[:16].replace("T", " ")

@@ -13,6 +13,7 @@ from kalmap.store.profiles import Profiles
 from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.file_names import shortened
 from kalmap_cli.operations.state_comparison import (
     Comparison,
     Pair,
@@ -23,6 +24,7 @@ from kalmap_cli.operations.written_states import attempts_of
 from kalmap_cli.output_files import check_outputs, check_outside_data_directory, open_output
 from kalmap_cli.screen import SHORT_ID
 from kalmap_cli.state_export import read_export
+from kalmap_cli.text_table import aligned
 
 #: Users and kinds of decisions that are named.
 _MOST = 10
@@ -132,7 +134,7 @@ def _table(result: Comparison) -> Iterator[str]:
     rows = [("user", "stored", "± sd", "new", "± sd", "change", "in sd", "decisions")]
     rows += [
         (
-            user.user_id,
+            shortened(user.user_id),
             f"{user.stored_level:.4g}",
             f"{user.stored_sd:.2g}",
             f"{user.new_level:.4g}",
@@ -143,10 +145,7 @@ def _table(result: Comparison) -> Iterator[str]:
         )
         for user in result.users[:_MOST]
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield ""
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        yield "  ".join([row[0].ljust(widths[0]), *cells]).rstrip()
+    yield from aligned(rows, range(1, len(rows[0])))
     if len(result.users) > _MOST:
         yield f"{len(result.users) - _MOST:,} more users with a change: --out FILE has all."

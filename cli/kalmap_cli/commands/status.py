@@ -19,6 +19,7 @@ from kalmap_cli.execution import get_progress
 from kalmap_cli.file_names import FileNames
 from kalmap_cli.screen import SHORT_ID, Screen, item_counts, print_summary
 from kalmap_cli.terminal import fit_to_terminal
+from kalmap_cli.text_table import aligned
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 _NUMBER_COLUMNS = range(3, 6)
@@ -149,14 +150,9 @@ def _print_batches(batches: list[ListedBatch]) -> None:
         )
         for batch in batches
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     reasons = ["", *((terminal and batch.reason) or "" for batch in batches)]
-    for row, reason in zip(rows, reasons, strict=True):
-        cells = [
-            cell.rjust(width) if column in _NUMBER_COLUMNS else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        console.print("  ".join(cells).rstrip(), markup=False)
+    for text, reason in zip(aligned(rows, _NUMBER_COLUMNS), reasons, strict=True):
+        console.print(text, markup=False)
         if reason:
             indent = " " * (SHORT_ID + 2)
             line = fit_to_terminal(f"{indent}{reason}", sys.stdout, len(indent))

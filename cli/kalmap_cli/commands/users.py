@@ -11,6 +11,7 @@ from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.file_names import shortened
 from kalmap_cli.reporting.stored_users import COLUMNS, Group, groups_of
 from kalmap_cli.terminal import fit_to_terminal
+from kalmap_cli.text_table import aligned
 
 _HEADS = ("user", *COLUMNS)
 #: The first and the last column are text.
@@ -44,15 +45,9 @@ def users(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
 def _print(group: Group, by: str, most: int) -> None:
     order = group.order(by)[:most]
     rows = [_HEADS, *(_row(group, user) for user in order)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shown = f"{len(order):,} of {counted(len(group.users), 'user')} by {by}"
     print(f"{group.profile}, in {group.unit}: {shown}")
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    print("\n".join(aligned(rows, _NUMBERS)))
 
 
 def _row(group: Group, user: int) -> tuple[str, ...]:

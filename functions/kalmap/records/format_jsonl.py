@@ -1,7 +1,7 @@
 """JSONL: one JSON object a line."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import ClassVar
 
 import msgspec
@@ -55,28 +55,34 @@ class Jsonl(LineFormat, frozen=True, tag="jsonl"):
         Raises:
             RecordError: It is not a JSON object.
         """
-        text = decode_text(line)
-        try:
-            # Python's own decoder reads NaN, Infinity and huge numbers, so the refusal can name
-            # them. Integers are decoded as floats because they may have any number of digits.
-            record = json.loads(text, parse_int=float)
-        except (ValueError, RecursionError) as error:
-            column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-            raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
-        if not isinstance(record, dict):
-            raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
-        refuse_half_a_pair(text, record)
-        return record
+        # Python's own decoder reads NaN, Infinity and huge numbers, so the refusal can name
+        # them. Integers are decoded as floats because they may have any number of digits.
+        return decode_object(decode_text(line), parse_int=float)
 
 
-def refuse_half_a_pair(text: str, record: Mapping[str, object]) -> None:
-    """Refuse half a surrogate pair, which escapes can spell: it is no character and has no UTF-8.
+def decode_object(
+    text: str, *, parse_int: Callable[[str], object] | None = None
+) -> dict[str, object]:
+    """Decode a line that is a JSON object.
+
+    Args:
+        text: The line.
+        parse_int: Reads integers; None for whole numbers of Python.
 
     Raises:
-        RecordError: The record has one.
+        RecordError: It is none.
     """
+    try:
+        record = json.loads(text, parse_int=parse_int)
+    except (ValueError, RecursionError) as error:
+        column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
+    if not isinstance(record, dict):
+        raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
+    # Escapes can spell half a surrogate pair, which is no character and has no UTF-8.
     if "\\u" in text and any(_has_half_a_pair(value) for value in record.values()):
         raise RecordError(Reason.MALFORMED, "The line holds half a surrogate pair.")
+    return record
 
 
 def _has_half_a_pair(value: object) -> bool:

@@ -2,14 +2,13 @@
 
 import csv
 import html
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 
 from kalmap.errors import UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.records.encodings import find_line_end, is_wide, read_wide_range, to_utf_8
-from kalmap.records.format_jsonl import refuse_half_a_pair
+from kalmap.records.format_jsonl import decode_object
 from kalmap.records.line_block import Decoded, LineBlock
 from kalmap.records.line_format import (
     BOM,
@@ -190,17 +189,7 @@ def _csv_rows(mapping: Mapping, reader: RowReader) -> Callable[[str], Row | None
 
 def _json_rows(_mapping: Mapping, _reader: RowReader) -> Callable[[str], Row | None]:
     def row(line: str) -> Row | None:
-        if not line or line.isspace():
-            return None
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-            raise RecordError(Reason.MALFORMED, f"The line is not JSON{column}.") from error
-        if not isinstance(record, dict):
-            raise RecordError(Reason.MALFORMED, "The line is JSON but not an object with fields.")
-        refuse_half_a_pair(line, record)
-        return record
+        return decode_object(line) if line and not line.isspace() else None
 
     return row
 
