@@ -147,13 +147,16 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
         entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     except OSError as error:
         raise WrongUsage(f"{folder} cannot be read: {error.strerror or error}.") from error
-    files = [each for each in entries if each.is_file() and _is_table(each)]
     has_summary = any(each.name == SUMMARY for each in entries)
-    results = [each for each in files if has_summary and _is_result(each)]
-    entries = [each for each in entries if each not in results]
-    files = [each for each in files if each not in results]
-    folders = [each for each in entries if each.is_dir()]
-    others = [each for each in entries if each not in files and each not in folders]
+    files: list[Path] = []
+    results: list[Path] = []
+    folders: list[Path] = []
+    others: list[Path] = []
+    for each in entries:
+        if each.is_file() and _is_table(each):
+            (results if has_summary and _is_result(each) else files).append(each)
+        else:
+            (folders if each.is_dir() else others).append(each)
     endings = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}, gzipped or not"
     nested = (
         f"Folders in it are not read; name them, or a pattern: '{folder}/**/*.csv'."

@@ -11,6 +11,7 @@ from kalmap.profile import Profile
 from kalmap.records.dialects import listed, text_lines, whole_rows
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.inputs import typed
+from kalmap_cli.own_files.field_columns import as_typed, each_of, joined
 from kalmap_cli.own_files.fields import unit_in_name, user_columns
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
@@ -204,7 +205,7 @@ def unit_column(table: Table, value: str | list[str], profile: Profile) -> str |
         if not all(cell in units.KNOWN and not units.are_alike(cell, profile.unit)
                    for cell in cells):  # fmt: skip
             found.append(column)
-    names = [value] if isinstance(value, str) else value
+    names = each_of(value)
     first_words = {words[0].casefold() for name in names if (words := _WORDS.findall(name))}
     near = [name for name in found if name.casefold().startswith(tuple(first_words))]
     return next(iter(near or found), None)
@@ -216,7 +217,7 @@ def refuse_unknown_unit(file: Path, names: str | list[str], said: Said, profile:
     Raises:
         WrongUsage: It has.
     """
-    for name in [names] if isinstance(names, str) else names:
+    for name in each_of(names):
         if unit_in_name(name) is not None:
             continue
         stated = [text for text in _IN_BRACKETS.findall(name)
@@ -231,7 +232,7 @@ def refuse_unknown_unit(file: Path, names: str | list[str], said: Said, profile:
                 what = f"{stated[0]!r}, which is no unit that kalmap knows"
             raise WrongUsage(
                 f"{file}: the name of the column {name} has {what}. Name the unit of its values "
-                f"(kalmap knows {', '.join(_units_like(profile.unit))}): "
+                f"(kalmap knows {', '.join(map(units.shown, _units_like(profile.unit)))}): "
                 f"{said.again(file, unit='UNIT')} - or, if they are no {profile.name}, make a "
                 "profile for them: kalmap profiles new"
             )
@@ -298,7 +299,7 @@ def refuse_mixed_dates(
     """
     mixed = find_mixed_dates(cells) if said.dates is None else None
     if mixed:
-        name = names if isinstance(names, str) else "+".join(names)
+        name = as_typed(names)
         first, second = (
             said.again(file, {"timestamp": name}, dates=way) for way in ("day_first", "month_first")
         )
@@ -322,8 +323,3 @@ def one_way(file: Path, names: str | list[str], times: Times, said: Said) -> str
         f"{file}: in {joined(names)}, such as {times.example!r}, the first number may be the day "
         f"or the month. Say which: {first} - or: {second}"
     )
-
-
-def joined(names: str | list[str]) -> str:
-    """The columns of a field for a sentence."""
-    return names if isinstance(names, str) else " and ".join(names)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kalmap_cli.own_files.field_columns import each_of
 from kalmap_cli.own_files.tables import Table
 
 #: Texts that programs and people write where there is no value, in lower case.
@@ -20,7 +21,7 @@ def no_value_texts(cells: Sequence[Any]) -> list[str]:
 
 def has_rows_without_a_value(table: Table, names: str | list[str], empty: Sequence[str]) -> bool:
     """Whether rows have no value: an empty cell, or a text that says so."""
-    places = [table.columns.index(n) for n in ([names] if isinstance(names, str) else names)]
+    places = [table.columns.index(n) for n in each_of(names)]
     nothing = {None, "", *empty}
     return any(all(_text(row[place]) in nothing for place in places) for row in table.rows)
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from kalmap import units
 from kalmap.profile import Profile, builtin_profile
-from kalmap_cli.own_files.doubts import joined, refuse_contradiction, refuse_unknown_unit
+from kalmap_cli.own_files.doubts import refuse_contradiction, refuse_unknown_unit
+from kalmap_cli.own_files.field_columns import each_of, joined
 from kalmap_cli.own_files.fields import unit_in_name, without_unit
 from kalmap_cli.own_files.presets import Preset
 from kalmap_cli.own_files.said import Said
@@ -47,7 +48,7 @@ def find_mismatch(
     """Whether the profile measures something else than the column of values has."""
     value = columns["value"]
     unit = said.unit or _stated(value, preset)
-    names = [without_unit(name) for name in ([value] if isinstance(value, str) else value)]
+    names = [without_unit(name) for name in each_of(value)]
     its = units.shown(profile.unit)
     if unit is not None:
         if units.are_alike(unit, profile.unit):
@@ -90,7 +91,7 @@ def _other_series(table: Table, value: str | list[str]) -> str:
             named = [
                 name for name in suggest.fitting(unit, [without_unit(column)]) if name in named
             ]
-        if named and column not in ([value] if isinstance(value, str) else value):
+        if named and column not in each_of(value):
             found.append(f"{column} (--profile {named[0]})")
     return f" The file also has {', '.join(found)}: each is a run of its own." if found else ""
 

@@ -12,11 +12,11 @@ from kalmap.records.dialects import listed
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.doubts import (
     cut_number_advice,
-    joined,
     refuse_mixed_dates,
     refuse_short_years,
     refuse_two_numbers,
 )
+from kalmap_cli.own_files.field_columns import as_typed, joined
 from kalmap_cli.own_files.fields import is_called_a_time, unit_in_name, without_unit
 from kalmap_cli.own_files.quantity import Mismatch
 from kalmap_cli.own_files.said import Said
@@ -133,7 +133,7 @@ def _described(about: Asked) -> str:
 def _sure(about: Asked) -> dict[str, str]:
     """The columns of time and value, as far as they are certain, as they are typed."""
     return {
-        field: "+".join([names] if isinstance(names, str) else names)
+        field: as_typed(names)
         for field, names in about.columns.items()
         if field in {"timestamp", "value"} and not (field == "value" and about.values)
     }

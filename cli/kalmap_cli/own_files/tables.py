@@ -1,8 +1,6 @@
 """Tables: a file's columns and some of its rows, whatever its layout is."""
 
-import html
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,10 +15,11 @@ from kalmap.records.dialects import (
     text_lines,
     whole_rows,
 )
+from kalmap.records.format_mapped import attributes_of
 from kalmap.records.mapping import Encoding, Layout
+from kalmap_cli.own_files.field_columns import each_of
 from kalmap_cli.own_files.samples import Sample
 
-_ATTRIBUTE = re.compile(r"""([\w:.-]+)\s*=\s*"([^"]*)\"""")
 _OBJECTS = 500
 _ENCODINGS = {"utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "latin-1": "Latin-1 (Windows-1252)"}
 
@@ -81,9 +80,7 @@ def cells_of(table: Table, names: str | list[str], only: Mapping[str, Sequence[s
         ]
         or table.rows
     )
-    return [
-        cell for name in ([names] if isinstance(names, str) else names) for cell in kept.cells(name)
-    ]
+    return [cell for name in each_of(names) for cell in kept.cells(name)]
 
 
 def time_cells(
@@ -139,12 +136,12 @@ def _json_table(lines: Iterable[str], encoding: Encoding) -> Table | None:
 
 
 def _xml_table(sample: Sample, encoding: Encoding) -> Table | None:
-    elements = []
-    for number, piece in enumerate(sample.pieces()):
-        for line in text_lines(piece, encoding)[number > 0 :]:
-            if line.lstrip().startswith("<Record "):
-                attributes = _ATTRIBUTE.findall(line)
-                elements.append({name: html.unescape(text) for name, text in attributes})
+    elements = [
+        attributes_of(line)
+        for number, piece in enumerate(sample.pieces())
+        for line in text_lines(piece, encoding)[number > 0 :]
+        if line.lstrip().startswith("<Record ")
+    ]
     return _by_name("xml", encoding, elements)
 
 

@@ -35,6 +35,7 @@ from kalmap_cli.own_files.doubts import (
     unit_column,
 )
 from kalmap_cli.own_files.empty_rows import tell_empty_rows
+from kalmap_cli.own_files.field_columns import each_of
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
 from kalmap_cli.own_files.json_documents import json_advice
 from kalmap_cli.own_files.no_values import has_rows_without_a_value, no_value_texts
@@ -186,7 +187,7 @@ def _understand_table(
         columns.pop("user_id", None)
     unsure = [] if "value" in said.columns else guessed.get("value", [])
     unsure = unsure if len(unsure) > 1 else []
-    needed = [name for names in columns.values() for name in _listed(names)]
+    needed = [name for names in columns.values() for name in each_of(names)]
     refuse_columns_of_one_name(sample.file, table, needed)
     columns = {field: _simple(names) for field, names in columns.items()}
     if "value" in columns and not unsure and "unit" not in columns:
@@ -270,10 +271,6 @@ def _named_column(name: str, table: Table, field: str, column: str) -> str | lis
             )
         exact.append(part if part in table.columns else near[0])
     return exact
-
-
-def _listed(names: str | list[str]) -> list[str]:
-    return [names] if isinstance(names, str) else names
 
 
 def _simple(names: str | list[str]) -> str | list[str]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.field_columns import joined
 from kalmap_cli.own_files.rewriting import rewriting_command
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
@@ -80,7 +81,7 @@ def refuse_unknown_times(
     """
     if isinstance(names, str):
         refuse_known_times(sample, table, names, cells)
-    named = names if isinstance(names, str) else " and ".join(names)
+    named = joined(names)
     found = repr(str(cells[0])[:40]) if cells else "no text"
     other = said._replace(columns={**said.columns, "timestamp": "COLUMN"}).again(sample.file)
     raise WrongUsage(

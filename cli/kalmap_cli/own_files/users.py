@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kalmap.records.dialects import listed
+from kalmap_cli.own_files.field_columns import each_of
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.tables import Table
 
@@ -29,11 +30,7 @@ def user_candidates(table: Table, columns: Mapping[str, Any]) -> list[tuple[str,
         table: The table.
         columns: Those that are known already, by field.
     """
-    taken = {
-        name
-        for names in columns.values()
-        for name in ([names] if isinstance(names, str) else names)
-    }
+    taken = {name for names in columns.values() for name in each_of(names)}
     found = []
     for column in table.columns:
         if column in taken or column.strip().casefold() in _OTHERS:

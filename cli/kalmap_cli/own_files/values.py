@@ -7,7 +7,7 @@ from typing import Any
 from kalmap import units
 from kalmap.profile import Profile
 from kalmap_cli.errors import WrongUsage
-from kalmap_cli.own_files.doubts import joined
+from kalmap_cli.own_files.field_columns import each_of, joined
 from kalmap_cli.own_files.rewriting import rewriting_command
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
@@ -71,7 +71,7 @@ def _taken_out(sample: Sample, table: Table, names: str | list[str], mark: str) 
     """How separators are taken out of a file."""
     if table.layout != "csv" or table.title:
         return "Write the numbers without it."
-    places = {table.columns.index(name) for name in ([names] if isinstance(names, str) else names)}
+    places = {table.columns.index(name) for name in each_of(names)}
     column = " or ".join(f"n == {place}" for place in sorted(places))
     cell = (
         f'cell.replace("{mark}", "") if ({column}) and cell.strip().strip("+-")[:1].isdigit() '

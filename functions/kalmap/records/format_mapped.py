@@ -200,13 +200,17 @@ def _xml_rows(mapping: Mapping, _reader: RowReader) -> Callable[[str], Row | Non
     def row(line: str) -> Row | None:
         if not line.lstrip().startswith("<"):
             return None
-        found = {
-            name: html.unescape(double or single)
-            for name, double, single in _ATTRIBUTE.findall(line)
-        }
+        found = attributes_of(line)
         return found if needed <= found.keys() else None
 
     return row
+
+
+def attributes_of(line: str) -> dict[str, str]:
+    """The attributes of an XML element that stands in a line of its own."""
+    return {
+        name: html.unescape(double or single) for name, double, single in _ATTRIBUTE.findall(line)
+    }
 
 
 _ROWS = {"csv": _csv_rows, "jsonl": _json_rows, "xml": _xml_rows}
