@@ -71,7 +71,7 @@ types: $(INSTALLED_DEV)  ## Types, strictly
 template: $(INSTALLED_DEV) $(INSTALLED_SAM) $(INSTALLED_CHECKOV)  ## The deployment's template
 	@$(VENV)/bin/cfn-lint template.yaml --regions us-east-1 eu-central-1 us-gov-west-1 cn-north-1 && echo "template.yaml: cfn-lint found no mistake"
 	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
-	@$(CHECKOV)/bin/checkov --config-file .checkov.yaml
+	@env -u BC_API_KEY $(CHECKOV)/bin/checkov --config-file .checkov.yaml
 
 asl: $(ASL_INSTALLED)  ## The state machine's definition
 	@node --test --test-reporter=spec $(ASL)/validate.test.mjs

@@ -40,7 +40,9 @@ def log():
     logger.removeHandler(handler)
 
 
-def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, capsys):
+def test_no_user_id_and_no_value_is_in_any_line_history_or_record_of_a_full_run(
+    engine, log, capsys
+):
     broken = [json.dumps(line) for line in readings(3)] + [
         f'{{"user_id": "{SECRET_USER}", "value": {SECRET_VALUE}',
         f"{SECRET_USER} broken",
@@ -65,6 +67,16 @@ def test_no_user_id_and_no_value_is_in_any_line_of_a_full_run(engine, log, capsy
     lines = (log.getvalue() + output.out + output.err).splitlines()
     assert sum('"step done"' in line for line in lines) > 30
     assert any('"_aws"' in line for line in lines)
-    for line in lines:
-        assert SECRET_USER not in line
-        assert str(SECRET_VALUE) not in line
+    histories, records = told_elsewhere(engine)
+    assert len(records) > 5
+    assert any("ExecutionFailed" in history for history in histories)
+    for text in (*lines, *histories, *records):
+        assert SECRET_USER not in text
+        assert str(SECRET_VALUE) not in text
+
+
+def told_elsewhere(engine):
+    """What every execution's history and every batch's record say."""
+    executions = engine.states.list_executions(stateMachineArn=engine.machine)["executions"]
+    histories = [str(engine.events(execution["executionArn"])) for execution in executions]
+    return histories, [str(engine.record(batch_id)) for batch_id in engine.batches()]
