@@ -6,7 +6,7 @@ no part of the batch maps each key to the user's name, for this command and for 
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ _UPLOAD = re.compile(rf"{UPLOADS}[0-9a-f]{{32}}/")
 
 #: Characters of a name that are shown.
 _MOST_SHOWN = 36
+#: Of many names, so many are shown.
+_FIRST = 3
 
 
 def printable(name: object) -> str:
@@ -31,6 +33,11 @@ def shortened(name: object) -> str:
     """A name on one line, cut off if it is long."""
     text = printable(name)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Some names on one line, the first ones of many."""
+    return ", ".join(map(shortened, names[:_FIRST])) + (", …" if len(names) > _FIRST else "")
 
 
 def store_file_names(objects: Objects, prefix: str, names: Mapping[str, str]) -> None:

@@ -11,7 +11,8 @@ from kalmap.store.profiles import Profiles
 from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, RunFailed, WrongUsage
-from kalmap_cli.operations.rollback import RolledBack, roll_back, users_in
+from kalmap_cli.file_names import first_of
+from kalmap_cli.operations.rollback import RolledBack, roll_back
 from kalmap_cli.operations.written_states import Attempt, attempts_of
 from kalmap_cli.screen import SHORT_ID
 from kalmap_cli.terminal import fit_to_terminal
@@ -82,7 +83,7 @@ def _plan(planned: RolledBack, record: BatchRecord) -> Iterator[str]:
     yield f"  state from before it again   {counted(planned.restored, 'user')}"
     yield f"  made by it, no state again   {counted(planned.removed, 'user')}"
     yield f"  as before it already         {counted(planned.already, 'user')}"
-    named = f" ({users_in(planned.left)})" if planned.left else ""
+    named = f" ({first_of(sorted(planned.left))})" if planned.left else ""
     yield f"  left, as changed since       {counted(len(planned.left), 'user')}{named}"
     if record.status == "SUCCEEDED":
         yield "  The batch will be listed as failed, so that it can be started again."

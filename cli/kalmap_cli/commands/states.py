@@ -9,6 +9,7 @@ from kalmap.plural import counted
 from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
+from kalmap_cli.file_names import first_of, shortened
 from kalmap_cli.inputs import STDIN
 from kalmap_cli.output_files import (
     STDOUT,
@@ -124,12 +125,11 @@ def _describe(loaded: Loaded, file: Path, count: int) -> Iterable[str]:
         f"{loaded.replaced:,} replaced another one, {loaded.same:,} were stored already."
     )
     if loaded.kept:
-        users = ", ".join(loaded.kept[:3]) + (", …" if len(loaded.kept) > 3 else "")
         yield (
             f"Kept, as it differs and is not older: {counted(len(loaded.kept), 'stored state')} "
-            f"({users}). --replace puts those of the file in their place."
+            f"({first_of(loaded.kept)}). --replace puts those of the file in their place."
         )
     for user, reason in loaded.failed[:3]:
-        yield f"The state of {user} was not written: {reason}"
+        yield f"The state of {shortened(user)} was not written: {reason}"
     if len(loaded.failed) > 3:
         yield f"{len(loaded.failed) - 3:,} more were not written. The same command goes on."

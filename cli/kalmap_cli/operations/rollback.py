@@ -1,6 +1,5 @@
 """Rolling back: users get the states from before a batch, where nothing has touched them since."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from kalmap.store.ports import Change, StateStore, StoredState
@@ -107,9 +106,3 @@ def _add(first: RolledBack, second: RolledBack) -> RolledBack:
         first.left + second.left,
         first.failed + second.failed,
     )
-
-
-def users_in(named: Iterable[str]) -> str:
-    """A few users' names, for a sentence."""
-    users = sorted(named)
-    return ", ".join(users[:3]) + (", …" if len(users) > 3 else "")

@@ -4,11 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kalmap.filter.algebra import LEVEL, P00, P11, SLOPE
+from kalmap.filter.algebra import LEVEL, SLOPE
 from kalmap.filter.columns import REASON_BITS, RESTARTED
-from kalmap.filter.estimates import newest_estimates
-from kalmap.filter.noise import width
-from kalmap.filter.parameters import parameters_of
+from kalmap.filter.estimates import newest_estimates, standard_deviations
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
 
@@ -73,8 +71,7 @@ def estimates_of(profile: Profile, bodies: list[bytes]) -> Estimates:
 
 def _fold(profile: Profile, bodies: list[bytes]) -> Estimates:
     newest = newest_estimates(profile, bodies)
-    wider = width(parameters_of(profile), newest.belief.readings)
-    level_sd, slope_sd = np.sqrt(newest.estimate[[P00, P11]]) * wider
+    level_sd, slope_sd = standard_deviations(profile, newest)
     counts = newest.states.counts
     starts = np.cumsum(counts) - counts
 

@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalmap.batch.folder import Folder
-from kalmap.errors import InputNotFound, InvalidInput
+from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
 from kalmap.readings import F64, I64
 from kalmap.store.ports import Change
@@ -20,6 +21,7 @@ from kalmap_cli.reporting.estimates import (
     nothing_known,
 )
 from kalmap_cli.reporting.sample import Sample
+from kalmap_cli.stored_bodies import read_bodies
 
 
 class People(NamedTuple):
@@ -85,7 +87,7 @@ def _moved(user: NDArray[np.int32], time: NDArray[np.datetime64], level: F64, co
 
 
 def _estimates(sample: Sample, folder: Folder, profile: Profile) -> Estimates:
-    """What the new states say, which the batch has made; NaN for users whose state is unchanged."""
+    """What the batch's new states say; NaN for users whose state is unchanged, or damaged."""
     found = nothing_known(len(sample.users))
     positions = {name: position for position, name in enumerate(sample.users)}
     bodies = {
@@ -94,11 +96,9 @@ def _estimates(sample: Sample, folder: Folder, profile: Profile) -> Estimates:
         for change in _changes(folder, round_, sample.shards)
         if change.user in positions
     }
-    rows = np.fromiter(bodies, np.int64)
-    try:
-        estimates = estimates_of(profile, list(bodies.values()))
-    except InvalidInput:
-        return found
+    is_sound = read_bodies(list(bodies.values())).is_sound
+    rows = np.fromiter(bodies, np.int64)[is_sound]
+    estimates = estimates_of(profile, list(compress(bodies.values(), is_sound)))
     for column, values in zip(found, estimates, strict=True):
         column[rows] = values
     return found
