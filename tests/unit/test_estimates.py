@@ -124,7 +124,9 @@ def test_a_prediction_is_the_level_that_the_fold_expects_of_a_reading_at_that_ti
         body = _body(history)
         reading = Reading(history[-1].time + int(days * DAY), 1, 0, 80.0, 3)
         folded = fold_users(PROFILE, [body], columns([(0, reading)]), NOW)
-        assert predict(PROFILE, body, reading.time)[0] == folded.decisions.predicted[0]
+        # While a question is open the fold moves each hypothesis, and a prediction their mixture.
+        level = predict(PROFILE, body, reading.time)[0]
+        assert level == pytest.approx(folded.decisions.predicted[0], rel=1e-13)
 
 
 def test_a_prediction_of_the_past_is_refused():

@@ -18,7 +18,7 @@ from kalmap.readings import F64, I64, UNKNOWN_SOURCE, Bool
 from kalmap_cli.tuning.additions import Additions, fit_additions
 from kalmap_cli.tuning.dynamics import Search
 from kalmap_cli.tuning.errors import Number, standard_errors
-from kalmap_cli.tuning.faults import fit_faults, fit_memory
+from kalmap_cli.tuning.faults import fit_faults, fit_lasting_jumps, fit_memory
 from kalmap_cli.tuning.hindsight import told_apart
 from kalmap_cli.tuning.plain import Models, Packed, pack
 from kalmap_cli.tuning.ranges import inside, plausible
@@ -91,6 +91,7 @@ def fit(base: Profile, users: Users, progress: Progress) -> Fitted:
         other = _believing(rough, additions.less(rough, sample), typical, progress)
         other = fit_faults(other, segments, typical.floor, progress)
         profile = max(profile, other, key=segments.log_likelihood)
+    profile = fit_lasting_jumps(profile, additions.less(profile, sample))
     profile = fit_memory(profile, additions.less(profile, sample))
     if segments.size <= FEW_READINGS:
         profile = _widened(profile, additions.less(profile, sample), typical, progress)
