@@ -183,7 +183,7 @@ FILES = (
         "samsung.csv", "--user anna --tz UTC", 24,
         ("anna", "2026-01-05T07:31:09+00:00", 76.5, ""),
         {"skip": 1, "columns": {"timestamp": "start_time", "value": "weight"}},
-        "Values are taken to be in kg, the unit of the profile body-weight.",
+        "Values without a unit are taken to be in kg, the unit of the profile body-weight.",
     ),
     Foreign(
         "study-pl.txt", "--columns timestamp=pomiar_ts,user_id=uczestnik_id", 60,

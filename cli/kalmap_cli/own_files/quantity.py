@@ -118,8 +118,8 @@ def unit_of(
         refuse_unknown_unit(file, value, said, profile)
         ask = f" {preset.title} does not say the unit." if preset and preset.asks == "unit" else ""
         notes.append(
-            f"Values are taken to be in {units.shown(profile.unit)}, the unit of the profile "
-            f"{profile.name}.{ask} --unit names another."
+            f"Values without a unit are taken to be in {units.shown(profile.unit)}, the unit of "
+            f"the profile {profile.name}.{ask} --unit names another."
         )
     return unit
 
