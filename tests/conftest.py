@@ -5,8 +5,9 @@ from hypothesis import settings
 
 import tests.support.environment  # noqa: F401
 
-#: Folders whose tests take longest. They begin first, so that no processor is idle at the end.
-SLOW = ("faults", "e2e", "statemachine", "property")
+#: Folders and files whose tests take longest. They begin first, so that no processor is idle at the
+#: end.
+SLOW = ("faults", "e2e", "statemachine", "test_tune.py", "test_tune_command.py", "property")
 #: How many examples of each law `--fewer-examples` leaves: one in so many.
 FEWER = 10
 

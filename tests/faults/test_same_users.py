@@ -1,4 +1,4 @@
-"""Batches over the same thousand users, started at the same moment on the local cloud."""
+"""Batches over the same users, started at the same moment on the local cloud."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,8 @@ from tests.support.expected_states import folded
 from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
 from tests.support.two_batches import batch, jsonl
 
-USERS = 1000
+#: A batch reads them in four requests, and writes them in sixteen.
+USERS = 400
 PROFILE = builtin_profile("body-weight")
 MOST = PROFILE.window.readings
 

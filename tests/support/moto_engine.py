@@ -20,7 +20,7 @@ from typing import Any
 
 import boto3
 import pytest
-from antlr4 import ParserRuleContext
+from antlr4 import ParserRuleContext, RuleContext
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.exceptions import JsonRESTError
@@ -40,6 +40,7 @@ _ENGINE = {
     "core": {"mock_credentials": False},
 }
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
+_node_text = RuleContext.getText
 _MOTO_PARSE = AmazonStateLanguageParser.parse
 #: moto parses a path at each use.
 _parse_path = functools.cache(json_path.parse)
@@ -249,6 +250,13 @@ def _parse(definition: str) -> tuple[Any, ParserRuleContext]:
     return Preprocessor().visit(tree), tree
 
 
+def _text_once(node: Any) -> str:
+    """A node's text. moto asks for it again and again, and no node of a parsed tree changes."""
+    if "_text" not in vars(node):
+        node._text = _node_text(node)
+    return str(node._text)
+
+
 @contextmanager
 def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engine]:
     """An engine inside moto."""
@@ -270,6 +278,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engin
 
     monkeypatch.setattr(boto_client, "boto3", SimpleNamespace(client=client))
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(_parse))
+    monkeypatch.setattr(RuleContext, "getText", _text_once)
     monkeypatch.setattr(json_path, "parse", _parse_path)
     # The pauses before retries and between rounds are held by the contract tests.
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: None))
