@@ -167,6 +167,13 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
     if results:
         shown = listed([each.name for each in results])
         sentences.append(f"{folder}: kalmap's own results of a batch are left out: {shown}.")
+    if not files and (partition := next((each for each in folders if "=" in each.name), None)):
+        column = partition.name.partition("=")[0]
+        raise WrongUsage(
+            f"{folder} is a directory of folders such as {partition.name}, which have the column "
+            f"{column} in their names. kalmap reads columns in files only. Write one file, for "
+            f"example by: {_joined(folder)} - then give joined.parquet."
+        )
     if not files:
         but = " but kalmap's own results" if results else ""
         raise WrongUsage(
@@ -182,6 +189,14 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
     if nested:
         sentences.append(f"{folder}: {nested}")
     return list(map(as_input, files)), sentences
+
+
+def _joined(folder: Path) -> str:
+    """A command that joins the files of a partitioned table, with the columns of its folders."""
+    paths = f"{folder}/**/*.parquet".replace("'", "''")
+    query = f"COPY (FROM read_parquet('{paths}', hive_partitioning = true)) TO 'joined.parquet'"
+    plain = not set(query) & set('"$`\\!')
+    return f'duckdb -c "{query}"' if plain else f"duckdb -c {shlex.quote(query)}"
 
 
 def _is_table(file: Path) -> bool:

@@ -153,3 +153,14 @@ def test_kalmaps_own_files_need_no_mapping(tmp_path):
     (tmp_path / "own.csv").write_text("user_id,timestamp,value\nu,2026-01-01T00:00:00Z,80\n")
     for name in ("own.jsonl", "own.csv"):
         assert understand_file(as_input(tmp_path / name), Said(), "body-weight").mapping is None
+
+
+def test_a_column_of_offsets_is_asked_about_and_both_answers_work(capsys):
+    file = str(FOLDER / "samsung.csv")
+    code, _, err = checked(capsys, file, "--user", "anna")
+    assert code == 2
+    answers = (("--tz UTC", "07:31:09"), ("--columns timestamp=start_time+time_offset", "06:31:09"))
+    for answer, time in answers:
+        assert answer in err
+        code, out, _ = checked(capsys, file, "--user", "anna", *answer.split())
+        assert (code, f"first rows  anna, 2026-01-05T{time}Z, 76.5 kg" in out) == (0, True)

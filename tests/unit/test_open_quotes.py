@@ -1,5 +1,8 @@
 """Quoted cells that go on in the next line: what they hold is never taken for a reading."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from kalmap.profile import builtin_profile
@@ -9,6 +12,7 @@ from kalmap.records.mapping import Mapping
 from kalmap.records.measurement import MAX_LINE_BYTES
 from kalmap.records.open_quotes import cut_at_open_quotes
 from kalmap.records.parse import parse
+from kalmap_cli.main import main
 
 PROFILE = builtin_profile("body-weight")
 MAPPING = Mapping(columns={"timestamp": "date", "value": "weight"}, user="u")
@@ -56,3 +60,19 @@ def test_a_line_that_ends_a_quote_is_unreadable_at_the_beginning_of_a_chunk_too(
     columns = ["user_id", "timestamp", "value", "note"]
     parsed = parse([b'u,2026-01-02T00:00Z,150.0,x"\n'], Csv(columns=columns), PROFILE)
     assert (parsed.value.size, len(parsed.unreadable)) == (0, 1)
+
+
+def test_inch_marks_in_most_lines_are_refused_with_a_command_that_quotes_them(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"u,2026-03-{day:02d}T07:00:00Z,81.{day},5'11\"\n" for day in range(1, 9)]
+    Path("in.csv").write_text(f"user_id,timestamp,value,height\n{''.join(lines)}")
+    assert main(["check", "in.csv"]) == 2
+    err = capsys.readouterr().err
+    command = err[err.index("python3 -c") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    assert main(["check", "quoted.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "\nrecords     8\n" in out
+    assert "\nunreadable  0 (0.0%)\n" in out

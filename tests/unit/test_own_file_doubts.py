@@ -48,7 +48,9 @@ def test_other_texts_in_a_column_of_numbers_stay_unreadable(capsys, tmp_path):
     ("values", "unit"),
     [(["1,234", "1,240", "1,238"], "oz"), (["1.234", "1.240"], "oz"),
      (["81,081,234", "80,900,000"], "mg"), (["1'234", "1'240"], "oz"),
-     (["81,234", "82,100", "81,900"], "g")],
+     (["81,234", "82,100", "81,900"], "g"),
+     (["81\u202f234", "81\u202f100"], "g"), (["81\xa0234", "81\xa0100"], "g"),
+     (["1 234,5", "950,5"], "oz"), (["81.234,5", "82.100"], "g"), (["81\u2019234.5"], "g")],
 )  # fmt: skip
 def test_separators_of_thousands_are_refused_with_a_command_that_takes_them_out(
     capsys, tmp_path, values, unit

@@ -14,7 +14,9 @@ from kalmap_cli.profile_tools import suggest
 
 _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\s*[)\]]\s*$")
 _UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,' ]\d{3})+)(?:\s*[^\W\d].{0,12}|\s*%)?")
+_NUMBER = re.compile(
+    r"[-+]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,'\u2019\s]\d{3})+(?:[.,]\d+)?)(?:\s*[^\W\d].{0,12}|\s*%)?"
+)
 _DIGIT = re.compile(r"[0-9]")
 _MOST = 0.8
 #: Units only in brackets: a column may be called F for another reason.

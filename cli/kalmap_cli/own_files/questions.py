@@ -22,7 +22,12 @@ from kalmap_cli.own_files.quantity import Mismatch
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table, time_cells
-from kalmap_cli.own_files.times import Times, machine_time_zone, understand_times
+from kalmap_cli.own_files.times import (
+    Times,
+    column_of_offsets,
+    machine_time_zone,
+    understand_times,
+)
 from kalmap_cli.own_files.unknown_times import refuse_known_times
 from kalmap_cli.own_files.users import user_candidates
 from kalmap_cli.profile_tools import suggest
@@ -241,6 +246,20 @@ def _times(about: Asked, said: Said) -> list[_Question]:
         if about.dates is None and len(times.dates) > 1:
             found.append(_direction(names, times))
     if said.tz is None and times.local and times.clock:
+        if isinstance(names, str) and (beside := column_of_offsets(about.table)):
+            column, example = beside
+            found.append(
+                _Question(
+                    f"Whether {names} is in UTC or a local time: --tz UTC, or --columns "
+                    f"timestamp={names}+{column}.",
+                    f"{names} has {times.example!r}, which has no offset from UTC, and {column} "
+                    f"has {example!r}. If {names} is in UTC, as Samsung Health defines it:",
+                    _Answer(options={"tz": "UTC"}),
+                    "or, if it is the local time:",
+                    _Answer({"timestamp": f"{names}+{column}"}),
+                )
+            )
+            return found
         found.append(
             _Question(
                 f"The time zone of the clock: {times.example!r} has no offset from UTC.",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kalmap.records.clocks import Clock
 from kalmap.records.mapping import Dates
 from kalmap.records.time_zones import time_zone
+from kalmap_cli.own_files.tables import Table
 
 #: A way to write dates is taken if it reads this share of them.
 _MOST = 0.9
@@ -16,6 +17,8 @@ _LOOKED_AT = 2000
 #: Characters of a date in numbers.
 _DATE = 10
 #: Where numbers of a date are separated by points, the day comes first.
+#: Such as +01:00 or UTC+0900.
+_OFFSET = re.compile(r"(?:UTC|GMT)?[+-]\d\d:?\d\d", re.ASCII)
 _DOTTED = re.compile(r"\d{1,2}\.\s?\d{1,2}\.")
 _UNIX_DIGITS = {9: "unix_seconds", 10: "unix_seconds", 12: "unix_milliseconds",
                 13: "unix_milliseconds"}  # fmt: skip
@@ -35,6 +38,15 @@ class Times(NamedTuple):
     """The only date that tells the day from the month, where all others can be read both ways."""
     other: Dates = "iso"
     """The other way, then."""
+
+
+def column_of_offsets(table: Table) -> tuple[str, str] | None:
+    """The column that has an offset from UTC in every row, and its first one; None if none has."""
+    for name, cells in zip(table.columns, zip(*table.rows, strict=False), strict=False):
+        texts = [str(cell).strip() for cell in cells if cell not in (None, "")]
+        if texts and all(map(_OFFSET.fullmatch, texts)):
+            return name, texts[0]
+    return None
 
 
 def understand_times(cells: list[Any]) -> Times | None:

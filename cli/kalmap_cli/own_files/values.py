@@ -13,8 +13,14 @@ from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
 from kalmap_cli.own_files.tables import Table
 
+#: What separates thousands; among them blanks that do not break a line, and narrow ones.
+_MARKS = ".,'\u2019 \u00a0\u2009\u202f"
 #: Such as 1,234 or 12.345.678: each mark has three digits behind it.
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:([.,' ])\d{3})(?:\1\d{3})*", re.ASCII)
+_GROUPED = re.compile(rf"[-+]?\d{{1,3}}(?:([{_MARKS}])\d{{3}})(?:\1\d{{3}})*", re.ASCII)
+#: Such as 1,234.5 or 1 234,5.
+_WITH_DECIMALS = re.compile(
+    rf"[-+]?\d{{1,3}}(?:([{_MARKS}])\d{{3}})(?:\1\d{{3}})*(?!\1)[.,]\d+", re.ASCII
+)
 _SEVERAL = re.compile(r"[-+]?\d{1,3}(?:([.,])\d{3}){2,}", re.ASCII)
 _MARKED = re.compile(r"\d[.,]\d", re.ASCII)
 
@@ -33,19 +39,22 @@ def refuse_grouped_numbers(
     """
     file = sample.file
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    name = joined(names)
+    for text in texts:
+        if found := _WITH_DECIMALS.fullmatch(text):
+            raise _certain(sample, table, names, text, found[1])
     marked = [text for text in texts if _MARKED.search(text) or _GROUPED.fullmatch(text)]
     if not marked or not all(_GROUPED.fullmatch(text) for text in marked):
         return
     example = marked[0]
-    mark = next(char for char in example if char in ".,' ")
+    mark = next(char for char in example if char in _MARKS)
     several = any(_SEVERAL.fullmatch(text) for text in marked)
-    certain = mark in "' " or several or said.decimal not in {None, mark}
+    certain = mark not in ".," or several or said.decimal not in {None, mark}
     if said.decimal == mark and not several:
         return
-    whole = [float(re.sub(r"[.,' ]", "", text)) for text in marked]
+    whole = [float(re.sub(f"[{_MARKS}]", "", text)) for text in marked]
     parts = [float(text.replace(",", ".")) for text in marked] if not certain else []
     as_whole, as_parts = (_inside(each, unit, profile) for each in (whole, parts))
-    name = joined(names)
     if as_parts * 2 > len(marked) and not as_whole:
         low, high = profile.range
         notes.append(
@@ -53,17 +62,23 @@ def refuse_grouped_numbers(
             f"of {low:g} to {high:g} {units.shown(profile.unit)}, the range of {profile.name}."
         )
         return
-    advice = _taken_out(sample, table, names, mark)
     if certain or (as_whole * 2 > len(marked) and not as_parts):
-        raise WrongUsage(
-            f"{file}: {name} has {example!r}, with a separator of thousands. kalmap reads numbers "
-            f"without it. {advice}"
-        )
+        raise _certain(sample, table, names, example, mark)
+    advice = _taken_out(sample, table, names, mark)
     column = {"value": names} if isinstance(names, str) else {}
     raise WrongUsage(
         f"{file}: {name} has {example!r}. Is it {whole[0]:g} with a separator of thousands, or "
         f"{parts[0]:g}? If the second: {said.again(file, column, decimal=mark)} - if the first: "
         f"{advice[0].lower()}{advice[1:]}"
+    )
+
+
+def _certain(
+    sample: Sample, table: Table, names: str | list[str], example: str, mark: str
+) -> WrongUsage:
+    return WrongUsage(
+        f"{sample.file}: {joined(names)} has {example!r}, with a separator of thousands. kalmap "
+        f"reads numbers without it. {_taken_out(sample, table, names, mark)}"
     )
 
 
@@ -73,9 +88,10 @@ def _taken_out(sample: Sample, table: Table, names: str | list[str], mark: str) 
         return "Write the numbers without it."
     places = {table.columns.index(name) for name in each_of(names)}
     column = " or ".join(f"n == {place}" for place in sorted(places))
+    taken_out = mark.encode("unicode_escape").decode()
     cell = (
-        f'cell.replace("{mark}", "") if ({column}) and cell.strip().strip("+-")[:1].isdigit() '
-        "else cell"
+        f'cell.replace("{taken_out}", "") if ({column}) and '
+        'cell.strip().strip("+-")[:1].isdigit() else cell'
     )
     command = rewriting_command(sample, table.encoding, table.delimiter, cell, target="without.csv")
     return f"Take it out: {command} - then give without.csv."

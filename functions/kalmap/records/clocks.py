@@ -8,7 +8,7 @@ from kalmap.records.mapping import Dates, as_text
 from kalmap.records.time_zones import time_zone
 from kalmap.records.timestamps import OUT_OF_CALENDAR, read_timestamp
 
-_OFFSET = r"(?P<offset>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
+_OFFSET = r"(?:(?:UTC|GMT)(?=[+-]))?(?P<offset>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
 _CLOCK = (
     r"(?:[T ,]+(?P<hour>\d{1,2})[:.h](?P<minute>\d\d)(?:[:.](?P<second>\d\d)"
     r"(?:[.,](?P<fraction>\d{1,9}))?)?\s*(?P<half>[AP]\.?\s?M\.?)?)?"

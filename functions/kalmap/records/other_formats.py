@@ -15,7 +15,7 @@ class Other(NamedTuple):
 XML = "XML or HTML"
 UTF_16 = "text in UTF-16"
 _UNPACK = "Unpack it, and give the files that are in it."
-_INFLATE = "Inflate it first; of compressed files, gzip's are read."
+_INFLATE = "Of compressed files, gzip's are read. Inflate it first: {} FILE | kalmap run -"
 _CONVERT = "Convert it to JSONL or CSV."
 _GUNZIP = "Inflate it first: its columns are compressed by themselves."
 _AS_UTF_8 = "Save it as UTF-8, for example by: iconv -f UTF-16 -t UTF-8."
@@ -27,12 +27,19 @@ _BEGINNINGS = (
     (b"PAR1\x15", Other("a gzipped Parquet file", _GUNZIP)),
     (b"ARROW1\0\0", Other("a gzipped Arrow file", _GUNZIP)),
     (b"Obj\x01", Other("an Avro file", _CONVERT)),
-    (b"SQLite format 3\x00", Other("an SQLite database", _CONVERT)),
+    (
+        b"SQLite format 3\x00",
+        Other(
+            "an SQLite database",
+            "Convert it, for example by: sqlite3 -header -csv FILE 'SELECT * FROM "
+            "TABLE' > table.csv.",
+        ),
+    ),
     (b"\xd0\xcf\x11\xe0", Other("an old Excel or Office file", "Save the sheet as CSV.")),
     (MAGIC, Other("gzipped twice", "Inflate it once.")),
-    (b"BZh91AY&SY", Other("compressed by bzip2", _INFLATE)),
-    (b"\xfd7zXZ\x00", Other("compressed by xz", _INFLATE)),
-    (b"\x28\xb5\x2f\xfd", Other("compressed by Zstandard", _INFLATE)),
+    (b"BZh91AY&SY", Other("compressed by bzip2", _INFLATE.format("bzcat"))),
+    (b"\xfd7zXZ\x00", Other("compressed by xz", _INFLATE.format("xzcat"))),
+    (b"\x28\xb5\x2f\xfd", Other("compressed by Zstandard", _INFLATE.format("zstdcat"))),
     (b"7z\xbc\xaf\x27\x1c", Other("a 7-Zip archive", _UNPACK)),
     (b"%PDF-", Other("a PDF", _CONVERT)),
     (b"\x89PNG", Other("a PNG image", "Give a file of measurements.")),
