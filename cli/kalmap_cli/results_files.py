@@ -75,7 +75,8 @@ def check_format(format_: str, out: Path | None = None) -> None:
     if importlib.util.find_spec("pyarrow") is None:
         raise WrongUsage(
             "--format parquet needs pyarrow, which is not installed: "
-            '`pip install "kalmap[parquet]"` installs it.'
+            '`pip install "kalmap[parquet]"` installs it; in a checkout: '
+            ".venv/bin/pip install pyarrow"
         )
 
 

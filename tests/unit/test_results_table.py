@@ -58,10 +58,12 @@ def test_the_rows_are_the_lines_of_the_same_results(kind):
     assert list(decode_table(encode_results("parquet", shard, decisions))) == lines
 
 
-def test_the_documented_table_of_athena_has_the_columns_of_a_result():
+def test_the_documented_table_of_athena_has_the_columns_of_a_result_and_their_types():
     [columns] = re.findall(r"kalmap_results \((.*?)\n\)", FILES.read_text(), re.DOTALL)
-    names = [column.split()[0].strip("`") for column in columns.split(",")]
-    assert names == list(Result.__struct_fields__)
+    types = dict(column.replace("`", "").split() for column in columns.split(","))
+    assert list(types) == list(Result.__struct_fields__)
+    of_athena = {"VARCHAR": "string", "TIMESTAMP WITH TIME ZONE": "timestamp"}
+    assert types == {name: of_athena.get(kind, kind.lower()) for name, kind in TYPES.items()}
 
 
 def test_pyarrow_duckdb_pandas_and_polars_read_typed_columns(tmp_path):

@@ -19,8 +19,8 @@ def import_arrow(what: str) -> Any:
     except ImportError:
         raise InvalidInput(
             f"{what}, and pyarrow is not installed where this runs. On your machine: "
-            '`pip install "kalmap[parquet]"`. On AWS: deploy the stack with the parameter '
-            "Parquet=true."
+            '`pip install "kalmap[parquet]"`; in a checkout: .venv/bin/pip install pyarrow. '
+            "On AWS: deploy the stack with the parameter Parquet=true."
         ) from None
     return pyarrow
 

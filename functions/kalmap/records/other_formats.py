@@ -15,7 +15,7 @@ class Other(NamedTuple):
 XML = "XML or HTML"
 UTF_16 = "text in UTF-16"
 _UNPACK = "Unpack it, and give the files that are in it."
-_INFLATE = "Of compressed files, gzip's are read. Inflate it first: {} FILE | kalmap run -"
+_INFLATE = "Of compressed files, gzip's are read. Inflate it first: {} FILE > INFLATED"
 _CONVERT = "Convert it to JSONL or CSV."
 _GUNZIP = "Inflate it first: its columns are compressed by themselves."
 _AS_UTF_8 = "Save it as UTF-8, for example by: iconv -f UTF-16 -t UTF-8."
