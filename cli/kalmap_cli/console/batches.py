@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from kalmap.batch.folder import Folder
 from kalmap.errors import InputNotFound
 from kalmap.store.ports import BatchPosition, BatchRecord
 from kalmap_cli.commands.status import find_batch, for_user
-from kalmap_cli.console.pages import deployment_of, fragment, page
+from kalmap_cli.console.pages import deployment_of, page, part
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.file_names import FileNames
 from kalmap_cli.reporting.machine import draw_machine
@@ -33,9 +33,7 @@ def batch_list(request: Request) -> Response:
 
 def batch_list_now(request: Request) -> Response:
     """The rows of the list as they are now, for the page that shows it."""
-    content = _list(request)
-    html = fragment(request, "batch-rows.html.jinja", **content)
-    return JSONResponse({"html": html, "running": content["running"], "said": ""})
+    return part(request, "batch-rows.html.jinja", _list(request))
 
 
 def batch(request: Request) -> Response:
@@ -46,9 +44,8 @@ def batch(request: Request) -> Response:
 def batch_now(request: Request) -> Response:
     """What a batch is doing, for the page that shows it."""
     content = _batch(request)
-    html = fragment(request, "progress.html.jinja", **content)
     said = running_state(content["machine"])
-    return JSONResponse({"html": html, "running": content["running"], "said": said})
+    return part(request, "progress.html.jinja", content, said=said)
 
 
 def report(request: Request) -> Response:

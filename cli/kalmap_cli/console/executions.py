@@ -6,12 +6,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from kalmap.errors import InputNotFound
 from kalmap_cli.console.batches import running_state
 from kalmap_cli.console.history import attempts_of
-from kalmap_cli.console.pages import deployment_of, fragment, page
+from kalmap_cli.console.pages import deployment_of, page, part
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import status_badge
 
@@ -69,9 +69,8 @@ def execution_now(request: Request) -> Response:
     """What an execution is doing, for the page that shows it."""
     arn = _arn(request)
     content = _progress(request, arn, _describe(request, arn))
-    html = fragment(request, "progress.html.jinja", **content)
     said = running_state(content["machine"])
-    return JSONResponse({"html": html, "running": content["running"], "said": said})
+    return part(request, "progress.html.jinja", content, said=said)
 
 
 def map_run(request: Request) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from kalmap.errors import InputNotFound
 from kalmap_cli.deployment import Deployment
@@ -58,6 +58,21 @@ def fragment(request: Request, template: str, **content: Any) -> str:
         )
     )
     return text
+
+
+def part(
+    request: Request, template: str, content: dict[str, Any], *, said: str = ""
+) -> JSONResponse:
+    """A part of a page as it is now, for the page that shows it while something runs.
+
+    Args:
+        request: What it answers.
+        template: Of the part.
+        content: Its variables. `running` says whether to ask again.
+        said: What is read out to those who do not see it.
+    """
+    html = fragment(request, template, **content)
+    return JSONResponse({"html": html, "running": content["running"], "said": said}, 200, _HEADERS)
 
 
 def asset(request: Request) -> Response:
