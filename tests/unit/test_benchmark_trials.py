@@ -2,10 +2,21 @@
 
 from itertools import product as combinations
 
+import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.trials import gaussian_sum, growth_curve, kalman, scores, series, simple, simulators
+from benchmarks.trials import (
+    gaussian_sum,
+    growth_curve,
+    kalman,
+    own_world,
+    product,
+    scores,
+    series,
+    simple,
+    simulators,
+)
 from benchmarks.trials.kalman import Model
 from benchmarks.trials.quantities import SIMULATED
 from benchmarks.trials.series import Series
@@ -197,3 +208,20 @@ def test_a_growth_curve_is_fitted_to_what_made_the_readings():
     assert curve.fixed[1] / curve.unit == pytest.approx(1.0, abs=0.15)
     assert curve.spread[0, 0] ** 0.5 == pytest.approx(4.0, rel=0.25)
     assert curve.spread[1, 1] ** 0.5 / curve.unit == pytest.approx(0.3, rel=0.25)
+
+
+def test_a_profiles_own_readings_are_as_far_from_its_predictions_as_it_says():
+    body_weight = builtin_profile("body-weight")
+    believing = msgspec.structs.replace(
+        body_weight,
+        learning=None,
+        faults=msgspec.structs.replace(body_weight.faults, share=0.0),
+        population=msgspec.structs.replace(body_weight.population, level_sd=3.0, slope_mean=0.1),
+    )
+    days = np.tile(np.cumsum([0.0, 1.0, 3.0, 0.5, 7.0, 1.0, 30.0, 1.0]), (1_000, 1))
+    readings = Series(days, np.zeros(days.shape))
+    made = own_world.simulated(believing, readings, np.random.default_rng(9))
+    found = product.run(believing, made, "scale")
+    away = ((made.value - found.predicted) / found.predicted_sd)[:, 1:]
+    assert np.mean(away**2, axis=0) == pytest.approx(np.ones(7), abs=0.15)
+    assert np.mean(away, axis=0) == pytest.approx(np.zeros(7), abs=0.12)
