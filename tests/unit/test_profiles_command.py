@@ -16,6 +16,7 @@ from kalmap_cli.main import main
 from kalmap_cli.profile_tools.convert import in_unit
 from kalmap_cli.profile_tools.effects import effects_of
 from kalmap_cli.profile_tools.explain import doubts
+from kalmap_cli.profile_tools.new import ask_number
 from kalmap_cli.profile_tools.suggest import built_in_of, fitting
 from tests.support.template import ROOT
 
@@ -231,3 +232,9 @@ def test_profiles_are_suggested_by_unit_and_by_name():
     assert fitting("points") == []
     assert built_in_of("glucose-cgm-mmol-tuned") == "glucose-cgm-mmol"
     assert built_in_of("glucose") is None
+
+
+def test_a_comma_that_may_separate_thousands_is_asked_about(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("1,500\n0,5\n"))
+    assert ask_number("How far?") == 0.5
+    assert "Is 1,500 1500 or 1.500? Write it without the comma." in capsys.readouterr().err

@@ -20,6 +20,8 @@ ENOUGH_TO_FIT = 20
 #: Fewer say nothing.
 ENOUGH = 5
 _WIDEST = (-1e12, 1e12)
+#: The comma may separate thousands, or decimals.
+_AMBIGUOUS = re.compile(r"[-+]?\d{1,3},\d{3}", re.ASCII)
 
 
 class Wanted(NamedTuple):
@@ -163,6 +165,13 @@ def ask_number(question: str) -> float:
     """
     while True:
         text = ask_text(question)
+        if _AMBIGUOUS.fullmatch(text):
+            plain = text.replace(",", "")
+            print(
+                f"Is {text} {plain} or {text.replace(',', '.')}? Write it without the comma.",
+                file=sys.stderr,
+            )
+            continue
         try:
             value = float(text.replace(",", ".") if text.count(",") == 1 else text)
         except ValueError:
