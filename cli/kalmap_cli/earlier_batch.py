@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from kalmap.batch.folder import Folder
 from kalmap.errors import KalmapError
+from kalmap.outcome import Reason, Status
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.screen import SHORT_ID
@@ -38,7 +39,7 @@ def describe_earlier_batch(
         if not isinstance(record, BatchRecord) or record.batch_id == summary.get("batch_id"):
             continue
         if record.received is None:
-            has_decided = _has_decided(deployment, record)
+            has_decided = accepted < _accepted_before(deployment, record)
         else:
             is_alike = record.received == received and 2 * accepted < received
             has_decided = is_alike and bool(record.accepted)
@@ -58,10 +59,16 @@ def _sentence(deployment: Deployment, record: BatchRecord) -> str:
     return f"Batch {short_id} has read the same before: {command} gets its results."
 
 
-def _has_decided(deployment: Deployment, record: BatchRecord) -> bool:
-    with contextlib.suppress(ClientError):
-        return Folder(deployment.objects, record.prefix).has_totals()
-    return False
+def _accepted_before(deployment: Deployment, record: BatchRecord) -> int:
+    """The readings that a stopped batch had accepted; 0 if it had not decided about all.
+
+    If a later batch accepts as many of the same readings, the stopped one had stored nothing.
+    """
+    folder = Folder(deployment.objects, record.prefix)
+    with contextlib.suppress(ClientError, KalmapError, msgspec.MsgspecError):
+        if folder.has_totals():
+            return folder.totals(0).readings[Status.ACCEPTED, Reason.NONE]
+    return 0
 
 
 def _contents(deployment: Deployment, prefix: str) -> list[tuple[int, str]]:

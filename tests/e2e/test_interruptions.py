@@ -241,6 +241,20 @@ def test_after_a_kill_during_writing_the_next_run_names_the_command_for_all_deci
     assert results.read_bytes() == (directory / "whole-out" / "results.jsonl").read_bytes()
 
 
+def test_a_run_after_one_that_was_stopped_before_it_stored_anything_names_no_earlier_batch(
+    directory,
+):
+    options = ("--data-dir", "stopped")
+    with a_run_that_says(
+        directory, "  FilterUsers ", *options, "--limits", "unusable=0"
+    ) as process:
+        os.kill(process.pid, signal.SIGKILL)
+    again = kalmap("run", "second.jsonl", *options, cwd=directory)
+    assert again.code == 0, again.err
+    assert "duplicate" in again.out
+    assert "has read the same" not in again.out
+
+
 def test_a_second_run_goes_on_when_the_one_that_started_the_cloud_is_killed(directory, held):
     (directory / "few.jsonl").write_text(
         '{"user_id": "few", "timestamp": "2025-12-31T07:00:00Z", "value": 80}\n'
