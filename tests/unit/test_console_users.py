@@ -21,9 +21,13 @@ class Table:
     def __init__(self, users: list[str]) -> None:
         bodies = kalmap.fold(READINGS).states
         self.users = users
+        self.batches = []
         self.go = threading.Event()
         self.fault: Exception | None = None
         self._bodies = bodies
+
+    def page(self, limit):
+        return self.batches, None
 
     def scan(self):
         assert self.go.wait(20)
@@ -41,7 +45,7 @@ def table():
 
 @pytest.fixture
 def listed(table):
-    yield UserList(SimpleNamespace(states=table, objects=None))
+    yield UserList(SimpleNamespace(states=table, objects=None, batches=table))
     table.go.set()
 
 
@@ -70,6 +74,17 @@ def test_the_earlier_list_is_shown_while_it_is_read_again(table, listed):
     assert {id(listed.get(0.01)) for _ in range(50)} == {id(earlier)}
     table.go.set()
     until(lambda: names(listed.get(20)) == ["u-1", "u-2"])
+
+
+def test_a_batch_that_has_ended_makes_the_list_old(table, listed, monkeypatch):
+    monkeypatch.setattr("kalmap_cli.console.user_list._SHARE_OF_TIME", 1e-9)
+    table.batches = [SimpleNamespace(batch_id="3f9a", finished_at=None)]
+    table.go.set()
+    listed.get(20)
+    table.users = ["u-2"]
+    assert names(listed.get(20)) == ["u-1"]
+    table.batches = [SimpleNamespace(batch_id="3f9a", finished_at="2026-03-01T08:00:00Z")]
+    assert names(listed.get(20)) == ["u-2"]
 
 
 def test_that_nobody_was_there_is_not_shown_again(table, listed):

@@ -13,11 +13,16 @@ from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.reporting.stored_users import ORDERS, Group, groups_of
 
-#: The list is read again when it is asked for, but at most this share of the time.
+#: The list is read again when it is asked for and a batch has ended since, and otherwise at most
+#: this share of the time.
 _SHARE_OF_TIME = 0.2
 #: After so many states, other requests get their turn. The local cloud answers one at a time.
 _AT_ONCE = 2_500
 _PAUSE_SECONDS = 0.15
+#: Batches whose end makes the list old.
+_NEWEST = 5
+
+Batches = list[tuple[str, str | None]]
 
 
 class Snapshot(NamedTuple):
@@ -31,6 +36,8 @@ class Snapshot(NamedTuple):
     read_at: datetime
     seconds: float
     """How long it took to read."""
+    batches: Batches
+    """The newest batches before it was read, and when each ended."""
 
 
 class UserList:
@@ -67,16 +74,20 @@ class UserList:
         """Read the users for the first page that asks for them."""
         self.get(0.0)
 
-    @staticmethod
-    def _is_old(reading: Future[Snapshot]) -> bool:
+    def _is_old(self, reading: Future[Snapshot]) -> bool:
         if reading.exception():
             return True
         snapshot = reading.result()
         age = (datetime.now(UTC) - snapshot.read_at).total_seconds()
-        return age > snapshot.seconds / _SHARE_OF_TIME
+        return age > snapshot.seconds / _SHARE_OF_TIME or snapshot.batches != self._batches()
+
+    def _batches(self) -> Batches:
+        newest, _ = self._deployment.batches.page(_NEWEST)
+        return [(batch.batch_id, batch.finished_at) for batch in newest]
 
     def _read(self) -> Snapshot:
         began = time.monotonic()
+        batches = self._batches()
         states: list[UserState] = []
         scanned = self._deployment.states.scan()
         while some := list(islice(scanned, _AT_ONCE)):
@@ -86,5 +97,5 @@ class UserList:
         groups, notes = groups_of(states, Profiles(self._deployment.objects))
         orders = [{by: group.order(by) for by in ORDERS} for group in groups]
         seconds = time.monotonic() - began
-        self._latest = Snapshot(groups, orders, notes, datetime.now(UTC), seconds)
+        self._latest = Snapshot(groups, orders, notes, datetime.now(UTC), seconds, batches)
         return self._latest
