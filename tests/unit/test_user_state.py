@@ -14,7 +14,7 @@ from kalmap.store.ports import StoredState, UserState
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.main import main
 from kalmap_cli.reporting.estimates import estimates_of
-from kalmap_cli.reporting.stored_users import ORDERS, groups_of
+from kalmap_cli.reporting.stored_users import COLUMNS, ORDERS, groups_of
 from kalmap_cli.reporting.terminal_chart import chart_lines
 from kalmap_cli.reporting.user_picture import as_page, as_png, as_svg
 from kalmap_cli.reporting.user_state import read_story, rejections_of, story_of, summary_of
@@ -154,6 +154,17 @@ def test_a_state_of_a_few_bytes_is_told_as_damaged(body):
     state = UserState("cut", PROFILE.name, StoredState(1, body, ()), None, None, None)
     with pytest.raises(RunFailed, match=r"The state of 'cut': .* was cut off"):
         story_of(state, Known())
+
+
+def test_a_profile_whose_levels_have_no_slope_says_so_instead_of_a_zero():
+    profile = builtin_profile("glucose-fingerstick")
+    day = {"user_id": ["a"], "timestamp": [BEGAN], "value": [100.0]}
+    body = kalmap.fold(day, profile=profile).states["a"]
+    state = UserState("a", profile.name, StoredState(1, body, ()), None, None, None)
+    [group], _ = groups_of([state], Known(profile))
+    assert dict(zip(COLUMNS, group.cells(0), strict=True))["slope a week"] == "none"
+    rows = dict(summary_of(story_of(state, Known(profile))))
+    assert rows["slope"] == "none, since levels of this profile have no slope"
 
 
 @pytest.mark.parametrize(("unit", "shown"), [("mmol/l", "mmol/L"), ("{ score }", "score")])

@@ -53,9 +53,14 @@ class Group(NamedTuple):
             f"{one.rejected:.0f}",
             f"{one.quality:.2f}",
             with_margin(float(one.level), INTERVAL * float(one.level_sd)),
-            with_margin(7 * float(one.slope), 7 * INTERVAL * float(one.slope_sd), sign=True),
+            _slope(float(one.slope), float(one.slope_sd)),
             f"{moment_at(int(one.as_of)):%Y-%m-%d}",
         )
+
+
+def _slope(slope: float, sd: float) -> str:
+    """A slope a week; none in a profile whose levels have none."""
+    return with_margin(7 * slope, 7 * INTERVAL * sd, sign=True) if sd else "none"
 
 
 def groups_of(states: list[UserState], profiles: Profiles) -> tuple[list[Group], list[str]]:

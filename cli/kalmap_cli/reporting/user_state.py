@@ -121,6 +121,8 @@ def summary_of(story: UserStory) -> list[tuple[str, str]]:
 
 def slope_in_words(slope: float, sd: float, unit: str) -> str:
     """A slope with its interval, and whether it may be noise."""
+    if sd == 0.0:
+        return "none, since levels of this profile have no slope"
     change = f"{with_margin(7 * slope, 7 * INTERVAL * sd, sign=True)} {unit} a week"
     if abs(slope) <= INTERVAL * sd:
         return f"{change}, which may be noise"

@@ -15,6 +15,7 @@ from kalmap_cli.reporting.palette import OF_PAGE
 from kalmap_cli.reporting.people import People
 from kalmap_cli.reporting.sample import Sample
 from kalmap_cli.reporting.user_chart import MOST_DRAWN, Point, user_chart
+from kalmap_cli.reporting.user_state import slope_in_words
 from kalmap_cli.reporting.words import rounded, with_margin
 
 #: Users who get a chart.
@@ -130,11 +131,7 @@ def _words(people: People, user: int, unit: str) -> str:
         words += f", {counted(int(people.restarts[user]), 'restart')}"
     if math.isnan(slope):
         return f"{words}."
-    margin = INTERVAL * sd
-    change = f"{with_margin(7 * slope, 7 * margin, sign=True)} {unit} a week"
-    if abs(slope) <= margin:
-        return f"{words}. The slope may be noise: {change}."
-    return f"{words}. The level {'rises' if slope > 0 else 'falls'}: {change}."
+    return f"{words}. Slope: {slope_in_words(float(slope), float(sd), unit)}."
 
 
 def _cells(people: People, user: int) -> list[Cell]:
