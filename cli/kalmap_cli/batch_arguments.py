@@ -122,7 +122,8 @@ def _add_status(commands: Any) -> None:
         commands,
         "status",
         "list the batches, or show one",
-        "  kalmap status\n  kalmap status 3f9a --watch\n  kalmap status --stack kalmap",
+        "  kalmap status\n  kalmap status 3f9a --watch\n  kalmap status 3f9a --why-slow\n"
+        "  kalmap status --stack kalmap",
     )
     parser.add_argument(
         "batch", nargs="?", metavar="BATCH", help="a batch's id, or the beginning of one"
@@ -132,6 +133,12 @@ def _add_status(commands: Any) -> None:
         action="store_true",
         help="show a running batch to its end; without BATCH, the newest one",
     )
+    parser.add_argument(
+        "--why-slow",
+        action="store_true",
+        help="show what each step took, what held the batch up, and what to change; without "
+        "BATCH, of the newest one",
+    )
     add_deployment(parser)
     parser.set_defaults(command=_status)
 
@@ -140,7 +147,7 @@ def _status(arguments: argparse.Namespace) -> int:
     from kalmap_cli.commands.status import status  # noqa: PLC0415
 
     path, stack = existing_deployment(arguments)
-    return status(path, stack, arguments.batch, watch=arguments.watch)
+    return status(path, stack, arguments.batch, watch=arguments.watch, why_slow=arguments.why_slow)
 
 
 def _add_retry(commands: Any) -> None:

@@ -1,5 +1,7 @@
 """A table with too little capacity delays a batch, and fails it only after all attempts."""
 
+import time
+
 import pytest
 
 from kalmap_handlers import clients
@@ -56,6 +58,23 @@ def test_a_slow_table_is_written_in_several_attempts_and_each_state_once(hurried
     assert summary["users"]["changed"] == USERS
     assert summary["database"]["conflicts"] == 0
     assert summary["database"]["throttles"] > 0
+    assert any("turned requests away" in hint for hint in summary["hints"])
+
+
+def test_the_summary_has_the_time_that_the_table_took(engine, monkeypatch):
+    client = clients.state_store()._table._client
+    quick = client.batch_get_item
+
+    def late(**request):
+        time.sleep(0.15)
+        return quick(**request)
+
+    monkeypatch.setattr(client, "batch_get_item", late)
+    ended = engine.run(batch(engine.put("in/late.jsonl", readings(users=4, days=2))))
+    summary = engine.summary(engine.record(ended["output"]["batch_id"]))
+    load = summary["performance"]["load"]
+    assert load["request_ms"] >= 150
+    assert load["max_seconds"] >= 0.15 > load["cpu_share"] * load["max_seconds"]
 
 
 def test_a_slow_table_is_read_in_several_attempts_and_each_state_once(hurried, quiet_states):

@@ -221,7 +221,9 @@ def test_settings_in_hints_exist_in_the_template_or_the_definition() -> None:
     deployed += (ROOT / "statemachine" / "filter_batch.asl.json").read_text()
     names = re.compile(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b")
     texts = [
-        text for location, text in CLOUD if location.startswith("functions/kalmap/results/summary")
+        text
+        for location, text in CLOUD
+        if location.startswith("functions/kalmap/results/performance")
     ]
     settings = {name for text in texts for name in names.findall(text)}
     assert {"MemorySize", "ReadingsPerShard"} <= settings

@@ -9,6 +9,7 @@ import msgspec
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from kalmap.batch.folder import Folder
 from kalmap.errors import BrokenRecord
 from kalmap.store.ports import BatchRecord, BatchStatus, ListedBatch
 from kalmap_cli.batch_options import with_option_names
@@ -20,6 +21,7 @@ from kalmap_cli.file_names import FileNames
 from kalmap_cli.screen import SHORT_ID, Screen, item_counts, print_summary
 from kalmap_cli.terminal import fit_to_terminal
 from kalmap_cli.text_table import aligned
+from kalmap_cli.why_slow import print_why_slow
 
 _COLUMNS = ("batch", "status", "started", "received", "accepted", "users", "reason")
 _NUMBER_COLUMNS = range(3, 6)
@@ -28,7 +30,12 @@ B = TypeVar("B", bound=ListedBatch)
 
 
 def status(
-    data_dir: Path | None, stack: str | None, batch: str | None, *, watch: bool = False
+    data_dir: Path | None,
+    stack: str | None,
+    batch: str | None,
+    *,
+    watch: bool = False,
+    why_slow: bool = False,
 ) -> int:
     """Print all batches, newest first, or one batch with its summary.
 
@@ -37,12 +44,13 @@ def status(
         stack: Name of a deployed stack; None for the local cloud.
         batch: The beginning of the batch's id; None for all, or for the newest one to watch.
         watch: Show a running batch to its end first.
+        why_slow: Show the performance monitor instead of the summary.
 
     Raises:
         WrongUsage: There is no such batch.
     """
     with open_deployment(None, data_dir, stack) as deployment:
-        if batch is None and not watch:
+        if batch is None and not watch and not why_slow:
             print_list(deployment)
             return DONE
         record = find_batch(deployment, _newest(deployment) if batch is None else batch)
@@ -50,6 +58,9 @@ def status(
             with InterruptMessage(_GOES_ON), Screen() as screen:
                 watch_batch(screen, deployment, record.execution_arn)
             record = find_batch(deployment, record.batch_id)
+        if why_slow:
+            print_why_slow(Folder(deployment.objects, record.prefix))
+            return DONE
         _print_batch(deployment, *for_user(deployment, [record]))
     return DONE
 
@@ -57,7 +68,7 @@ def status(
 def _newest(deployment: Deployment) -> str:
     newest = next(iter(deployment.batches.newest()), None)
     if newest is None:
-        raise WrongUsage("There is no batch to watch.")
+        raise WrongUsage("There is no batch yet.")
     return newest.batch_id
 
 

@@ -59,6 +59,7 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
         new_users=sum(name not in states for name in inputs.users),
         failed_users=int(np.count_nonzero(folded.users.failure)),
         changed=len(changed),
+        largest_user=int(np.bincount(inputs.readings.user).max(initial=0)),
         # math.fsum: the same mean however the readings were spread over shards.
         quality_sum=math.fsum(folded.decisions.quality[accepted].tolist()),
         quality_count=int(accepted.sum()),

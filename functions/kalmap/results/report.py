@@ -54,5 +54,11 @@ class Report(Counts, kw_only=True):
     started: float = 0.0
     """Seconds since 1970; with `ended`, of one step's work."""
     ended: float = 0.0
+    cpu_seconds: float = 0.0
+    """Processor time of that work."""
+    allowed_seconds: float = 0.0
+    """What the function's timeout left for it when it began."""
+    largest_user: int = 0
+    """Readings of the user with most of them; of `filter` only."""
     memory_mb: float = 0.0
     configured_mb: int = 0

@@ -9,6 +9,7 @@ from kalmap.moments import iso
 from kalmap.outcome import Reason, Status
 from kalmap.plural import counted
 from kalmap.results.cost import estimate
+from kalmap.results.performance import bottlenecks, figures
 from kalmap.results.tally import Tally
 from kalmap.results.totals import Totals
 
@@ -69,10 +70,12 @@ def summarise(
         },
         "database": {
             **msgspec.to_builtins(totals.database),
+            "seconds": round(totals.database.seconds, 3),
             "conflicts": totals.conflicts,
             "rounds": rounds,
         },
         "memory_mb": {step: round(peak, 1) for step, (peak, _) in totals.memory.items() if peak},
+        "performance": {step: one._asdict() for step, one in figures(totals).items()},
         "cost_usd": round(estimate(totals, rounds), 6),
         "failed_shards": [msgspec.to_builtins(f) for f in totals.failures if f.step != "partition"],
         "failed_chunks": [msgspec.to_builtins(f) for f in totals.failures if f.step == "partition"],
@@ -126,15 +129,4 @@ def hints(totals: Totals) -> list[str]:
             "Most readings were there already: was this input run before? Then the earlier batch "
             "has their results."
         )
-    if totals.database.throttles:
-        sentences.append(
-            f"The table turned requests away {counted(totals.database.throttles, 'time')}: lower "
-            "the stack's LoadConcurrency and WriteConcurrency, or set its WarmReads and WarmWrites."
-        )
-    for step, (peak, configured) in totals.memory.items():
-        if configured and peak > 0.8 * configured:
-            sentences.append(
-                f"{step} used {peak:.0f} of {configured} MB: raise its MemorySize or lower "
-                "ReadingsPerShard."
-            )
-    return sentences
+    return sentences + bottlenecks(totals)

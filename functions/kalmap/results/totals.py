@@ -6,6 +6,7 @@ import msgspec
 
 from kalmap.results.report import Counts, Report
 from kalmap.results.tally import Tally
+from kalmap.results.work import Work, work_of
 from kalmap.store.ports import DatabaseUse
 
 _MOST_NOTES = 10
@@ -39,6 +40,8 @@ class Totals(Counts, kw_only=True):
     """Of each filtered shard: seconds per user, users."""
     memory: dict[str, tuple[float, int]] = msgspec.field(default_factory=dict)
     """Of each step: peak and configured MB."""
+    work: list[Work] = msgspec.field(default_factory=list)
+    """What each invocation took; in no order."""
 
     def include(self, other: "Totals") -> None:
         """Add other totals."""
@@ -48,6 +51,7 @@ class Totals(Counts, kw_only=True):
                 setattr(self, name, value + getattr(other, name))
         self.readings.update(other.readings)
         self.user_seconds += other.user_seconds
+        self.work += other.work
         self.failures += other.failures
         self.notes = (self.notes + other.notes)[:_MOST_NOTES]
         for step, (start, end) in other.phases.items():
@@ -86,6 +90,7 @@ def _totals_of(report: Report) -> Totals:
         notes=report.notes,
         phases={report.step: (report.started, report.ended)},
         memory={report.step: (report.memory_mb, report.configured_mb)},
+        work=work_of(report),
     )
     totals.readings.subtract(report.superseded)
     if not first:

@@ -63,6 +63,10 @@ class Retry:
         """Return a retry with a single try, within the same deadline."""
         return Retry(replace(self._policy, attempts=1), self._deadline)
 
+    def now(self) -> float:
+        """The time on the policy's clock."""
+        return self._policy.clock()
+
     @property
     def expired(self) -> bool:
         """Whether the deadline has passed."""

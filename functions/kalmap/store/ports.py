@@ -7,7 +7,7 @@ policy, which is the monotonic clock.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -75,6 +75,8 @@ class DatabaseUse:
     """Calls that the table refused, wholly or in part, for lack of capacity."""
     retries: int = 0
     """Calls that repeated another call or the rest of one."""
+    seconds: float = field(default=0.0, compare=False)
+    """Time in calls, without the pauses between them."""
 
     def __add__(self, other: "DatabaseUse") -> "DatabaseUse":
         return DatabaseUse(
@@ -83,6 +85,7 @@ class DatabaseUse:
             self.write_units + other.write_units,
             self.throttles + other.throttles,
             self.retries + other.retries,
+            self.seconds + other.seconds,
         )
 
 

@@ -56,13 +56,16 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
         @logger.inject_lambda_context
         @metrics.log_metrics
         def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
-            started = time.time()
+            started, cpu = time.time(), time.process_time()
+            allowed = context.get_remaining_time_in_millis() / 1000
             task = _task(event, context)
             objects = task.folder.objects
             gets, puts = objects.gets, objects.puts
             output = run(task)
             report = output if isinstance(output, Report) else Report(step=name, round=task.round)
             report.started, report.ended = started, time.time()
+            report.cpu_seconds = time.process_time() - cpu
+            report.allowed_seconds = allowed
             report.gets, report.puts = objects.gets - gets, objects.puts - puts + 1
             report.memory_mb = peak_memory_mb()
             report.configured_mb = int(context.memory_limit_in_mb)

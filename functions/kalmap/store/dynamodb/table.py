@@ -113,6 +113,7 @@ class Table:
             )
         while True:
             use.requests += 1
+            began = retry.now()
             try:
                 response = getattr(self._client, operation)(**request)
             except ClientError as error:
@@ -137,6 +138,8 @@ class Table:
                 if _RESPONSE_FIELD.get(operation, "ResponseMetadata") in response:
                     return response
                 cause = ResponseParserError("The response is not DynamoDB's.")
+            finally:
+                use.seconds += retry.now() - began
             if not retry.pause():
                 raise self.unavailable(str(cause)) from cause
             use.retries += 1

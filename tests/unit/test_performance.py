@@ -1,0 +1,144 @@
+"""The performance monitor: what held a batch up, from reports made for it."""
+
+import re
+
+import pytest
+
+from kalmap.results.performance import bottlenecks, figures, slow_work
+from kalmap.results.report import Report
+from kalmap.results.tally import Tally
+from kalmap.results.totals import total
+from kalmap.store.ports import DatabaseUse
+from kalmap_cli.local.deploy import read_template
+from kalmap_cli.why_slow import why_slow
+from tests.support.template import TEMPLATE
+
+
+def report(step="filter", number=0, seconds=4.0, began=100.0, **fields):
+    """A step that did its work evenly, unless a field says otherwise."""
+    readings = Tally.from_texts(fields.pop("readings", {"accepted/": 1000}))
+    return Report(
+        step=step,
+        number=number,
+        started=began,
+        ended=began + seconds,
+        **{
+            "cpu_seconds": 0.6 * seconds,
+            "allowed_seconds": 300.0,
+            "readings": readings,
+            "users": 100,
+            "largest_user": 10,
+            "memory_mb": 300.0,
+            "configured_mb": 1024,
+            **fields,
+        },
+    )
+
+
+def shards(count=10, **fields):
+    return [report(number=number, **fields) for number in range(count)]
+
+
+def said(*reports):
+    return " ".join(bottlenecks(total(reports)))
+
+
+def test_a_batch_without_a_bottleneck_is_not_accused():
+    quick = [report(number=n, seconds=4.0 + 0.2 * (n % 3)) for n in range(40)]
+    assert bottlenecks(total(quick)) == []
+    # A single slow request is nothing to act on.
+    assert bottlenecks(total([report("load", database=DatabaseUse(1, seconds=0.4))])) == []
+    assert why_slow(total(quick))[-1] == "Nothing held this batch up."
+    assert why_slow(total([])) == ["No step of this batch has told what it took."]
+
+
+def test_figures_of_a_step_are_those_of_its_reports():
+    use = DatabaseUse(requests=4, seconds=0.1)
+    one = figures(total([*shards(4, seconds=5.0, database=use)]))["filter"]
+    assert (one.invocations, one.wall_seconds, one.median_seconds, one.at_once) == (4, 5.0, 5.0, 4)
+    assert (one.cpu_share, one.request_ms, one.memory_mb) == (0.6, 25.0, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("slow", "words"),
+    [
+        ({"readings": {"accepted/": 4000}}, "it has 4,000 readings, others 1,000: lower Readings"),
+        (
+            {"readings": {"accepted/": 4000}, "largest_user": 3500},
+            "one user has 3,500 of its 4,000 readings, and a user is never divided",
+        ),
+        (
+            {"readings": {"accepted/": 600, "rejected/outlier": 400}},
+            "40% of its readings were rejected, of all 4%.",
+        ),
+        ({"database": DatabaseUse(requests=9, seconds=20.0)}, "20.0 s of it were 9 requests"),
+        ({"cpu_seconds": 2.0}, "its processor worked 2.0 s of them, so it waited"),
+        ({}, "it had no more to do, so its machine was slow."),
+    ],
+)
+def test_a_slow_shard_is_named_with_the_reason(slow, words):
+    reports = [*shards(10), report(number=10, seconds=25.0, **slow)]
+    assert [work.number for work in slow_work(total(reports))] == [10]
+    assert f"Shard 10 took 25.0 s in FilterUsers, where half took less than 4.0 s: {words}" in (
+        said(*reports)
+    )
+
+
+def test_a_shard_is_slow_only_by_the_distribution_of_its_own_step():
+    spread = [report(number=n, seconds=float(n)) for n in range(1, 30)]
+    assert slow_work(total(spread)) == []
+    other_step = [*shards(10), *(report("partition", n, seconds=25.0) for n in range(10))]
+    assert slow_work(total(other_step)) == []
+    assert slow_work(total([*shards(3), report(number=3, seconds=250.0)])) == []
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        ([report(database=DatabaseUse(9, throttles=3))], "turned requests away 3 times: lower the"),
+        ([report(memory_mb=900.0)], "filter used 900 of 1024 MB: raise its MemorySize or lower"),
+        (
+            [report("load", database=DatabaseUse(20, seconds=6.0), seconds=9.0)],
+            "The table took 300 ms to answer a request of LoadStates, where some 20 ms are usual",
+        ),
+        (
+            [report(number=n, began=100.0 + 4 * n) for n in range(20)],
+            "FilterUsers took 80 s, with 1.0 of 20 at a time: raise FilterConcurrency.",
+        ),
+        (
+            [report(number=n, began=100 + 0.5 * n, seconds=0.5) for n in range(100)],
+            "so that starting them was most of the work: raise ReadingsPerShard",
+        ),
+        (
+            shards(seconds=40.0, cpu_seconds=38.0),
+            "kept its processor busy 95% of the time with 1024 MB: a MemorySize of 1769 MB",
+        ),
+        (
+            shards(seconds=40.0, cpu_seconds=2.0, memory_mb=90.0),
+            "used its processor 5% of the time and 90 of 1024 MB",
+        ),
+        (
+            [report(seconds=200.0)],
+            "FilterUsers took 200 of the 300 s that its Timeout allows: raise it, or lower",
+        ),
+        (
+            [report(), report("write", conflicts=[f"u-{n}" for n in range(5)])],
+            "5 users had to be filtered again, since other batches or requests had written",
+        ),
+    ],
+)
+def test_each_bottleneck_is_said_with_what_to_change(reports, words):
+    text = said(*reports)
+    assert words in text
+    # A parameter that is named exists; the other two are properties of functions.
+    named = set(re.findall(r"\b(?:\w+Concurrency|Warm\w+|ReadingsPerShard|MaxShards)\b", text))
+    assert named <= set(read_template(TEMPLATE)["Parameters"])
+
+
+def test_a_report_of_an_earlier_version_is_no_measurement():
+    assert figures(total([Report(step="filter", started=1.0, ended=99.0)])) == {}
+
+
+def test_users_are_never_named():
+    conflicts = report("write", conflicts=["anna"], users=1)
+    assert "anna" not in "".join(why_slow(total([conflicts, report(users=1)])))
