@@ -105,6 +105,11 @@ class LocalCloud:
         self.log = data.cloud / LOG_FILE
 
     @property
+    def process_id(self) -> int:
+        """The id of the local cloud's process and process group."""
+        return self._process.pid if self._process else 0
+
+    @property
     def running(self) -> bool:
         """Whether the process has started and not ended."""
         return self._process is not None and self._process.poll() is None
