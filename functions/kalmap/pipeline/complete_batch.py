@@ -20,6 +20,8 @@ class Completed(NamedTuple):
     received: int
     accepted: int
     changed: int
+    seconds: float
+    """From the start of the execution."""
 
 
 def complete_batch(
@@ -41,4 +43,5 @@ def complete_batch(
         received=end.received,
         accepted=end.accepted,
         changed=end.changed,
+        seconds=summary["time"]["total_seconds"],
     )

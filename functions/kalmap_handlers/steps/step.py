@@ -10,6 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
+from kalmap.outcome import Status
 from kalmap.results.report import Report, StepName
 from kalmap_handlers.clients import bucket
 from kalmap_handlers.deadline import seconds_for_work
@@ -24,6 +25,12 @@ Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
 
 #: Seconds of an invocation that are left for a call that has begun, and for the report.
 _RESERVE_SECONDS = 10.0
+#: Metrics of the readings without an estimate, by what was decided.
+_ERRORS = {
+    "RejectedReadings": Status.REJECTED,
+    "UnreadableReadings": Status.UNREADABLE,
+    "FailedReadings": Status.FAILED,
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,9 @@ def _observe(report: Report) -> None:
     metrics.add_metric("Memory", MetricUnit.Megabytes, report.memory_mb)
     if report.readings:
         metrics.add_metric("Readings", MetricUnit.Count, sum(report.readings.values()))
+        for name, status in _ERRORS.items():
+            number = sum(report.readings.of_status(status).values())
+            metrics.add_metric(name, MetricUnit.Count, number)
     if report.database.requests:
         metrics.add_metric("DatabaseRequests", MetricUnit.Count, report.database.requests)
         metrics.add_metric("Throttles", MetricUnit.Count, report.database.throttles)
