@@ -22,7 +22,9 @@ def describe_error(error: Mapping[str, Any]) -> tuple[str, str]:
         failure = None
     if not isinstance(failure, dict):
         # States.Timeout has no cause.
-        return name, cause or f"A step failed with {name}, and gave no cause."
+        # What AWS says ends without a full stop now and then.
+        sentence = cause if cause.endswith((".", "!", "?")) else f"{cause}."
+        return name, sentence if cause else f"A step failed with {name}, and gave no cause."
     message = str(failure.get("errorMessage") or cause)
     kind = str(failure.get("errorType") or name)
     if kind == "Runtime.HandlerError":  # the local cloud's name for any exception

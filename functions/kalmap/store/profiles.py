@@ -15,10 +15,11 @@ class Profiles:
         self._objects = objects
 
     def save(self, profile: Profile) -> None:
-        """Store a profile so that states folded under it stay readable. Idempotent."""
-        profile_digest = digest(profile)
-        if _built_in(profile.name, profile_digest) is None:
-            self._objects.put(_key(profile_digest), msgspec.json.encode(profile))
+        """Store a profile so that states folded under it stay readable. Idempotent.
+
+        Also a built-in one, which another version of kalmap may have changed.
+        """
+        self._objects.put(_key(digest(profile)), msgspec.json.encode(profile))
 
     def find(self, name: str, profile_digest: bytes) -> Profile | None:
         """Find the profile of a name and digest; None if it is not stored."""
