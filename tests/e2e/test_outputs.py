@@ -58,6 +58,11 @@ def test_the_requests_and_units_of_a_batch_are_those_that_kalmap_cost_expects(sh
         assert getattr(used, name) == getattr(expected, name)
     assert used.database.read_units == expected.read_units
     assert used.database.write_units == expected.write_units
+    told = shared.kalmap("status", batch[:12], "--why-slow", cwd=tmp_path)
+    assert told.code == 0, told.err
+    assert [line.split()[0] for line in told.out.splitlines()[:6]] == [
+        "step", "plan", "partition", "plan_shards", "load", "filter",
+    ]  # fmt: skip
 
 
 def test_running_a_file_again_never_overwrites_its_results(shared, tmp_path):
