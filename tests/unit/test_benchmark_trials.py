@@ -198,6 +198,7 @@ def test_a_growth_curve_foretells_what_the_joint_normal_distribution_does():
     assert found.predicted_sd[0, 3] ** 2 == pytest.approx(joint[3, 3] - gain @ joint[:3, 3])
 
 
+@pytest.mark.thorough
 def test_a_growth_curve_is_fitted_to_what_made_the_readings():
     random = np.random.default_rng(8)
     days = np.tile(np.arange(10.0), (80, 1))

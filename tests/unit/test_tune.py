@@ -65,6 +65,7 @@ def test_terms_that_are_not_in_the_readings_are_exactly_zero_at_every_scale_of_t
     assert found.population.level_mean == pytest.approx(75.0, abs=4.0)
 
 
+@pytest.mark.thorough
 def test_a_slope_that_users_share_is_found():
     random = np.random.default_rng(5)
     slopes = random.normal(2.0, 0.5, (60, 1))
@@ -234,6 +235,7 @@ def test_readings_too_far_apart_to_tell_noise_from_movement_are_told():
         )
 
 
+@pytest.mark.thorough
 def test_readings_outside_the_given_range_change_it():
     found = fitted(users_of(10.0 * random_walks(60, 20, 0.5, 0.1, 15)))
     low, high = found.range
@@ -292,6 +294,7 @@ def test_runs_of_another_persons_weights_are_not_taken_for_jumps():
     assert found.jumps.share < 3e-4
 
 
+@pytest.mark.thorough
 def test_an_occasion_is_no_longer_than_a_tenth_of_the_time_between_readings():
     minutes = fitted(users_of(random_walks(30, 20, 0.5, 0.1, 18), 10.0 / 1440.0))
     assert minutes.faults.occasion == pytest.approx(1.0 / 1440.0, rel=0.01)

@@ -40,6 +40,7 @@ def test_a_wider_profile_foretells_the_same_values():
     np.testing.assert_allclose(after.nis, before.nis / 1.3**2, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_what_a_few_users_tell_is_less_sure_than_what_many_do():
     # Seven users of five readings: their slopes differ more than these few can show.
     random = np.random.default_rng(4)
