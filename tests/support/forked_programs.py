@@ -28,6 +28,7 @@ from kalmap_cli.local.emulator.forked_workers import ForkedWorker
 TEMPLATE = Path(__file__).with_name("program_template.py")
 #: The programs that can be forks.
 PROGRAMS = (cloud.PROGRAM, forked_workers.PROGRAM)
+_NO_COMPILING = "PYTHONDONTWRITEBYTECODE"
 #: Where this process itself finds packages.
 OWN_PACKAGES = os.environ.get("PYTHONPATH")
 
@@ -117,9 +118,16 @@ def template_of(packages: str) -> str:
             [sys.executable, "-P", TEMPLATE, str(listening.fileno()), str(ours)],
             pass_fds=[listening.fileno(), ours],
             stdin=subprocess.DEVNULL,
-            # One thread: a process with several should not be forked.
-            env=os.environ | {"PYTHONPATH": packages, "OPENBLAS_NUM_THREADS": "1"},
+            env=_environment(packages),
         )
     os.close(ours)
     atexit.register(os.close, theirs)
     return path
+
+
+def _environment(packages: str) -> dict[str, str]:
+    """Of a template."""
+    # Python reads it once, so forks would never compile for each other, whatever their own says.
+    inherited = {name: value for name, value in os.environ.items() if name != _NO_COMPILING}
+    # One thread: a process with several should not be forked.
+    return inherited | {"PYTHONPATH": packages, "OPENBLAS_NUM_THREADS": "1"}
