@@ -4,6 +4,7 @@ import contextlib
 from typing import NamedTuple
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap import keys
 from kalmap.batch.chunks import Chunk
@@ -11,19 +12,12 @@ from kalmap.batch.folder import Folder
 from kalmap.batch.partitions import Partitions
 from kalmap.errors import KalmapError
 from kalmap.outcome import Status
-from kalmap.results.report import StepName
+from kalmap.results.report import MAP_STEPS, STATES, StepName
 from kalmap.results.tally import Tally
 from kalmap_cli.execution import Progress
 
-_PARTITION = "PartitionMeasurements"
-#: The first of the states that work on one shard at a time.
-_FIRST_OF_A_ROUND = "LoadStates"
-#: The steps of those states.
-_STEPS: dict[str, StepName] = {
-    _FIRST_OF_A_ROUND: "load",
-    "FilterUsers": "filter",
-    "WriteStates": "write",
-}
+#: The steps of the states that are Maps.
+_STEPS: dict[str, StepName] = {STATES[step]: step for step in MAP_STEPS}
 
 
 class BatchCounts(NamedTuple):
@@ -73,28 +67,29 @@ class BatchCounter:
         if self._latest is None or self._latest[0] != progress:
             counts = None
             # A batch runs on when its progress cannot be told.
-            with contextlib.suppress(KalmapError, msgspec.DecodeError):
+            with contextlib.suppress(KalmapError, BotoCoreError, ClientError, msgspec.DecodeError):
                 counts = self._count(progress)
             self._latest = progress, counts
         return self._latest[1]
 
     def _count(self, progress: Progress) -> BatchCounts | None:
-        if progress.state == _PARTITION:
-            return self._count_chunks()
-        if progress.state not in _STEPS:
+        step = _STEPS.get(progress.state)
+        if step is None:
             return None
-        if progress.state == _FIRST_OF_A_ROUND and progress.event != self._event:
+        if step == "partition":
+            return self._count_chunks()
+        if step == "load" and progress.event != self._event:
             self._event = progress.event
             self._begin_round()
-        return self._count_shards(_STEPS[progress.state])
+        return self._count_shards(step)
 
     def _count_chunks(self) -> BatchCounts:
         if not self._chunks:
             self._chunks = {chunk.number: chunk for chunk in self._partitions.chunks()}
-        for number in self._chunks.keys() - self._parsed.keys():
-            report = self._partitions.report(number)
-            if report is not None:
-                self._parsed[number] = report.records
+        new = [key for key in self._folder.partition_report_keys() if key not in self._counted]
+        for report in self._partitions.read_reports(new):
+            self._parsed[report.chunk] = report.records
+        self._counted.update(new)
         done = sum(self._chunks[number].weight for number in self._parsed)
         whole = sum(chunk.weight for chunk in self._chunks.values())
         return BatchCounts(sum(self._parsed.values()), done / max(1, whole), None, Tally())

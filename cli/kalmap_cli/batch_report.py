@@ -2,16 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed, as_sentence
 from kalmap_cli.output_files import open_output
 from kalmap_cli.reporting import needs_extra
-from kalmap_cli.reporting.batch_view import view_batch
-from kalmap_cli.reporting.movers import Mover, movers_of
 from kalmap_cli.screen import SHORT_ID, Screen
+
+if TYPE_CHECKING:  # it imports numpy, which most commands do without
+    from kalmap_cli.reporting.movers import Mover
 
 REPORT = "report.html"
 #: With the value `no`, batches get no report. `kalmap report` writes one all the same.
@@ -23,11 +24,12 @@ _MOST_MOVERS = 3
 class WrittenReport(NamedTuple):
     """What became of a batch's report."""
 
-    path: str
-    """The file's path, or why there is none."""
-    movers: list[Mover] | None = None
+    path: Path | None
+    """The file; None if there is none."""
+    why_none: str = ""
+    """The words that stand in place of the file's path."""
+    movers: "list[Mover] | None" = None
     """The users whose level moves most; None if they are not known."""
-    is_written: bool = False
 
 
 def write_report(
@@ -44,9 +46,12 @@ def write_report(
     if wanted == "no":
         return None
     if wanted != "yes":
-        return WrittenReport(f"none. {REPORT_VARIABLE} is {wanted!r}; it must be yes or no.")
+        return WrittenReport(None, f"none. {REPORT_VARIABLE} is {wanted!r}; it must be yes or no.")
     path, movers = folder / REPORT, None
     screen.note("Drawing the report")
+    from kalmap_cli.reporting.batch_view import view_batch  # noqa: PLC0415
+    from kalmap_cli.reporting.movers import movers_of  # noqa: PLC0415
+
     try:
         view = view_batch(deployment, record)
         if view.sample and view.people and view.profile:
@@ -57,8 +62,8 @@ def write_report(
         with open_output(path) as file:
             file.write(page.encode())
     except RunFailed as error:
-        return WrittenReport(f"none. {error}", movers)
+        return WrittenReport(None, f"none. {error}", movers)
     except Exception as error:  # noqa: BLE001 - the results are there, whatever happens here
         again = f"`kalmap report {record.batch_id[:SHORT_ID]}{deployment.options}` tries again."
-        return WrittenReport(f"none: {as_sentence(error)} {again}", movers)
-    return WrittenReport(str(path), movers, is_written=True)
+        return WrittenReport(None, f"none: {as_sentence(error)} {again}", movers)
+    return WrittenReport(path, movers=movers)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kalmap.outcome import Reason
 from kalmap.plural import counted
@@ -15,11 +15,13 @@ from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_run import BatchRun
 from kalmap_cli.errors import DONE, RunFailed
 from kalmap_cli.file_names import shortened
-from kalmap_cli.reporting.movers import Mover
 from kalmap_cli.reporting.rejection import why_rejected
 from kalmap_cli.results_folder import FetchedResults
 from kalmap_cli.screen import SHORT_ID, print_summary
 from kalmap_cli.terminal import fit_to_terminal
+
+if TYPE_CHECKING:  # it imports numpy, which most commands do without
+    from kalmap_cli.reporting.movers import Mover
 
 #: Lines of a file that are printed.
 _SHOWN = 3
@@ -68,7 +70,7 @@ def _as_json(run: BatchRun) -> dict[str, Any]:
     fetched = run.fetched
     if fetched is None:
         return {"batch_id": run.end.batch_id, "status": _FAILED, "files": {}}
-    report = run.report.path if run.report and run.report.is_written else None
+    report = run.report.path if run.report else None
     files = {name: getattr(fetched, name) for name in _FILES} | {"report": report}
     return fetched.content | {"files": {name: path and str(path) for name, path in files.items()}}
 
@@ -81,7 +83,7 @@ def _print_end(run: BatchRun) -> None:
         print_fetched(fetched, deployment.options if can_retry else None)
         if report:
             _print_movers(report.movers)
-            _print_row(f"report      {report.path}")
+            _print_row(f"report      {report.path or report.why_none}")
     if end.succeeded and end.ran_before:
         _print_line("This batch had run before and was not run again. These are its results.")
     elif fetched is not None and (sentence := _nothing_new(fetched.content)):
@@ -92,7 +94,7 @@ def _print_end(run: BatchRun) -> None:
         _print_line(run.fresh_note)
 
 
-def _print_movers(movers: list[Mover] | None) -> None:
+def _print_movers(movers: "list[Mover] | None") -> None:
     """Print the users whose level moves most."""
     if movers == []:
         _print_row("moving      no user: noise explains every slope")

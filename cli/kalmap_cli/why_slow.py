@@ -23,6 +23,7 @@ def print_why_slow(folder: Folder) -> None:
 
 def why_slow(totals: Totals) -> list[str]:
     """The lines: a table of the steps, and what to change."""
+    steps = figures(totals)
     rows = [
         (
             step,
@@ -35,10 +36,10 @@ def why_slow(totals: Totals) -> list[str]:
             "" if one.request_ms is None else f"{one.request_ms:.1f}",
             f"{one.memory_mb:.0f}",
         )
-        for step, one in figures(totals).items()
+        for step, one in steps.items()
     ]
     if not rows:
         return ["No step of this batch has told what it took."]
     table = aligned([_HEADS, *rows], range(1, len(_HEADS)))
-    sentences = bottlenecks(totals) or ["Nothing held this batch up."]
+    sentences = bottlenecks(totals, steps) or ["Nothing held this batch up."]
     return [*table, *(fit_to_terminal(sentence, sys.stdout) for sentence in sentences)]

@@ -8,6 +8,7 @@ import re
 import filter_batch
 from kalmap import errors
 from kalmap.keys import BATCHES, MAP_RUNS
+from kalmap.results import report
 from kalmap_cli.local.deploy import read_template
 from tests.support.policies import grants
 from tests.support.template import DEFINITION_TEXT, ROOT, TEMPLATE, definition, with_conditions
@@ -214,6 +215,16 @@ def test_every_fail_state_has_a_cause_even_for_an_error_without_one():
     causes = {name: state["CausePath"] for name, state in of_kind("Fail")}
     assert causes.pop("BatchFailed") == "$.failure.answer.reason"
     assert set(causes.values()) == {"States.JsonToString($.error)"}
+
+
+def test_reports_name_the_states_of_the_definition():
+    top = [name for name in DEFINITION["States"] if name in set(report.STATES.values())]
+    # PublishCompletion and the failures follow the last of them.
+    assert top == list(report.STATES.values())
+    maps = [name for name, _ in of_kind("Map")]
+    assert maps == [report.STATES[step] for step in report.MAP_STEPS]
+    for step in report.MAP_STEPS:
+        assert f"{step.title()}Concurrency" in PARAMETERS
 
 
 def test_every_map_stays_in_the_part_that_all_engines_agree_on():

@@ -11,6 +11,7 @@ from kalmap_cli.commands import status
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.execution import PollIntervals
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.stack import Stack
 from tests.support.dynamodb import new_client
 from tests.support.template import create_tables
@@ -149,6 +150,6 @@ def test_kalmap_status_prints_a_broken_record_and_the_others(records, capsys):
     assert "has no status and no prefix. Delete the record" in broken
     assert any(" running " in line for line in printed)
     with pytest.raises(RunFailed, match="has no status and no prefix"):
-        status.find_batch(deployment, f"{1:032x}"[:31])
+        find_batch(deployment, f"{1:032x}"[:31])
     with pytest.raises(RunFailed, match="has no status and no prefix"):
-        status.find_batch(deployment, f"{1:032x}")
+        find_batch(deployment, f"{1:032x}")

@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
 from kalmap.batch.chunks import Chunk, SourceObject
@@ -96,3 +97,32 @@ def test_a_state_without_items_and_a_folder_that_is_gone_count_nothing(folder):
     counter = BatchCounter(folder)
     assert counter.count(in_state("PlanShards", 0)) is None
     assert counter.count(in_state("FilterUsers", 1)) is None
+
+
+def test_a_store_that_does_not_answer_counts_nothing_and_ends_no_command(folder):
+    folder.save_shards(0, [Shard(0, 30, (0, 0))])
+    counter = BatchCounter(folder)
+    assert counter.count(in_state("LoadStates", 0)).total == 30
+    s3 = folder.objects._client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3.meta.events, "emit_until_response", refuse)
+        assert counter.count(in_state("LoadStates", 1)) is None
+    folder.save_report(filtered(0, accepted=30, outliers=0))
+    assert counter.count(in_state("FilterUsers", 1)).readings == 30
+
+
+def test_a_report_of_a_chunk_is_read_once(folder, monkeypatch):
+    chunks = [Chunk(number, SOURCE, 100 * number, 100 * number + 100) for number in range(3)]
+    Partitions(folder).save_plan(Plan(3, 1, [["a.jsonl"]] * 3), chunks)
+    counter = BatchCounter(folder)
+    read = []
+    get = folder.objects.get
+    monkeypatch.setattr(folder.objects, "get", lambda key: read.append(key) or get(key))
+    for number in range(3):
+        Partitions(folder).save(b"", PartitionReport(number, 9, 9, [0], [9]))
+        counter.count(in_state("PartitionMeasurements", number + 1))
+    assert len([key for key in read if key.endswith(".report")]) == 3
+
+
+def refuse(*_, **__):
+    raise EndpointConnectionError(endpoint_url="the store")

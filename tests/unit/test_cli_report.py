@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from kalmap_cli.batch_run import BatchRun
-from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import Deployment, aws_clients
 from kalmap_cli.errors import DONE, InterruptMessage, RunFailed, Unsaved, WrongUsage
 from kalmap_cli.execution import ExecutionEnd, PollIntervals
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.report import print_report
 from kalmap_cli.results_folder import FetchedResults
 from kalmap_cli.stack import Stack

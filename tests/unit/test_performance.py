@@ -40,14 +40,18 @@ def shards(count=10, **fields):
 
 
 def said(*reports):
-    return " ".join(bottlenecks(total(reports)))
+    return " ".join(sentences(total(reports)))
+
+
+def sentences(totals):
+    return bottlenecks(totals, figures(totals))
 
 
 def test_a_batch_without_a_bottleneck_is_not_accused():
     quick = [report(number=n, seconds=4.0 + 0.2 * (n % 3)) for n in range(40)]
-    assert bottlenecks(total(quick)) == []
+    assert sentences(total(quick)) == []
     # A single slow request is nothing to act on.
-    assert bottlenecks(total([report("load", database=DatabaseUse(1, seconds=0.4))])) == []
+    assert sentences(total([report("load", database=DatabaseUse(1, seconds=0.4))])) == []
     assert why_slow(total(quick))[-1] == "Nothing held this batch up."
     assert why_slow(total([])) == ["No step of this batch has told what it took."]
 

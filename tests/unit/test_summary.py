@@ -12,6 +12,7 @@ from kalmap.batch.commit_gate import closed_gate, failed_commit
 from kalmap.batch.identity import Limits
 from kalmap.outcome import Reason, Status
 from kalmap.pipeline.caught_error import describe_error
+from kalmap.results.performance import bottlenecks, figures
 from kalmap.results.report import Report
 from kalmap.results.summary import hints, summarise
 from kalmap.results.tally import Tally, from_json, to_json
@@ -212,7 +213,7 @@ def test_hints_say_what_to_look_at():
             ),
         ]
     )
-    text = " ".join(hints(totals))
+    text = " ".join(hints(totals) + bottlenecks(totals, figures(totals)))
     for word in ("unit ratio", "outliers", "too late", "run before", "3 times", "900 of 1024 MB"):
         assert word in text
     # A setting that a hint names exists.

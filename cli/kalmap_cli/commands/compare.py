@@ -10,10 +10,10 @@ import msgspec
 from kalmap.plural import counted
 from kalmap.store.ports import StateStore
 from kalmap.store.profiles import Profiles
-from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.file_names import shortened
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.operations.state_comparison import (
     Comparison,
     Pair,

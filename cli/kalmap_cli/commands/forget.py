@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kalmap import keys
 from kalmap.plural import counted
-from kalmap_cli.commands.status import with_current_status
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
+from kalmap_cli.listed_batches import with_current_status
 from kalmap_cli.operations.forget import Forgotten
 from kalmap_cli.operations.forget import forget as forget_user
 from kalmap_cli.operations.user_traces import Traces, find_traces
@@ -72,7 +73,7 @@ def forget(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
 def _running(deployment: Deployment) -> dict[str, str]:
     """The running batches, and the prefixes of their attempts."""
     return {
-        batch.batch_id: f"batches/{batch.batch_id}/{batch.execution_arn.rpartition(':')[2]}"
+        batch.batch_id: f"{keys.BATCHES}{batch.batch_id}/{batch.execution_arn.rpartition(':')[2]}"
         for batch in deployment.batches.newest()
         if batch.status == "RUNNING"
         and batch.execution_arn

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, WrongUsage
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.output_files import (
     check_outputs,
     check_outside_data_directory,

@@ -8,9 +8,9 @@ from kalmap.errors import InvalidInput
 from kalmap.outcome import Status
 from kalmap.plural import counted
 from kalmap.results.selection import Selection, result_status
-from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, RunFailed, WrongUsage
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.output_files import STDOUT, check_outside_data_directory
 from kalmap_cli.report import print_fetched
 from kalmap_cli.results_files import check_format

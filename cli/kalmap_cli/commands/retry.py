@@ -7,9 +7,9 @@ from pathlib import Path
 from kalmap.batch.folder import Folder
 from kalmap_cli.batch_options import now_option
 from kalmap_cli.batch_run import NOT_STARTED, run_batch
-from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, InterruptMessage
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.output_files import check_outside_data_directory
 from kalmap_cli.report import print_report
 from kalmap_cli.results_files import check_format

@@ -8,10 +8,10 @@ from pathlib import Path
 from kalmap.plural import counted
 from kalmap.store.ports import BatchRecord
 from kalmap.store.profiles import Profiles
-from kalmap_cli.commands.status import find_batch
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, RunFailed, WrongUsage
 from kalmap_cli.file_names import first_of
+from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.operations.rollback import RolledBack, roll_back
 from kalmap_cli.operations.written_states import Attempt, attempts_of
 from kalmap_cli.screen import SHORT_ID

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kalmap_cli.commands.status import for_user
 from kalmap_cli.deployment import CLOUD_STAYS, Deployment, local_deployment, local_parameters
 from kalmap_cli.errors import DONE, RunFailed
+from kalmap_cli.listed_batches import for_user
 from kalmap_cli.local.access_files import (
     API_URL_FILE,
     AWS_CONFIG_FILE,

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from kalmap.batch.folder import Folder
 from kalmap.errors import InputNotFound
 from kalmap.store.ports import BatchPosition, BatchRecord
-from kalmap_cli.commands.status import find_batch, for_user
 from kalmap_cli.console.pages import deployment_of, page, part
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.file_names import FileNames
+from kalmap_cli.listed_batches import find_batch, for_user
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import status_badge, summary_cards
 from kalmap_cli.screen import SHORT_ID

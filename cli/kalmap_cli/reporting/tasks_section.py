@@ -3,11 +3,12 @@
 from typing import Any
 
 from kalmap.plural import counted
+from kalmap.results.report import MAP_STEPS
 from kalmap_cli.reporting.batch_view import BatchView
 from kalmap_cli.reporting.charts import KINDS, kind_of, tasks_in_time
 from kalmap_cli.reporting.figures import svg
 from kalmap_cli.reporting.palette import OF_PAGE
-from kalmap_cli.reporting.timeline import PARALLEL, Task, Timeline
+from kalmap_cli.reporting.timeline import Task, Timeline
 from kalmap_cli.screen import SHORT_ID
 
 _SLOWEST, _MOST_FAILED = 5, 20
@@ -36,7 +37,7 @@ def timeline_section(timeline: Timeline) -> dict[str, Any] | None:
 
 def shards_section(view: BatchView, *, anonymise: bool) -> dict[str, Any] | None:
     """The slowest and the failed shards and chunks, and the command that runs them again."""
-    tasks = [task for task in view.timeline.tasks if task.step in PARALLEL]
+    tasks = [task for task in view.timeline.tasks if task.step in MAP_STEPS]
     if not tasks:
         return None
     failed = [task for task in tasks if task.error]

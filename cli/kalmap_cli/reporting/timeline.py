@@ -4,23 +4,9 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from kalmap.batch.folder import Folder
-from kalmap.results.report import Report
+from kalmap.results.report import MAP_STEPS, STATES, Report, StepName
 
-#: The steps of a round and their states, in the order in which they run.
-_STATES = {
-    "plan": "PlanBatch",
-    "partition": "PartitionMeasurements",
-    "plan_shards": "PlanShards",
-    "load": "LoadStates",
-    "filter": "FilterUsers",
-    "aggregate": "AggregateResults",
-    "write": "WriteStates",
-    "collect": "CollectWrites",
-    "complete": "CompleteBatch",
-}
-STEPS = tuple(_STATES)
-#: The steps that work on one chunk or shard.
-PARALLEL = ("partition", "load", "filter", "write")
+_ORDER = tuple(STATES)
 #: Tasks of one step that a drawing has. The longest are drawn.
 _MOST_OF_A_STEP = 12
 
@@ -28,7 +14,7 @@ _MOST_OF_A_STEP = 12
 class Task(NamedTuple):
     """A step's work on one shard or chunk, or on the whole batch."""
 
-    step: str
+    step: StepName
     round: int
     number: int
     start: float
@@ -47,9 +33,9 @@ class Task(NamedTuple):
     @property
     def name(self) -> str:
         """Its state and shard, such as `FilterUsers 3` or `FilterUsers 3, round 1`."""
-        number = f" {self.number}" if self.step in PARALLEL else ""
+        number = f" {self.number}" if self.step in MAP_STEPS else ""
         round_ = f", round {self.round}" if self.round else ""
-        return f"{_STATES[self.step]}{number}{round_}"
+        return f"{STATES[self.step]}{number}{round_}"
 
 
 class Timeline(NamedTuple):
@@ -65,7 +51,7 @@ class Timeline(NamedTuple):
 def timeline_of(folder: Folder) -> Timeline:
     """Read the reports of a batch's steps."""
     reports = [report for round_ in range(folder.rounds()) for report in folder.reports(round_)]
-    tasks = [_task(report) for report in reports if report.step in STEPS and report.started]
+    tasks = [_task(report) for report in reports if report.step in STATES and report.started]
     return arrange(tasks)
 
 
@@ -91,12 +77,12 @@ def arrange(tasks: list[Task]) -> Timeline:
     """
     phases: dict[tuple[int, int], list[Task]] = {}
     for task in tasks:
-        phases.setdefault((task.round, STEPS.index(task.step)), []).append(task)
+        phases.setdefault((task.round, _ORDER.index(task.step)), []).append(task)
     critical = {task for of_step in phases.values() for task in _chain(of_step)}
     ordered = sorted((task._replace(is_critical=task in critical) for task in tasks), key=_begin)
     drawn: list[Task] = []
     for phase in phases:
-        of_step = [t for t in ordered if (t.round, STEPS.index(t.step)) == phase]
+        of_step = [t for t in ordered if (t.round, _ORDER.index(t.step)) == phase]
         of_step.sort(key=lambda t: (not t.is_critical, -t.seconds))
         drawn += of_step[:_MOST_OF_A_STEP]
     return Timeline(ordered, sorted(drawn, key=_begin), sum(task.seconds for task in critical))
@@ -114,4 +100,4 @@ def _chain(tasks: list[Task]) -> list[Task]:
 
 
 def _begin(task: Task) -> tuple[float, int, int]:
-    return task.start, STEPS.index(task.step), task.number
+    return task.start, _ORDER.index(task.step), task.number

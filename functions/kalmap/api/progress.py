@@ -15,7 +15,7 @@ def progress(folder: Folder) -> Progress:
     round_ = folder.rounds() - 1
     if round_ < 0 or not folder.has_shards(round_):
         chunks = folder.plan_counts().chunks
-        return Progress("partitioning", 0, min(folder.partition_reports(), chunks), chunks)
+        return Progress("partitioning", 0, min(len(folder.partition_report_keys()), chunks), chunks)
     total = len(folder.shards(round_))
     phases: tuple[tuple[Phase, StepName], ...]
     phases = (("writing", "write"), ("filtering", "filter"), ("loading", "load"))

@@ -99,11 +99,11 @@ class Folder:
         """The numbers of chunks and shards."""
         return self.read(keys.PLAN, PlanCounts)
 
-    def partition_reports(self) -> int:
-        """The number of chunks that have a report. `Partitions` reads and writes them."""
+    def partition_report_keys(self) -> list[str]:
+        """The keys of the reports of chunks. `Partitions` reads and writes them."""
         stored = self.objects.keys(self.key(keys.PARTITIONS))
         # Each chunk has two files there: its slices and their report.
-        return sum(key.endswith(".report") for key in stored)
+        return [key for key in stored if key.endswith(".report")]
 
     # Rounds.
 

@@ -3,7 +3,7 @@
 Most steps need only the rest of the folder, which does without numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -55,6 +55,11 @@ class Partitions:
         """A chunk's report; None if the chunk failed and its failure could not be recorded."""
         data = self._folder.objects.find(self._folder.key(keys.partition_report(chunk)))
         return None if data is None else msgspec.msgpack.decode(data, type=PartitionReport)
+
+    def read_reports(self, stored: Iterable[str]) -> list[PartitionReport]:
+        """Read reports of chunks by their keys."""
+        decode = msgspec.msgpack.Decoder(PartitionReport).decode
+        return [decode(data) for data in at_once(self._folder.objects.get, list(stored))]
 
     def is_whole(self, chunk: int) -> bool:
         """Whether all slices of a chunk are stored."""

@@ -8,16 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kalmap.plural import counted
+from kalmap.results.report import MAP_STEPS, STATES, StepName
 from kalmap.results.totals import Totals
 from kalmap.results.work import Work
 
-#: Steps that run as a Map's children, with the state and the parameter that says how many at once.
-MAPS = {
-    "partition": ("PartitionMeasurements", "PartitionConcurrency"),
-    "load": ("LoadStates", "LoadConcurrency"),
-    "filter": ("FilterUsers", "FilterConcurrency"),
-    "write": ("WriteStates", "WriteConcurrency"),
-}
 #: A shard is slow above this many interquartile ranges over the third quartile, and if it also
 #: took twice the median and so many seconds longer. Fewer shards have no distribution.
 _RANGES, _TIMES, _SECONDS_LONGER, _FEWEST = 3.0, 2.0, 2.0, 5
@@ -56,11 +50,12 @@ class StepFigures(NamedTuple):
     configured_mb: int
 
 
-def figures(totals: Totals) -> dict[str, StepFigures]:
+def figures(totals: Totals) -> dict[StepName, StepFigures]:
     """The figures of each step that has told its times, in the order of their first start."""
     found = {}
+    works_of = _by_step(totals)
     for step, (start, end) in sorted(totals.phases.items(), key=lambda phase: phase[1]):
-        works = [work for work in totals.work if work.step == step]
+        works = works_of.get(step)
         if not works:
             continue
         seconds = sorted(work.seconds for work in works)
@@ -84,8 +79,9 @@ def figures(totals: Totals) -> dict[str, StepFigures]:
 def slow_work(totals: Totals) -> list[Work]:
     """Shards and chunks that took much longer than others of their step, the slowest first."""
     slow: list[Work] = []
-    for step in MAPS:
-        works = [work for work in totals.work if work.step == step and work.round == 0]
+    works_of = _by_step(totals)
+    for step in MAP_STEPS:
+        works = [work for work in works_of.get(step, ()) if work.round == 0]
         if len(works) < _FEWEST:
             continue
         seconds = sorted(work.seconds for work in works)
@@ -95,9 +91,13 @@ def slow_work(totals: Totals) -> list[Work]:
     return sorted(slow, key=lambda work: -work.seconds)
 
 
-def bottlenecks(totals: Totals) -> list[str]:
-    """Sentences: what held the batch up, why, and what to change."""
-    steps = figures(totals)
+def bottlenecks(totals: Totals, steps: dict[StepName, StepFigures]) -> list[str]:
+    """Sentences: what held the batch up, why, and what to change.
+
+    Args:
+        totals: Of the batch.
+        steps: Its `figures`.
+    """
     return [
         *_throttling(totals),
         *_memory(totals),
@@ -125,8 +125,8 @@ def _memory(totals: Totals) -> Iterator[str]:
             )
 
 
-def _step(step: str, one: StepFigures, totals: Totals) -> Iterator[str]:
-    state, concurrency = MAPS.get(step, (step, ""))
+def _step(step: StepName, one: StepFigures, totals: Totals) -> Iterator[str]:
+    state, concurrency = STATES.get(step, step), _concurrency(step)
     waited = sum(work.request_seconds for work in totals.work if work.step == step)
     if one.request_ms and one.request_ms > 1000 * _SLOW_REQUEST and waited > _MUCH_WAITED:
         yield (
@@ -172,7 +172,7 @@ def _slow_shards(totals: Totals) -> Iterator[str]:
         median = others[len(others) // 2].seconds
         kind = "Chunk" if work.step == "partition" else "Shard"
         yield (
-            f"{kind} {work.number} took {work.seconds:.1f} s in {MAPS[work.step][0]}, "
+            f"{kind} {work.number} took {work.seconds:.1f} s in {STATES[work.step]}, "
             f"where half took less than {median:.1f} s: {_why_slow(work, others)}"
         )
     if len(slow) > _MOST_SLOW:
@@ -201,12 +201,12 @@ def _why_slow(work: Work, others: list[Work]) -> str:
     if work.request_seconds > work.seconds / 2:
         return (
             f"{work.request_seconds:.1f} s of it were {counted(work.requests, 'request')} to the "
-            f"table: lower {MAPS[work.step][1]}, or set WarmReads and WarmWrites."
+            f"table: lower {_concurrency(work.step)}, or set WarmReads and WarmWrites."
         )
     if work.cpu_seconds < work.seconds / 2:
         return (
             f"its processor worked {work.cpu_seconds:.1f} s of them, so it waited: for S3, for the "
-            f"table or for its retries. If it comes again, lower {MAPS[work.step][1]}."
+            f"table or for its retries. If it comes again, lower {_concurrency(work.step)}."
         )
     return "it had no more to do, so its machine was slow. If it comes again, raise MemorySize."
 
@@ -221,14 +221,27 @@ def _contention(totals: Totals) -> Iterator[str]:
 
 
 def _timeouts(totals: Totals) -> Iterator[str]:
-    for step in dict.fromkeys(work.step for work in totals.work):
-        longest = max((work for work in totals.work if work.step == step), key=lambda w: w.seconds)
+    for step, works in _by_step(totals).items():
+        longest = max(works, key=lambda work: work.seconds)
         if longest.seconds > _TIMEOUT_SHARE * longest.allowed_seconds:
             yield (
-                f"{MAPS.get(step, (step,))[0]} took {longest.seconds:.0f} of the "
+                f"{STATES.get(step, step)} took {longest.seconds:.0f} of the "
                 f"{longest.allowed_seconds:.0f} s that its Timeout allows: raise it, or lower "
                 "ReadingsPerShard."
             )
+
+
+def _by_step(totals: Totals) -> dict[StepName, list[Work]]:
+    """The work of each step."""
+    works: dict[StepName, list[Work]] = {}
+    for work in totals.work:
+        works.setdefault(work.step, []).append(work)
+    return works
+
+
+def _concurrency(step: StepName) -> str:
+    """The parameter that says how many of a Map's children run at once; empty for other steps."""
+    return f"{step.title()}Concurrency" if step in MAP_STEPS else ""
 
 
 def _quantile(ordered: list[float], share: float) -> float:

@@ -11,6 +11,20 @@ StepName = Literal[
     "plan", "partition", "plan_shards", "load", "filter", "aggregate", "write", "collect",
     "complete", "fail_shard",
 ]  # fmt: skip
+#: The steps of a round in their order, and the state of the state machine that each is the work of.
+STATES: dict[StepName, str] = {
+    "plan": "PlanBatch",
+    "partition": "PartitionMeasurements",
+    "plan_shards": "PlanShards",
+    "load": "LoadStates",
+    "filter": "FilterUsers",
+    "aggregate": "AggregateResults",
+    "write": "WriteStates",
+    "collect": "CollectWrites",
+    "complete": "CompleteBatch",
+}
+#: The steps that work on one chunk or shard of a Map.
+MAP_STEPS: tuple[StepName, ...] = ("partition", "load", "filter", "write")
 
 
 class Counts(msgspec.Struct, kw_only=True):

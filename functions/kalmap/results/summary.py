@@ -38,6 +38,7 @@ def summarise(
     readings = totals.readings
     unreadable = _by_reason(readings, Status.UNREADABLE)
     quality = totals.quality_sum / totals.quality_count if totals.quality_count else None
+    steps = figures(totals)
     return identity | {
         "status": status,
         "reason": reason,
@@ -75,11 +76,11 @@ def summarise(
             "rounds": rounds,
         },
         "memory_mb": {step: round(peak, 1) for step, (peak, _) in totals.memory.items() if peak},
-        "performance": {step: one._asdict() for step, one in figures(totals).items()},
+        "performance": {step: one._asdict() for step, one in steps.items()},
         "cost_usd": round(estimate(totals, rounds), 6),
         "failed_shards": [msgspec.to_builtins(f) for f in totals.failures if f.step != "partition"],
         "failed_chunks": [msgspec.to_builtins(f) for f in totals.failures if f.step == "partition"],
-        "hints": hints(totals),
+        "hints": hints(totals) + bottlenecks(totals, steps),
     }
 
 
@@ -106,7 +107,7 @@ def _per_user(shards: list[tuple[float, int]]) -> dict[str, float]:
 
 
 def hints(totals: Totals) -> list[str]:
-    """Sentences that say what the people who run such batches should look at."""
+    """Sentences about the readings: what the people who send them should look at."""
     readings, received = totals.readings, max(totals.records, 1)
     sentences = list(totals.notes)
     if (suspects := readings[Status.REJECTED, Reason.UNIT_SUSPECT]) > 0.01 * received:
@@ -129,4 +130,4 @@ def hints(totals: Totals) -> list[str]:
             "Most readings were there already: was this input run before? Then the earlier batch "
             "has their results."
         )
-    return sentences + bottlenecks(totals)
+    return sentences

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from kalmap.results.report import Counts, Report
+from kalmap.results.report import Counts, Report, StepName
 from kalmap.results.tally import Tally
 from kalmap.results.work import Work, work_of
 from kalmap.store.ports import DatabaseUse
@@ -15,7 +15,7 @@ _MOST_NOTES = 10
 class Failure(msgspec.Struct, frozen=True):
     """A shard, or a chunk, that was given up, and why."""
 
-    step: str
+    step: StepName
     round: int
     number: int
     error: str
@@ -34,11 +34,11 @@ class Totals(Counts, kw_only=True):
     gb_seconds: float = 0.0
     failures: list[Failure] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
-    phases: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
+    phases: dict[StepName, tuple[float, float]] = msgspec.field(default_factory=dict)
     """First start and last end of each step, in seconds since 1970."""
     user_seconds: list[tuple[float, int]] = msgspec.field(default_factory=list)
     """Of each filtered shard: seconds per user, users."""
-    memory: dict[str, tuple[float, int]] = msgspec.field(default_factory=dict)
+    memory: dict[StepName, tuple[float, int]] = msgspec.field(default_factory=dict)
     """Of each step: peak and configured MB."""
     work: list[Work] = msgspec.field(default_factory=list)
     """What each invocation took; in no order."""

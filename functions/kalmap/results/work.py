@@ -3,13 +3,13 @@
 import msgspec
 
 from kalmap.outcome import Status
-from kalmap.results.report import Report
+from kalmap.results.report import Report, StepName
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True):
     """One invocation of a step. Times are in seconds, memory in MB."""
 
-    step: str
+    step: StepName
     round: int
     number: int
     seconds: float
