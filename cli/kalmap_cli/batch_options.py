@@ -1,7 +1,6 @@
 """A batch's options: from options of the command line to fields of the execution's input."""
 
 import argparse
-import re
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -14,15 +13,6 @@ from kalmap_cli.input_files import read_profile
 
 _LIMITS = Limits.__struct_fields__
 _EXAMPLE_TIME = "2026-03-01T07:12:00Z"
-#: The option of the command line that sets each field of the execution's input.
-_OPTIONS = {
-    "profile": "--profile",
-    "write_mode": "--write-mode",
-    "adopt_profile": "--adopt-profile",
-    "now": "--now",
-    "limits": "--limits",
-    "source.mapping.tz": "--tz Europe/Berlin",
-} | {f"limits.{name}": f"--limits {name}=SHARE" for name in _LIMITS}
 
 
 def batch_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -100,8 +90,3 @@ def _share(name: str, text: str) -> float:
             f"--limits has {name}={text}; a limit is a share and must be a number from 0 to 1."
         )
     return share
-
-
-def with_option_names(sentence: str) -> str:
-    """Replace fields of the input, in backticks in a sentence of the cloud, by their options."""
-    return re.sub(r"`([a-z_.]+)`", lambda field: f"`{_OPTIONS.get(field[1], field[1])}`", sentence)

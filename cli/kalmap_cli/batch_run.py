@@ -10,7 +10,6 @@ from kalmap.batch.folder import Folder
 from kalmap.plural import counted
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.batch_counts import BatchCounter
-from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.batch_report import WrittenReport, write_report
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.earlier_batch import describe_earlier_batch
@@ -25,6 +24,7 @@ from kalmap_cli.execution import (
     watch_execution,
 )
 from kalmap_cli.file_names import FileNames
+from kalmap_cli.option_names import with_option_names
 from kalmap_cli.results_folder import FetchedResults, fetch_results
 from kalmap_cli.screen import SHORT_ID, Screen
 

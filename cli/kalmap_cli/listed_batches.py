@@ -8,10 +8,10 @@ from botocore.exceptions import ClientError
 
 from kalmap.errors import BrokenRecord
 from kalmap.store.ports import BatchRecord, BatchStatus, ListedBatch
-from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.file_names import FileNames
+from kalmap_cli.option_names import with_option_names
 from kalmap_cli.screen import SHORT_ID
 
 B = TypeVar("B", bound=ListedBatch)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from kalmap.outcome import Reason
 from kalmap.plural import counted
-from kalmap_cli.batch_options import with_option_names
-from kalmap_cli.batch_run import BatchRun
 from kalmap_cli.errors import DONE, RunFailed
 from kalmap_cli.file_names import shortened
+from kalmap_cli.option_names import with_option_names
 from kalmap_cli.reporting.rejection import why_rejected
 from kalmap_cli.results_folder import FetchedResults
 from kalmap_cli.screen import SHORT_ID, print_summary
 from kalmap_cli.terminal import fit_to_terminal
 
-if TYPE_CHECKING:  # it imports numpy, which most commands do without
+if TYPE_CHECKING:  # they import numpy, which most commands do without
+    from kalmap_cli.batch_run import BatchRun
     from kalmap_cli.reporting.movers import Mover
 
 #: Lines of a file that are printed.
@@ -32,7 +32,7 @@ _FAILED = "failed"
 _LABEL = 12
 
 
-def print_report(run: BatchRun, *, quiet: bool = False, as_json: bool = False) -> int:
+def print_report(run: "BatchRun", *, quiet: bool = False, as_json: bool = False) -> int:
     """Print the summary and the paths of all files.
 
     Args:
@@ -65,7 +65,7 @@ def print_report(run: BatchRun, *, quiet: bool = False, as_json: bool = False) -
     return DONE
 
 
-def _as_json(run: BatchRun) -> dict[str, Any]:
+def _as_json(run: "BatchRun") -> dict[str, Any]:
     """The summary, and under `files` the path of each file, or null."""
     fetched = run.fetched
     if fetched is None:
@@ -75,7 +75,7 @@ def _as_json(run: BatchRun) -> dict[str, Any]:
     return fetched.content | {"files": {name: path and str(path) for name, path in files.items()}}
 
 
-def _print_end(run: BatchRun) -> None:
+def _print_end(run: "BatchRun") -> None:
     end, fetched, deployment, report, earlier = run
     if fetched is not None:
         # A failed batch with --fresh is deleted when the earlier data comes back.

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,9 +14,11 @@ from rich.text import Text
 
 from kalmap.outcome import Status
 from kalmap.plural import counted
-from kalmap_cli.batch_counts import BatchCounts
 from kalmap_cli.execution import Progress
 from kalmap_cli.terminal import fit_to_terminal
+
+if TYPE_CHECKING:  # it imports numpy, which most commands do without
+    from kalmap_cli.batch_counts import BatchCounts
 
 #: Characters of a batch's id that are shown. They tell it from other batches, and commands accept
 #: them as the id.
@@ -81,7 +83,7 @@ class Screen:
         self._close_state(unfinished=True)
         self.note(text)
 
-    def show(self, progress: Progress, counts: BatchCounts | None = None) -> None:
+    def show(self, progress: Progress, counts: "BatchCounts | None" = None) -> None:
         """Show the state that the batch is in, and what it has done."""
         self._note = ""
         self._counts = counts or self._counts
@@ -186,7 +188,7 @@ def in_words(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def decisions_in_words(counts: BatchCounts) -> str:
+def decisions_in_words(counts: "BatchCounts") -> str:
     """What was decided so far: `8,900 of 10,000 readings: 8,850 accepted, 50 rejected (...)`."""
     decided = sum(counts.decisions.values())
     parts = [f"{counts.of_status(Status.ACCEPTED):,} accepted"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kalmap_cli.batch_options import with_option_names
+from kalmap_cli.option_names import with_option_names
 from tests.support.kalmap_command import kalmap
 
 GOOD = b'{"user_id": "%s", "timestamp": "2026-01-0%dT07:00:00+01:00", "value": %s, "unit": "kg"}'

@@ -16,7 +16,7 @@ from kalmap.api.openapi import OPERATIONS
 from kalmap.batch.identity import BatchInput, Limits
 from kalmap.records.mapping import Mapping
 from kalmap_cli import arguments
-from kalmap_cli.batch_options import with_option_names
+from kalmap_cli.option_names import with_option_names
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Commands of others that a sentence may name; README.md shows each, or where it comes from.

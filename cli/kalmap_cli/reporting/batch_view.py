@@ -11,9 +11,9 @@ from kalmap.errors import InputNotFound
 from kalmap.profile import Profile
 from kalmap.readings import I64
 from kalmap.store.ports import BatchRecord
-from kalmap_cli.batch_options import with_option_names
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.file_names import FileNames
+from kalmap_cli.option_names import with_option_names
 from kalmap_cli.reporting.calibration import Calibration, calibration_of
 from kalmap_cli.reporting.execution_view import ExecutionView, view_execution
 from kalmap_cli.reporting.people import People, people_of
