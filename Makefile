@@ -84,9 +84,10 @@ statemachine:  ## Write the state machine's definition and its drawing anew
 	@PYTHONPATH=functions $(PYTHON) statemachine/filter_batch.py
 	@PYTHONPATH=functions $(PYTHON) statemachine/drawing.py
 
-pictures: $(KALMAP) $(INSTALLED_DEV)  ## Take the pictures of report and console anew (needs chromium)
+pictures: $(KALMAP) $(INSTALLED_DEV)  ## Take the pictures of report, console and dashboard anew (needs chromium)
 	@$(RUN) examples/report_pictures.py
 	@$(RUN) examples/console_picture.py
+	@$(RUN) examples/dashboard_picture.py
 
 fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records, and 25,000 requests
 	@$(RUN) -m tests.fuzz.records

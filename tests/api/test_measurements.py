@@ -8,7 +8,7 @@ import pytest
 
 from kalmap.api.user_group import MAX_ROUNDS
 from tests.support.both_paths import reading
-from tests.support.dynamodb_faults import THROTTLED, Injector
+from tests.support.dynamodb_faults import THROTTLED, Injector, SlowTable
 
 
 def readings(users: int, days: int) -> list[dict]:
@@ -162,6 +162,16 @@ class TestTimeRunsOut:
         api.cold_start()
         again = api.post(records)
         assert {r["status"] for r in again.body["results"]} == {"duplicate"}
+
+    def test_users_whose_writes_the_table_refuses_until_the_end_have_timed_out(self, start):
+        api = start(BATCH_TIMEOUT_SECONDS="0.6")
+        from kalmap_handlers.http.container import dynamodb
+
+        with SlowTable(dynamodb(), "BatchExecuteStatement", 0.1, first=10):
+            response = api.post(readings(50, 1))
+        failed = response.body["summary"]["readings"]["failed"]
+        assert list(failed) == ["timed_out"]
+        assert 0 < failed["timed_out"] < 50
 
 
 class TestTheTableIsInTrouble:

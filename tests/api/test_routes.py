@@ -63,7 +63,7 @@ def test_the_metrics_that_alarms_look_at_are_counted(api, capsys):
         for metric in alarm.get("Metrics", [])
         if metric.get("MetricStat", {}).get("Metric", {}).get("Namespace") == "kalmap"
     } | {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == "kalmap"}
-    assert named == {"MemoryShare", "TimedOut"}
+    assert named == {"MemoryShare", "Throttles", "TimedOut"}
     assert named <= set(counted)
     assert counted["Errors"] == [0.0]
     # The dimensions are those by which the alarms find them.

@@ -127,8 +127,8 @@ def test_warm_throughput_is_set_only_for_parameters_with_a_value():
 
 def test_the_document_on_deployment_counts_the_alarms_and_names_every_parameter_it_explains():
     text = (TEMPLATE.parent / "docs" / "deployment.md").read_text()
-    assert "nine alarms" in text
-    assert len(of_type("AWS::CloudWatch::Alarm")) == 9
+    assert "ten alarms" in text
+    assert len(of_type("AWS::CloudWatch::Alarm")) == 10
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)(?:=\w+)?`", text))
     known = {*STACK["Parameters"], *RESOURCES, *STACK["Outputs"]}
     assert "CacheSecret" in named

@@ -29,10 +29,10 @@ def draw_svg(chart: dict[str, Any], palette: Palette) -> str:
     return svg
 
 
-def draw_png(chart: dict[str, Any], palette: Palette) -> bytes:
-    """Draw a chart as PNG, twice as large as it is in SVG."""
+def draw_png(chart: dict[str, Any], palette: Palette, scale: float = _PNG_SCALE) -> bytes:
+    """Draw a chart as PNG, twice as large as it is in SVG or in another scale."""
     png: bytes = vl_convert.vegalite_to_png(
-        _complete(chart, palette), vl_version=_VERSION, scale=_PNG_SCALE
+        _complete(chart, palette), vl_version=_VERSION, scale=scale
     )
     return png
 

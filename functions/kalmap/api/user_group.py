@@ -188,7 +188,9 @@ class UserGroup:
         self._report.database += result.use
         self._report.written += len(result.stored)
         self._report.conflicts += sorted(result.conflicts)
-        self._fail(result.failed, Reason.TIMED_OUT if self._is_late() else Reason.USER_FAILED)
+        # A write gives up before the deadline, where its next pause would end behind it.
+        self._fail(result.unfinished, Reason.TIMED_OUT)
+        self._fail(result.failed.keys() - result.unfinished, Reason.USER_FAILED)
         return dict(result.conflicts), set(result.failed)
 
     def _record_finished(self, users: Sequence[str], folded: Folded, unfinished: set[str]) -> None:

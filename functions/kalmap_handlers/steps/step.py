@@ -10,6 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
+from kalmap.errors import StoreUnavailable
 from kalmap.outcome import Status
 from kalmap.results.report import Report, StepName
 from kalmap_handlers.clients import bucket
@@ -68,7 +69,13 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
             task = _task(event, context)
             objects = task.folder.objects
             gets, puts = objects.gets, objects.puts
-            output = run(task)
+            try:
+                output = run(task)
+            except StoreUnavailable:
+                # No report tells of a try that the table has not let finish.
+                metrics.add_dimension("step", name)
+                metrics.add_metric("Throttles", MetricUnit.Count, 1)
+                raise
             report = output if isinstance(output, Report) else Report(step=name, round=task.round)
             report.started, report.ended = started, time.time()
             report.cpu_seconds = time.process_time() - cpu
