@@ -67,7 +67,8 @@ def test_the_metrics_that_alarms_look_at_are_counted(api, capsys):
     assert named <= set(counted)
     assert counted["Errors"] == [0.0]
     # The dimensions are those by which the alarms find them.
-    dimensions = [d for a in alarms if a.get("Namespace") == "kalmap" for d in a["Dimensions"]]
+    ours = [a["Dimensions"] for a in alarms if a.get("Namespace") == "kalmap"]
+    dimensions = [d for one in ours if {"Name": "step", "Value": "api"} in one for d in one]
     [names] = counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert set(names) == {dimension["Name"] for dimension in dimensions}
     stack = os.environ["POWERTOOLS_SERVICE_NAME"]
