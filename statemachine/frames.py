@@ -41,6 +41,10 @@ _SERVICE_FAILED = retry("States.TaskFailed", "States.Timeout", attempts=4, most_
 _ITEMS_NOT_READ = retry("States.ItemReaderFailed", attempts=4)
 
 
+#: What a step needs to know of its earlier tries, of which no other trace may be left.
+_TRIES = {"tries.$": "$$.State.RetryCount", "entered.$": "$$.State.EnteredTime"}
+
+
 def never(*errors: str) -> list[State]:
     """A Retry rule for errors that another attempt would meet again; empty without errors."""
     return [{"ErrorEquals": list(errors), "MaxAttempts": 0}] if errors else []
@@ -99,7 +103,7 @@ def batch_step(
     in_a_round: bool = False,
 ) -> State:
     """A step of the whole batch, whose failure fails the batch."""
-    payload = {"batch.$": "$.batch"}
+    payload = {"batch.$": "$.batch"} | _TRIES
     if in_a_round:
         payload["round.$"] = "$.step.answer.round"
     return step(
@@ -191,7 +195,7 @@ def each_item(
             "States": {
                 name: step(
                     f"{label}Function",
-                    item_fields | round_field,
+                    item_fields | round_field | _TRIES,
                     result={"ResultSelector": {}},
                     permanent=permanent,
                     asks_the_table=asks_the_table,

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -52,6 +53,27 @@ def test_every_step_survives_a_throttled_call_a_lost_answer_and_a_crash(engine, 
     assert summary["readings"]["accepted"] == 10
     assert summary["database"]["conflicts"] == 0
     assert len(engine.stored()) == 2
+
+
+def test_tries_that_were_killed_count_in_the_cost_of_a_batch(engine):
+    source = engine.put("in/a.jsonl", readings(users=2, days=5))
+    quiet = engine.run(batch(source, write_mode="none"))
+    killed = []
+
+    def fault(called, event, number):
+        if called == "FilterFunction" and len(killed) < 2:
+            killed.append(time.sleep(0.3))
+            raise MemoryError("killed")
+
+    engine.fault = fault
+    ended = engine.run(batch(source, write_mode="none", limits={"unusable": 0.3}))
+    before, after = (
+        engine.summary(engine.record(one["output"]["batch_id"])) for one in (quiet, ended)
+    )
+    assert (before["lost_tries"], after["lost_tries"]) == (0, 2)
+    # Two transitions, two requests, and 0.6 seconds of a GB.
+    least = 2 * 0.025e-3 + 2 * 0.2e-6 + 0.6 * 0.0000133334
+    assert after["cost_usd"] - before["cost_usd"] > 0.9 * least
 
 
 @pytest.mark.parametrize("step", ["Load", "Filter"])

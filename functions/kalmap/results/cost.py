@@ -76,7 +76,9 @@ def bill(use: Use) -> Bill:
 def estimate(totals: Totals, rounds: int) -> float:
     """Estimate the cost of a batch in US dollars.
 
-    What a try has used that was killed before it could report is not known, and not included.
+    A try that was killed before it could report counts with the time until the next one began, or
+    with its function's timeout if that is less. The tries of a shard that was given up are not
+    known.
 
     Args:
         totals: The sum of its reports.
@@ -89,8 +91,12 @@ def estimate(totals: Totals, rounds: int) -> float:
     return bill(
         Use(
             totals.gb_seconds + initialisation(chunks, totals.first_shards),
-            totals.invocations,
-            PARENT_TRANSITIONS + ROUND_TRANSITIONS * rounds + CHILD_TRANSITIONS * children,
+            totals.invocations + totals.lost_tries,
+            # Each retry is a transition.
+            PARENT_TRANSITIONS
+            + ROUND_TRANSITIONS * rounds
+            + CHILD_TRANSITIONS * children
+            + totals.lost_tries,
             totals.database.read_units,
             totals.database.write_units,
             totals.puts,

@@ -44,6 +44,10 @@ class Counts(msgspec.Struct, kw_only=True):
     database: DatabaseUse = msgspec.field(default_factory=DatabaseUse)
     puts: int = 0
     gets: int = 0
+    lost_tries: int = 0
+    """Tries before the one that reports: killed, out of time, or not let through by the table."""
+    lost_seconds: float = 0.0
+    """What they took at most."""
 
 
 class Report(Counts, kw_only=True):

@@ -77,6 +77,7 @@ def summarise(
         },
         "memory_mb": {step: round(peak, 1) for step, (peak, _) in totals.memory.items() if peak},
         "performance": {step: one._asdict() for step, one in steps.items()},
+        "lost_tries": totals.lost_tries,
         "cost_usd": round(estimate(totals, rounds), 6),
         "failed_shards": [msgspec.to_builtins(f) for f in totals.failures if f.step != "partition"],
         "failed_chunks": [msgspec.to_builtins(f) for f in totals.failures if f.step == "partition"],

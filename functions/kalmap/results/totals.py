@@ -32,6 +32,7 @@ class Totals(Counts, kw_only=True):
     """Shards filtered in round 0."""
     invocations: int = 0
     gb_seconds: float = 0.0
+    """With those of tries that were lost."""
     failures: list[Failure] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
     phases: dict[StepName, tuple[float, float]] = msgspec.field(default_factory=dict)
@@ -86,7 +87,7 @@ def _totals_of(report: Report) -> Totals:
         shards=int(filtered),
         first_shards=int(first),
         invocations=1,
-        gb_seconds=seconds * report.configured_mb / 1024,
+        gb_seconds=(seconds + report.lost_seconds) * report.configured_mb / 1024,
         notes=report.notes,
         phases={report.step: (report.started, report.ended)},
         memory={report.step: (report.memory_mb, report.configured_mb)},

@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from kalmap.batch.folder import Folder, Shard
 from kalmap.batch.identity import Pointer
 from kalmap.errors import StoreUnavailable
+from kalmap.moments import parse_moment
 from kalmap.outcome import Status
 from kalmap.results.report import Report, StepName
 from kalmap_handlers.clients import bucket
@@ -80,6 +81,7 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
             report.started, report.ended = started, time.time()
             report.cpu_seconds = time.process_time() - cpu
             report.allowed_seconds = allowed
+            report.lost_tries, report.lost_seconds = _lost(event, started, allowed)
             report.gets, report.puts = objects.gets - gets, objects.puts - puts + 1
             report.memory_mb = peak_memory_mb()
             report.configured_mb = int(context.memory_limit_in_mb)
@@ -107,6 +109,15 @@ def _task(event: Mapping[str, Any], context: "LambdaContext") -> Task:
         round=int(event.get("round", 0)),
         deadline=time.monotonic() + seconds_for_work(context, _RESERVE_SECONDS),
     )
+
+
+def _lost(event: Event, started: float, allowed: float) -> tuple[int, float]:
+    """How many tries were lost before this one, and the seconds that they took at most."""
+    tries = int(event.get("tries", 0))
+    if not tries:
+        return 0, 0.0
+    since = started - parse_moment(event["entered"]).timestamp()
+    return tries, max(0.0, min(since, tries * allowed))
 
 
 def _observe(report: Report) -> None:
