@@ -56,6 +56,11 @@ def test_a_batch_without_a_bottleneck_is_not_accused():
     assert why_slow(total([])) == ["No step of this batch has told what it took."]
 
 
+def test_calls_that_were_lost_are_told_with_their_time():
+    told = said(report(lost_tries=2, lost_seconds=31.0), report(number=1))
+    assert "2 calls of functions did not finish, took at most 31 s" in told
+
+
 def test_figures_of_a_step_are_those_of_its_reports():
     use = DatabaseUse(requests=4, seconds=0.1)
     one = figures(total([*shards(4, seconds=5.0, database=use)]))["filter"]

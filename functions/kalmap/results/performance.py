@@ -100,6 +100,7 @@ def bottlenecks(totals: Totals, steps: dict[StepName, StepFigures]) -> list[str]
     """
     return [
         *_throttling(totals),
+        *_lost_tries(totals),
         *_memory(totals),
         *(sentence for step, one in steps.items() for sentence in _step(step, one, totals)),
         *_slow_shards(totals),
@@ -113,6 +114,15 @@ def _throttling(totals: Totals) -> Iterator[str]:
         yield (
             f"The table turned requests away {counted(totals.database.throttles, 'time')}: lower "
             "the stack's LoadConcurrency and WriteConcurrency, or set its WarmReads and WarmWrites."
+        )
+
+
+def _lost_tries(totals: Totals) -> Iterator[str]:
+    if totals.lost_tries:
+        yield (
+            f"{counted(totals.lost_tries, 'call')} of functions did not finish, took at most "
+            f"{totals.lost_seconds:.0f} s, and had to be made again: the functions' log says whether "
+            "their memory or time ended, or the table turned them away."
         )
 
 
