@@ -121,8 +121,8 @@ def _lost_tries(totals: Totals) -> Iterator[str]:
     if totals.lost_tries:
         yield (
             f"{counted(totals.lost_tries, 'call')} of functions did not finish, took at most "
-            f"{totals.lost_seconds:.0f} s, and had to be made again: the functions' log says whether "
-            "their memory or time ended, or the table turned them away."
+            f"{totals.lost_seconds:.0f} s, and had to be made again: the functions' log says "
+            "whether their memory or time ended, or the table turned them away."
         )
 
 
