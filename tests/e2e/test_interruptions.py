@@ -14,7 +14,7 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from tests.support.expected_files import fold_files, stored
-from tests.support.faulty_cloud import FAULTS_MODULE, rule
+from tests.support.faults import FAULTS_MODULE, rule
 from tests.support.kalmap_command import environment, kalmap, processes_of, start
 
 

@@ -10,10 +10,17 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
-from kalmap_cli.deployment import CLOUD_STAYS
+from kalmap_cli.commands import serve
+from kalmap_cli.deployment import CLOUD_STAYS, local_parameters
+from kalmap_cli.local.cloud import LocalCloud
+from kalmap_cli.local.data_dir import DataDirectory
+from kalmap_cli.local.deploy import STACK
+from kalmap_cli.local.prepare import prepare
+from kalmap_cli.stack import find_stack
 from tests.support.kalmap_command import environment, kalmap, processes_of, start
 
 #: What lies in the data directory while it is served, and no longer.
@@ -150,3 +157,34 @@ def test_without_the_consoles_packages_the_api_is_served_alone(tmp_path):
     asked = kalmap("serve", "--port", "8720", cwd=tmp_path, PYTHONPATH=packages)
     assert asked.code == 1
     assert "kalmap[console]" in asked.err
+
+
+def test_what_expires_while_it_serves_is_deleted(tmp_path, monkeypatch):
+    with DataDirectory(tmp_path) as data, LocalCloud(data) as cloud:
+        prepare(cloud, local_parameters())
+        stack, s3 = find_stack(cloud.clients, STACK), cloud.clients("s3")
+        for key in ("batches/old", "profiles/kept"):
+            s3.put_object(Bucket=stack.bucket, Key=key, Body=b"old")
+        describe = cloud.clients("dynamodb").describe_time_to_live
+        times = [
+            describe(TableName=name)["TimeToLiveDescription"]
+            for name in cloud.clients("dynamodb").list_tables()["TableNames"]
+            if "StatesTable" not in name
+        ]
+        attributes = {time["AttributeName"]: time["TimeToLiveStatus"] for time in times}
+        assert attributes == {"expires_at": "ENABLED", "expiration": "ENABLED"}
+        monkeypatch.setattr(serve, "_EXPIRY_SECONDS", 0.0)
+        later = datetime.now(UTC) + timedelta(days=31)
+        monkeypatch.setattr(
+            "kalmap_cli.local.prepare.datetime", SimpleNamespace(now=lambda _: later)
+        )
+        # The second look is after the first deletion.
+        looks = iter((None,))
+        monkeypatch.setattr(
+            serve, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: next(looks))
+        )
+        with pytest.raises(StopIteration):
+            serve._wait(cloud)
+        left = [entry["Key"] for entry in s3.list_objects_v2(Bucket=stack.bucket)["Contents"]]
+        assert "profiles/kept" in left
+        assert "batches/old" not in left

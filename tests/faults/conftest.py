@@ -2,7 +2,8 @@ import sys
 
 import pytest
 
-from tests.support.faulty_cloud import FaultyCloud, executions, faults
+from tests.support.faults import faults
+from tests.support.faulty_cloud import FaultyCloud, executions
 from tests.support.two_batches import FaultFreeRun
 
 

@@ -3,7 +3,8 @@
 import json
 import time
 
-from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
+from tests.support.faults import WRITE, rule
+from tests.support.faulty_cloud import assert_accounts_for_all, states
 from tests.support.two_batches import SECOND, assert_equals_fault_free_run, batch, jsonl
 
 

@@ -5,7 +5,8 @@ import gzip
 import pytest
 
 from kalmap_cli.reporting.execution_view import view_execution
-from tests.support.faulty_cloud import WRITE, assert_accounts_for_all, rule, states
+from tests.support.faults import WRITE, rule
+from tests.support.faulty_cloud import assert_accounts_for_all, states
 from tests.support.two_batches import NOW, SECOND, assert_equals_fault_free_run, batch, jsonl
 
 ALWAYS = {"last": 99}

@@ -8,16 +8,8 @@ import random
 
 import pytest
 
-from tests.support.faulty_cloud import (
-    PARAMETERS,
-    READ,
-    STORE,
-    WRITE,
-    assert_accounts_for_all,
-    executions,
-    faults,
-    rule,
-)
+from tests.support.faults import READ, STORE, WRITE, faults, rule
+from tests.support.faulty_cloud import PARAMETERS, assert_accounts_for_all, executions
 from tests.support.moto_engine import Throttled, deployed
 from tests.support.two_batches import FIRST, SECOND, assert_equals_fault_free_run, batch, jsonl
 

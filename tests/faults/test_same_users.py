@@ -7,7 +7,8 @@ import pytest
 
 from kalmap.profile import builtin_profile
 from tests.support.expected_states import folded
-from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
+from tests.support.faults import rule
+from tests.support.faulty_cloud import assert_accounts_for_all, states
 from tests.support.two_batches import batch, jsonl
 
 #: A batch reads them in four requests, and writes them in sixteen.

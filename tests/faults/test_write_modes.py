@@ -1,6 +1,7 @@
 """The other two ways to write, under faults, in the workers of a whole batch."""
 
-from tests.support.faulty_cloud import assert_accounts_for_all, rule, states
+from tests.support.faults import rule
+from tests.support.faulty_cloud import assert_accounts_for_all, states
 from tests.support.two_batches import SECOND, assert_equals_fault_free_run, batch, jsonl
 
 

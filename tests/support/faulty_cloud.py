@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,26 +17,16 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK, deploy
 from kalmap_cli.stack import find_stack
+from tests.support.faults import Faults
 
-FAULTS_MODULE = Path(__file__).with_name("worker_faults") / "sitecustomize.py"
 #: A batch of the tests has several shards, and a shard several requests.
 PARAMETERS = {"MaxShards": "4", "ReadingsPerShard": "250"}
 _PATIENCE = 90.0
 
-#: The store's requests, as a rule of `inject` names them.
-READ, WRITE = "BatchGetItem", "BatchExecuteStatement"
-STORE = f"{READ}|{WRITE}"
-
-#: What was run and injected in the whole session, for the last line of it.
+#: What was run in the whole session, for the last line of it.
 executions: Counter[str] = Counter()
-faults: Counter[str] = Counter()
 
 Items = dict[str, dict[str, Any]]
-
-
-def rule(function: str, operation: str, kind: str, **more: Any) -> dict[str, Any]:
-    """A rule for `FaultyCloud.inject`; `worker_faults` describes its fields."""
-    return {"function": function, "operation": operation, "kind": kind} | more
 
 
 class State(NamedTuple):
@@ -85,7 +74,7 @@ class Ran(NamedTuple):
         return Counter((result["status"], result["reason"]) for result in self.decoded)
 
 
-class FaultyCloud:
+class FaultyCloud(Faults):
     """The local cloud of a directory. It starts empty of faults.
 
     Args:
@@ -93,11 +82,8 @@ class FaultyCloud:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._modules = directory / "modules"
-        self._modules.mkdir()
-        shutil.copy(FAULTS_MODULE, self._modules)
+        super().__init__(directory / "modules")
         self._data = directory / "data"
-        self._plan = ""
         self._open = ExitStack()
         self._start()
         deploy(self.cloud.clients, PARAMETERS)
@@ -105,7 +91,7 @@ class FaultyCloud:
 
     def _start(self) -> None:
         before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._modules), before)))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self.modules), before)))
         try:
             data = self._open.enter_context(DataDirectory(self._data))
             self.cloud = self._open.enter_context(LocalCloud(data, idle_seconds=30.0))
@@ -134,48 +120,6 @@ class FaultyCloud:
         self.stop()
         self._start()
         self._look_around()
-
-    # Faults.
-
-    def inject(self, *rules: Mapping[str, Any]) -> None:
-        """Inject these faults from now on. `worker_faults` describes the rules."""
-        self._count()
-        self._plan = uuid.uuid4().hex
-        plan = self._modules / "plan.tmp"
-        plan.write_text(json.dumps({"name": self._plan, "rules": rules}))
-        plan.replace(self._modules / "plan.json")
-
-    def stop_faults(self) -> None:
-        """Stop injecting faults."""
-        self._count()
-        self._plan = ""
-        (self._modules / "plan.json").unlink(missing_ok=True)
-
-    def met(self) -> Counter[str]:
-        """The faults injected since the last call of `inject`, by kind."""
-        folder = self._modules / "met" / self._plan
-        if not self._plan or not folder.exists():
-            return Counter()
-        parts = (path.name.split(".") for path in folder.iterdir())
-        return Counter(part[2] for part in parts if len(part) == 3)
-
-    def until_met(self, kind: str, number: int = 1) -> None:
-        """Wait until a fault of a kind has happened."""
-        give_up = time.monotonic() + _PATIENCE
-        while self.met()[kind] < number:
-            assert time.monotonic() < give_up, f"nothing was {kind}"
-            time.sleep(0.01)
-
-    def waker(self) -> Callable[[], None]:
-        """What lets the calls that are held now go on, also when other faults are injected."""
-        return (self._modules / "met" / self._plan / "go").touch
-
-    def let_go(self) -> None:
-        """Let all calls that are held go on."""
-        self.waker()()
-
-    def _count(self) -> None:
-        faults.update(self.met())
 
     def function(self, name: str) -> str:
         """The deployed name of a function of the template."""

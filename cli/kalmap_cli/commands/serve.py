@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from botocore.exceptions import ClientError
+
 from kalmap_cli.deployment import CLOUD_STAYS, Deployment, local_deployment, local_parameters
 from kalmap_cli.errors import DONE, RunFailed
 from kalmap_cli.listed_batches import for_user
@@ -27,7 +29,7 @@ from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from kalmap_cli.local.deploy import STACK
 from kalmap_cli.local.guests import allow_guests
-from kalmap_cli.local.prepare import prepare
+from kalmap_cli.local.prepare import delete_expired, prepare
 from kalmap_cli.reporting import CONSOLE_EXTRA, needs_extra
 from kalmap_cli.screen import SHORT_ID, Screen
 
@@ -36,6 +38,8 @@ from kalmap_cli.screen import SHORT_ID, Screen
 _IDLE_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 4.0
 _CHECK_SECONDS = 0.5
+#: Seconds between two deletions of what has expired, as AWS does all the time.
+_EXPIRY_SECONDS = 3600.0
 #: Batches that are looked at when it ends.
 _NEWEST = 25
 
@@ -194,9 +198,14 @@ def _guide(address: str, directory: Path) -> str:
 
 
 def _wait(cloud: LocalCloud) -> None:
-    last_request = time.monotonic()
+    last_request = last_expiry = time.monotonic()
     while cloud.running:
         time.sleep(_CHECK_SECONDS)
+        if time.monotonic() - last_expiry > _EXPIRY_SECONDS:
+            # What cannot be deleted now is deleted an hour later.
+            with contextlib.suppress(ClientError):
+                delete_expired(cloud)
+            last_expiry = time.monotonic()
         if time.monotonic() - last_request > _KEEP_ALIVE_SECONDS:
             _warm_up(cloud)
             last_request = time.monotonic()

@@ -1,4 +1,7 @@
-"""Apply the lifecycle rules of the work bucket, because ministack does not."""
+"""Let objects and items expire by the template's rules, because ministack does not.
+
+AWS deletes them all the time. Here that is done at each start, and every hour by `kalmap serve`.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +23,7 @@ class LifecycleRule(NamedTuple):
 
 def read_lifecycle_rules(cloudformation: Any, stack: str) -> list[LifecycleRule]:
     """The rules of a deployed stack's buckets, from its template."""
-    template = cloudformation.get_template(StackName=stack)["TemplateBody"]
-    content = json.loads(template) if isinstance(template, str) else template
+    content = _template(cloudformation, stack)
     described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     values = {name: declared.get("Default") for name, declared in content["Parameters"].items()}
     values |= {
@@ -48,6 +50,19 @@ def read_lifecycle_rules(cloudformation: Any, stack: str) -> list[LifecycleRule]
     ]
 
 
+def let_items_expire(cloudformation: Any, dynamodb: Any, stack: str) -> None:
+    """Turn on the time to live of a stack's tables, which ministack makes without it."""
+    for name, resource in _template(cloudformation, stack)["Resources"].items():
+        if resource["Type"] != "AWS::DynamoDB::Table":
+            continue
+        if setting := resource["Properties"].get("TimeToLiveSpecification"):
+            described = cloudformation.describe_stack_resource(
+                StackName=stack, LogicalResourceId=name
+            )
+            table = described["StackResourceDetail"]["PhysicalResourceId"]
+            dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=setting)
+
+
 def delete_expired_objects(
     s3: Any, bucket: str, rules: Sequence[LifecycleRule], now: datetime
 ) -> int:
@@ -65,6 +80,12 @@ def delete_expired_objects(
         objects = expired[start : start + _MAX_DELETED]
         s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
     return len(expired)
+
+
+def _template(cloudformation: Any, stack: str) -> dict[str, Any]:
+    template = cloudformation.get_template(StackName=stack)["TemplateBody"]
+    content: dict[str, Any] = json.loads(template) if isinstance(template, str) else template
+    return content
 
 
 def _versions(s3: Any, bucket: str) -> Iterator[tuple[dict[str, Any], datetime | None]]:

@@ -1,11 +1,15 @@
-"""Prepare a local cloud that has just started: deploy the stack, delete expired objects."""
+"""Prepare a local cloud that has just started: deploy the stack, let expire what is old."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.deploy import STACK, deploy
-from kalmap_cli.local.lifecycle import delete_expired_objects, read_lifecycle_rules
+from kalmap_cli.local.lifecycle import (
+    delete_expired_objects,
+    let_items_expire,
+    read_lifecycle_rules,
+)
 from kalmap_cli.stack import find_stack
 
 
@@ -15,7 +19,7 @@ def prepare(
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Deploy the stack if it has changed, and delete the expired objects of its bucket.
+    """Deploy the stack if it has changed, and let its objects and items expire.
 
     Raises:
         RunFailed: The stack could not be deployed or saved.
@@ -23,6 +27,12 @@ def prepare(
     if deploy(cloud.clients, parameters, note=note):
         # If this process is killed from now on, the saved stack knows its tables.
         cloud.save()
+    let_items_expire(cloud.clients("cloudformation"), cloud.clients("dynamodb"), STACK)
+    delete_expired(cloud)
+
+
+def delete_expired(cloud: LocalCloud) -> None:
+    """Delete the objects of the stack's bucket that have expired by now."""
     bucket = find_stack(cloud.clients, STACK).bucket
     rules = read_lifecycle_rules(cloud.clients("cloudformation"), STACK)
     delete_expired_objects(cloud.clients("s3"), bucket, rules, datetime.now(UTC))

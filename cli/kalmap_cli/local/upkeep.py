@@ -9,10 +9,13 @@ import operator
 import threading
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
+
+from kalmap_cli.local.retention import delete_old_history
 
 #: Logs of this many of the newest invocations stay in each log group.
 MAX_INVOCATIONS = 1000
@@ -24,6 +27,8 @@ MAX_POINTS = 1000
 MAX_EVENTS = 100
 
 _TRIM_INTERVAL = 5.0
+#: Seconds between two deletions of history that has reached its age.
+_AGE_INTERVAL = 3600.0
 #: Seconds after which a waiting call tries again, because a dead worker notifies no one.
 _RETRY_INTERVAL = 0.2
 
@@ -70,8 +75,12 @@ async def trim_regularly() -> None:
 
     It runs on ministack's own event loop, so that nothing else uses this data at the same time.
     """
+    aged = time.monotonic()
     while True:
         await asyncio.sleep(_TRIM_INTERVAL)
+        if time.monotonic() - aged > _AGE_INTERVAL:
+            delete_old_history(stepfunctions, cloudwatch_logs, datetime.now(UTC))
+            aged = time.monotonic()
         trim_logs(cloudwatch_logs._log_groups._data)  # noqa: SLF001
         trim_executions(stepfunctions._executions._data, stepfunctions._map_runs._data)  # noqa: SLF001
         # Alarms use only the newest values, and nothing uses the events.

@@ -9,7 +9,7 @@ the copy lie
 
 A rule names the `function` and the `operation` it matches (regular expressions), if wanted
 the S3 `key`, the `kind` of fault, and which of the matching calls meet it: from the `first`
-to the `last`, one in `every`.
+to the `last`, one in `every`. A `delayed` call waits for so many `seconds`.
 """
 
 import fcntl
@@ -91,6 +91,8 @@ def with_faults(real):
         # It is carried out later, or in part.
         if kind == "out of time":
             time.sleep(PATIENCE)
+        if kind == "delayed":
+            time.sleep(rule["seconds"])
         if kind == "held":
             give_up = time.monotonic() + PATIENCE
             while not rule["go"].exists() and time.monotonic() < give_up:
