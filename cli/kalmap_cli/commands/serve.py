@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from kalmap_cli.deployment import CLOUD_STAYS, Deployment, local_deployment, local_parameters
 from kalmap_cli.errors import DONE, RunFailed
@@ -203,7 +203,7 @@ def _wait(cloud: LocalCloud) -> None:
         time.sleep(_CHECK_SECONDS)
         if time.monotonic() - last_expiry > _EXPIRY_SECONDS:
             # What cannot be deleted now is deleted an hour later.
-            with contextlib.suppress(ClientError):
+            with contextlib.suppress(BotoCoreError, ClientError):
                 delete_expired(cloud)
             last_expiry = time.monotonic()
         if time.monotonic() - last_request > _KEEP_ALIVE_SECONDS:

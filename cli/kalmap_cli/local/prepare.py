@@ -25,9 +25,9 @@ def prepare(
         RunFailed: The stack could not be deployed or saved.
     """
     if deploy(cloud.clients, parameters, note=note):
+        let_items_expire(cloud.clients("cloudformation"), cloud.clients("dynamodb"), STACK)
         # If this process is killed from now on, the saved stack knows its tables.
         cloud.save()
-    let_items_expire(cloud.clients("cloudformation"), cloud.clients("dynamodb"), STACK)
     delete_expired(cloud)
 
 
