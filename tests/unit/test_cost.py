@@ -5,13 +5,24 @@ import re
 
 import pytest
 
-from kalmap.results.cost import CONCURRENCY, TABLE_CONCURRENCY, bill, estimate
+from kalmap.results.cost import (
+    CHILD_TRANSITIONS,
+    CONCURRENCY,
+    PARENT_TRANSITIONS,
+    ROUND_STEPS,
+    ROUND_TRANSITIONS,
+    SINGLE_STEPS,
+    TABLE_CONCURRENCY,
+    bill,
+    estimate,
+)
 from kalmap.results.expected_use import MEMORY_GB, Size, expected_use, floor, one_call_a_reading
+from kalmap.results.report import MAP_STEPS, STATES
 from kalmap.results.totals import Totals
 from kalmap.store.ports import DatabaseUse
 from kalmap_cli.commands.cost import MAX_SHARDS, READINGS_PER_SHARD, WORK_DAYS
 from tests.support.kalmap_command import kalmap
-from tests.support.template import ROOT, template
+from tests.support.template import ROOT, definition, template
 
 MILLION = Size(readings=1_000_000, users=100_000, bytes=143_000_000, chunks=9, shards=20)
 
@@ -86,3 +97,26 @@ def test_a_file_is_counted_whole_and_a_bad_number_is_refused(tmp_path):
         refused = kalmap("cost", *words, cwd=tmp_path)
         assert (refused.code, refused.out) == (2, "")
         assert sentence in refused.err
+
+
+def test_transitions_and_steps_are_those_of_the_definition_on_the_way_to_success():
+    states = definition()["States"]
+    whole = way(states, "IdentifyBatch", "BatchCompleted")
+    again = way(states, "WaitForOthers", "AnyConflicts")
+    assert (len(whole), len(again)) == (PARENT_TRANSITIONS, ROUND_TRANSITIONS)
+    single = {state for step, state in STATES.items() if step not in MAP_STEPS}
+    assert len(single & set(whole)) == SINGLE_STEPS
+    assert len(single & set(again)) == ROUND_STEPS
+    children = [states[STATES[step]]["ItemProcessor"] for step in MAP_STEPS]
+    # A child is started, has one state where nothing fails, and ends.
+    assert all(child["States"][child["StartAt"]]["End"] for child in children)
+    assert CHILD_TRANSITIONS == 3
+
+
+def way(states: dict, first: str, last: str) -> list[str]:
+    """The states from one to another where nothing fails: each choice has that as its default."""
+    passed = [first]
+    while passed[-1] != last:
+        state = states[passed[-1]]
+        passed.append(state.get("Next") or state["Default"])
+    return passed
