@@ -65,6 +65,12 @@ def _add_run(commands: Any) -> None:
         "(a rehearsal)",
     )
     parser.add_argument(
+        "--share",
+        metavar="FROM-TO",
+        help="only users whose place by a hash of their id lies in this part of 100, such as 0-10; "
+        "others are left to a batch with --share 10-100 (0-10:SALT chooses other users)",
+    )
+    parser.add_argument(
         "--limits",
         metavar="LIMITS",
         help="write no state when a larger share of shards has failed or of readings is unusable "

@@ -7,7 +7,9 @@ from typing import Any, get_args
 import msgspec
 
 from kalmap.batch.identity import Limits, WriteMode
+from kalmap.errors import InvalidInput
 from kalmap.moments import iso
+from kalmap.records.share import Share, check_share
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.input_files import read_profile
 
@@ -31,6 +33,8 @@ def batch_options(arguments: argparse.Namespace) -> dict[str, Any]:
         options["limits"] = _limits(arguments.limits)
     if arguments.adopt_profile:
         options["adopt_profile"] = True
+    if arguments.share is not None:
+        options["share"] = _share_of_users(arguments.share)
     return options | now_option(arguments)
 
 
@@ -78,6 +82,20 @@ def _limits(text: str) -> dict[str, float]:
             raise WrongUsage(f"--limits has {name} twice. Give it once.")
         limits[name] = _share(name, share)
     return limits
+
+
+def _share_of_users(text: str) -> dict[str, Any]:
+    bounds, _, salt = text.partition(":")
+    try:
+        start, end = (float(bound) for bound in bounds.split("-"))
+        share = Share(start, end, salt)
+        check_share(share)
+    except (ValueError, InvalidInput) as error:
+        raise WrongUsage(
+            f"--share is {text!r}; it must be a part of 0 to 100, such as 0-10 and, for all other "
+            "users, 10-100."
+        ) from error
+    return dict(msgspec.to_builtins(share))
 
 
 def _share(name: str, text: str) -> float:

@@ -10,6 +10,7 @@ _OPTIONS = {
     "write_mode": "--write-mode",
     "adopt_profile": "--adopt-profile",
     "now": "--now",
+    "share": "--share",
     "limits": "--limits",
     "source.mapping.tz": "--tz Europe/Berlin",
 } | {f"limits.{name}": f"--limits {name}=SHARE" for name in Limits.__struct_fields__}

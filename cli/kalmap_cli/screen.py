@@ -228,6 +228,8 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             remark = ", ".join(f"{reason} {number:,}" for reason, number in reasons if number)
             count = sum((count or {}).values())
         rows.append((kind, f"{count:,}", remark))
+    if left_out := readings.get("left_out"):
+        rows.append(("left out", f"{left_out:,}", "of users who are not in the share"))
     users = summary.get("users") or {}
     parts = [f"{users[kind]:,} {kind}" for kind in ("new", "changed", "failed") if users.get(kind)]
     rows.append(("users", f"{users.get('total', 0):,}", ", ".join(parts)))

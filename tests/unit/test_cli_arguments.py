@@ -188,6 +188,7 @@ def test_every_field_of_a_batchs_input_has_an_option():
         "limits": ("--limits", "failed_shards=0.25, unusable=1"),
         "adopt_profile": ("--adopt-profile",),
         "now": ("--now", "2026-03-01T07:12:00+01:00"),
+        "share": ("--share", "0-10:spring"),
     }
     Path("p.json").write_text(json.dumps(read_profile_content()))
     words = [word for option in values.values() for word in option]

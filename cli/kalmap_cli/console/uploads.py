@@ -101,7 +101,7 @@ def _start(request: Request, file: UploadFile | None, fields: dict[str, str]) ->
 def _arguments(fields: dict[str, str], profile: str | None) -> argparse.Namespace:
     """The fields as the arguments of `kalmap run`."""
     return argparse.Namespace(
-        **{name: fields.get(name) or None for name in (*_SAID, "limits", "now")},
+        **{name: fields.get(name) or None for name in (*_SAID, "limits", "now", "share")},
         profile=profile,
         write_mode="none" if fields.get("rehearsal") else None,
         adopt_profile=bool(fields.get("adopt_profile")),

@@ -14,6 +14,7 @@ from kalmap.moments import EARLIEST, LATEST, iso, microseconds, moment_at
 from kalmap.profile import DEFAULT_PROFILE, Profile
 from kalmap.records.mapping import Mapping as FileMapping
 from kalmap.records.mapping import canonical, check_mapping
+from kalmap.records.share import Share, check_share
 
 WriteMode = Literal["conditional", "transactional", "overwrite", "none"]
 
@@ -68,6 +69,8 @@ class BatchInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     now: datetime | None = None
     results: Form = "jsonl"
     """The form of the results in the work bucket: lines of JSON, or Parquet."""
+    share: Share | None = None
+    """Only users of this share; the readings of others are left to another batch. None for all."""
     retry_of: str | None = None
     """A batch to run again, instead of a source, with its profile and options. Its failed readings
     are read, or all of its readings if the batch failed as a whole."""
@@ -99,6 +102,7 @@ class Batch(msgspec.Struct, frozen=True):
     retry_of: str | None = None
     mapping: FileMapping | None = None
     results: Form = "jsonl"
+    share: Share | None = None
 
     @property
     def now_iso(self) -> str:
@@ -207,6 +211,8 @@ def _check(batch_input: BatchInput) -> None:
                 "source.mapping",
             )
         check_mapping(source.mapping)
+    if batch_input.share is not None:
+        check_share(batch_input.share)
     for name in ("failed_shards", "unusable"):
         if not 0.0 <= getattr(batch_input.limits, name) <= 1.0:
             raise InvalidInput(f"limits.{name} is a share and must lie between 0 and 1.")
@@ -251,4 +257,6 @@ def identity(
         content.append(canonical(mapping).decode())
     if batch_input.results != "jsonl":
         content.append({"results": batch_input.results})
+    if batch_input.share is not None:
+        content.append({"share": batch_input.share})
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]

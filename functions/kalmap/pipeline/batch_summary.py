@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from kalmap.batch.identity import Batch
 from kalmap.moments import parse_moment
 from kalmap.results.summary import summarise
@@ -30,6 +32,7 @@ def summarise_batch(
             "adopt_profile": batch.adopt_profile,
             "now": batch.now_iso,
             "retry_of": batch.retry_of,
+            "share": batch.share and msgspec.to_builtins(batch.share),
         },
         status=status,
         reason=reason,

@@ -17,7 +17,7 @@ from kalmap.errors import KalmapError
 from kalmap.outcome import Reason
 from kalmap.records.measurement import MAX_UNREADABLE, UnreadableRecord
 from kalmap.records.parse import File, parse_files
-from kalmap.records.shards import PartitionReport, route
+from kalmap.records.shards import PartitionReport, of_share, route
 from kalmap.records.table_content import naming
 from kalmap.results.report import Report
 from kalmap.store.objects import OpenBucket
@@ -33,9 +33,12 @@ def partition_chunk(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> Partiti
     """
     shards = folder.plan().shards
     notes: list[str] = []
-    parsed = parse_files(_files(chunk, bucket, notes), folder.batch().profile)
+    batch = folder.batch()
+    parsed, left_out = parse_files(_files(chunk, bucket, notes), batch.profile), 0
+    if batch.share is not None:
+        parsed, left_out = of_share(parsed, batch.share)
     data, report = route(parsed, chunk.number, shards)
-    report.notes = notes
+    report.notes, report.left_out = notes, left_out
     Partitions(folder).save(data, report)
     return report
 

@@ -85,6 +85,7 @@ def identify_batch(
             limits=before.limits,
             adopt_profile=before.adopt_profile,
             results=before.results,
+            share=before.share,
         )
     batch_id = identity(objects, digest(profile), batch_input, mapping)
     _release_abandoned_claim(batch_id, execution, records, is_running, now)
@@ -100,6 +101,7 @@ def identify_batch(
         retry_of=batch_input.retry_of,
         mapping=mapping,
         results=batch_input.results,
+        share=batch_input.share,
     )
     pointer = Pointer(
         batch_id=batch_id,

@@ -18,6 +18,7 @@ def partition_measurements(folder: Folder, chunk: Chunk, bucket: OpenBucket) -> 
     return Report(
         step="partition",
         number=chunk.number,
-        records=partitioned.records,
+        records=partitioned.records - partitioned.left_out,
+        left_out=partitioned.left_out,
         notes=partitioned.notes,
     )

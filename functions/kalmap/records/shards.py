@@ -13,6 +13,7 @@ from kalmap.readings import I64, Readings
 from kalmap.records.measurement import UnreadableRecord
 from kalmap.records.parse import Parsed
 from kalmap.records.runs import Run
+from kalmap.records.share import Share
 
 #: The location of a shard's slice in a chunk's partition: one for each chunk and shard.
 SLICE_LOCATION = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
@@ -51,6 +52,8 @@ class PartitionReport(msgspec.Struct):
     """Sentences about what was ignored."""
     runs: list[Run] = []
     """Where its records were. Empty in reports of earlier versions."""
+    left_out: int = 0
+    """Records of users who are not in the batch's share."""
 
 
 class IndexedUnreadable(NamedTuple):
@@ -82,6 +85,31 @@ def shard_of(user_id: str, shards: int) -> int:
     """Return a user's shard: the same on every machine and for every chunk."""
     digest = hashlib.blake2b(user_id.encode(), digest_size=8, person=b"kalmap-shard").digest()
     return int.from_bytes(digest, "little") % shards
+
+
+def of_share(parsed: Parsed, share: Share) -> tuple[Parsed, int]:
+    """Leave out the readings of users who are not in a share.
+
+    All records keep their positions in the input.
+
+    Returns:
+        The records of the share, and how many were left out.
+    """
+    chosen = np.array([share.has(name) for name in parsed.users], np.bool_)
+    rows = np.flatnonzero(chosen[parsed.user]) if len(parsed.user) else np.empty(0, np.intp)
+    unreadable = [record for record in parsed.unreadable if share.has(record.user_id)]
+    kept = parsed._replace(
+        user=parsed.user[rows],
+        time=parsed.time[rows],
+        value=parsed.value[rows],
+        source=parsed.source[rows],
+        tag=parsed.tag[rows],
+        hash=parsed.hash[rows],
+        ordinal=parsed.ordinal[rows],
+        ids=[parsed.ids[row] for row in rows.tolist()] if parsed.ids else None,
+        unreadable=unreadable,
+    )
+    return kept, parsed.records - len(rows) - len(unreadable)
 
 
 def route(parsed: Parsed, chunk: int, shards: int) -> tuple[bytes, PartitionReport]:

@@ -32,6 +32,8 @@ class Counts(msgspec.Struct, kw_only=True):
 
     records: int = 0
     """Records received; counted by `partition` only."""
+    left_out: int = 0
+    """Records of users outside the batch's share; counted by `partition` only."""
     users: int = 0
     new_users: int = 0
     failed_users: int = 0

@@ -46,6 +46,7 @@ def summarise(
         "finished_at": iso(finished),
         "readings": {
             "received": totals.records,
+            "left_out": totals.left_out,
             "accepted": readings[Status.ACCEPTED, Reason.NONE],
             "duplicate": readings[Status.DUPLICATE, Reason.DUPLICATE],
             "rejected": _by_reason(readings, Status.REJECTED),
