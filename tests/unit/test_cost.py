@@ -1,6 +1,8 @@
 """What a batch costs, before it runs and after it."""
 
+import gzip
 import math
+import random
 import re
 
 import pytest
@@ -97,6 +99,30 @@ def test_a_file_is_counted_whole_and_a_bad_number_is_refused(tmp_path):
         refused = kalmap("cost", *words, cwd=tmp_path)
         assert (refused.code, refused.out) == (2, "")
         assert sentence in refused.err
+
+
+def test_a_month_has_thirty_batches_their_files_and_the_states_with_their_recovery(tmp_path):
+    printed = kalmap("cost", "--users", 10**6, "--readings", 10**6, "--per-day", cwd=tmp_path).out
+    month = dict(re.findall(r"^(\w[^$]*?) +\$([\d.]+)$", printed, re.MULTILINE))
+    # A day leaves 143 + 400 + 1,200 MB, which stay 30 days, at $0.023 a GB and month.
+    assert month["files, kept 30 days"] == "1.20"
+    # A million of 1,024 bytes, at $0.25 and $0.20 a GB and month.
+    assert month["states, and their recovery"] == "0.461"
+    one = bill(expected_use(Size(10**6, 10**6, 143 * 10**6, 9, 20))).total
+    assert float(month["a month: 30 batches"]) == pytest.approx(30 * one, rel=0.01)
+
+
+def test_files_are_counted_in_the_chunks_that_a_batch_of_them_has(tmp_path):
+    digits = random.Random(1)
+    record = '{{"user_id": "u", "timestamp": "2026-03-01T08:00Z", "value": 80, "unit": "{:x}"}}\n'
+    text = "".join(record.format(digits.getrandbits(512)) for _ in range(8_000)).encode()
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_bytes(text)
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(text, 1))
+    # Small files share a chunk. Gzipped ones count as what they inflate to.
+    for files, chunks in (("a.jsonl b.jsonl", "1 chunk"), ("a.jsonl.gz b.jsonl.gz", "2 chunks")):
+        [told, *_] = kalmap("cost", *files.split(), cwd=tmp_path).out.splitlines()
+        assert told.endswith(f"MB, {chunks}, 1 shard"), told
 
 
 def test_transitions_and_steps_are_those_of_the_definition_on_the_way_to_success():

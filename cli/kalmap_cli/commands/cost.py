@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Iterator
 
-from kalmap.batch.chunks import PACKED_BYTES
+from kalmap.batch.chunks import SourceObject, split_into_chunks
 from kalmap.pipeline.plan_batch import CHUNK_BYTES
 from kalmap.plural import counted
 from kalmap.records.measurement import Measurement
@@ -134,22 +134,28 @@ def _size_of_files(arguments: argparse.Namespace) -> Size:
             for user in _users_of(file, known):
                 users.add(user)
                 readings += 1
-        sizes = [file.content.stat().st_size for file in inputs.files]
-        chunks = _chunks(sizes, [known.sample.gzipped for known in understood])
+        size = sum(file.content.stat().st_size for file in inputs.files)
+        chunks = _chunks(inputs.files, understood)
     if not readings:
         raise WrongUsage("No record can be read. `kalmap check FILE` says why.")
-    return _planned(readings, len(users), sum(sizes), chunks)
+    return _planned(readings, len(users), size, chunks)
 
 
-def _chunks(sizes: list[int], gzipped: list[bool]) -> int:
-    """About how many chunks: small files share one, a gzipped file cannot be cut."""
-    packed = sum(size for size in sizes if size <= PACKED_BYTES)
-    large = (
-        1 if is_gzipped else math.ceil(size / CHUNK_BYTES)
-        for size, is_gzipped in zip(sizes, gzipped, strict=True)
-        if size > PACKED_BYTES
-    )
-    return max(1, math.ceil(packed / PACKED_BYTES) + sum(large))
+def _chunks(files: list[Input], understood: list[Understood]) -> int:
+    """How many chunks PlanBatch cuts the files into, as they are."""
+    objects = [
+        SourceObject(
+            bucket="",
+            key=str(number),
+            etag="",
+            version_id=None,
+            size=file.content.stat().st_size,
+            format=known.format,
+            gzipped=known.sample.gzipped,
+        )
+        for number, (file, known) in enumerate(zip(files, understood, strict=True))
+    ]
+    return max(1, len(split_into_chunks(objects, CHUNK_BYTES)))
 
 
 def _users_of(file: Input, known: Understood) -> Iterator[str]:
