@@ -4,7 +4,9 @@ from contextlib import suppress
 
 import pytest
 
+from kalmap.batch.folder import Folder
 from kalmap.errors import StoreUnavailable
+from kalmap.results.report import Report
 from kalmap.store.profiles import Profiles
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.operations.rollback import RolledBack, roll_back
@@ -132,6 +134,8 @@ def test_a_user_who_took_two_rounds_gets_the_state_that_the_other_batch_wrote(ob
         run_batch(objects, store, numbers(["a"], 2), batch="round-other")
 
     run_batch(objects, store, numbers(["a", "b"], 3), batch="round-1", meanwhile=other)
+    [attempt] = attempts_of(objects, "round-1")
+    assert [round_ for round_, _ in attempt.shards] == [1, 1, 0, 0]
     done = take_back(objects, store, "round-1")
     assert (done.restored, done.left) == (2, ())
     assert stored(store)["b", "body-weight"] == expected
@@ -152,6 +156,11 @@ def test_changes_that_are_no_longer_stored_are_counted(objects, store):
     objects._client.delete_object(
         Bucket=objects.bucket, Key="batches/expired/first/round-0/states/000001.changed"
     )
+    assert [attempt.lost for attempt in attempts_of(objects, "expired")] == [1]
+    # What changed nothing, or failed, has left nothing that could be lost.
+    folder = Folder(objects, "batches/expired/first")
+    folder.save_report(Report(step="filter", number=7, changed=0))
+    folder.save_report(Report(step="filter", number=8, changed=2, error="It ran out of memory."))
     assert [attempt.lost for attempt in attempts_of(objects, "expired")] == [1]
     objects._client.delete_object(Bucket=objects.bucket, Key="batches/expired/first/batch.json")
     with pytest.raises(RunFailed, match="no longer stored as a whole"):

@@ -28,6 +28,17 @@ def test_users_who_move_are_named_and_noise_is_not():
     assert movers[0].level == "70.00 ± 0.39 kg"
 
 
+def test_readings_without_a_level_are_left_out_of_a_sparkline():
+    drawn = sample(["late"], 4)
+    drawn.numbers["level"][:] = [math.nan, 70.0, math.nan, 71.0]
+    estimates = nothing_known(1)._replace(
+        level=np.array([71.0]), level_sd=np.array([0.2]), slope=np.array([0.5]),
+        slope_sd=np.array([0.1]),
+    )  # fmt: skip
+    [mover] = movers_of(drawn, people(drawn)._replace(estimates=estimates), WEIGHT, 3)
+    assert mover.sparkline == "▁" * 15 + "█"
+
+
 def test_a_sparkline_has_the_same_span_of_time_in_each_bar():
     assert sparkline(np.arange(16.0), np.arange(16.0)) == "▁▁▂▂▃▃▄▄▅▅▆▆▇▇██"
     # Nothing was measured for a long time, so the level stays where it was.
@@ -46,6 +57,8 @@ def test_a_sparkline_has_the_same_span_of_time_in_each_bar():
         ),
         (5.5, "mg/dl", "unit_suspect", 99.0,
          "5.5 mg/dL would be 99.086 if it was in mmol/L, where 99.00 was expected"),
+        # °F is another scale, and not a multiple: no mix-up that the filter looks for.
+        (98.6, "Cel", "unit_suspect", 37.0, "98.6 °C, where 37.00 was expected"),
         (140.0, "kg", "outlier", 81.2, "140 kg, where 81.20 was expected"),
         (900.0, "kg", "out_of_range", math.nan, "900 kg: outside the profile's range"),
         (7.0, "{steps}", "too_late", math.nan, "7 steps: older than what is settled"),
