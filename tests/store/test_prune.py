@@ -2,7 +2,7 @@
 
 import pytest
 
-from kalmap.store.ports import Change
+from kalmap.store.ports import Change, DatabaseUse, DeleteResult
 from kalmap_cli.operations.prune import Pruned, prune
 from tests.support.store_batches import DAY, START
 from tests.support.written_batches import new_bucket, run_batch, stored
@@ -39,3 +39,16 @@ def test_a_state_that_changes_while_it_is_looked_at_stays(objects, store):
     store.delete = change_and_delete
     assert prune(store, START + 5 * DAY, rehearse=False) == Pruned(0, 1)
     assert {user for user, _ in stored(store)} == {"back"}
+
+
+def test_a_state_that_cannot_be_deleted_is_told_and_not_called_kept(objects, store):
+    run_batch(objects, store, {"stuck": [1], "new": [9]}, batch="prune-stuck")
+
+    def fail(_, states):
+        return DeleteResult(
+            set(), {}, dict.fromkeys(states, "The table has refused it."), DatabaseUse()
+        )
+
+    store.delete = fail
+    done = prune(store, START + 5 * DAY, rehearse=False)
+    assert done == Pruned(0, 1, failed=("The table has refused it.",))

@@ -60,6 +60,13 @@ def test_it_says_whose_decisions_and_levels_change_and_by_how_much(objects, stor
     assert quantiles(result)[1.0] == user.change_in_sd
 
 
+def test_only_readings_that_both_windows_have_are_compared(objects, store):
+    run_batch(objects, store, {"a": [1, 2, 3, 9]}, batch="fewer", write=False, profile=TRUSTING)
+    run_batch(objects, store, {"a": [2, 3, 4, 9]}, batch="others")
+    result = compared(objects, store, "fewer")
+    assert (result.compared, result.readings) == (1, 3)
+
+
 def test_the_same_profile_changes_nothing(objects, store):
     readings = {user: [1, 2, 5] for user in USERS}
     run_batch(objects, store, readings, batch="same-shadow", write=False)
