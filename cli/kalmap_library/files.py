@@ -10,6 +10,9 @@ import msgspec
 
 from kalmap.errors import InvalidInput, KalmapError
 from kalmap.profile import DEFAULT_PROFILE
+from kalmap.records.coded import CodedReadings
+from kalmap.records.conversion import coded
+from kalmap.records.formats import Block
 from kalmap.records.mapping import Dates
 from kalmap.records.measurement import Measurement
 from kalmap_cli.errors import WrongUsage
@@ -17,6 +20,7 @@ from kalmap_cli.input_files import measurements_of, records_of, understand_file
 from kalmap_cli.inputs import as_input
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.said import checked as check_said
+from kalmap_library.coded import CodedTable
 from kalmap_library.profiles import AnyProfile, load_profile
 from kalmap_library.table import Table
 
@@ -51,7 +55,7 @@ def read(
         decimal: The decimal mark of values, where `1,234` may be either.
 
     Returns:
-        A table that `fold` and `tune` take.
+        A table that `fold` and `tune` take. Its times are numpy's, in UTC.
 
     Raises:
         InvalidInput: The file cannot be read, how it is meant is not certain, or an argument is
@@ -67,23 +71,35 @@ def read(
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
     except (KalmapError, WrongUsage) as error:
         raise InvalidInput(str(error)) from None
-    measurements, unread, line = [], [], format_.header_lines
+    found, unread, line = [coded([])], [], format_.header_lines
     for block in format_.blocks(parts):
-        for measurement in measurements_of(block):
-            if isinstance(measurement, Measurement):
-                measurements.append(measurement)
-            else:
-                unread.append((line + measurement[0], measurement[1]))
+        if (plain := _plain(block)) is not None:
+            found.append(plain)
+        else:
+            measurements = []
+            for measurement in measurements_of(block):
+                if isinstance(measurement, Measurement):
+                    measurements.append(measurement)
+                else:
+                    unread.append((line + measurement[0], measurement[1]))
+            found.append(coded(measurements))
         line += block.lines
+    table = CodedTable(found)
     if unread:
         warnings.warn(
-            f"{len(unread):,} of {len(unread) + len(measurements):,} records of {path} cannot be "
+            f"{len(unread):,} of {len(unread) + table.rows:,} records of {path} cannot be "
             f"read. The first is in line {unread[0][0]:,}: {unread[0][1]}",
             stacklevel=2,
         )
-    return Table(
-        {
-            name: [getattr(measurement, name) for measurement in measurements]
-            for name in Measurement.__struct_fields__
-        }
-    )
+    return table
+
+
+def _plain(block: Block) -> CodedReadings | None:
+    """The readings of a table's block; None if there are none, or not all records are readings."""
+    try:
+        plain = block.columns()
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
+        return None
+    return plain.readings if plain and len(plain.rows) == len(plain.lines()) else None

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kalmap.filter.fold import Folded as FoldedUsers
 from kalmap.filter.fold import fold_users
@@ -107,17 +108,20 @@ def fold(
 def _results(parsed: Parsed, folded: FoldedUsers) -> Table:
     """A row for each record, in their order: readings, and records that could not be read."""
     decisions, unreadable = folded.decisions, parsed.unreadable
-    order = np.argsort([*parsed.ordinal.tolist(), *(record.ordinal for record in unreadable)])
+    order = np.argsort(
+        np.append(parsed.ordinal, [record.ordinal for record in unreadable]), kind="stable"
+    )
     ids = parsed.ids or [None] * parsed.user.size
-    texts = {
-        "user_id": [parsed.users[user] for user in parsed.user.tolist()]
-        + [record.user_id for record in unreadable],
-        "measurement_id": ids + [record.measurement_id for record in unreadable],
-        "status": _labels(_STATUSES, decisions.status)
-        + [Status.UNREADABLE.label] * len(unreadable),
-        "reason": _labels(_REASONS, decisions.reason)
-        + [record.reason.label for record in unreadable],
-    }
+    texts: dict[str, tuple[NDArray[Any], list[str | None]]] = {
+        "user_id": (as_array(parsed.users)[parsed.user], [record.user_id for record in unreadable]),
+        "measurement_id": (as_array(ids), [record.measurement_id for record in unreadable]),
+        "status": (
+            _labels(_STATUSES, decisions.status), [Status.UNREADABLE.label] * len(unreadable)
+        ),
+        "reason": (
+            _labels(_REASONS, decisions.reason), [record.reason.label for record in unreadable]
+        ),
+    }  # fmt: skip
     estimates = ("level", "level_sd", "slope", "predicted", "innovation", "nis", "quality")
     nothing, no_time = np.full(len(unreadable), np.nan), np.datetime64("NaT", "us")
     numbers = {
@@ -129,15 +133,17 @@ def _results(parsed: Parsed, folded: FoldedUsers) -> Table:
         },
         "restarted": (decisions.restarted, np.zeros(len(unreadable), np.bool_)),
     }
-    columns = {name: as_array(column)[order] for name, column in texts.items()}
-    columns |= {name: np.concatenate(parts)[order] for name, parts in numbers.items()}
+    parts = {name: (column, as_array(others)) for name, (column, others) in texts.items()}
+    columns = {name: np.concatenate(both)[order] for name, both in (parts | numbers).items()}
     names = ("user_id", "measurement_id", "timestamp", "value", "status", "reason")
     rows = {"index": np.arange(parsed.records)}
     return Table(rows | {name: columns[name] for name in (*names, *estimates, "restarted")})
 
 
-def _labels(labels: Mapping[int, str | None], codes: U8) -> list[str | None]:
-    return [labels[code] for code in codes.tolist()]
+def _labels(labels: Mapping[int, str | None], codes: U8) -> NDArray[Any]:
+    table = np.empty(256, object)
+    table[list(labels)] = list(labels.values())
+    return table[codes]
 
 
 def _unreadable(parsed: Parsed) -> Table:

@@ -20,12 +20,14 @@ from kalmap.records.measurement import (
     as_name,
     refuse_inexact,
 )
-from kalmap.records.parse import Parsed, parse
+from kalmap.records.parse import Parsed, parse, parse_columns
+from kalmap_library.coded import CodedTable, coded_readings
 from kalmap_library.table import Table, import_arrow
 
 #: JSON's form of what is not finite; the encoder would write null, as if nothing were there.
 _INFINITE = msgspec.Raw(b"1e999")
 _FIELDS = (*REQUIRED_FIELDS, *OPTIONAL_FIELDS)
+_NEVER_NAN = {str, int, datetime, type(None)}
 _EXAMPLE = '{"user_id": ["u-1"], "timestamp": ["2026-03-01T07:12:00+01:00"], "value": [81.4]}'
 _ZONE = (
     "The column timestamp has no time zone. Say which one it is, for example "
@@ -55,10 +57,21 @@ def parse_readings(readings: object, profile: Profile) -> Parsed:
     Raises:
         InvalidInput: They have another shape, lack a column, or none of them can be read.
     """
+    if isinstance(readings, CodedTable) and readings.rows and readings.readings:
+        found = parse_columns(readings.readings, profile)
+        if found:
+            return found
     columns = _columns(readings)
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidInput(f"The columns differ in length: {_shown(lengths)}.")
+    plain = coded_readings(columns) if lengths["user_id"] else None
+    if plain is not None and (found := parse_columns(plain, profile)):
+        return found
+    if isinstance(columns["timestamp"], np.ndarray):
+        columns["timestamp"] = _times(columns["timestamp"])
+    columns["value"] = [_INFINITE if type(value) is float and isinf(value) else value
+                        for value in columns["value"]]  # fmt: skip
     try:
         lines = _encoder.encode_lines(list(records_of(columns)))
     except (TypeError, ValueError) as error:
@@ -77,10 +90,10 @@ def records_of(columns: Mapping[str, list[Any]]) -> Iterator[_Record]:
     return map(_Record, *(columns.get(name, repeat(None)) for name in _FIELDS))
 
 
-def _columns(readings: object) -> dict[str, list[Any]]:
-    """The columns as lists of what JSON can hold."""
+def _columns(readings: object) -> dict[str, Any]:
+    """The columns as lists; times may be an array of numpy's."""
     names: list[Any]
-    column: Callable[[str], list[Any]]
+    column: Callable[[str], Any]
     if isinstance(readings, Table):
         readings = dict(readings)
     if isinstance(readings, Mapping):
@@ -108,8 +121,6 @@ def _columns(readings: object) -> dict[str, list[Any]]:
     columns = {name: column(name) for name in _FIELDS if name in names}
     for name in columns.keys() & {"user_id", "source", "measurement_id"}:
         columns[name] = _names(name, columns[name])
-    columns["value"] = [_INFINITE if type(value) is float and isinf(value) else value
-                        for value in columns["value"]]  # fmt: skip
     return columns
 
 
@@ -140,7 +151,7 @@ def _names(name: str, column: list[Any]) -> list[Any]:
     return column
 
 
-def _list(name: str, column: Any) -> list[Any]:
+def _list(name: str, column: Any) -> Any:
     if isinstance(column, str | bytes) or not isinstance(column, Iterable):
         raise InvalidInput(
             f"The column {name} is {column!r}, not a list or an array with a value for each "
@@ -150,18 +161,22 @@ def _list(name: str, column: Any) -> list[Any]:
         # A column of pandas or polars is made an array, other columns stay what they are.
         column = np.asarray(column) if hasattr(column, "__array__") else list(column)
     if isinstance(column, list):
-        return [_without_nan(value) for value in column]
+        return _without_nans(column)
     if column.ndim != 1:
         raise InvalidInput(f"The column {name} has {column.ndim} dimensions. Give it one.")
     if column.dtype.kind == "M":
-        return _times(column)
+        return column if name == "timestamp" else _times(column)
     values: list[Any] = column.tolist()
-    return [_without_nan(value) for value in values] if column.dtype.kind in "fO" else values
+    return _without_nans(values) if column.dtype.kind in "fO" else values
 
 
-def _without_nan(value: Any) -> Any:
-    """Pandas writes NaN, NaT or NA where nothing is."""
-    return None if value is None or value != value else value  # noqa: PLR0124 - only NaN differs
+def _without_nans(values: list[Any]) -> list[Any]:
+    """A column without NaN, NaT and NA, which pandas writes where nothing is."""
+    kinds = set(map(type, values))
+    if kinds <= _NEVER_NAN or (kinds == {float} and not np.isnan(values).any()):
+        return values
+    return [None if value is None or value != value else value  # noqa: PLR0124 - only NaN differs
+            for value in values]  # fmt: skip
 
 
 def _times(column: Any) -> list[Any]:
@@ -185,17 +200,17 @@ def _arrow_table(readings: object) -> Any:
         raise InvalidInput(f"This {type(readings).__name__} cannot be read: {error}.") from None
 
 
-def _arrow_list(column: Any) -> list[Any]:
+def _arrow_list(column: Any) -> Any:
     kinds = import_arrow().DataType
     if not kinds.is_timestamp(column.type):
         values: list[Any] = column.to_pylist()
-        return [_without_nan(value) for value in values]
+        return _without_nans(values)
     if column.type.tz is None:
         raise InvalidInput(_ZONE)
     whole = column.cast(kinds.int64()).to_pylist()
     missing = np.datetime64("NaT").astype("i8")
     times = np.array([missing if time is None else time for time in whole], np.int64)
-    return _times(times.view(f"M8[{column.type.time_unit}]"))
+    return times.view(f"M8[{column.type.time_unit}]")
 
 
 def _plain(value: object) -> object:

@@ -53,7 +53,8 @@ class Table:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The table as an Arrow stream, by Arrow's PyCapsule interface."""
         arrow = import_arrow()
-        columns = {name: _arrow_column(arrow, column) for name, column in self._columns.items()}
+        arrays = _ArrowColumns(arrow)
+        columns = {name: arrays.of(column) for name, column in self._columns.items()}
         return arrow.Table.from_pydict(columns).__arrow_c_stream__(requested_schema)
 
 
@@ -81,23 +82,37 @@ def as_array(column: Iterable[Any]) -> NDArray[Any]:
     return array
 
 
-def _arrow_column(arrow: Any, column: NDArray[Any]) -> Any:
-    types = arrow.DataType
-    if column.dtype.kind == "M":
-        missing = np.isnat(column)
-        whole = arrow.Array.from_numpy(np.where(missing, 0, column.astype("M8[us]").view("i8")))
-        times = whole.cast(types.timestamp("us", tz="UTC"))
-        return times.take(_positions(arrow, missing)) if missing.any() else times
-    if column.dtype.kind == "f":
-        missing = np.isnan(column)
-        numbers = arrow.Array.from_numpy(np.ascontiguousarray(column))
-        return numbers.take(_positions(arrow, missing)) if missing.any() else numbers
-    if column.dtype.kind == "O":
-        return arrow.Array(column.tolist(), type=types.string())
-    return arrow.Array.from_numpy(np.ascontiguousarray(column))
+class _ArrowColumns:
+    """Makes Arrow's arrays of columns, null where something is missing."""
 
+    def __init__(self, arrow: Any) -> None:
+        self._arrow = arrow
+        self._positions: dict[bytes, Any] = {}
 
-def _positions(arrow: Any, missing: NDArray[np.bool_]) -> Any:
-    """The position of each row, null where it is missing: taking them makes nulls."""
-    positions = [None if gone else row for row, gone in enumerate(missing.tolist())]
-    return arrow.Array(positions, type=arrow.DataType.uint32())
+    def of(self, column: NDArray[Any]) -> Any:
+        """The array of a column."""
+        array, types = self._arrow.Array, self._arrow.DataType
+        if column.dtype.kind == "M":
+            missing = np.isnat(column)
+            whole = array.from_numpy(np.where(missing, 0, column.astype("M8[us]").view("i8")))
+            return self._without(whole.cast(types.timestamp("us", tz="UTC")), missing)
+        if column.dtype.kind == "f":
+            numbers = array.from_numpy(np.ascontiguousarray(column))
+            return self._without(numbers, np.isnan(column))
+        if column.dtype.kind == "O":
+            return array(column.tolist(), type=types.string())
+        return array.from_numpy(np.ascontiguousarray(column))
+
+    def _without(self, array: Any, missing: NDArray[np.bool_]) -> Any:
+        """The array, null where it is missing: taking positions that are null makes nulls."""
+        if not missing.any():
+            return array
+        # Several columns lack the same rows.
+        key = missing.tobytes()
+        if key not in self._positions:
+            positions = np.arange(missing.size).astype(object)
+            positions[missing] = None
+            self._positions[key] = self._arrow.Array(
+                positions.tolist(), type=self._arrow.DataType.uint32()
+            )
+        return array.take(self._positions[key])

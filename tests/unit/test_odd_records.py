@@ -63,17 +63,17 @@ def test_a_line_that_csv_cannot_read_is_no_header():
 
 @pytest.mark.parametrize("columns", [[], ["user_id", "measurement_id", "timestamp", "value"]])
 @pytest.mark.parametrize(
-    ("module", "function"), [(line_format, "measurement_of"), (conversion, "_hash64")]
+    ("module", "function"), [(line_format, "measurement_of"), (conversion.hashlib, "blake2b")]
 )
 def test_a_record_that_raises_anywhere_fails_alone(monkeypatch, module, function, columns):
     real = getattr(module, function)
 
-    def failing_for_m_7(argument):
-        if argument == "m-7" or (
+    def failing_for_m_7(argument, **options):
+        if argument == b"m-7" or (
             isinstance(argument, dict) and argument["measurement_id"] == "m-7"
         ):
             raise ZeroDivisionError
-        return real(argument)
+        return real(argument, **options)
 
     monkeypatch.setattr(module, function, failing_for_m_7)
     line = {"timestamp": "2026-03-01T00:00:00Z", "value": 80}
@@ -92,7 +92,7 @@ def test_a_lack_of_memory_is_not_blamed_on_a_record(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
-    for module, function in ((conversion, "_microseconds"), (line_format, "measurement_of")):
+    for module, function in ((conversion, "microseconds_of"), (line_format, "measurement_of")):
         with monkeypatch.context() as patched:
             patched.setattr(module, function, no_memory)
             with pytest.raises(MemoryError):

@@ -39,6 +39,18 @@ class Columns(NamedTuple):
     ids: list[str | None]
 
 
+def coded(measurements: list[Measurement]) -> CodedReadings:
+    """Measurements as columns."""
+    return CodedReadings(
+        users=Coded.of([m.user_id for m in measurements]),
+        units=Coded.of([m.unit for m in measurements]),
+        sources=Coded.of([m.source for m in measurements]),
+        time=microseconds_of([m.timestamp for m in measurements]),
+        value=np.fromiter([m.value for m in measurements], np.float64, len(measurements)),
+        ids=[m.measurement_id or None for m in measurements],
+    )
+
+
 class Converter:
     """Converts readings to columns. Users, units and sources are looked up once each.
 
@@ -65,17 +77,7 @@ class Converter:
 
     def of_measurements(self, measurements: list[Measurement], ordinals: Sequence[int]) -> Columns:
         """Convert measurements to columns, as `of_codes` does."""
-        return self.of_codes(
-            CodedReadings(
-                users=Coded.of([m.user_id for m in measurements]),
-                units=Coded.of([m.unit for m in measurements]),
-                sources=Coded.of([m.source for m in measurements]),
-                time=_microseconds([m.timestamp for m in measurements]),
-                value=np.fromiter([m.value for m in measurements], np.float64, len(measurements)),
-                ids=[m.measurement_id or None for m in measurements],
-            ),
-            np.array(ordinals, np.int64),
-        )
+        return self.of_codes(coded(measurements), np.array(ordinals, np.int64))
 
     def of_codes(self, readings: CodedReadings, ordinals: I64) -> Columns:
         """Convert to columns whose values can all be routed, folded, stored and reported.
@@ -103,17 +105,15 @@ class Converter:
         source = np.array([self.sources[name] for name in source_names], np.int32)[source]
         source_hash = np.array(self._source_hashes, np.uint64)[source]
         hashes = _mix(source_hash ^ value.view(np.uint64))
-        tag = np.zeros(count, np.uint8)
-        tagged = [row for row, name in enumerate(ids) if name]
-        if tagged:
-            tag[tagged] = 1
-            hashes[tagged] = [_hash64(name) for name in ids if name]
+        is_named = np.fromiter(map(bool, ids), np.bool_, count)
+        if is_named.any():
+            hashes[is_named] = _hashes64(filter(None, ids))
         return Columns(
             user=np.array(numbers, np.int32)[user],
             time=time,
             value=value,
             source=source,
-            tag=tag,
+            tag=is_named.astype(np.uint8),
             hash=hashes,
             ordinal=ordinals,
             ids=ids,
@@ -135,7 +135,7 @@ class Converter:
         for name in names:
             if name not in self.sources:
                 self.sources[name] = len(self.sources)
-                self._source_hashes.append(_hash64(name or ""))
+                self._source_hashes += _hashes64([name or ""]).tolist()
 
     def check(self, measurement: Measurement) -> Measurement:
         """Return a measurement that can be converted.
@@ -177,8 +177,8 @@ def _check_finite(finite: object) -> None:
         raise RecordError(Reason.BAD_VALUE, "value is not finite.")
 
 
-def _microseconds(times: list[datetime]) -> I64:
-    """Convert to whole microseconds since 1970, exactly at any date."""
+def microseconds_of(times: list[datetime]) -> I64:
+    """Convert aware times to whole microseconds since 1970, exactly at any date."""
     seconds = np.fromiter([time.timestamp() for time in times], np.float64, len(times))
     rounded = np.rint(seconds * SECOND).astype(np.int64)
     for row in np.flatnonzero(np.abs(seconds) > _EXACT_SECONDS):
@@ -186,9 +186,9 @@ def _microseconds(times: list[datetime]) -> I64:
     return rounded
 
 
-def _hash64(name: str) -> int:
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+def _hashes64(names: Iterable[str]) -> U64:
+    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
+    return np.frombuffer(b"".join(digests), "<u8")
 
 
 def _mix(bits: U64) -> U64:

@@ -9,6 +9,7 @@ from kalmap.errors import InvalidInput
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
 from kalmap.readings import F64, I32, I64, U8, U64
+from kalmap.records.coded import CodedReadings
 from kalmap.records.conversion import Columns, Converter, in_order
 from kalmap.records.formats import Block, Format
 from kalmap.records.measurement import (
@@ -80,6 +81,22 @@ def parse(parts: Iterable[bytes], format_: Format, profile: Profile) -> Parsed:
     return parse_files([File(parts, format_)], profile)
 
 
+def parse_columns(readings: CodedReadings, profile: Profile) -> Parsed | None:
+    """Parse readings that are columns already, as `parse` does records with the same fields.
+
+    Returns:
+        All of them; None if one must be refused, which only its record can tell.
+    """
+    reader = _Reader(profile)
+    try:
+        reader.add(readings)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  reading one by one finds the record that raises it
+        return None
+    return reader.parsed()
+
+
 class _Record(NamedTuple):
     """A record that passed every check by itself."""
 
@@ -120,6 +137,19 @@ class _Reader:
             self._runs.add_lines(self._records, self._file, self._lines, lines)
         self._records += len(lines)
         self._lines += block.lines
+
+    def add(self, readings: CodedReadings) -> None:
+        """Add readings that are a record each.
+
+        Raises:
+            RecordError: One must be refused.
+        """
+        count = len(readings.time)
+        ordinals = np.arange(self._records, self._records + count)
+        self._blocks.append(self._converter.of_codes(readings, ordinals))
+        self._runs.add(self._records, self._file, self._lines + 1)
+        self._records += count
+        self._lines += count
 
     def parsed(self) -> Parsed:
         """Return everything that was read."""
