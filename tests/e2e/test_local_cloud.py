@@ -10,12 +10,14 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from kalmap_cli.errors import RunFailed, WrongUsage
 from kalmap_cli.local.access_files import ACCOUNT
+from kalmap_cli.local.clients import signature_headers
 from kalmap_cli.local.cloud import LocalCloud
 from kalmap_cli.local.data_dir import DataDirectory
 from tests.support.kalmap_command import environment, processes_of
@@ -202,3 +204,23 @@ def test_a_function_has_no_more_workers_than_there_are_cores_and_calls_wait_for_
         with ThreadPoolExecutor(calls) as pool:
             workers = set(pool.map(worker, range(calls)))
     assert 1 < len(workers) <= max(2, os.cpu_count() or 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what another process has open")
+def test_connections_that_clients_have_closed_are_closed(tmp_path):
+    with DataDirectory(tmp_path / "data") as data, LocalCloud(data) as cloud:
+        opened = Path(f"/proc/{cloud.process_id}/fd")
+        before = len(list(opened.iterdir()))
+        port, health = int(cloud.endpoint.rpartition(":")[2]), "/_ministack/health"
+        signed = signature_headers(f"{cloud.endpoint}{health}", cloud.secret)
+        clients = [HTTPConnection("127.0.0.1", port) for _ in range(50)]
+        for client in clients:
+            client.request("GET", health, headers=signed)
+            client.getresponse().read()
+        assert len(list(opened.iterdir())) > before + 40
+        for client in clients:
+            client.close()
+        deadline = time.monotonic() + 10
+        while len(list(opened.iterdir())) > before + 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

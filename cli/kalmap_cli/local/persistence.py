@@ -20,7 +20,7 @@ from typing import Any
 from kalmap_cli.errors import Damaged, WrongUsage
 from kalmap_cli.local import change_log, saves
 from kalmap_cli.local.change_log import ChangeLog
-from kalmap_cli.local.retention import delete_old_history
+from kalmap_cli.local.retention import delete_empty_folders, delete_old_history
 from kalmap_cli.local.saves import Save
 
 #: Has a line for each service: its name, a tab, and its state in ministack's JSON.
@@ -93,6 +93,7 @@ class Persistence:
                         )
                     app._get_module(module).load_persisted_state(state["payload"])  # noqa: SLF001
             delete_old_history(stepfunctions, cloudwatch_logs, datetime.now(UTC))
+            delete_empty_folders(self._cloud / saves.OBJECTS, datetime.now(UTC))
             first = self._last.first_log
         previous = (0, 0)
         for content in change_log.read_since(self._named, first):

@@ -1,12 +1,17 @@
-"""Delete old executions and logs, as AWS does. The local cloud never does."""
+"""Delete old executions and logs, as AWS does, and empty folders. ministack never does."""
 
+import contextlib
+import os
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 #: AWS keeps the history of an ended execution as long.
 _EXECUTION_AGE = timedelta(days=90)
 #: For log groups without a retention of their own.
 _LOG_AGE = timedelta(days=30)
+#: No object is being written into a folder that has been empty as long.
+_EMPTY_AGE = timedelta(days=1)
 
 
 def delete_old_history(stepfunctions: Any, cloudwatch_logs: Any, now: datetime) -> None:
@@ -29,3 +34,21 @@ def delete_old_history(stepfunctions: Any, cloudwatch_logs: Any, now: datetime) 
             events = stream["events"]
             if events and events[-1]["timestamp"] < oldest.timestamp() * 1000:
                 del group["streams"][name]
+
+
+def delete_empty_folders(objects: Path, now: datetime) -> None:
+    """Delete folders that deleted objects have left empty.
+
+    Args:
+        objects: Has a folder for each account, with one for each bucket, which stay.
+        now: The time, aware.
+    """
+    oldest = now.timestamp() - _EMPTY_AGE.total_seconds()
+    for bucket in objects.glob("*/*/"):
+        below = [Path(parent) for parent, _, _ in os.walk(bucket)][1:]
+        # Looked at before a folder below is deleted, which changes its time.
+        old = [folder for folder in below if folder.stat().st_mtime < oldest]
+        for folder in reversed(old):
+            # One that is not empty cannot be deleted.
+            with contextlib.suppress(OSError):
+                folder.rmdir()

@@ -28,7 +28,7 @@ _FORMAT = 1
 _NAME = re.compile(r"\d{6,}")
 _PART = ".part"
 #: ministack writes objects there, by account and bucket.
-_OBJECTS = "s3"
+OBJECTS = "s3"
 
 
 class Save(NamedTuple):
@@ -211,7 +211,7 @@ def _check_never_saved(cloud: Path) -> None:
         is_new = numbers[0] == 1 and not any(content.records for content in logs)
     else:
         log = "the log of changes is missing, too"
-        is_new = not any((cloud / _OBJECTS).glob("[0-9]*/*"))
+        is_new = not any((cloud / OBJECTS).glob("[0-9]*/*"))
     if not is_new:
         raise Damaged(
             f"All saves are missing from {cloud / FOLDER}, and {log}. Nothing was changed. "

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
-from kalmap_cli.local.retention import delete_old_history
+from kalmap_cli.local import saves
+from kalmap_cli.local.retention import delete_empty_folders, delete_old_history
 
 #: Logs of this many of the newest invocations stay in each log group.
 MAX_INVOCATIONS = 1000
@@ -80,6 +82,7 @@ async def trim_regularly() -> None:
         await asyncio.sleep(_TRIM_INTERVAL)
         if time.monotonic() - aged > _AGE_INTERVAL:
             delete_old_history(stepfunctions, cloudwatch_logs, datetime.now(UTC))
+            delete_empty_folders(Path(saves.OBJECTS), datetime.now(UTC))
             aged = time.monotonic()
         trim_logs(cloudwatch_logs._log_groups._data)  # noqa: SLF001
         trim_executions(stepfunctions._executions._data, stepfunctions._map_runs._data)  # noqa: SLF001

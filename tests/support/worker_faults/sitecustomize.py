@@ -9,7 +9,9 @@ the copy lie
 
 A rule names the `function` and the `operation` it matches (regular expressions), if wanted
 the S3 `key`, the `kind` of fault, and which of the matching calls meet it: from the `first`
-to the `last`, one in `every`. A `delayed` call waits for so many `seconds`.
+to the `last`, one in `every`. A `delayed` call waits for so many `seconds`. A `leaking` call keeps
+so many `mb` for as long as its worker lives; above its function's memory the worker is killed, as
+on AWS.
 """
 
 import fcntl
@@ -28,6 +30,7 @@ TEMPLATE = "worker_template.py"
 HERE = Path(__file__).parent
 #: How long a call is held if it is not released, seconds.
 PATIENCE = 60.0
+leaked = []
 
 
 def fault_of(function, operation, request):
@@ -93,6 +96,8 @@ def with_faults(real):
             time.sleep(PATIENCE)
         if kind == "delayed":
             time.sleep(rule["seconds"])
+        if kind == "leaking":
+            leak(rule["mb"])
         if kind == "held":
             give_up = time.monotonic() + PATIENCE
             while not rule["go"].exists() and time.monotonic() < give_up:
@@ -116,6 +121,15 @@ def with_faults(real):
         return answer
 
     return call
+
+
+def leak(megabytes):
+    """Keep memory, and end as Lambda ends what uses more than its function has."""
+    leaked.append(bytes([1]) * (megabytes * 2**20))
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    used = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    if used > int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]):
+        os._exit(137)
 
 
 def half(send, operation, request):

@@ -1,6 +1,7 @@
 """All changes of the emulator. Importing this module imports ministack."""
 
 from kalmap_cli.local.emulator import (
+    closed_connections,
     code_folders,
     forked_workers,
     item_copies,
@@ -19,6 +20,7 @@ def install(workers: int, template: Template) -> None:
         workers: How many workers may run at once.
         template: What they are forked from.
     """
+    closed_connections.install()
     code_folders.install()
     forked_workers.install(template)
     item_copies.install()
