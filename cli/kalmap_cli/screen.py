@@ -27,8 +27,8 @@ SHORT_ID = 12
 _WITH_REASONS = ("rejected", "unreadable", "failed")
 #: Seconds between two lines about one state, where there is no terminal.
 _LINE_INTERVAL = 10.0
-_MINUTE = 60
-_HOUR = 3600
+#: Seconds of a minute, and minutes of an hour.
+_SIXTY = 60
 
 
 class Screen:
@@ -91,7 +91,7 @@ class Screen:
             self._close_state(progress.entered)
             self._entries.append(_StateEntry(progress))
         entry = self._entries[-1]
-        entry.progress, entry.counts = progress, counts
+        entry.progress, entry.counts, entry.first = progress, counts, entry.first or counts
         if not self._live and counts and entry.is_line_due():
             self._print(f"  {progress.state}{item_counts(progress)}, {entry.speed}")
 
@@ -133,6 +133,8 @@ class _StateEntry:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.counts: BatchCounts | None = None
+        self.first: BatchCounts | None = None
+        """The first counts, of the time when it was first shown."""
         self.shown = self._last_line = time.monotonic()
         self.seconds: float | None = None
         self.unfinished = False
@@ -152,13 +154,20 @@ class _StateEntry:
 
     @property
     def speed(self) -> str:
-        """Which part of its work is done, how fast, and how long the rest takes at that speed."""
-        if self.counts is None or not self.counts.readings:
-            return "0 %"
-        share, seconds = self.counts.share, self.seconds_shown
-        left = in_words(seconds * (1.0 - share) / share)
+        """Which part of its work is done, how fast, and how long the rest takes at that speed.
+
+        A command that begins to watch in the middle measures from there.
+        """
+        if self.counts is None or self.first is None:
+            return "0%"
+        share, gained = self.counts.share, self.counts.share - self.first.share
         failed = f"{self.progress.failed} failed, " if self.progress.failed else ""
-        return f"{failed}{share:.0%}, {self.counts.readings / seconds:,.0f} readings/s, {left} left"
+        if gained <= 0.0:
+            return f"{failed}{share:.0%}"
+        seconds = self.seconds_shown
+        readings = (self.counts.readings - self.first.readings) / seconds
+        left = in_words(seconds * (1.0 - share) / gained)
+        return f"{failed}{share:.0%}, {readings:,.0f} readings/s, {left} left"
 
     def is_line_due(self) -> bool:
         """Whether a state that takes long gets a line before its end; then the next is later."""
@@ -180,12 +189,12 @@ def item_counts(progress: Progress) -> str:
 def in_words(seconds: float) -> str:
     """A time span as people say it: `7 s`, `4 min`, `2 h 10 min`."""
     whole = round(seconds)
-    if whole < _MINUTE:
+    if whole < _SIXTY:
         return f"{whole} s"
-    minutes = round(whole / _MINUTE)
-    if whole < _HOUR:
+    minutes = round(whole / _SIXTY)
+    if minutes < _SIXTY:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // _SIXTY} h {minutes % _SIXTY} min"
 
 
 def decisions_in_words(counts: "BatchCounts") -> str:

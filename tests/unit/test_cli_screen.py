@@ -91,6 +91,22 @@ def test_a_state_that_takes_long_gets_lines_with_its_speed_and_the_time_left(cap
     assert last == "  FilterUsers 1/4 shards, 2,000 readings 15.0 s"
 
 
+def test_who_begins_to_watch_in_the_middle_is_told_the_speed_from_there(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(screen_module.time, "monotonic", lambda: now[0])
+    progress = Progress(4, 100.5, "FilterUsers", 2, 0, 4)
+    with Screen(live=False) as screen:
+        screen.show(progress, counts(2000, 0.5))
+        for second, share in ((11.0, 0.5), (22.0, 0.75)):
+            now[0] = second
+            screen.show(progress, counts(round(4000 * share), share))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [
+        "  FilterUsers 2/4 shards, 50%",
+        "  FilterUsers 2/4 shards, 75%, 45 readings/s, 22 s left",
+    ]
+
+
 def rendered(screen):
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     console.print(screen._render())
@@ -99,13 +115,20 @@ def rendered(screen):
 
 def test_a_terminal_shows_speed_and_decisions_while_the_batch_runs():
     with Screen(live=True) as screen:
+        screen.show(Progress(4, 100.5, "FilterUsers", 0, 0, 4), counts(3, 0.0))
         screen.show(Progress(4, 100.5, "FilterUsers", 1, 0, 4), counts(1000, 0.25))
         state, decisions = rendered(screen)
     assert "25%, " in state
     assert "1,000 of 4,000 readings: 997 accepted" in decisions
+    # They stay while a state without items runs.
+    with Screen(live=True) as screen:
+        screen.show(Progress(4, 100.5, "FilterUsers", 4, 0, 4), counts(4000, 1.0))
+        screen.show(Progress(9, 102.5, "AggregateResults", 0, 0, 0))
+        *_, decisions = rendered(screen)
+    assert "4,000 of 4,000 readings" in decisions
     # The summary has the counts, so they leave with the end.
-    [state] = rendered(screen)
-    assert "1/4 shards, 1,000 readings" in state
+    state, _ = rendered(screen)
+    assert "4/4 shards, 4,000 readings" in state
 
 
 def test_decisions_are_told_with_their_reasons_the_most_frequent_first():
@@ -116,7 +139,14 @@ def test_decisions_are_told_with_their_reasons_the_most_frequent_first():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (240, "4 min"), (7830, "2 h 10 min")],
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (240, "4 min"),
+        (3590, "1 h 0 min"),
+        (7830, "2 h 10 min"),
+    ],
 )
 def test_a_time_span_is_told_in_one_or_two_units(seconds, words):
     assert in_words(seconds) == words
