@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "functions"), str(ROOT / "cli")]
+
 from kalmap_cli.local.deploy import read_template
 
-ROOT = Path(__file__).resolve().parents[1]
 RUNS = 7
 LIBRARIES = ("boto3", "aws_lambda_powertools", "msgspec", "numpy", "kalmap.filter")
 PROGRAM = """

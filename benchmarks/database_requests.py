@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "cli")]
 
 import tests.support.environment  # noqa: F401 - makes the secret of the table's process
 from kalmap.profile import builtin_profile
+from kalmap.results.cost import Use, bill
 from kalmap.store.dynamodb.item import key, stored_state, values, version_token
 from kalmap.store.dynamodb.states import DynamoDBStateStore
 from kalmap.store.ports import DatabaseUse
@@ -26,8 +27,6 @@ from tests.support.dynamodb import new_client, new_table
 from tests.support.store_batches import kalmap_fold
 
 USERS = [f"u{place:04}" for place in range(100)]
-#: On-demand, us-east-1, dollars a unit.
-WRITE_UNIT, READ_UNIT = 0.625e-6, 0.125e-6
 
 PROFILE = builtin_profile("body-weight")
 FOLD = kalmap_fold(PROFILE)
@@ -46,7 +45,8 @@ class Row(NamedTuple):
     @property
     def dollars(self) -> float:
         """What AWS would charge for the units of a million users."""
-        return (self.use.write_units * WRITE_UNIT + self.use.read_units * READ_UNIT) * 1e6 / 100
+        of_these = Use(0.0, 0, 0, self.use.read_units, self.use.write_units, 0, 0)
+        return bill(of_these).dynamodb * 1e6 / len(USERS)
 
 
 def in_bulk(mode: str) -> Way:
