@@ -3,6 +3,7 @@
 import json
 from importlib.resources import files
 
+from kalmap import keys
 from kalmap_cli.local.deploy import read_template
 from tests.support.policies import functions
 from tests.support.template import TEMPLATE, with_conditions
@@ -58,6 +59,36 @@ def test_the_schedule_may_start_batches_and_nothing_else():
         "Effect": "Allow",
         "Action": "states:StartExecution",
         "Resource": {"Ref": "FilterBatchStateMachine"},
+    }
+
+
+def test_a_role_of_the_template_is_for_one_service_and_only_on_behalf_of_this_account():
+    roles = of_type("AWS::IAM::Role")
+    assert roles
+    for name, role in roles.items():
+        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+        assert list(statement["Principal"]) == ["Service"], name
+        assert statement["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        }, name
+
+
+def test_every_end_of_an_execution_without_success_is_heard():
+    release = RESOURCES["ReleaseClaimFunction"]["Properties"]["Events"]["ExecutionEnded"]
+    patterns = [
+        release["Properties"]["Pattern"],
+        RESOURCES["FailedBatchesRule"]["Properties"]["EventPattern"],
+    ]
+    for pattern in patterns:
+        assert set(pattern["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
+        assert pattern["detail"]["stateMachineArn"] == [{"Ref": "FilterBatchStateMachine"}]
+
+
+def test_a_dropped_file_starts_a_batch_and_an_empty_object_for_a_folder_does_not():
+    dropped = RESOURCES["FilterBatchStateMachine"]["Properties"]["Events"]["DroppedFile"]
+    assert dropped["Properties"]["Pattern"]["detail"] == {
+        "bucket": {"name": [{"Ref": "WorkBucket"}]},
+        "object": {"key": [{"prefix": keys.INCOMING}], "size": [{"numeric": [">", 0]}]},
     }
 
 

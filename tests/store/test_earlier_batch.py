@@ -30,9 +30,9 @@ def record(batch_id=EARLIER, *, received=10, accepted=10):
     )  # fmt: skip
 
 
-def named(objects, *records, etag="1", summary=SUMMARY):
-    """What is told about earlier batches, the first of which has read a file with this etag."""
-    for batch_id, read in ((ID, "1"), (EARLIER, etag)):
+def named(objects, *records, etag="1", own="1", summary=SUMMARY):
+    """What is told about earlier batches, which have read a file with this etag."""
+    for batch_id, read in ((ID, own), (EARLIER, etag)):
         folder = Folder(objects, f"batches/{batch_id}/x")
         folder.write("inputs.json", [InputObject("b", "weights.csv", 500, read)])
     batches = SimpleNamespace(newest=lambda: iter((record(ID), *records)))
@@ -50,8 +50,8 @@ def test_a_batch_that_has_accepted_the_same_readings_is_named_with_the_command(o
 
 def test_no_batch_is_named_that_has_read_something_else_or_decided_nothing(objects):
     assert named(objects, record(), etag="2") is None
-    # Its content may be anything.
-    assert named(objects, record(), etag="") is None
+    # Records that were sent along have no etag, so nothing says that they are the same.
+    assert named(objects, record(), etag="", own="") is None
     assert named(objects, record(received=11)) is None
     assert named(objects, record(accepted=0)) is None
     assert named(objects) is None

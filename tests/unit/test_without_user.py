@@ -64,7 +64,11 @@ CONTENTS = [
     (keys.results(0, 9, failed=False, form="jsonl"), lines(USER, OTHER), lines(OTHER)),
     (keys.lines("failed", 0, OWN), lines(USER), None),
     (keys.lines("revisions", 0, OWN), lines(OTHER, USER), lines(OTHER)),
-    (keys.lines("unreadable", 0, 1), unreadable(USER, OTHER), unreadable(OTHER)),
+    (
+        keys.lines("unreadable", 0, 1),
+        unreadable(f"jo{USER}", USER, OTHER),
+        unreadable(f"jo{USER}", OTHER),
+    ),
 ]
 
 
