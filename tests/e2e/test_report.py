@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.support.kalmap_command import kalmap
 
 ATTACK = "<script>alert(1)</script>"
+CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,39 @@ def test_kalmap_report_writes_it_again_with_fewer_users_and_no_ids(ran, shared):
     assert not re.search(r"\bu-\d", page)
     assert "alert" not in page
     assert "4 of 13 users" in page
+
+
+@pytest.fixture(scope="module")
+def reports(ran, shared):
+    """The reports of three batches: one that succeeded, one that failed, one without a user."""
+    folder, _ = ran
+    for out, options in (
+        ("failed", ("--write-mode", "none", "--limits", "unusable=0")),
+        ("empty", ("--share", "0-0.000001")),
+    ):
+        words = ("run", "readings.jsonl", *options, "--out", out, "--stack", "kalmap")
+        kalmap(*words, cwd=folder, **shared.variables, KALMAP_REPORT="yes")
+    return {name: folder / name / "report.html" for name in ("out", "failed", "empty")}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_reports_of_real_batches_open_in_a_browser_without_a_complaint_or_a_request(reports):
+    said, requests = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        for file, status in zip(
+            reports.values(), ("succeeded", "failed", "succeeded"), strict=True
+        ):
+            page.goto(file.as_uri())
+            assert status in page.locator("header").inner_text()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            assert page.locator("#machine svg").is_visible()
+        browser.close()
+    assert (said, requests) == ([], [file.as_uri() for file in reports.values()])
 
 
 def test_a_number_of_users_below_zero_is_refused(ran, shared):

@@ -51,7 +51,7 @@ def user_list(request: Request) -> Response:
         text = wanted.lower()
         order = [user for user in order if text in group.users[user].lower()]
     pages = max(1, -(-len(order) // _PAGE))
-    number = 1 + _number(query.get("page"), pages, first=1) - 1
+    number = _number(query.get("page"), pages, first=1)
     shown = order[(number - 1) * _PAGE : number * _PAGE]
     rows = [(group.users[user], group.cells(user)) for user in shown]
     return page(

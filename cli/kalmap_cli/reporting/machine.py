@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from kalmap_cli.reporting.execution_view import ExecutionView, Items, Visit
 
-_BOX = (196, 46)
-_STEP = (252, 66)
+_BOX = (212, 46)
+_STEP = (264, 66)
 _EDGE = 6
 #: How far an arrow goes around the boxes between two states of one column.
 _BEND = 22
