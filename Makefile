@@ -43,7 +43,7 @@ AXE_INSTALLED := $(AXE)/node_modules/.package-lock.json
 # The locks are complete: nothing is left for pip to resolve.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: help demo test test-fast check lint types template asl pages statemachine pictures fuzz bench setup lock clean
+.PHONY: help demo test test-fast check lint types template asl pages statemachine pictures fuzz bench soak setup lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,10 @@ fuzz: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_FUZZ)  ## A million broken records,
 
 bench: $(KALMAP) $(INSTALLED_DEV) $(INSTALLED_PEERS)  ## Measure, and write docs/benchmarks.md
 	@$(RUN) benchmarks/run.py
+
+MINUTES ?= 3
+soak: $(KALMAP) $(INSTALLED_DEV)  ## Requests and batches under faults, for MINUTES: what is lost, what grows
+	@$(RUN) benchmarks/soak.py --minutes $(MINUTES)
 
 # Needs uv. Universal: one file for Python 3.11 to 3.13, Linux and macOS. --fork-strategy fewest
 # gives every Python the same numpy, so that results are the same to the bit.

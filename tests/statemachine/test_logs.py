@@ -75,6 +75,30 @@ def test_no_user_id_and_no_value_is_in_any_line_history_or_record_of_a_full_run(
         assert str(SECRET_VALUE) not in text
 
 
+def test_every_line_of_a_step_says_its_batch_attempt_step_and_shard(engine, log):
+    def lose_what_was_loaded(function, event, number):
+        if function == "FilterFunction":
+            for key in engine.keys("batches/"):
+                if key.endswith(".loaded"):
+                    engine.s3.delete_object(Bucket="work", Key=key)
+
+    engine.fault = lose_what_was_loaded
+    ended = engine.run(batch(engine.put("in/a.jsonl", readings(3))))
+    assert ended["status"] == "FAILED"
+    [record] = [engine.record(batch_id) for batch_id in engine.batches()]
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    told = [line for line in lines if line["message"].startswith("step ")]
+    assert {(line["batch"], line["attempt"]) for line in told} == {
+        (record["batch_id"], record["execution"])
+    }
+    failed = [line for line in told if line["message"] == "step failed"]
+    assert {(line["level"], line["error"]) for line in failed} == {("ERROR", "InputNotFound")}
+    # What the function that filters could not read, the one that records it cannot, either.
+    assert {line["step"] for line in failed} == {"filter", "fail_shard"}
+    loaded = {line["shard"] for line in told if line["step"] == "load"}
+    assert {line["shard"] for line in failed} == loaded
+
+
 def told_elsewhere(engine):
     """What every execution's history and every batch's record say."""
     executions = engine.states.list_executions(stateMachineArn=engine.machine)["executions"]

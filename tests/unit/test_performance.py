@@ -56,6 +56,31 @@ def test_a_batch_without_a_bottleneck_is_not_accused():
     assert why_slow(total([])) == ["No step of this batch has told what it took."]
 
 
+def test_a_worker_that_leaks_is_told_from_a_large_shard():
+    leaking = [
+        report(number=10 * worker + call, call=call, memory_mb=100.0 + 40 * call)
+        for worker in range(3)
+        for call in range(1, 9)
+    ]
+    told = said(*leaking)
+    assert (
+        "FilterUsers keeps 40 MB more with each call of the same worker, up to 420 of 1024" in told
+    )
+    assert "Go back to the version before it" in told
+    large_once = [
+        report(number=call, call=call, memory_mb=100.0 if call < 3 else 500.0)
+        for call in range(1, 9)
+    ]
+    assert "more with each call" not in said(*large_once)
+    assert "more with each call" not in said(*leaking[:3])
+
+
+def test_of_a_running_batch_only_what_is_done_is_judged():
+    assert why_slow(total([report()]), running=True)[-1] == (
+        "Nothing that is done has held this batch up."
+    )
+
+
 def test_calls_that_were_lost_are_told_with_their_time():
     told = said(report(lost_tries=2, lost_seconds=31.0), report(number=1))
     assert "2 calls of functions did not finish, took at most 31 s" in told

@@ -53,7 +53,8 @@ def status(
                 watch_batch(screen, deployment, record.execution_arn)
             record = find_batch(deployment, record.batch_id)
         if why_slow:
-            print_why_slow(Folder(deployment.objects, record.prefix))
+            folder = Folder(deployment.objects, record.prefix)
+            print_why_slow(folder, running=record.status == "RUNNING")
             return DONE
         _print_batch(deployment, *for_user(deployment, [record]))
     return DONE

@@ -25,6 +25,8 @@ _MUCH_WAITED = 5.0
 _LONG = 30.0
 _BUSY, _IDLE = 0.9, 0.3
 _MEMORY_SHARE = 0.8
+#: MB that each call of a process adds, and calls of one process, from which on it leaks.
+_LEAK_MB, _LEAK_CALLS = 5.0, 4
 _TIMEOUT_SHARE = 0.5
 _CONFLICT_SHARE = 0.01
 _SHORT_SHARD, _MANY_SHARDS = 1.0, 50
@@ -127,12 +129,38 @@ def _lost_tries(totals: Totals) -> Iterator[str]:
 
 
 def _memory(totals: Totals) -> Iterator[str]:
+    works_of = _by_step(totals)
     for step, (peak, configured) in totals.memory.items():
-        if configured and peak > _MEMORY_SHARE * configured:
+        if leaked := _leak(works_of.get(step, [])):
+            yield (
+                f"{STATES.get(step, step)} keeps {leaked:.0f} MB more with each call of the same "
+                f"worker, up to {peak:.0f} of {configured} MB: its code does not free what it has "
+                "used. Go back to the version before it; until then a larger MemorySize ends fewer "
+                "workers."
+            )
+        elif configured and peak > _MEMORY_SHARE * configured:
             yield (
                 f"{step} used {peak:.0f} of {configured} MB: raise its MemorySize or lower "
                 "ReadingsPerShard."
             )
+
+
+def _leak(works: list[Work]) -> float:
+    """MB that each call of a process has added, early and late; 0 if they did not add up.
+
+    A large shard makes its process large once, so that later calls add nothing.
+    """
+    held: dict[int, list[float]] = {}
+    for work in works:
+        held.setdefault(work.call, []).append(work.memory_mb)
+    held.pop(0, None)
+    last = max(held, default=0)
+    middle = (1 + last) // 2
+    if last < _LEAK_CALLS or not {1, middle} <= held.keys():
+        return 0.0
+    first, half, whole = (_quantile(sorted(held[call]), 0.5) for call in (1, middle, last))
+    grown = min((half - first) / (middle - 1), (whole - half) / (last - middle))
+    return grown if grown > _LEAK_MB else 0.0
 
 
 def _step(step: StepName, one: StepFigures, totals: Totals) -> Iterator[str]:

@@ -81,4 +81,7 @@ class Report(Counts, kw_only=True):
     largest_user: int = 0
     """Readings of the user with most of them; of `filter` only."""
     memory_mb: float = 0.0
+    """The most that the function's process has held, also in calls before this one."""
     configured_mb: int = 0
+    call: int = 0
+    """Which call of its process this one was, from 1."""

@@ -24,6 +24,10 @@ class Work(msgspec.Struct, frozen=True, array_like=True):
     requests: int
     """Calls to the database."""
     request_seconds: float
+    memory_mb: float = 0.0
+    """The most that its process has held so far."""
+    call: int = 0
+    """Which call of its process it was, from 1; 0 if that is not known."""
 
     @property
     def size(self) -> int:
@@ -49,5 +53,7 @@ def work_of(report: Report) -> list[Work]:
             users=report.users,
             requests=report.database.requests,
             request_seconds=round(report.database.seconds, 4),
+            memory_mb=round(report.memory_mb, 1),
+            call=report.call,
         )
     ]

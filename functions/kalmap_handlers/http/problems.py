@@ -4,7 +4,6 @@ The library raises errors of its own family, and AWS's clients raise theirs. Thi
 only one that turns them into responses.
 """
 
-import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from kalmap.api.payload import field_of
 from kalmap.api.schemas import Problem
 from kalmap.store.dynamodb.table import THROTTLED
 from kalmap_handlers.http.gateway import JSON, Call
-from kalmap_handlers.telemetry import logger, metrics
+from kalmap_handlers.telemetry import log_failure, metrics
 
 _MAX_MESSAGE, _MAX_FIELD = 1_000, 200
 _BUSY = frozenset({"SlowDown", "ExecutionLimitExceeded", *THROTTLED})
@@ -68,7 +67,7 @@ def problem_response(call: Call, error: Exception) -> Response[Any]:
             field = getattr(error, "field", None) or refusal.field or field_of(str(error))
             seconds = getattr(error, "retry_after", refusal.retry_after)
             if refusal is _INTERNAL:
-                _log(error)
+                log_failure("request failed", error)
             return _respond(call, refusal._replace(field=field, retry_after=seconds), str(error))
     if isinstance(error, NotFoundError):
         return _respond(call, _NOT_FOUND, "There is no such path.")
@@ -95,17 +94,8 @@ def _unreadable_source(code: str) -> str:
     return f"The request's source cannot be read ({code})."
 
 
-def _log(error: Exception) -> None:
-    # Messages may quote the request, so the log has only the error's kind and its lines of code.
-    lines = [
-        f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    cause = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-    logger.error("request failed", error=type(error).__name__, cause=cause, places=lines[-6:])
-
-
 def _unexpected(call: Call, error: Exception) -> Response[Any]:
-    _log(error)
+    log_failure("request failed", error)
     return _respond(
         call,
         _BUSY_AWS if isinstance(error, BotoCoreError) else _INTERNAL,

@@ -1,5 +1,6 @@
 """The frame of every step: decode the event, measure the work, save a report, encode the output."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from kalmap.results.report import Report, StepName
 from kalmap_handlers.clients import bucket
 from kalmap_handlers.deadline import seconds_for_work
 from kalmap_handlers.memory import peak_memory_mb
-from kalmap_handlers.telemetry import logger, metrics
+from kalmap_handlers.telemetry import log_failure, logger, metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,6 +28,8 @@ Handler = Callable[[Event, "LambdaContext"], dict[str, Any]]
 
 #: Seconds of an invocation that are left for a call that has begun, and for the report.
 _RESERVE_SECONDS = 10.0
+#: Counts the calls of this process.
+_calls = itertools.count(1)
 #: Metrics of the readings without an estimate, by what was decided.
 _ERRORS = {
     "RejectedReadings": Status.REJECTED,
@@ -62,20 +65,23 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
     """
 
     def decorate(run: Callable[[Task], Any]) -> Handler:
-        @logger.inject_lambda_context
+        @logger.inject_lambda_context(clear_state=True)
         @metrics.log_metrics
         def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
-            started, cpu = time.time(), time.process_time()
+            started, cpu, call = time.time(), time.process_time(), next(_calls)
             allowed = context.get_remaining_time_in_millis() / 1000
             task = _task(event, context)
+            _name_log_lines(name, task)
             objects = task.folder.objects
             gets, puts = objects.gets, objects.puts
             try:
                 output = run(task)
-            except StoreUnavailable:
-                # No report tells of a try that the table has not let finish.
-                metrics.add_dimension("step", name)
-                metrics.add_metric("Throttles", MetricUnit.Count, 1)
+            except Exception as error:
+                log_failure("step failed", error)
+                if isinstance(error, StoreUnavailable):
+                    # No report tells of a try that the table has not let finish.
+                    metrics.add_dimension("step", name)
+                    metrics.add_metric("Throttles", MetricUnit.Count, 1)
                 raise
             report = output if isinstance(output, Report) else Report(step=name, round=task.round)
             report.started, report.ended = started, time.time()
@@ -85,6 +91,7 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
             report.gets, report.puts = objects.gets - gets, objects.puts - puts + 1
             report.memory_mb = peak_memory_mb()
             report.configured_mb = int(context.memory_limit_in_mb)
+            report.call = call
             task.folder.save_report(report)
             _observe(report)
             return {} if output is report else encode(output)
@@ -120,13 +127,23 @@ def _lost(event: Event, started: float, allowed: float) -> tuple[int, float]:
     return tries, max(0.0, min(since, tries * allowed))
 
 
+def _name_log_lines(name: StepName, task: Task) -> None:
+    """Let every line of this invocation's log say which batch, attempt, step and shard it is of."""
+    pointer = msgspec.convert(task.event["batch"], Pointer)
+    part = task.event.get("shard") or task.event.get("chunk") or {}
+    logger.append_keys(
+        batch=pointer.batch_id,
+        attempt=pointer.attempt,
+        step=name,
+        round=task.round,
+        shard=part.get("number", 0),
+    )
+
+
 def _observe(report: Report) -> None:
     """Log a step and publish its metrics, without user ids and values."""
     logger.info(
         "step done",
-        step=report.step,
-        round=report.round,
-        shard=report.number,
         seconds=round(report.ended - report.started, 3),
         readings=sum(report.readings.values()),
         users=report.users,
