@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils import boto_client, json_path
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from tests.support.dynamodb import endpoint
 from tests.support.template import DEFINITION_TEXT, create_tables, template
@@ -91,6 +91,8 @@ class Engine:
             monkeypatch.setenv(name, value)
         self.milliseconds = 300_000
         """What every call of a function has left."""
+        self.threads: dict[str, threading.Thread] = {}
+        """Which runs each execution, by ARN."""
         self.calls: Counter[str] = Counter()
         self.errors: list[str] = []
         self.fault: Fault | None = None
@@ -155,13 +157,10 @@ class Engine:
 
     def wait(self, execution: str) -> dict[str, Any]:
         """Wait for an execution's end; gives its description with the output decoded."""
-        deadline = time.monotonic() + 90
-        while True:
-            described = self.states.describe_execution(executionArn=execution)
-            if described["status"] != "RUNNING":
-                return dict(described) | {"output": json.loads(described.get("output") or "null")}
-            assert time.monotonic() < deadline, "the execution does not end"
-            time.sleep(0.05)
+        self.threads[execution].join(90)
+        described = self.states.describe_execution(executionArn=execution)
+        assert described["status"] != "RUNNING", "the execution does not end"
+        return dict(described) | {"output": json.loads(described.get("output") or "null")}
 
     def run(self, batch_input: dict[str, Any], name: str | None = None) -> dict[str, Any]:
         """Start an execution and wait for its end."""
@@ -306,6 +305,13 @@ def deployed(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[Engin
                 response["x-amz-function-error"] = error
             return json.dumps(answer).encode()
 
+        def start(self: Any) -> None:
+            thread = threading.Thread(target=self._execution_logic, daemon=True)
+            engine.threads[self._evaluation_details.execution_details.arn] = thread
+            thread.start()
+
         monkeypatch.setattr(LambdaSimpleBackend, "invoke", invoke)
+        # moto keeps no thread that could be waited for.
+        monkeypatch.setattr(ExecutionWorker, "start", start)
         yield engine
         _forget_clients()
