@@ -98,13 +98,13 @@ def _of_key(objects: Objects, key: str) -> list[ObjectVersion]:
 
 
 def _is_alone(folder: Folder) -> bool:
-    """Whether all records of a batch were read, and have one user."""
+    """Whether all records of a batch's input were read, and have one user."""
     try:
         totals = folder.totals(0)
     except InputNotFound:
         return False
     unreadable = totals.readings.of_status(Status.UNREADABLE)
-    return totals.users == 1 and not unreadable and not totals.failures
+    return totals.users == 1 and not (unreadable or totals.left_out or totals.failures)
 
 
 def _look_into_attempt(
