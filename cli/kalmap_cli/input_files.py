@@ -40,7 +40,9 @@ def check_input(input_: Input) -> None:
     if not file.exists():
         raise WrongUsage(f"There is no file {name}. Check the path.")
     if not file.is_file():
-        what = "is a directory" if file.is_dir() else "is not a regular file"
+        if file.is_dir():
+            raise WrongUsage(f"{name} is a directory. Name a file in it.")
+        what = "is not a regular file"
         raise WrongUsage(f"{name} {what}. Pipe its content in: cat {typed(name)} | kalmap run -")
     with _refusing(name), file.open("rb") as opened:
         head = opened.read(HEAD_BYTES)

@@ -17,6 +17,7 @@ from kalmap.plural import counted
 from kalmap.records.dialects import listed
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.output_files import STDOUT, descriptor_of
+from kalmap_cli.partitioned import columns_of_folders, join_partitions
 from kalmap_cli.result_names import OTHERS, SUMMARY
 
 #: What sentences call stdin.
@@ -136,13 +137,13 @@ def _find(name: str, stack: ExitStack) -> tuple[list[Input], list[str]]:
     if path == _DASH or descriptor_of(path) is not None:
         return [_copy_stream(path, stack)], []
     if path.is_dir():
-        return _files_in(path)
+        return _files_in(path, stack)
     if not os.path.lexists(path) and glob.has_magic(name):
         return _matching(name)
     return [as_input(path)], []
 
 
-def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
+def _files_in(folder: Path, stack: ExitStack) -> tuple[list[Input], list[str]]:
     try:
         entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     except OSError as error:
@@ -167,13 +168,10 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
     if results:
         shown = listed([each.name for each in results])
         sentences.append(f"{folder}: kalmap's own results of a batch are left out: {shown}.")
-    if not files and (partition := next((each for each in folders if "=" in each.name), None)):
-        column = partition.name.partition("=")[0]
-        raise WrongUsage(
-            f"{folder} is a directory of folders such as {partition.name}, which have the column "
-            f"{column} in their names. kalmap reads columns in files only. Write one file, for "
-            f"example by: {_joined(folder)} - then give joined.parquet."
-        )
+    if not files and columns_of_folders(folder):
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="kalmap-"))
+        joined = Path(temporary, "joined.parquet")
+        return [Input(folder, joined)], [join_partitions(folder, joined)]
     if not files:
         but = " but kalmap's own results" if results else ""
         raise WrongUsage(
@@ -189,14 +187,6 @@ def _files_in(folder: Path) -> tuple[list[Input], list[str]]:
     if nested:
         sentences.append(f"{folder}: {nested}")
     return list(map(as_input, files)), sentences
-
-
-def _joined(folder: Path) -> str:
-    """A command that joins the files of a partitioned table, with the columns of its folders."""
-    paths = f"{folder}/**/*.parquet".replace("'", "''")
-    query = f"COPY (FROM read_parquet('{paths}', hive_partitioning = true)) TO 'joined.parquet'"
-    plain = not set(query) & set('"$`\\!')
-    return f'duckdb -c "{query}"' if plain else f"duckdb -c {shlex.quote(query)}"
 
 
 def _is_table(file: Path) -> bool:

@@ -3,13 +3,9 @@
 import gzip
 import json
 import os
-import re
 from pathlib import Path
 
 import boto3
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from moto import mock_aws
 
@@ -271,17 +267,3 @@ def test_results_of_a_batch_in_a_directory_are_left_out_and_told(tmp_path):
         assert [each.name.name for each in inputs.files] == ["w.csv"]
     told = "own results of a batch are left out: rejected.jsonl, results.jsonl, unreadable.jsonl."
     assert any(told in sentence for sentence in inputs.told)
-
-
-def test_a_partitioned_table_is_refused_with_a_command_that_writes_one_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    table = pa.table({"user": ["a", "b"], "timestamp": [1, 2], "value": [80.0, 90.0]})
-    pq.write_to_dataset(table, "part", partition_cols=["user"])
-    with (
-        pytest.raises(WrongUsage, match="folders such as user=a") as refused,
-        open_inputs(["part"]),
-    ):
-        pass
-    [query] = re.findall('duckdb -c "(.*)" - then give', str(refused.value))
-    duckdb.sql(query)
-    assert sorted(pq.read_table("joined.parquet")["user"].to_pylist()) == ["a", "b"]
