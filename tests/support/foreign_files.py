@@ -3,6 +3,7 @@
 They have the form that these programs write. Their readings are made up.
 """
 
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,8 @@ class Foreign(NamedTuple):
     def arguments(self) -> list[str]:
         """The arguments after the command."""
         options = [
-            str(FOLDER / part) if part.endswith(".json") else part for part in self.options.split()
+            str(FOLDER / part) if part.endswith(".json") else part
+            for part in shlex.split(self.options)
         ]
         return [str(FOLDER / self.name), *options]
 
@@ -211,5 +213,48 @@ FILES = (
         "planilha-br.csv", "--user anna --dates day_first --tz America/Sao_Paulo", 9,
         ("anna", "2026-02-01T00:00:00-03:00", 75.5, ""),
         {"delimiter": ";", "decimal": ",", "dates": "day_first"},
+    ),
+    Foreign(
+        "libreview-fr.csv", "--user anna --tz Europe/Paris --profile glucose-cgm", 59,
+        ("anna", "2026-01-24T22:15:00+01:00", 99.0, "mg/dL"),
+        {"dates": "day_first", "unit": "mg/dL", "only": {"Type d'enregistrement": ["0", "1"]}},
+        "LibreView glucose, in French",
+        is_run=False,
+    ),
+    Foreign(
+        "libreview-es.csv", "--user anna --tz Europe/Madrid --profile glucose-cgm", 59,
+        ("anna", "2026-01-24T22:15:00+01:00", 106.0, "mg/dL"),
+        {"dates": "day_first", "unit": "mg/dL"},
+        "LibreView glucose, in Spanish",
+        is_run=False,
+    ),
+    Foreign(
+        "libreview-it.csv", "--user anna --tz Europe/Rome --profile glucose-cgm-mmol", 40,
+        ("anna", "2026-01-24T22:15:00+01:00", 6.7, "mmol/L"),
+        {"dates": "day_first", "unit": "mmol/L", "decimal": ","},
+        "LibreView glucose, in Italian",
+        is_run=False,
+    ),
+    Foreign(
+        "libra.csv", "--user anna", 24,
+        ("anna", "2026-01-05T08:01:46+00:00", 178.8, "lb"),
+        {"delimiter": ";", "skip": 2, "unit": "lb"},
+        is_run=False,
+    ),
+    Foreign(
+        "google-fit-daily.csv",
+        "--user anna --columns 'timestamp=Date,value=Average weight (kg)'", 19,
+        ("anna", "2026-01-05T00:00:00+00:00", 81.1, "kg"),
+        {"unit": "kg", "skip_empty": True},
+        "5 of 24 rows have no value in Average weight (kg): not read.",
+        is_run=False,
+    ),
+    Foreign(
+        "oura.csv",
+        "--user anna --columns timestamp=date,value=average_resting_heart_rate "
+        "--profile resting-heart-rate", 24,
+        ("anna", "2026-01-05T00:00:00+00:00", 58.0, ""),
+        {"delimiter": ";"},
+        is_run=False,
     ),
 )  # fmt: skip

@@ -106,7 +106,8 @@ def refuse_cut_numbers(file: Path, table: Table, names: str | list[str], said: S
 def cut_number_advice(file: Path, table: Table, values: Sequence[str]) -> str:
     """What to do if two columns of numbers are the two parts of one; empty if they cannot be."""
     if table.layout == "csv" and table.delimiter == ",":
-        for value in values[:-1]:
+        with_unit = [name for name in values if unit_in_name(name)]
+        for value in (with_unit or values)[:-1]:
             place = table.columns.index(value)
             names = table.columns[place : place + 2]
             if any(unit_in_name(n) or suggest.fitting(None, [n]) for n in names[1:]):

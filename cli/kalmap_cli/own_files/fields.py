@@ -15,7 +15,9 @@ from kalmap_cli.profile_tools import suggest
 _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)[\s_]*[(\[]\s*(?P<unit>[^)\]]{1,12})\s*[)\]]\s*$")
 _UNIT_AT_END = re.compile(r"^(?P<name>.+)[\s_]+(?P<unit>\S{1,8})$")
 _NUMBER = re.compile(
-    r"[-+]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,'\u2019\s]\d{3})+(?:[.,]\d+)?)(?:\s*[^\W\d].{0,12}|\s*%)?"
+    r"[-+]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,'\u2019\s]\d{3})+(?:[.,]\d+)?)"
+    # A unit. Letters and digits without a blank are a code, such as a serial number.
+    r"(?:\s*[^\W\d][^\d]{0,12}|\s+[^\W\d].{0,12}|\s*%)?"
 )
 _DIGIT = re.compile(r"[0-9]")
 _MOST = 0.8
@@ -36,7 +38,10 @@ def unit_in_name(column: str) -> str | None:
 
 
 def guess_fields(
-    table: Table, plausible: Callable[[str], bool], is_called: Callable[[str], bool]
+    table: Table,
+    plausible: Callable[[str], bool],
+    is_called: Callable[[str], bool],
+    has_its_unit: Callable[[str], bool],
 ) -> dict[str, list[str]]:
     """Guess the columns of fields by their names and their cells; several if they are not certain.
 
@@ -46,6 +51,7 @@ def guess_fields(
         table: The table.
         plausible: Whether a column's numbers can be values of the profile.
         is_called: Whether a column is called like what the profile measures.
+        has_its_unit: Whether a column's name has a unit that is converted to the profile's.
     """
     found: dict[str, list[str]] = {}
     times = time_columns(table)
@@ -64,11 +70,13 @@ def guess_fields(
     named = [name for name in numbers if name in known]
     exact = [name for name in named if _plain(name) == "value"]
     called = [name for name in numbers if is_called(without_unit(name))]
-    if exact or called or named:
-        found["value"] = exact or called or named
+    bare = [name for name in numbers if has_its_unit(name) and unit_in_name(name) == name]
+    if exact or called or named or len(bare) == 1:
+        found["value"] = exact or called or named or bare
     elif len(numbers) > 1 or (numbers and plausible(numbers[0])):
         with_unit = any(map(unit_in_name, numbers))
-        found["value"] = [n for n in numbers if not (with_unit and _is_code(table, n))]
+        likely = [n for n in numbers if not (with_unit and _is_code(table, n))]
+        found["value"] = sorted(likely, key=lambda n: not has_its_unit(n))
     return found
 
 

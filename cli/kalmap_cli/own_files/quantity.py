@@ -1,6 +1,7 @@
 """The quantity of a file: its unit, and whether the profile measures such a thing at all."""
 
 import re
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.tables import Table, cells_of
 from kalmap_cli.profile_tools import suggest
 
+#: Standard deviations of the population from its mean, from where a median is unlikely.
+_FAR = 2.0
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
@@ -77,9 +80,13 @@ def find_mismatch(
 def _inside(table: Table, value: str | list[str], name: str) -> int:
     """How many values are in the range of a built-in profile."""
     low, high = builtin_profile(name).range
+    return sum(low <= number <= high for number in _numbers(table, value))
+
+
+def _numbers(table: Table, value: str | list[str]) -> list[float]:
+    """Values that are plain numbers, without a unit."""
     texts = [str(cell).strip().replace(",", ".") for cell in cells_of(table, value, {})]
-    numbers = [float(text) for text in texts if _NUMBER.fullmatch(text)]
-    return sum(low <= number <= high for number in numbers)
+    return [float(text) for text in texts if _NUMBER.fullmatch(text)]
 
 
 def _other_series(table: Table, value: str | list[str]) -> str:
@@ -98,6 +105,7 @@ def _other_series(table: Table, value: str | list[str]) -> str:
 
 def unit_of(
     file: Path,
+    table: Table,
     columns: Mapping[str, Any],
     preset: Preset | None,
     said: Said,
@@ -114,14 +122,39 @@ def unit_of(
     stated = _stated(value, preset)
     refuse_contradiction(file, value, stated, said)
     unit = said.unit or stated
+    if unit is None and table.unit and units.are_alike(table.unit, profile.unit):
+        unit = table.unit
     if unit is None and "unit" not in columns:
         refuse_unknown_unit(file, value, said, profile)
         ask = f" {preset.title} does not say the unit." if preset and preset.asks == "unit" else ""
         notes.append(
             f"Values without a unit are taken to be in {units.shown(profile.unit)}, the unit of "
-            f"the profile {profile.name}.{ask} --unit names another."
+            f"the profile {profile.name}.{ask}{_likelier_unit(table, value, profile)} --unit names "
+            "another."
         )
     return unit
+
+
+def _likelier_unit(table: Table, value: str | list[str], profile: Profile) -> str:
+    """A sentence if the profile's population rather has the values in another unit."""
+    mean, sd = profile.population.level_mean, profile.population.level_sd
+    numbers = _numbers(table, value)
+    if mean is None or not sd or not numbers:
+        return ""
+    middle = statistics.median(numbers)
+    far = {
+        unit: abs(middle * conversion.factor + conversion.offset - mean) / sd
+        for unit in units.KNOWN
+        if (conversion := units.conversion(unit, profile.unit))
+    }
+    best, its = min(far, key=lambda unit: far[unit]), units.canonical(profile.unit)
+    if far.get(its, 0.0) < _FAR or far[best] > far[its] - 1.0:
+        return ""
+    factor, offset = units.conversion(best, profile.unit) or units.Conversion(1.0)
+    return (
+        f" Their median is {middle:g}: are they in {units.shown(best)}? That would be "
+        f"{middle * factor + offset:.4g} {units.shown(profile.unit)}."
+    )
 
 
 def _stated(value: str | list[str], preset: Preset | None) -> str | None:

@@ -183,7 +183,9 @@ def _columns(about: Asked, said: Said) -> list[_Question]:
         shown = ", ".join(
             f"{name} (--profile {other})" if other else name for name, other in fitting.items()
         )
-        first = next((name for name in values if fitting[name]), values[0])
+        first = values[0]
+        if not units.are_alike(unit_in_name(first) or "", about.profile.unit):
+            first = next((name for name in values if fitting[name]), first)
         profile = {"profile": fitting[first]} if fitting[first] and not said.profile else {}
         found.append(
             _Question(
@@ -199,7 +201,10 @@ def _columns(about: Asked, said: Said) -> list[_Question]:
 def _other_profile(about: Asked, column: str) -> str:
     """A built-in profile for a column that the profile is not for; empty if there is none."""
     names = [without_unit(column)]
-    named = suggest.fitting(None, names) and suggest.fitting(unit_in_name(column), names)
+    unit = unit_in_name(column)
+    if unit and units.are_alike(unit, about.profile.unit):
+        return ""
+    named = suggest.fitting(None, names) and suggest.fitting(unit, names)
     alike = any(units.are_alike(suggest.unit_of(name), about.profile.unit) for name in named)
     return "" if alike or not named else named[0]
 

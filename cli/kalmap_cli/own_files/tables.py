@@ -1,9 +1,11 @@
 """Tables: a file's columns and some of its rows, whatever its layout is."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kalmap import units
 from kalmap.records.dialects import (
     DELIMITER_NAMES,
     Delimiter,
@@ -21,6 +23,7 @@ from kalmap_cli.own_files.field_columns import each_of
 from kalmap_cli.own_files.samples import Sample
 
 _OBJECTS = 500
+_UNIT_LINE = re.compile(r'[#"\s]*(?:weight )?units?["\s]*[:=,;\t]["\s]*([^\s",;]+)', re.IGNORECASE)
 _ENCODINGS = {"utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "latin-1": "Latin-1 (Windows-1252)"}
 
 
@@ -38,6 +41,8 @@ class Table(NamedTuple):
     """The form in a few words, if its layout does not tell."""
     unread: Mapping[str, str] = {}
     """Columns that cannot be read, with their types."""
+    unit: str | None = None
+    """A unit that a line before the header says, such as `#Units:lb`."""
 
     def cells(self, column: str) -> list[Any]:
         """The cells of a column that are not empty."""
@@ -114,7 +119,13 @@ def read_table(sample: Sample) -> Table | None:
     return Table(
         "csv", dialect.encoding, dialect.columns, rows,
         dialect.delimiter, dialect.skip, dialect.header is not None,
+        unit=_unit_above(lines[: dialect.skip]),
     )  # fmt: skip
+
+
+def _unit_above(lines: Iterable[str]) -> str | None:
+    found = [match[1] for line in lines if (match := _UNIT_LINE.match(line))]
+    return next((unit for unit in found if units.canonical(unit) in units.KNOWN), None)
 
 
 def _piece_rows(piece: bytes, dialect: Dialect) -> list[list[str]]:

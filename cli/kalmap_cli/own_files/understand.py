@@ -175,6 +175,7 @@ def _understand_table(
             table,
             _in_range(table, said, profile),
             lambda column: suggest.is_called(column, profile.name),
+            lambda column: units.are_alike(unit_in_name(column) or "", profile.unit),
         )
     )
     columns |= {field: names for field, names in guessed.items() if field not in columns}
@@ -223,7 +224,7 @@ def _understand_table(
         not found.get("only")
         and has_rows_without_a_value(table, columns["value"], mapping["empty"])
     )
-    unit = unit_of(sample.file, columns, preset, said, profile=profile, notes=notes)
+    unit = unit_of(sample.file, table, columns, preset, said, profile=profile, notes=notes)
     mapping["unit"] = unit
     refuse_grouped_numbers(
         sample, table, columns["value"], values, unit, said=said, profile=profile, notes=notes

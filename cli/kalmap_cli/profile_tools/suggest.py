@@ -2,13 +2,16 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 
 from kalmap import units
 from kalmap.profile import builtin_profile, builtin_profiles
 from kalmap_cli.profile_tools.explain import summary
+
+#: Letters of a quantity that is looked for within a longer name. Shorter ones are other words, too.
+_SHORTEST = 5
 
 
 def plain(name: str) -> str:
@@ -25,6 +28,7 @@ def fitting(unit: str | None, names: Sequence[str] = ()) -> list[str]:
     """
     wanted = {plain(name) for name in names}
     named = [name for name, words in _quantities().items() if wanted & words]
+    named = named or [name for name, words in _quantities().items() if _mentions(wanted, words)]
     if unit is None:
         return named
     alike = [
@@ -33,6 +37,12 @@ def fitting(unit: str | None, names: Sequence[str] = ()) -> list[str]:
     found = [name for name in alike if name in named] or alike
     same = units.canonical(unit)
     return sorted(found, key=lambda name: units.canonical(builtin_profile(name).unit) != same)
+
+
+def _mentions(names: Iterable[str], words: Iterable[str]) -> bool:
+    """Whether a name has one of these among others, as `average heart rate` has."""
+    long = [f" {word} " for word in words if len(word) >= _SHORTEST]
+    return any(word in f" {name} " for name in names for word in long)
 
 
 def unit_of(name: str) -> str:
