@@ -16,11 +16,10 @@ _HIDDEN = (".", "_")
 
 def columns_of_folders(folder: Path) -> list[str]:
     """The columns in the names of a directory's folders, outermost first; empty if it has none."""
-    columns = []
-    at: Path | None = folder
-    while at := next((each for each in sorted(at.iterdir()) if _is_partition(each)), None):
-        columns.append(at.name.partition("=")[0])
-    return columns
+    inner = next((each for each in sorted(folder.iterdir()) if _is_partition(each)), None)
+    if inner is None:
+        return []
+    return [inner.name.partition("=")[0], *columns_of_folders(inner)]
 
 
 def join_partitions(folder: Path, target: Path) -> str:
