@@ -8,25 +8,14 @@ import pytest
 from kalmap import keys
 from kalmap.store.dynamodb import answers
 from tests.support.policies import grants
+from tests.support.security_page import TEXT, stored, table
 from tests.support.template import ROOT, template
 
-TEXT = (ROOT / "docs" / "security.md").read_text()
 RESOURCES, PARAMETERS = template()["Resources"], template()["Parameters"]
 
 
-def table(heading):
-    """The rows of the table below a heading, without its head."""
-    section = TEXT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row] for row in rows[2:]]
-
-
 #: How long each place that is named in code keeps what it has.
-KEPT = {
-    name: row[3]
-    for row in table("What is stored, and for how long")
-    for name in re.findall(r"`([^`=]+)`", row[0])
-}
+KEPT = stored(3)
 
 
 def of_type(kind):
