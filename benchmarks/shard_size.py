@@ -4,10 +4,10 @@ A file is run on the local cloud once with each size of shards. What it would co
 summary's estimate: the time of its functions here, the requests and transitions as counted, and
 the starts of as many containers as AWS would start. Memory is the most of one worker.
 
-For the functions' memory, the seconds of each step are divided into those that its processor
-worked and those that it waited. AWS gives a function with less than 1,769 MB that part of a core,
-so the first take longer and the second do not. This is computed and not measured, since nothing
-here limits a worker's processor as Lambda does.
+For the functions' memory, what is measured are the processor seconds of each step. AWS gives a
+function of less than 1,769 MB that part of a core, so that they take longer by as much. This is
+computed, since nothing here limits a worker's processor as Lambda does. Waiting for S3 and for the
+table comes on top, and costs less the smaller the memory is.
 
     python benchmarks/shard_size.py [--users 3500] [--sizes 100 1000 10000 50000 100000]
 """
@@ -65,21 +65,18 @@ def row(size: int, summary: dict[str, Any], readings: int) -> str:
 
 
 def memory_rows(steps: dict[str, Any]) -> list[str]:
-    """The second table: each step's seconds and dollars of a thousand calls, by memory."""
+    """The second table: seconds of a call of each step, and dollars of a thousand, by memory."""
     rows = []
     for name in _SHOWN:
         step = steps[name]
-        seconds = step["median_seconds"]
-        worked = seconds * min(1.0, step["cpu_share"])
+        worked = step["median_seconds"] * step["cpu_share"]
         cells = []
         for memory in MEMORIES:
-            if memory < step["memory_mb"] * 1.25:
-                cells.append("too little")
-                continue
-            took = worked / min(1.0, memory / _CORE) + seconds - worked
-            cells.append(f"{took:.2f} s, ${1000 * took * memory / 1024 * _GB_SECOND:.4f}")
-        cells.append(f"{step['memory_mb']:.0f} MB, {step['cpu_share']:.0%}")
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+            took = worked / min(1.0, memory / _CORE)
+            enough = memory >= step["memory_mb"] * 1.25
+            dollars = 1000 * took * memory / 1024 * _GB_SECOND
+            cells.append(f"{took:.2f} s, ${dollars:.4f}" if enough else "too little")
+        rows.append(f"| {name} | {step['memory_mb']:.0f} | " + " | ".join(cells) + " |")
     return rows
 
 
@@ -100,7 +97,7 @@ def main() -> None:
         for size in options.sizes:
             largest = summary_of(file, size)
             print(row(size, largest, readings), flush=True)
-    print("\n| step | " + " | ".join(f"{memory:,} MB" for memory in MEMORIES) + " | here |")
+    print("\n| step | used, MB | " + " | ".join(f"{memory:,} MB" for memory in MEMORIES) + " |")
     print("|---|" + "--:|" * (len(MEMORIES) + 1))
     print("\n".join(memory_rows(largest["performance"])))
     load, cores = os.getloadavg()[0], os.cpu_count()
