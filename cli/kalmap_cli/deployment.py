@@ -29,7 +29,8 @@ from kalmap_cli.local.prepare import prepare
 from kalmap_cli.screen import Screen
 from kalmap_cli.stack import Stack, find_stack
 
-_LOCAL_INTERVALS = PollIntervals(0.15, 0.15)
+#: A look at the progress takes ten requests, of the same processor that the batch needs.
+_LOCAL_INTERVALS = PollIntervals(0.15, 0.15, 0.6)
 #: AWS limits the rate of requests.
 _AWS_INTERVALS = PollIntervals(1.0, 10.0)
 #: Attempts of a call that AWS throttles, with growing pauses: about a minute in all.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,8 @@ class PollIntervals(NamedTuple):
     """While the progress changes."""
     longest: float
     """After a long time without a change."""
+    progress: float = 0.0
+    """At least, between two looks at the progress. Whether it has ended is looked at each time."""
 
 
 def watch_execution(clients: Clients, arn: str, intervals: PollIntervals) -> Iterator[Progress]:
@@ -98,10 +101,16 @@ def watch_execution(clients: Clients, arn: str, intervals: PollIntervals) -> Ite
     in_map = False
     maps = 0
     interval = intervals.shortest
+    looked = -math.inf
     while True:
         before = latest
         # The status first: the next round finds all states that are entered after this request.
         status = stepfunctions.describe_execution(executionArn=arn)["status"]
+        now = time.monotonic()
+        if status == "RUNNING" and now - looked < intervals.progress:
+            time.sleep(interval)
+            continue
+        looked = now
         for entry, is_map in _states_entered(stepfunctions, arn, latest.event if latest else 0):
             if latest and in_map:
                 yield _with_item_counts(stepfunctions, arn, latest, maps)

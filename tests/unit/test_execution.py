@@ -55,6 +55,21 @@ def test_requests_for_progress_become_rarer_while_nothing_changes(pauses):
     assert sum(quiet) > 300
 
 
+def test_the_end_is_looked_for_more_often_than_the_progress(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(execution.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(execution.time, "sleep", lambda _: None)
+    steps = Steps(1, 5, 11, 12)
+    histories = []
+    real = steps.get_execution_history
+    steps.get_execution_history = lambda **given: histories.append(steps.asked) or real(**given)
+    shown = execution.watch_execution(
+        lambda _: steps, "arn", execution.PollIntervals(1.0, 1.0, 4.0)
+    )
+    assert [progress.state for progress in shown] == ["State1", "State2", "State3", "State4"]
+    assert histories == [1, 5, 9, 13]
+
+
 def test_the_reason_of_a_timed_out_batch_says_what_to_do():
     shown = execution._failure_reason({"status": "TIMED_OUT"})
     assert "longer than a day" in shown

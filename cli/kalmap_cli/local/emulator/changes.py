@@ -3,12 +3,14 @@
 from kalmap_cli.local.emulator import (
     closed_connections,
     code_folders,
+    execution_starts,
     forked_workers,
     item_copies,
     log_lines,
     object_bodies,
     parsed_statements,
     step_calls,
+    translated_templates,
 )
 from kalmap_cli.local.emulator.forked_workers import Template
 
@@ -22,9 +24,11 @@ def install(workers: int, template: Template) -> None:
     """
     closed_connections.install()
     code_folders.install()
+    execution_starts.install()
     forked_workers.install(template)
     item_copies.install()
     log_lines.install()
     object_bodies.install()
     parsed_statements.install()
     step_calls.install(workers)
+    translated_templates.install()
