@@ -12,7 +12,7 @@ from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed
 from kalmap_cli.execution import PollIntervals
 from kalmap_cli.reporting import needs_extra
-from kalmap_cli.reporting.batch_view import over_time
+from kalmap_cli.reporting.batch_view import Count, over_time
 from kalmap_cli.reporting.calibration import calibration_of
 from kalmap_cli.reporting.execution_view import Items
 from kalmap_cli.reporting.machine import draw_machine
@@ -139,6 +139,14 @@ def test_users_ids_and_sentences_are_text_everywhere() -> None:
     assert "alert(" in page
     assert ATTACK not in page
     assert page.count("<script") == 1
+
+
+def test_a_source_with_characters_that_no_drawing_may_have_is_drawn_with_others() -> None:
+    # The library that draws does not refuse them: it ends the whole process.
+    sources = ["\x1b[31mred", "\x00", "\ufffe", "scale"]
+    counts = [Count(source, "rejected", "outlier", 8) for source in sources]
+    page = report_page(view(["u-1"])._replace(by_source=counts))
+    assert "\ufffd[31mred: 8 too far" in page
 
 
 def test_a_page_names_no_address_but_those_of_formats() -> None:

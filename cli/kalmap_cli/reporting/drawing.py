@@ -1,5 +1,6 @@
 """Charts drawn by Vega-Lite: SVG and PNG from a description, without a browser or a network."""
 
+import re
 from typing import Any
 
 import vl_convert
@@ -11,6 +12,8 @@ _VERSION = "5.21"
 _FONT = "system-ui, sans-serif"
 _TEXT_PIXELS = 13
 _PNG_SCALE = 2.0
+#: What no XML may have, and so no SVG. One of them in a text ends the whole process.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def start_drawing() -> None:
@@ -38,6 +41,20 @@ def draw_png(chart: dict[str, Any], palette: Palette, scale: float = _PNG_SCALE)
 
 
 def _complete(chart: dict[str, Any], palette: Palette) -> dict[str, Any]:
+    complete: dict[str, Any] = _as_xml(_configured(chart, palette))
+    return complete
+
+
+def _as_xml(part: Any) -> Any:
+    """A description in whose texts each character can stand in an SVG. Users choose some texts."""
+    if isinstance(part, str):
+        return _NOT_XML.sub("\ufffd", part)
+    if isinstance(part, dict):
+        return {name: _as_xml(value) for name, value in part.items()}
+    return [_as_xml(value) for value in part] if isinstance(part, list) else part
+
+
+def _configured(chart: dict[str, Any], palette: Palette) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": None if palette is OF_PAGE else palette.paper,
