@@ -4,7 +4,6 @@ make pictures
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from chromium import headless_chromium
+from playwright.sync_api import Browser
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 #: Simulated readings, always the same.
@@ -39,42 +39,35 @@ def address_of(folder: Path) -> str:
     return (folder / "data" / "console-url").read_text().strip()
 
 
-def take(address: str, file: Path, out: Path, chromium: str) -> None:
+def take(browser: Browser, address: str, file: Path, out: Path) -> None:
     """Upload a file, and take a picture of the batch while it runs."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
-        )
-        size = {"width": WIDTH, "height": HEIGHT}
-        page = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
-        page.goto(address)
-        page.get_by_role("link", name="Upload", exact=True).click()
-        page.get_by_label("File", exact=True).set_input_files(file)
-        page.get_by_role("button", name="Start the batch").click()
-        page.wait_for_url("**/executions/run-*")
-        page.get_by_role("link", name="Batches").click()
-        # It is listed when it has been identified.
-        while not page.locator("tbody a").count():
-            page.reload()
-        page.locator("tbody a").first.click()
-        page.locator(f".machine .running:has-text('{STATE}')").wait_for()
-        page.screenshot(path=out)
-        browser.close()
+    size = {"width": WIDTH, "height": HEIGHT}
+    page = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
+    page.goto(address)
+    page.get_by_role("link", name="Upload", exact=True).click()
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Start the batch").click()
+    page.wait_for_url("**/executions/run-*")
+    page.get_by_role("link", name="Batches").click()
+    # It is listed when it has been identified.
+    while not page.locator("tbody a").count():
+        page.reload()
+    page.locator("tbody a").first.click()
+    page.locator(f".machine .running:has-text('{STATE}')").wait_for()
+    page.screenshot(path=out)
     print(out)
 
 
 def main() -> None:
     """Serve the console, run the batch, and take the picture."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        sys.exit("There is no chromium on this machine.")
-    with tempfile.TemporaryDirectory() as name:
+    with headless_chromium() as browser, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(command("simulate", *SIMULATED), cwd=folder, check=True)
         serve = command("serve", "--data-dir", "data", "--port", "0")
         server = subprocess.Popen(serve, cwd=folder, env=os.environ | SHARDS)
         try:
-            take(address_of(folder), folder / SIMULATED[-1], DOCS / "console-batch.png", chromium)
+            out = DOCS / "console-batch.png"
+            take(browser, address_of(folder), folder / SIMULATED[-1], out)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait()

@@ -4,13 +4,13 @@ make pictures
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from chromium import headless_chromium
+from playwright.sync_api import Page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 #: Simulated readings, always the same.
@@ -39,26 +39,18 @@ def take(page: Page, first: str, last: str, out: Path) -> None:
 
 def main() -> None:
     """Run the batch and take the pictures."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        sys.exit("There is no chromium on this machine.")
-    with tempfile.TemporaryDirectory() as name:
+    with headless_chromium() as browser, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kalmap(folder, "simulate", *SIMULATED)
         kalmap(folder, "run", "readings.jsonl", "--out", "out")
         kalmap(folder, "show", "u-000271", "--replace", "--out", str(DOCS / "report-user.svg"))
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
-            )
-            size = {"width": WIDTH, "height": 900}
-            page = browser.new_page(viewport=size, color_scheme="light")
-            page.goto((folder / "out" / "report.html").as_uri())
-            take(page, "#machine", "#machine .beside", DOCS / "report-machine.png")
-            page = browser.new_page(viewport=size, color_scheme="dark")
-            page.goto((folder / "out" / "report.html").as_uri())
-            take(page, "#users", "#users figure:nth-child(4)", DOCS / "report-users.png")
-            browser.close()
+        size = {"width": WIDTH, "height": 900}
+        page = browser.new_page(viewport=size, color_scheme="light")
+        page.goto((folder / "out" / "report.html").as_uri())
+        take(page, "#machine", "#machine .beside", DOCS / "report-machine.png")
+        page = browser.new_page(viewport=size, color_scheme="dark")
+        page.goto((folder / "out" / "report.html").as_uri())
+        take(page, "#users", "#users figure:nth-child(4)", DOCS / "report-users.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the console lets out, whatever its pages do; tests/e2e/test_console.py has who gets in."""
+"""What the console lets out, whatever its pages do; test_console_access.py has who gets in."""
 
 import asyncio
 

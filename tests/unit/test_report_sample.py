@@ -90,3 +90,12 @@ def test_a_record_without_user_or_time_is_read_too(folder) -> None:
     row = np.flatnonzero(sample.position == 0)[0]
     assert (sample.user[row], str(sample.time[row])) == (-1, "NaT")
     assert sample.decisions[sample.decision[row]] == ("unreadable", "malformed")
+
+
+def test_a_record_that_could_not_be_read_makes_no_user(folder) -> None:
+    # The summary counts the users of readings, and so does the report.
+    put(folder, 0, 0, [Result(0, "\x1b[2J", None, None, None, "unreadable", "malformed")])
+    sample = read_sample(folder)
+    assert sample is not None
+    assert "\x1b[2J" not in sample.users
+    assert sample.user[sample.position.tolist().index(0)] == -1

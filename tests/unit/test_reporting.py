@@ -243,3 +243,11 @@ def test_the_newest_readings_of_a_user_are_drawn_with_what_was_decided() -> None
     last = BEGAN + timedelta(days=8)
     assert f"{last.day} March 2026 08:00" in page
     assert "rejected, too far from what was expected" in page
+
+
+def test_a_batch_that_changed_no_level_says_so_where_the_charts_would_be() -> None:
+    drawn = view(["u-1"])
+    unknown = {name: np.full(9, np.nan) for name in drawn.sample.numbers}
+    page = report_page(drawn._replace(sample=drawn.sample._replace(numbers=unknown)))
+    assert "This batch changed no level, so there is no chart." in page
+    assert "its 95 % interval" not in page

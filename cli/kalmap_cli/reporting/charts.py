@@ -25,7 +25,8 @@ def histogram(bars: Sequence[Bar], title: str, palette: Palette) -> dict[str, An
         }
         for bar in bars
     ]
-    x = {"field": "start", "type": "quantitative", "axis": {"title": title, "grid": False}}
+    axis = {"title": title, "grid": False, "tickCount": 6}
+    x = {"field": "start", "type": "quantitative", "axis": axis}
     y = {"type": "quantitative", "axis": {"title": "% of readings", "tickCount": 4}}
     return {
         **_SIZE,
@@ -137,7 +138,7 @@ def tasks_in_time(tasks: Sequence[Task], palette: Palette) -> dict[str, Any]:
             "x": {
                 "field": "start",
                 "type": "quantitative",
-                "axis": {"title": "seconds since the first task began"},
+                "axis": {"title": "seconds since the first task began", "tickCount": 8},
             },
             "x2": {"field": "end"},
             "color": {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kalmap import keys
 from kalmap.batch.folder import Folder, Shard
+from kalmap.outcome import Status
 from kalmap.readings import F64, I64, Bool
 from kalmap.results.merge import merge
 
@@ -18,6 +19,7 @@ from kalmap.results.merge import merge
 #: chosen by hash, so some of the shards are a random sample of the users.
 MOST_READINGS = 300_000
 _NEWLINE = b"\n"
+_UNREADABLE = Status.UNREADABLE.label
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -47,7 +49,7 @@ class Sample(NamedTuple):
 
     users: list[str]
     user: NDArray[np.int32]
-    """Position in `users`; -1 for a record without a user."""
+    """Position in `users`; -1 for a record that could not be read or has no user."""
     position: I64
     """Position in the batch's input, from 0."""
     time: NDArray[np.datetime64]
@@ -109,7 +111,12 @@ class _Columns:
         self._blocks.append(
             (
                 np.array(
-                    [-1 if name is None else users.setdefault(name, len(users)) for name in names],
+                    [
+                        -1
+                        if name is None or status == _UNREADABLE
+                        else users.setdefault(name, len(users))
+                        for name, status in zip(names, statuses, strict=True)
+                    ],
                     np.int32,
                 ),
                 np.array(indexes, np.int64),

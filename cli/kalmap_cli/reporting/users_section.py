@@ -66,10 +66,7 @@ def users_section(view: BatchView, most: int, names: Names) -> dict[str, Any] | 
     ]
     numbers = {user: number for number, user in enumerate(with_level[:_MOST_CHARTS], 1)}
     return {
-        "words": f"The {counted(len(charts), 'user')} that most need a look: by slope beyond its "
-        "uncertainty, by the share of rejected readings, and by quality, in turn. A chart shows "
-        f"the readings of this batch, the last {MOST_DRAWN} at most. What lies far off is drawn "
-        f"at its edge. {sample.part}",
+        "words": _introduction(len(charts), sample),
         "caption": f"{len(chosen):,} of {counted(len(people.users), 'user')}, the most notable "
         f"first; levels in {unit}, slopes in {unit} a day, ± half a 95 % interval",
         "charts": charts,
@@ -88,6 +85,17 @@ def users_section(view: BatchView, most: int, names: Names) -> dict[str, Any] | 
             for user in chosen
         ],
     }  # fmt: skip
+
+
+def _introduction(charts: int, sample: Sample) -> str:
+    if not charts:
+        return f"This batch changed no level, so there is no chart. {sample.part}"
+    return (
+        f"The {counted(charts, 'user')} that most need a look: by slope beyond its "
+        "uncertainty, by the share of rejected readings, and by quality, in turn. A chart shows "
+        f"the readings of this batch, the last {MOST_DRAWN} at most. What lies far off is drawn "
+        f"at its edge. {sample.part}"
+    )
 
 
 def _has_level(sample: Sample, user: int) -> bool:
