@@ -15,6 +15,7 @@ from kalmap.api.openapi import OPERATIONS
 from kalmap.batch.identity import BatchInput, Limits
 from kalmap.records.mapping import Mapping
 from kalmap_cli import arguments
+from kalmap_cli.errors import WrongUsage
 from kalmap_cli.option_names import with_option_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,8 @@ def parses(command: str) -> bool:
         parser().parse_args(words[1:])
     except SystemExit as end:
         return end.code == 0  # --help
+    except WrongUsage:
+        return False
     return True
 
 

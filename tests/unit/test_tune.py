@@ -12,12 +12,14 @@ from kalmap.records.format_jsonl import Jsonl
 from kalmap_cli.commands.tune import read_users
 from kalmap_cli.inputs import as_input
 from kalmap_cli.tuning.cautions import about_spacing, cautions
+from kalmap_cli.tuning.dynamics import TERMS, Point, Search
 from kalmap_cli.tuning.fit import fit, occasion_of
 from kalmap_cli.tuning.likelihood import foretell, mean_log_likelihood
+from kalmap_cli.tuning.plain import pack
 from kalmap_cli.tuning.ranges import plausible
 from kalmap_cli.tuning.trial import compare, table, verdict
 from kalmap_cli.tuning.users import step_of, typical_of
-from tests.support.tuning import BASE, DAY, fitted, random_walks, users_of
+from tests.support.tuning import BASE, DAY, SCALE, fitted, random_walks, users_of
 
 
 @pytest.mark.thorough
@@ -117,6 +119,21 @@ def test_the_likelihood_is_right_where_the_noise_is_tiny():
             variance *= noise / spread
         exact = float(total / 11)
     assert mean_log_likelihood(profile, users_of(value)) == pytest.approx(exact, rel=1e-12)
+
+
+def test_searches_that_are_answered_together_find_what_each_finds_alone():
+    users = users_of(random_walks(12, 6, 0.5, 0.1, 33))
+    everything, no_jumps = np.ones(users.value.size, bool), np.zeros(users.value.size)
+    readings = pack(users, np.array([SCALE]), everything, no_jumps, weighs_first=True)
+    search = Search(readings, typical_of(users), 1, learns=True)
+    points = [Point(frozenset(TERMS), start, -np.inf) for start in search.starts()]
+    points[1] = points[1]._replace(terms=frozenset({"level_noise"}))
+    alone = [search.improved([point], 3)[0] for point in points]
+    for one, other in zip(search.improved(points, 3), alone, strict=True):
+        assert one.terms == other.terms
+        assert one.likelihood == other.likelihood
+        assert one.place.tolist() == other.place.tolist()
+    assert len({each.likelihood for each in alone}) == len(alone)
 
 
 @pytest.mark.thorough

@@ -1,11 +1,12 @@
 """Maximising a function that answers many points at once: a quasi-Newton ascent.
 
-Derivatives are central differences, all asked for in one call. The direction is Newton's with the
+Derivatives are central differences, all asked for at once. The direction is Newton's with the
 curvature as Broyden, Fletcher, Goldfarb and Shanno learn it (Nocedal and Wright, Numerical
-Optimization, 2006, chapter 6), and a second call tries a dozen lengths along it.
+Optimization, 2006, chapter 6), and a second question tries a dozen lengths along it. An ascent is a
+generator, so that the questions of several can be answered in one call.
 """
 
-from collections.abc import Callable
+from collections.abc import Generator
 
 import numpy as np
 
@@ -19,13 +20,14 @@ _LENGTHS = 2.0 ** np.arange(1.0, -9.0, -1.0)
 _FLAT = 0.05
 
 
-def maximise(
-    ask: Callable[[F64], F64], start: F64, low: F64, high: F64, *, rounds: int, gain: float
-) -> tuple[F64, float]:
-    """A point at which the function is locally greatest, and its value there.
+def ascent(
+    start: F64, low: F64, high: F64, *, rounds: int, gain: float
+) -> Generator[F64, F64, tuple[F64, float]]:
+    """Yields points, (points, n), and is sent the function's values there, (points,).
+
+    Returns a point at which the function is locally greatest, and its value there.
 
     Args:
-        ask: Values at points, (points, n) to (points,).
         start: (n,)
         low: (n,) Bounds.
         high: (n,)
@@ -38,7 +40,7 @@ def maximise(
     most, stalled = -np.inf, 0
     for _ in range(rounds):
         steps = _DIFFERENCE * np.eye(n)
-        found = ask(np.concatenate((best[None], best + steps, best - steps)))
+        found = yield np.concatenate((best[None], best + steps, best - steps))
         here, up, down = float(found[0]), found[1 : 1 + n], found[1 + n :]
         gradient = (up - down) / (2.0 * _DIFFERENCE)
         # At a bound only steps into the region count.
@@ -54,7 +56,7 @@ def maximise(
             direction = gradient / curvature
         direction *= min(1.0, _LONGEST / max(float(np.abs(direction).max()), 1e-300))
         points = np.clip(best + _LENGTHS[:, None] * direction, low, high)
-        values = ask(points)
+        values = yield points
         values = np.where(np.isfinite(values), values, -np.inf)
         top = int(np.argmax(values))
         most = max(most, here)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kalmap.readings import F64
-from kalmap_cli.tuning.ascent import maximise
+from kalmap_cli.tuning.ascent import ascent
 from kalmap_cli.tuning.plain import Models, Packed, log_likelihood
 from kalmap_cli.tuning.users import Typical
 
@@ -30,6 +30,8 @@ _HIGHEST = np.array([4.0, 4.0, 6.0, 6.0, 6.0])
 _GAIN = 0.02
 #: So many nats a search may gain back that leaving out a term has lost.
 _MADE_UP = 100.0
+#: Users times searches that are answered in one call.
+_AT_ONCE = 1_000
 #: A first reading that does not count only starts the filter: its prior is this much wider.
 _WIDE = 1e3
 
@@ -77,31 +79,59 @@ class Search:
     def best_of(self, starts: list[F64]) -> Point:
         """The best model with all terms."""
         terms = frozenset(TERMS)
-        found = [self.improved(Point(terms, start, -inf), 12) for start in starts]
+        found = self.improved([Point(terms, start, -inf) for start in starts], 12)
         found.sort(key=lambda point: -point.likelihood)
-        return max(
-            (self.improved(point, 40) for point in found[:2]), key=lambda point: point.likelihood
-        )
+        return max(self.improved(found[:2], 40), key=lambda point: point.likelihood)
 
-    def improved(self, point: Point, rounds: int) -> Point:
+    def improved(self, points: list[Point], rounds: int) -> list[Point]:
         """The same terms, with better parameters."""
-        free = self._free(point.terms)
+        # Few users take as long as one: then several searches are answered in one call.
+        most = max(1, _AT_ONCE // self._readings.widths[0])
+        return [
+            point
+            for first in range(0, len(points), most)
+            for point in self._improved_together(points[first : first + most], rounds)
+        ]
+
+    def _improved_together(self, points: list[Point], rounds: int) -> list[Point]:
         low, high = self._bounds()
+        free = [self._free(point.terms) for point in points]
+        searches = [
+            ascent(point.place[each], low[each], high[each], rounds=rounds, gain=_GAIN)
+            for point, each in zip(points, free, strict=True)
+        ]
+        asked = {number: next(search) for number, search in enumerate(searches)}
+        improved = [*points]
+        while asked:
+            places = {n: self._placed(points[n], free[n], values) for n, values in asked.items()}
+            answers = self._likelihoods([(places[n], points[n].terms) for n in asked])
+            for number, values in zip([*asked], answers, strict=True):
+                try:
+                    asked[number] = searches[number].send(values)
+                except StopIteration as end:
+                    best, likelihood = end.value
+                    [place] = self._placed(points[number], free[number], best[None])
+                    improved[number] = Point(points[number].terms, place, likelihood)
+                    del asked[number]
+        return improved
 
-        def ask(values: F64) -> F64:
-            places = np.repeat(point.place[None], len(values), axis=0)
-            places[:, free] = values
-            with np.errstate(all="ignore"):
-                found = log_likelihood(self._models(places, point.terms), self._readings)
-            found += self._prior(places)
-            return np.where(np.isfinite(found), found, -1e300)
+    @staticmethod
+    def _placed(point: Point, free: list[int], values: F64) -> F64:
+        """Places with values, (places, free), where the point's terms are free."""
+        places = np.repeat(point.place[None], len(values), axis=0)
+        places[:, free] = values
+        return places
 
-        best, likelihood = maximise(
-            ask, point.place[free], low[free], high[free], rounds=rounds, gain=_GAIN
-        )
-        place = point.place.copy()
-        place[free] = best
-        return Point(point.terms, place, likelihood)
+    def _likelihoods(self, asked: list[tuple[F64, frozenset[str]]]) -> list[F64]:
+        """What a search maximises, at places of models with these terms."""
+        with np.errstate(all="ignore"):
+            models = [self._models(places, terms) for places, terms in asked]
+            at_once = Models(*(np.concatenate(each, axis=-1) for each in zip(*models, strict=True)))
+            found = log_likelihood(at_once, self._readings)
+        ends = np.cumsum([len(places) for places, _ in asked])
+        answers = zip(np.split(found, ends[:-1]), asked, strict=True)
+        found_with = [values + self._prior(places) for values, (places, _) in answers]
+        return [np.where(np.isfinite(values), values, -1e300) for values in found_with]
 
     def simplest(self, point: Point) -> Point:
         """Without the terms that do not pay for themselves."""
@@ -111,15 +141,14 @@ class Search:
             if self.worth(at_once) < self.worth(point):
                 # The other parameters may make up for what is lost, but not for much.
                 hopeful = [
-                    self.improved(each, 8)
-                    for each in shorter
-                    if self.worth(each) > self.worth(point) - _MADE_UP
+                    each for each in shorter if self.worth(each) > self.worth(point) - _MADE_UP
                 ]
-                at_once = max(hopeful, key=self.worth, default=at_once)
+                at_once = max(self.improved(hopeful, 8), key=self.worth, default=at_once)
             if self.worth(at_once) < self.worth(point):
                 break
             point = at_once
-        return self.improved(point, 30)
+        [point] = self.improved([point], 30)
+        return point
 
     def _shortened(self, point: Point, term: str) -> Point:
         shorter = point._replace(terms=self._without(point.terms, term))

@@ -154,7 +154,7 @@ def _by_hindsight(rough: Profile, users: Users, typical: Typical, progress: Prog
     if few.value.size < users.value.size:
         good, jumped = told_apart(profile, users)
         search = _search(profile, users, typical, codes, _Kinds(good, jumped))
-        point = search.improved(point, 20)
+        [point] = search.improved([point], 20)
         progress(f"the same of more readings: {-point.likelihood / good.sum():.4f}")
     return _with_model(profile, search.model(search.simplest(point)), codes, typical)
 
