@@ -11,8 +11,8 @@ from tests.support.faults import rule
 from tests.support.faulty_cloud import assert_accounts_for_all, states
 from tests.support.two_batches import batch, jsonl
 
-#: A batch reads them in four requests, and writes them in sixteen.
-USERS = 400
+#: A batch reads them in two requests, and writes them in eight.
+USERS = 200
 PROFILE = builtin_profile("body-weight")
 MOST = PROFILE.window.readings
 
