@@ -23,7 +23,7 @@ from tests.support.dynamodb import new_client, new_table
 from tests.support.dynamodb_faults import Injector
 from tests.support.store_batches import Fold, kalmap_fold, run_batch, tally, union
 
-SEQUENTIAL = 500
+SEQUENTIAL = 250
 CONCURRENT = {2: 40, 8: 20}
 KALMAP = kalmap_fold(builtin_profile("body-weight"))
 #: Schedules in which kalmap's own fold takes the place of the two that count by eye.
