@@ -3,8 +3,9 @@
 import argparse
 import textwrap
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
+from kalmap.records.mapping import Dates
 from kalmap_cli.errors import WrongUsage, as_sentence
 
 #: The formats of results; kalmap_cli.results_files writes each.
@@ -83,7 +84,7 @@ def add_own_files(parser: argparse.ArgumentParser) -> None:
         (
             "dates",
             "FORM",
-            "how dates are written: iso, day_first, month_first, unix_seconds or unix_milliseconds",
+            f"how dates are written: {', '.join(get_args(Dates))}",
         ),
         ("decimal", "MARK", "the decimal mark of values, a point or a comma (example: ,)"),
     ):

@@ -51,7 +51,7 @@ def read(
         source: The source of records that have none.
         tz: The time zone of times without an offset, such as `Europe/Berlin`.
         dates: How dates are written: `iso`, `day_first`, `month_first`, `unix_seconds` or
-            `unix_milliseconds`.
+            `unix_milliseconds` or the like.
         decimal: The decimal mark of values, where `1,234` may be either.
 
     Returns:

@@ -183,9 +183,10 @@ FILES = (
     ),
     Foreign(
         "samsung.csv", "--user anna --tz UTC", 24,
-        ("anna", "2026-01-05T07:31:09+00:00", 76.5, ""),
-        {"skip": 1, "columns": {"timestamp": "start_time", "value": "weight"}},
-        "Values without a unit are taken to be in kg, the unit of the profile body-weight.",
+        ("anna", "2026-01-05T07:31:09+00:00", 76.5, "kg"),
+        {"skip": 1, "unit": "kg", "ends_with_delimiter": None},
+        "Samsung Health weight",
+        is_run=False,
     ),
     Foreign(
         "study-pl.txt", "--columns timestamp=pomiar_ts,user_id=uczestnik_id", 60,
@@ -255,6 +256,34 @@ FILES = (
         "--profile resting-heart-rate", 24,
         ("anna", "2026-01-05T00:00:00+00:00", 58.0, ""),
         {"delimiter": ";"},
+        is_run=False,
+    ),
+    Foreign(
+        "com.samsung.health.weight.csv", "--user anna --tz UTC", 24,
+        ("anna", "2026-01-05T07:01:46+00:00", 81.1, "kg"),
+        {"skip": 1, "ends_with_delimiter": True, "unit": "kg", "source": "samsung"},
+        "Samsung Health weight",
+    ),
+    Foreign(
+        "com.samsung.shealth.tracker.heart_rate.csv",
+        "--user anna --tz UTC --profile resting-heart-rate", 24,
+        ("anna", "2026-01-05T07:01:46+00:00", 62.0, ""),
+        {"columns": {"timestamp": "com.samsung.health.heart_rate.start_time",
+                     "value": "com.samsung.health.heart_rate.heart_rate", "source": "source"}},
+        is_run=False,
+    ),
+    Foreign(
+        "com.samsung.shealth.blood_glucose.csv",
+        "--user anna --tz UTC --profile glucose-fingerstick", 24,
+        ("anna", "2026-01-05T07:01:46+00:00", 5.359405, "mmol/L"),
+        {"unit": "mmol/L", "ends_with_delimiter": True},
+        "Samsung Health glucose",
+        is_run=False,
+    ),
+    Foreign(
+        "sensor-nanoseconds.csv", "", 24,
+        ("7", "2026-01-05T08:01:46+00:00", 81.1, "kg"),
+        {"dates": "unix_nanoseconds", "unit": "kg"},
         is_run=False,
     ),
 )  # fmt: skip

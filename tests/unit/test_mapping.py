@@ -62,6 +62,9 @@ def details(parsed):
         ("unix_seconds", 1772345520.5, "2026-03-01T06:12:00.500000"),
         ("unix_milliseconds", "1772345520250", "2026-03-01T06:12:00.250000"),
         ("unix_milliseconds", 1772345520250, "2026-03-01T06:12:00.250000"),
+        ("unix_microseconds", "1772345520250001", "2026-03-01T06:12:00.250001"),
+        ("unix_nanoseconds", "1772345520250001499", "2026-03-01T06:12:00.250001"),
+        ("unix_nanoseconds", 1772345520250001501, "2026-03-01T06:12:00.250002"),
     ],
 )
 def test_a_timestamp_is_read_as_it_is_written(dates, text, expected):
@@ -74,7 +77,7 @@ def test_a_timestamp_is_read_as_it_is_written(dates, text, expected):
     [
         ("iso", "yesterday", "no date and time with the year first"),
         ("iso", "01.03.2026 07:12", "no date with the year first"),
-        ("iso", "1772345520", "unix_seconds or unix_milliseconds"),
+        ("iso", "1772345520", "say unix_seconds or the like"),
         ("iso", 1772345520, "is the number 1772345520"),
         ("day_first", "03/31/2026", "with the day first is no date and time that exists"),
         ("day_first", "31.02.2026", "exists"),

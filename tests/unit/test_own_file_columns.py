@@ -1,8 +1,12 @@
 """What is found in files of other programs: columns, units, and what is not certain of them."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from kalmap_cli.main import main
+from tests.support.foreign_files import FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +74,65 @@ def test_a_serial_number_is_no_value_with_a_unit(capsys, tmp_path):
     content = "date,serial,kg\n" + rows(["9F8A-AAAA,80.1", "9F8A-AAAA,80.3"])
     code, out, err = checked(capsys, tmp_path, content)
     assert (code, '"value":"kg"' in out) == (0, True), err
+
+
+def run_command(err, program):
+    """Run the command that a sentence names, and say which file it has made."""
+    command = err[err.index(f"{program} ") : err.index(" - then give")]
+    subprocess.run(command, shell=True, check=True)
+    return command.rpartition("> ")[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "first"),
+    [
+        ("nested.ndjson", "", "anna, 2026-01-05T08:01:46Z, 81.1 kg"),
+        ("columns.json", "", "anna, 2026-01-05T08:01:46Z, 81.1 kg"),
+        ("fitbit-bpm.json", "--user u --tz UTC --profile resting-heart-rate",
+         "u, 2026-01-05T08:01:46Z, 63 bpm"),
+    ],
+)  # fmt: skip
+def test_nested_json_is_read_after_the_lines_of_jq_that_are_named(
+    capsys, tmp_path, name, options, first
+):
+    shutil.copy(FOLDER / name, tmp_path)
+    for _ in range(3):
+        code = main(["check", name, *options.split()])
+        out, err = capsys.readouterr()
+        if code == 0:
+            break
+        name = run_command(err, "jq")
+    assert f"first rows  {first}" in out, err
+
+
+def test_lines_that_end_in_carriage_returns_are_mended_by_the_command_that_is_named(
+    capsys, tmp_path
+):
+    content = ("date,kg\n" + rows(["80.1", "80.3"])).replace("\n", "\r")
+    code, _, err = checked(capsys, tmp_path, content)
+    assert code == 2
+    assert main(["check", run_command(err, "tr"), "--user", "u"]) == 0
+
+
+def test_rows_that_end_with_a_comma_are_read_but_never_a_decimal_comma(capsys, tmp_path):
+    code, out, err = checked(capsys, tmp_path, "date,kg,fat\n" + rows(["80.1,20.5,", "80.3,21.0,"]))
+    assert (code, '"ends_with_delimiter":true' in out) == (0, True), err
+    code, _, err = checked(capsys, tmp_path, "date,kg,fat\n" + rows(["80,1,", "80,3,"]))
+    assert code == 2
+    assert "Write decimal points: sed" in err
+
+
+def test_a_row_with_something_behind_its_last_comma_is_unreadable(capsys, tmp_path):
+    many = [f"2026-{1 + n // 28:02d}-{1 + n % 28:02d},80.1,20.5,\n" for n in range(250)]
+    _, out, _ = checked(
+        capsys, tmp_path, "date,kg,fat\n" + "".join(many) + "2026-12-01,80,1,20.5\n"
+    )
+    assert "f.csv line 252: The line has 4 columns, the header 3." in out
+
+
+def test_times_are_not_offered_as_values(capsys, tmp_path):
+    content = "date,modifiedTimeMillis,a,b\n" + rows(
+        [f"17676001060{n:02d},80.1,3.5" for n in range(9)]
+    )
+    _, _, err = checked(capsys, tmp_path, content)
+    assert "may be any of a, b." in err

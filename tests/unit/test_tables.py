@@ -201,6 +201,11 @@ def test_large_decimal_ids_stay_apart():
         ([1_772_345_678.25, None, float("nan"), 1e300], pa.float64(), "unix_seconds"),
         ([1_772_345_678_901, None, 10**17], pa.int64(), "unix_milliseconds"),
         ([1_772_345_678, None, 5], pa.uint32(), "unix_seconds"),
+        ([1_772_345_678_901_234, None, -5, 10**18], pa.int64(), "unix_microseconds"),
+        ([1_772_345_678_901_234_500, None, -1_500, 2_500, 9 * 10**18], pa.int64(),
+         "unix_nanoseconds"),
+        ([1_772_345_678_901_234_500.0, None, float("nan"), 1e300], pa.float64(),
+         "unix_nanoseconds"),
     ],
 )  # fmt: skip
 def test_times_of_every_kind_are_those_of_the_rows_one_by_one(cells, type_, dates, monkeypatch):

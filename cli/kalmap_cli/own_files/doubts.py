@@ -43,6 +43,20 @@ _SHORT_DATE = re.compile(r"(\d\d)([./-])(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 _MOST = 0.8
 
 
+def refuse_carriage_returns(sample: Sample) -> None:
+    """Refuse a text whose lines end in carriage returns alone.
+
+    Raises:
+        WrongUsage: They do.
+    """
+    head = sample.head
+    if b"\r" in head and b"\n" not in head and b"\0" not in head:
+        raise WrongUsage(
+            f"{sample.file}: its lines end in carriage returns alone. End them with line feeds: "
+            f"tr '\\r' '\\n' < {typed(sample.file)} > lines.csv - then give lines.csv."
+        )
+
+
 def refuse_wide_rows(sample: Sample, table: Table) -> None:
     """Refuse a table whose rows have more cells than its header.
 

@@ -19,6 +19,8 @@ _NUMBER = re.compile(
     # A unit. Letters and digits without a blank are a code, such as a serial number.
     r"(?:\s*[^\W\d][^\d]{0,12}|\s+[^\W\d].{0,12}|\s*%)?"
 )
+#: Such as com.samsung.health.heart_rate.heart_rate, or valueQuantity.value.
+_INNER = re.compile(r"(?:\w+\.)+\w+")
 _DIGIT = re.compile(r"[0-9]")
 _MOST = 0.8
 #: Units only in brackets: a column may be called F for another reason.
@@ -27,6 +29,8 @@ _LETTERS = {"c", "f"}
 
 def unit_in_name(column: str) -> str | None:
     """The unit in a column's name, such as Weight (kg), glucose mg/dL or lbs; or None."""
+    if _INNER.fullmatch(column):
+        column = column.rpartition(".")[2]
     for pattern in (_UNIT_IN_NAME, _UNIT_AT_END):
         found = pattern.match(column)
         if found and units.canonical(found["unit"]) in units.KNOWN:
@@ -65,7 +69,8 @@ def guess_fields(
         if named:
             found[field] = named[:1]
             free.remove(named[0])
-    numbers = [column for column in free if _is_numeric(table.cells(column))]
+    numbers = [column for column in free if is_numeric(table.cells(column))]
+    numbers = [column for column in numbers if not counts_from_1970(table.cells(column))]
     known = set(_named("value", numbers))
     named = [name for name in numbers if name in known]
     exact = [name for name in named if _plain(name) == "value"]
@@ -117,7 +122,8 @@ def _is_clock(cells: Sequence[object]) -> bool:
     return bool(cells) and fitting >= _MOST * len(cells)
 
 
-def _is_numeric(cells: Sequence[object]) -> bool:
+def is_numeric(cells: Sequence[object]) -> bool:
+    """Whether a column has numbers, with or without a unit."""
     # Texts such as N/A are in columns of numbers, too.
     cells = [cell for cell in cells if not no_value_texts([cell])]
     fitting = sum(
@@ -126,6 +132,12 @@ def _is_numeric(cells: Sequence[object]) -> bool:
         for cell in cells
     )
     return bool(cells) and fitting >= _MOST * len(cells)
+
+
+def counts_from_1970(cells: Sequence[object]) -> bool:
+    """Whether a column's numbers are rather times than values."""
+    times = understand_times(list(cells))
+    return times is not None and times.dates[0].startswith("unix")
 
 
 def _is_code(table: Table, column: str) -> bool:
@@ -145,13 +157,23 @@ def _named(field: str, columns: Sequence[str]) -> list[str]:
     """The columns whose name is one of a field's, in the order of these names."""
     by_name: dict[str, str] = {}
     for column in columns:
-        for name in (column, without_unit(column)):
+        *_, last = column.split(".")
+        # A user's number is called id; a device's is, too.
+        inner = [_two_last(column)] if field == "user_id" else [last]
+        for name in (column, without_unit(column), *inner):
             by_name.setdefault(_plain(name), column)
     return list(dict.fromkeys(by_name[name] for name in _names()[field] if name in by_name))
 
 
+def _two_last(column: str) -> str:
+    """The end of a name of a field within another, such as meta.user.id."""
+    return " ".join(column.split(".")[-2:])
+
+
 def without_unit(column: str) -> str:
-    """A column's name without the unit in it."""
+    """A column's name without the unit in it, and without those of a field around it."""
+    if _INNER.fullmatch(column):
+        column = column.rpartition(".")[2]
     found = _UNIT_IN_NAME.match(column)
     if found:
         return found["name"]

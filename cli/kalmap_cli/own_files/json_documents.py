@@ -6,9 +6,23 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from kalmap.records.dialects import listed
+from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.fields import counts_from_1970, is_numeric, time_columns
 from kalmap_cli.own_files.samples import Sample
+from kalmap_cli.own_files.tables import Table
 
 _MOST_DEPTH = 6
+#: Names are joined by points, as in value.bpm.
+_FLAT = (
+    '[paths(scalars) as $p | {key: ($p | map(tostring) | join(".")), value: getpath($p)}] '
+    "| from_entries"
+)
+#: Of an object of columns, each a list or an object of cells.
+_TRANSPOSED = (
+    "keys_unsorted as $names | [.[] | [.[]]] | transpose[] | [$names, .] | transpose "
+    "| map({key: .[0], value: .[1]}) | from_entries"
+)
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -33,6 +47,29 @@ def json_advice(sample: Sample) -> str | None:
     return (
         f"{file} is one JSON document, not one object a line.{found} Write each object on a line "
         f"of its own: {command} - then give {file.stem}.jsonl."
+    )
+
+
+def refuse_nested(sample: Sample, table: Table) -> None:
+    """Refuse objects whose time or value is in an object within them.
+
+    Raises:
+        WrongUsage: They are such objects. The sentence has the line of jq that makes them flat.
+    """
+    nested = list(table.unread)
+    if table.layout != "jsonl" or table.title or not nested:
+        return
+    times = time_columns(table)
+    others = [table.cells(name) for name in table.columns if name not in times]
+    if times and any(is_numeric(cells) and not counts_from_1970(cells) for cells in others):
+        return
+    file, script, what = sample.file, _FLAT, "objects or lists in them"
+    if sample.whole and not table.columns and len(nested) > 1 and sample.start.count(b"\n") <= 1:
+        script, what = _TRANSPOSED, "a list of values for each column"
+    command = f"jq -c {shlex.quote(script)} {shlex.quote(str(file))} > flat.jsonl"
+    raise WrongUsage(
+        f"{file}: its objects have {what} ({listed(nested)}). kalmap reads one flat object a "
+        f"line. Write them so: {command} - then give flat.jsonl."
     )
 
 

@@ -37,6 +37,7 @@ class Table(NamedTuple):
     delimiter: Delimiter = ","
     skip: int = 0
     header: bool = True
+    ends_with_delimiter: bool = False
     title: str | None = None
     """The form in a few words, if its layout does not tell."""
     unread: Mapping[str, str] = {}
@@ -118,7 +119,7 @@ def read_table(sample: Sample) -> Table | None:
         rows += _piece_rows(piece, dialect)
     return Table(
         "csv", dialect.encoding, dialect.columns, rows,
-        dialect.delimiter, dialect.skip, dialect.header is not None,
+        dialect.delimiter, dialect.skip, dialect.header is not None, dialect.ends_with_delimiter,
         unit=_unit_above(lines[: dialect.skip]),
     )  # fmt: skip
 
@@ -131,7 +132,9 @@ def _unit_above(lines: Iterable[str]) -> str | None:
 def _piece_rows(piece: bytes, dialect: Dialect) -> list[list[str]]:
     # The first line and the last one may be cut.
     lines = text_lines(piece, dialect.encoding)[1:-1]
-    return whole_rows(lines, dialect.delimiter, len(dialect.columns))
+    width = len(dialect.columns)
+    rows = whole_rows(lines, dialect.delimiter, width + dialect.ends_with_delimiter)
+    return [row[:width] for row in rows]
 
 
 def _json_table(lines: Iterable[str], encoding: Encoding) -> Table | None:
@@ -160,12 +163,13 @@ def _by_name(
     layout: Layout, encoding: Encoding, records: Sequence[Mapping[str, Any]]
 ) -> Table | None:
     columns = list(dict.fromkeys(name for record in records for name in record))
-    columns = [
+    nested = [
         name
         for name in columns
-        if not any(isinstance(record.get(name), dict | list) for record in records)
+        if any(isinstance(record.get(name), dict | list) for record in records)
     ]
-    if not columns:
+    columns = [name for name in columns if name not in nested]
+    if not columns and not nested:
         return None
     rows = [[record.get(name) for name in columns] for record in records]
-    return Table(layout, encoding, columns, rows)
+    return Table(layout, encoding, columns, rows, unread=dict.fromkeys(nested, "nested"))

@@ -21,7 +21,8 @@ _DATE = 10
 _OFFSET = re.compile(r"(?:UTC|GMT)?[+-]\d\d:?\d\d", re.ASCII)
 _DOTTED = re.compile(r"\d{1,2}\.\s?\d{1,2}\.")
 _UNIX_DIGITS = {9: "unix_seconds", 10: "unix_seconds", 12: "unix_milliseconds",
-                13: "unix_milliseconds"}  # fmt: skip
+                13: "unix_milliseconds", 15: "unix_microseconds", 16: "unix_microseconds",
+                18: "unix_nanoseconds", 19: "unix_nanoseconds"}  # fmt: skip
 
 
 class Times(NamedTuple):

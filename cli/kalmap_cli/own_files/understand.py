@@ -26,6 +26,7 @@ from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.arrow_tables import read_arrow_table
 from kalmap_cli.own_files.doubts import (
     one_way,
+    refuse_carriage_returns,
     refuse_columns_of_one_name,
     refuse_cut_numbers,
     refuse_mixed_dates,
@@ -37,7 +38,7 @@ from kalmap_cli.own_files.doubts import (
 from kalmap_cli.own_files.empty_rows import tell_empty_rows
 from kalmap_cli.own_files.field_columns import each_of
 from kalmap_cli.own_files.fields import guess_fields, time_columns, unit_in_name
-from kalmap_cli.own_files.json_documents import json_advice
+from kalmap_cli.own_files.json_documents import json_advice, refuse_nested
 from kalmap_cli.own_files.no_values import has_rows_without_a_value, no_value_texts
 from kalmap_cli.own_files.open_quotes import refuse_cells_of_several_lines
 from kalmap_cli.own_files.other_encodings import encoding_advice
@@ -98,12 +99,15 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
         and (advice := encoding_advice(sample.file, head))
     ):
         raise WrongUsage(advice)
+    refuse_carriage_returns(sample)
     table = table or read_table(sample)
     if table is None or (table.layout == "csv" and not table.rows):
         raise WrongUsage(_refusal(name, head))
     if table.layout == "csv" and not table.title:
         refuse_cells_of_several_lines(sample, table.encoding, table.delimiter)
     refuse_wide_rows(sample, table)
+    if not said.columns.keys() >= {"timestamp", "value"}:
+        refuse_nested(sample, table)
     preset = find_preset(table.layout, table.columns, profile)
     if preset and preset.way_out and not time_columns(table):
         raise WrongUsage(
@@ -209,6 +213,7 @@ def _understand_table(
     }
     if table.layout == "csv":
         mapping |= {"delimiter": table.delimiter, "skip": table.skip, "header": table.header}
+        mapping["ends_with_delimiter"] = table.ends_with_delimiter
     notes: list[str] = []
     if table.encoding == "latin-1":
         notes.append(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from kalmap.records.clocks import PER_SECOND
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.own_files.field_columns import joined
 from kalmap_cli.own_files.rewriting import rewriting_command
@@ -98,13 +99,13 @@ def refuse_1970(
     Raises:
         WrongUsage: They are.
     """
-    if said.dates not in {"unix_seconds", "unix_milliseconds"} or not isinstance(names, str):
+    if said.dates not in PER_SECOND or not isinstance(names, str):
         return
     try:
         numbers = [float(str(cell).strip()) for cell in cells]
     except ValueError:
         return
-    year = 365 * 86_400 * (1000 if said.dates == "unix_milliseconds" else 1)
+    year = 365 * 86_400 * PER_SECOND[said.dates]
     if not numbers or not all(0 <= number < year for number in numbers):
         return
     refuse_known_times(sample, table, names, cells)

@@ -35,8 +35,12 @@ _MONTHS = {
     )
     for name in names.split()
 }  # fmt: skip
-_NUMBER = re.compile(r"-?\d{1,16}(?:\.\d{1,9})?", re.ASCII)
-_PER_SECOND = {"unix_seconds": 1, "unix_milliseconds": 1000}
+_NUMBER = re.compile(r"-?\d{1,19}(?:\.\d{1,9})?", re.ASCII)
+#: How many of a number since 1970 a second has.
+PER_SECOND = {
+    "unix_seconds": 1, "unix_milliseconds": 1_000, "unix_microseconds": 1_000_000,
+    "unix_nanoseconds": 1_000_000_000,
+}  # fmt: skip
 _WORDS = {"iso": "with the year first", "day_first": "with the day first",
           "month_first": "with the month first"}  # fmt: skip
 
@@ -52,7 +56,7 @@ class Clock:
     def __init__(self, dates: Dates, tz: str | None) -> None:
         self._dates = dates
         self._zone: tzinfo | None = time_zone(tz) if tz else None
-        self._per_second = _PER_SECOND.get(dates)
+        self._per_second = PER_SECOND.get(dates)
 
     def read(self, value: object) -> datetime:
         """Read a timestamp.
@@ -151,19 +155,31 @@ class Clock:
 def _since_1970(value: object, per_second: int) -> datetime:
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip()):
-            unit = "seconds" if per_second == 1 else "milliseconds"
+            names = {count: name.removeprefix("unix_") for name, count in PER_SECOND.items()}
+            unit = names[per_second]
             raise ValueError(f"is {as_text(value)!r}, which is no number of {unit} since 1970.")
-        value = float(value)
+        value = float(value) if "." in value else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"is {as_text(value)}, which is no number.")  # noqa: TRY004
     try:
-        return EPOCH + timedelta(microseconds=round(value * (1_000_000 // per_second)))
+        return EPOCH + timedelta(microseconds=_microseconds(value, per_second))
     except (OverflowError, ValueError) as error:
         raise ValueError(OUT_OF_CALENDAR.removeprefix("timestamp ")) from error
+
+
+def _microseconds(value: float, per_second: int) -> int:
+    if per_second <= 1_000_000:
+        return round(value * (1_000_000 // per_second))
+    step = per_second // 1_000_000
+    if isinstance(value, float):
+        return round(value / step)
+    # A division of large whole numbers would not be exact.
+    whole, rest = divmod(value, step)
+    return whole + (2 * rest > step or (2 * rest == step and whole % 2 == 1))
 
 
 def _unix(value: object) -> str:
     number = isinstance(value, int | float) or (
         isinstance(value, str) and _NUMBER.fullmatch(value) is not None
     )
-    return "; if it counts from 1970, say unix_seconds or unix_milliseconds" if number else ""
+    return "; if it counts from 1970, say unix_seconds or the like" if number else ""

@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from kalmap.records.encodings import to_utf_8
@@ -20,6 +21,8 @@ _LINES = 200
 _CONTINUATION = bytes(range(0x80, 0xC0))
 #: Bytes of a cut character at most.
 _MOST_CUT = 3
+#: How the exports of Samsung Health begin, whose rows end with a comma.
+_SAMSUNG = "com.samsung."
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _COLUMNS_SHOWN = 12
 #: Lines before a header that a spreadsheet has padded, at most; and the columns of such a table.
@@ -37,6 +40,8 @@ class Dialect(NamedTuple):
     """The columns' names; None if the first row has data."""
     rows: list[list[str]]
     """The first rows of data, as far as they have as many cells as most."""
+    ends_with_delimiter: bool = False
+    """Whether each row ends with a delimiter that the header does not have."""
 
     @property
     def columns(self) -> list[str]:
@@ -75,8 +80,25 @@ def recognise_dialect(head: bytes) -> Dialect | None:
     if first > MAX_SKIP or any(_CONTROL.search(cell) for cell in rows[first]):
         return None
     table = [row for row in rows[first:] if len(row) == width]
+    if first and _end_with_delimiter(table, rows[first - 1], lines[0]):
+        cut = [row[:-1] for row in table]
+        return Dialect(encoding, delimiter, first - 1, rows[first - 1], cut, True)
     is_header = not any(_is_data(cell) for cell in table[0])
     return Dialect(encoding, delimiter, first, table[0] if is_header else None, table[is_header:])
+
+
+def _end_with_delimiter(table: list[list[str]], header: list[str], line: str) -> bool:
+    """Whether rows have an empty last cell more than the header. A decimal comma makes one, too."""
+    if len(table[0]) != len(header) + 1 or any(row[-1] for row in table):
+        return False
+    if not all(header) or any(map(_is_data, header)):
+        return False
+    pairs = [pairwise(row) for row in table]
+    may_be_cut = any(
+        all(left.isdigit() and right.isdigit() and len(right) <= 2 for left, right in column)
+        for column in zip(*pairs, strict=True)
+    )
+    return line.removeprefix("\ufeff").startswith(_SAMSUNG) or not may_be_cut
 
 
 def _padded_header(rows: list[list[str]], first: int, width: int) -> int:

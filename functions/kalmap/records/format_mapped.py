@@ -145,6 +145,8 @@ def mapped_format(name: str, head: bytes, mapping: Mapping) -> Mapped:
     names = [cell.strip() for cell in next(csv.reader([text], delimiter=mapping.delimiter), [])]
     if not mapping.header:
         names = [str(number) for number, _ in enumerate(names, start=1)]
+    if mapping.ends_with_delimiter:
+        names.append("")
     _check_columns(name, names, mapping)
     return Mapped(
         records_start=records_start, header_lines=header_lines, mapping=mapping, columns=names
@@ -165,7 +167,8 @@ def _check_columns(name: str, names: list[str], mapping: Mapping) -> None:
 
 def _csv_rows(mapping: Mapping, reader: RowReader) -> Callable[[str], Row | None]:
     width, delimiter = reader.width, mapping.delimiter
-
+    ends_with_delimiter = mapping.ends_with_delimiter
+    header = width - ends_with_delimiter
     blanks = f"{delimiter} \t\r"
 
     def row(line: str) -> Row | None:
@@ -178,9 +181,9 @@ def _csv_rows(mapping: Mapping, reader: RowReader) -> Callable[[str], Row | None
                 cells = next(csv.reader([line], delimiter=delimiter, strict=True))
             except (csv.Error, StopIteration) as error:
                 raise RecordError(Reason.MALFORMED, f"The line is not CSV ({error}).") from error
-        if len(cells) != width:
+        if len(cells) != width or (ends_with_delimiter and cells[-1].strip()):
             raise RecordError(
-                Reason.MALFORMED, f"The line has {len(cells)} columns, the header {width}."
+                Reason.MALFORMED, f"The line has {len(cells)} columns, the header {header}."
             )
         return cells
 

@@ -26,7 +26,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Layout = Literal["csv", "jsonl", "xml"]
 Encoding = Literal["utf-8", "utf-16-le", "utf-16-be", "latin-1"]
-Dates = Literal["iso", "day_first", "month_first", "unix_seconds", "unix_milliseconds"]
+Dates = Literal[
+    "iso", "day_first", "month_first", "unix_seconds", "unix_milliseconds", "unix_microseconds",
+    "unix_nanoseconds",
+]  # fmt: skip
 
 
 class Mapping(
@@ -52,6 +55,8 @@ class Mapping(
     """Lines before the header, or before the records if there is none."""
     header: bool = True
     """Whether a line has the columns' names. Without one, their names are numbers from 1."""
+    ends_with_delimiter: bool = False
+    """Whether each row ends with a delimiter that the header does not have."""
     decimal: Literal[".", ","] = "."
     dates: Dates = "iso"
     """How timestamps are written. With `iso`, the year comes first."""

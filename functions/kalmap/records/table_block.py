@@ -18,7 +18,7 @@ from kalmap.outcome import Reason
 from kalmap.readings import F64, I64, Bool
 from kalmap.records import table_cells as cells
 from kalmap.records.arrow_library import import_arrow
-from kalmap.records.clocks import Clock
+from kalmap.records.clocks import PER_SECOND, Clock
 from kalmap.records.coded import Coded, CodedReadings
 from kalmap.records.format_jsonl import Jsonl
 from kalmap.records.line_block import Decoded
@@ -37,7 +37,6 @@ from kalmap.records.rows import RowReader
 from kalmap.records.table_layout import TableLayout
 from kalmap.records.timestamps import Timestamp
 
-_PER_SECOND = {"unix_seconds": SECOND, "unix_milliseconds": 1_000}
 #: Fields whose whole numbers are read as text.
 _NAMES = ("user_id", "source", "measurement_id")
 _own = Jsonl()
@@ -273,12 +272,25 @@ class TableBlock:
         return time
 
     def _since_1970(self, column: Any, are_whole: bool) -> tuple[I64, Bool]:
-        factor = _PER_SECOND[self._mapping.dates]
+        per_second = PER_SECOND[self._mapping.dates]
+        if per_second > SECOND:
+            return self._parts_since_1970(column, per_second // SECOND, are_whole)
+        factor = SECOND // per_second
         if are_whole:
             whole = cells.integers(column)
             inside = np.abs(whole) <= LATEST // factor
             return np.where(inside, whole, 0) * factor, inside
         numbers = cells.floats(column) * factor
+        inside = np.isfinite(numbers) & (np.abs(numbers) <= LATEST)
+        return np.rint(np.where(inside, numbers, 0)).astype(np.int64), inside
+
+    def _parts_since_1970(self, column: Any, step: int, are_whole: bool) -> tuple[I64, Bool]:
+        """Microseconds from smaller parts of a second, of which each has so many."""
+        if are_whole:
+            whole, rest = np.divmod(cells.integers(column), step)
+            up = (2 * rest > step) | ((2 * rest == step) & (whole % 2 == 1))
+            return whole + up, np.ones(whole.size, bool)
+        numbers = cells.floats(column) / step
         inside = np.isfinite(numbers) & (np.abs(numbers) <= LATEST)
         return np.rint(np.where(inside, numbers, 0)).astype(np.int64), inside
 

@@ -161,7 +161,7 @@ def _check_times(name: str, schema: Any, layout: TableLayout) -> None:
     if kind in {"integer", "number"} and not counts:
         raise UnknownFormat(
             f"{shown} has numbers, not dates. If they count from 1970, say unix_seconds or "
-            "unix_milliseconds by `source.mapping.dates`."
+            "unix_milliseconds or the like by `source.mapping.dates`."
         )
     if kind in {"time", "date"} and counts:
         raise UnknownFormat(
