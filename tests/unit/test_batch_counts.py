@@ -93,6 +93,24 @@ def test_who_begins_to_watch_in_the_middle_sees_the_same(folder):
     assert (late.readings, late.share, late.total) == (30, 0.75, 40)
 
 
+def test_who_begins_to_watch_in_a_later_round_counts_that_round(folder):
+    folder.save_shards(0, [Shard(0, 30, (0, 0))])
+    folder.save_report(filtered(0, accepted=30, outliers=0))
+    folder.save_shards(1, [Shard(0, 4, (0, 0)), Shard(1, 6, (0, 0))])
+    folder.save_report(filtered(1, accepted=6, outliers=0, round_=1))
+    counts = BatchCounter(folder).count(in_state("FilterUsers", 1))
+    assert (counts.readings, counts.share) == (6, 0.6)
+
+
+def test_the_same_progress_is_not_counted_again(folder):
+    folder.save_shards(0, [Shard(0, 30, (0, 0))])
+    counter = BatchCounter(folder)
+    first = counter.count(in_state("LoadStates", 0))
+    folder.save_report(Report(step="load", number=0))
+    assert counter.count(in_state("LoadStates", 0)) is first
+    assert counter.count(in_state("LoadStates", 1)).readings == 30
+
+
 def test_a_state_without_items_and_a_folder_that_is_gone_count_nothing(folder):
     counter = BatchCounter(folder)
     assert counter.count(in_state("PlanShards", 0)) is None

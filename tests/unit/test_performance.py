@@ -127,10 +127,78 @@ def test_a_shard_is_slow_only_by_the_distribution_of_its_own_step():
 
 
 @pytest.mark.parametrize(
+    ("usual", "slowest", "is_slow"),
+    [
+        (4 * [4.0], 250.0, True),
+        (9 * [0.1], 2.05, False),
+        (9 * [0.1], 2.15, True),
+        (9 * [10.0], 19.0, False),
+        (9 * [10.0], 21.0, True),
+        # Quartiles of 12 and 18 s: three ranges over the third one are 36 s.
+        ([float(n) for n in range(10, 21)], 33.0, False),
+        ([float(n) for n in range(10, 21)], 41.0, True),
+    ],
+)
+def test_a_shard_is_slow_by_quartiles_the_median_and_two_seconds(usual, slowest, is_slow):
+    reports = [report(number=n, seconds=seconds) for n, seconds in enumerate((*usual, slowest))]
+    found = [work.number for work in slow_work(total(reports))]
+    assert found == ([len(usual)] if is_slow else [])
+    # Rounds of conflicts have few and small shards.
+    for one in reports:
+        one.round = 1
+    assert slow_work(total(reports)) == []
+
+
+def test_a_slow_chunk_has_no_advice_that_is_for_shards():
+    readings = {"accepted/": 1000}, {"accepted/": 4000}
+    chunks = [report("partition", n, readings=readings[0]) for n in range(10)]
+    slow = report("partition", 10, seconds=200.0, readings=readings[1], memory_mb=900.0)
+    told = said(*chunks, slow)
+    assert "it has 4,000 readings, others 1,000, since chunks are cut by their bytes" in told
+    assert "PartitionMeasurements used 900 of 1024 MB: raise its MemorySize." in told
+    assert "PartitionMeasurements took 200 of the 300 s that its Timeout allows: raise it." in told
+    assert "ReadingsPerShard" not in told
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        (
+            [
+                report(number=n, began=100.0 + 4 * n, database=DatabaseUse(9, throttles=1))
+                for n in range(20)
+            ],
+            "raise FilterConcurrency",
+        ),
+        (shards(seconds=40.0, cpu_seconds=38.0, configured_mb=1769), "kept its processor busy"),
+        (shards(seconds=40.0, cpu_seconds=2.0, memory_mb=300.0), "a smaller MemorySize"),
+        (
+            [report(users=1000), report("write", conflicts=[f"u-{n}" for n in range(10)])],
+            "filtered again",
+        ),
+        (
+            [
+                *shards(10, readings={"accepted/": 900, "rejected/outlier": 100}),
+                report(
+                    number=10, seconds=25.0, readings={"accepted/": 850, "rejected/outlier": 150}
+                ),
+            ],
+            "of its readings were rejected",
+        ),
+    ],
+)
+def test_what_is_no_bottleneck_is_not_told(reports, words):
+    assert words not in said(*reports)
+
+
+@pytest.mark.parametrize(
     ("reports", "words"),
     [
         ([report(database=DatabaseUse(9, throttles=3))], "turned requests away 3 times: lower the"),
-        ([report(memory_mb=900.0)], "filter used 900 of 1024 MB: raise its MemorySize or lower"),
+        (
+            [report(memory_mb=900.0)],
+            "FilterUsers used 900 of 1024 MB: raise its MemorySize or lower ReadingsPerShard.",
+        ),
         (
             [report("load", database=DatabaseUse(20, seconds=6.0), seconds=9.0)],
             "The table took 300 ms to answer a request of LoadStates, where some 20 ms are usual",
@@ -153,7 +221,7 @@ def test_a_shard_is_slow_only_by_the_distribution_of_its_own_step():
         ),
         (
             [report(seconds=200.0)],
-            "FilterUsers took 200 of the 300 s that its Timeout allows: raise it, or lower",
+            "FilterUsers took 200 of the 300 s that its Timeout allows: raise it or lower Readings",
         ),
         (
             [report(), report("write", conflicts=[f"u-{n}" for n in range(5)])],

@@ -219,7 +219,7 @@ def test_hints_say_what_to_look_at():
     # A setting that a hint names exists.
     named = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", text))
     assert named > {"LoadConcurrency", "WriteConcurrency", "WarmReads", "WarmWrites"}
-    assert named - {"MemorySize"} <= set(read_template(TEMPLATE)["Parameters"])
+    assert named - {"MemorySize", "FilterUsers"} <= set(read_template(TEMPLATE)["Parameters"])
     assert hints(total([received(100), filtered(readings={"accepted/": 100})])) == []
 
 

@@ -12,6 +12,7 @@ from kalmap.results.cost import (
     Use,
     initialisation,
 )
+from kalmap.results.performance import WHOLE_CORE_MB
 
 #: Worker's seconds on one core, by `benchmarks/run_costs.py --processes`: of each reading, each
 #: user, and each invocation.
@@ -21,7 +22,7 @@ _INVOCATION = 0.1
 #: GB of the functions, by the template.
 MEMORY_GB = {"partition": 3008 / 1024, "filter": 1769 / 1024, "load": 1.0, "write": 1.0}
 #: GB from which on a function has a core of its own.
-_WHOLE_CORE_GB = 1769 / 1024
+_WHOLE_CORE_GB = WHOLE_CORE_MB / 1024
 #: Bytes of a reading's parsed form and result, and of a state with its copies in a batch's folder.
 _FILES_PER_READING, _FILES_PER_USER = 400, 1_200
 STATE_BYTES = 1_024

@@ -31,7 +31,7 @@ _TIMEOUT_SHARE = 0.5
 _CONFLICT_SHARE = 0.01
 _SHORT_SHARD, _MANY_SHARDS = 1.0, 50
 #: A core of its own; more memory does not make one thread faster.
-_WHOLE_CORE_MB = 1769
+WHOLE_CORE_MB = 1769
 
 
 class StepFigures(NamedTuple):
@@ -140,8 +140,8 @@ def _memory(totals: Totals) -> Iterator[str]:
             )
         elif configured and peak > _MEMORY_SHARE * configured:
             yield (
-                f"{step} used {peak:.0f} of {configured} MB: raise its MemorySize or lower "
-                "ReadingsPerShard."
+                f"{STATES.get(step, step)} used {peak:.0f} of {configured} MB: raise its "
+                f"MemorySize{_or_smaller_shards(step)}."
             )
 
 
@@ -186,10 +186,10 @@ def _step(step: StepName, one: StepFigures, totals: Totals) -> Iterator[str]:
             f"{_SHORT_SHARD:.0f} s, so that starting them was most of the work: raise "
             "ReadingsPerShard, or MaxShards is too high."
         )
-    if one.cpu_share > _BUSY and 0 < one.configured_mb < _WHOLE_CORE_MB:
+    if one.cpu_share > _BUSY and 0 < one.configured_mb < WHOLE_CORE_MB:
         yield (
             f"{state} kept its processor busy {one.cpu_share:.0%} of the time with "
-            f"{one.configured_mb} MB: a MemorySize of {_WHOLE_CORE_MB} MB gives it a whole core."
+            f"{one.configured_mb} MB: a MemorySize of {WHOLE_CORE_MB} MB gives it a whole core."
         )
     roomy = one.configured_mb and one.memory_mb < one.configured_mb / 4
     if one.cpu_share < _IDLE and roomy:
@@ -235,7 +235,10 @@ def _why_slow(work: Work, others: list[Work]) -> str:
             "at the users with most rejections."
         )
     if work.size > 1.5 * size:
-        return f"it has {counted(work.size, noun)}, others {size:,}: lower ReadingsPerShard."
+        has = f"it has {counted(work.size, noun)}, others {size:,}"
+        if work.step == "partition":
+            return f"{has}, since chunks are cut by their bytes and its lines are shorter."
+        return f"{has}: lower ReadingsPerShard."
     if work.request_seconds > work.seconds / 2:
         return (
             f"{work.request_seconds:.1f} s of it were {counted(work.requests, 'request')} to the "
@@ -264,8 +267,8 @@ def _timeouts(totals: Totals) -> Iterator[str]:
         if longest.seconds > _TIMEOUT_SHARE * longest.allowed_seconds:
             yield (
                 f"{STATES.get(step, step)} took {longest.seconds:.0f} of the "
-                f"{longest.allowed_seconds:.0f} s that its Timeout allows: raise it, or lower "
-                "ReadingsPerShard."
+                f"{longest.allowed_seconds:.0f} s that its Timeout allows: raise "
+                f"it{_or_smaller_shards(step)}."
             )
 
 
@@ -280,6 +283,11 @@ def _by_step(totals: Totals) -> dict[StepName, list[Work]]:
 def _concurrency(step: StepName) -> str:
     """The parameter that says how many of a Map's children run at once; empty for other steps."""
     return f"{step.title()}Concurrency" if step in MAP_STEPS else ""
+
+
+def _or_smaller_shards(step: StepName) -> str:
+    """The end of an advice: chunks and steps of the whole batch do not get smaller with shards."""
+    return " or lower ReadingsPerShard" if step in MAP_STEPS and step != "partition" else ""
 
 
 def _quantile(ordered: list[float], share: float) -> float:
