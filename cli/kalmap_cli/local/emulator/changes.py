@@ -10,6 +10,7 @@ from kalmap_cli.local.emulator import (
     object_bodies,
     parsed_statements,
     step_calls,
+    table_scans,
     translated_templates,
 )
 from kalmap_cli.local.emulator.forked_workers import Template
@@ -31,4 +32,5 @@ def install(workers: int, template: Template) -> None:
     object_bodies.install()
     parsed_statements.install()
     step_calls.install(workers)
+    table_scans.install()
     translated_templates.install()
