@@ -15,6 +15,7 @@ from kalmap.outcome import Status
 from kalmap.results.report import MAP_STEPS, STATES, StepName
 from kalmap.results.tally import Tally
 from kalmap_cli.execution import Progress
+from kalmap_cli.usual_speed import UsualSpeed
 
 #: The steps of the states that are Maps.
 _STEPS: dict[str, StepName] = {STATES[step]: step for step in MAP_STEPS}
@@ -32,6 +33,9 @@ class BatchCounts(NamedTuple):
     """Readings of the whole batch; None until all chunks are parsed."""
     decisions: Tally
     """What the filter has decided so far about the readings of this batch."""
+    usual_seconds: float | None = None
+    """How long an earlier batch would have taken for all of the state's work; None if that is not
+    known."""
 
     def of_status(self, status: Status) -> int:
         """How many readings have this status so far."""
@@ -43,10 +47,12 @@ class BatchCounter:
 
     Args:
         folder: The batch's folder.
+        usual: The speed of an earlier batch, if there is one.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, usual: UsualSpeed | None = None) -> None:
         self._folder = folder
+        self._usual = usual
         self._partitions = Partitions(folder)
         self._chunks: dict[int, Chunk] = {}
         self._parsed: dict[int, int] = {}
@@ -92,7 +98,9 @@ class BatchCounter:
         self._counted.update(new)
         done = sum(self._chunks[number].weight for number in self._parsed)
         whole = sum(chunk.weight for chunk in self._chunks.values())
-        return BatchCounts(sum(self._parsed.values()), done / max(1, whole), None, Tally())
+        readings = sum(self._parsed.values())
+        usual = self._usual and self._usual.seconds_of("partition", whole)
+        return BatchCounts(readings, done / max(1, whole), None, Tally(), usual)
 
     def _begin_round(self) -> None:
         self._round += 1
@@ -114,4 +122,5 @@ class BatchCounter:
             self._counted.update(new)
         done = sum(self._shards.get(keys.report_number(key), 0) for key in stored)
         whole = sum(self._shards.values())
-        return BatchCounts(done, done / max(1, whole), self._total, self._decisions)
+        usual = self._usual and self._usual.seconds_of(step, whole)
+        return BatchCounts(done, done / max(1, whole), self._total, self._decisions, usual)

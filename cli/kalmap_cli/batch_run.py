@@ -27,6 +27,7 @@ from kalmap_cli.file_names import FileNames
 from kalmap_cli.option_names import with_option_names
 from kalmap_cli.results_folder import FetchedResults, fetch_results
 from kalmap_cli.screen import SHORT_ID, Screen
+from kalmap_cli.usual_speed import usual_speed
 
 #: True until a batch is started.
 NOT_STARTED = "Nothing was started."
@@ -113,7 +114,8 @@ def watch_batch(screen: Screen, deployment: Deployment, arn: str) -> None:
     for progress in watch_execution(deployment.clients, arn, deployment.poll_intervals):
         if counter is None and progress.total:
             prefix = get_batch_prefix(deployment.clients, arn)
-            counter = BatchCounter(Folder(deployment.objects, prefix)) if prefix else None
+            if prefix:
+                counter = BatchCounter(Folder(deployment.objects, prefix), usual_speed(deployment))
         screen.show(progress, counter.count(progress) if counter else None)
 
 

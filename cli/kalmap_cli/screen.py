@@ -156,18 +156,26 @@ class _StateEntry:
     def speed(self) -> str:
         """Which part of its work is done, how fast, and how long the rest takes at that speed.
 
-        A command that begins to watch in the middle measures from there.
+        A command that begins to watch in the middle measures from there. Before anything is done,
+        an earlier batch tells how long the state may take.
         """
         if self.counts is None or self.first is None:
             return "0%"
         share, gained = self.counts.share, self.counts.share - self.first.share
         failed = f"{self.progress.failed} failed, " if self.progress.failed else ""
-        if gained <= 0.0:
-            return f"{failed}{share:.0%}"
         seconds = self.seconds_shown
+        if gained <= 0.0:
+            return f"{failed}{share:.0%}{self._usual_rest(share, seconds)}"
         readings = (self.counts.readings - self.first.readings) / seconds
         left = in_words(seconds * (1.0 - share) / gained)
         return f"{failed}{share:.0%}, {readings:,.0f} readings/s, {left} left"
+
+    def _usual_rest(self, share: float, seconds: float) -> str:
+        """The time left if this goes as in an earlier batch; empty if it is slower, or unknown."""
+        usual = self.counts.usual_seconds if self.counts else None
+        if usual is None or share or round(usual - seconds) < 1:
+            return ""
+        return f", about {in_words(usual - seconds)} left"
 
     def is_line_due(self) -> bool:
         """Whether a state that takes long gets a line before its end; then the next is later."""

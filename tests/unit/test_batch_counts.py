@@ -16,6 +16,7 @@ from kalmap.results.tally import Tally
 from kalmap.store.objects import Objects
 from kalmap_cli.batch_counts import BatchCounter
 from kalmap_cli.execution import Progress
+from kalmap_cli.usual_speed import UsualSpeed
 
 LINE = b'{"user_id":"u","timestamp":"2026-01-01T00:00:00Z","value":1}\n'
 SOURCE = SourceObject(
@@ -68,6 +69,19 @@ def test_shards_count_by_their_readings_and_decisions_are_told_as_they_come(fold
     assert (everything.readings, everything.of_status(Status.ACCEPTED)) == (40, 39)
     writing = counter.count(in_state("WriteStates", 1, event=12))
     assert (writing.readings, writing.of_status(Status.REJECTED)) == (10, 1)
+
+
+def test_what_an_earlier_batch_took_tells_how_long_a_map_takes(folder):
+    chunks = [Chunk(0, SOURCE, 0, 400)]
+    Partitions(folder).save_plan(Plan(1, 1, [["a.jsonl"]]), chunks)
+    folder.save_shards(0, [Shard(0, 30, (0, 0))])
+    counter = BatchCounter(folder, UsualSpeed(60, 200, {"partition": 3.0, "filter": 8.0}))
+    assert counter.count(in_state("PartitionMeasurements", 0)).usual_seconds == 6.0
+    assert counter.count(in_state("FilterUsers", 0)).usual_seconds == 4.0
+    assert counter.count(in_state("WriteStates", 0)).usual_seconds is None
+    # A small batch says little of one with many times its work.
+    small = BatchCounter(folder, UsualSpeed(6, 2, {"filter": 8.0}))
+    assert small.count(in_state("FilterUsers", 0)).usual_seconds is None
 
 
 def test_a_round_of_conflicts_counts_its_own_shards_and_no_reading_twice(folder):

@@ -107,6 +107,19 @@ def test_who_begins_to_watch_in_the_middle_is_told_the_speed_from_there(capsys, 
     ]
 
 
+def test_before_the_first_item_has_ended_an_earlier_batch_tells_the_time_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(screen_module.time, "monotonic", lambda: now[0])
+    with Screen(live=True) as screen:
+        begun = counts(3, 0.0)._replace(usual_seconds=20.0)
+        screen.show(Progress(4, 100.5, "FilterUsers", 0, 0, 2), begun)
+        now[0] = 8.0
+        assert "0%, about 12 s left" in rendered(screen)[0]
+        # It takes longer than the earlier one, so nobody knows.
+        now[0] = 21.0
+        assert "left" not in rendered(screen)[0]
+
+
 def rendered(screen):
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     console.print(screen._render())
