@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -79,7 +80,11 @@ def _upload(s3: Any, bucket: str, key: str, file: Upload) -> None:
         stream = io.BufferedReader(_Stream(inflate_file(file.input)), 1 << 20)
         s3.upload_fileobj(stream, bucket, key, Config=_INFLATED)
     else:
-        s3.upload_file(str(file.input.content), bucket, key)
+        try:
+            s3.upload_file(str(file.input.content), bucket, key)
+        except S3UploadFailedError as error:
+            # boto3 hides what the cloud has answered.
+            raise error.__context__ or error from None
 
 
 class _Stream(io.RawIOBase):

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from kalmap.records.formats import detect_format
 from kalmap.records.mapping import Mapping
+from kalmap_cli.aws_errors import explain_aws_error
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.inputs import STDIN, as_input, open_inputs, source_in_s3
 from kalmap_cli.main import main
@@ -246,6 +248,16 @@ def test_an_upload_that_breaks_off_leaves_no_object(s3, tmp_path):
     with pytest.raises(WrongUsage, match=r"cut\.jsonl\.gz is truncated"):
         upload_files(lambda _: s3, STACK, files)
     assert uploaded(s3) == []
+
+
+def test_a_bucket_that_refuses_an_upload_is_told_with_its_own_words(s3, tmp_path):
+    (tmp_path / "good.csv").write_text(OWN)
+    nowhere = STACK._replace(bucket="no-such-bucket")
+    with pytest.raises(ClientError, match="NoSuchBucket") as refused:
+        upload_files(lambda _: s3, nowhere, [Upload(as_input(tmp_path / "good.csv"))])
+    sentence, _ = explain_aws_error(refused.value)
+    assert sentence.startswith("The cloud refused a request: ")
+    assert str(tmp_path) not in sentence
 
 
 def test_files_keep_their_order_also_if_they_are_many():

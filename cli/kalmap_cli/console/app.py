@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from kalmap.errors import InputNotFound, InvalidInput, StoreUnavailable
+from kalmap_cli.aws_errors import explain_aws_error
 from kalmap_cli.console import batches, executions, results, uploads, users
 from kalmap_cli.console.drawn_reports import DrawnReports
 from kalmap_cli.console.pages import asset, page
@@ -82,8 +83,10 @@ def _explained(answer: _Answer) -> _Answer:
             return _problem(request, 404, str(error))
         except RunFailed as error:
             return _problem(request, 500, str(error))
-        except (BotoCoreError, StoreUnavailable) as error:
-            return _problem(request, 503, f"The cloud does not answer: {as_sentence(error)}")
+        except (BotoCoreError, ClientError, StoreUnavailable) as error:
+            explained = explain_aws_error(error)
+            sentence = f"The cloud does not answer: {as_sentence(error)}"
+            return _problem(request, 503, explained[0] if explained else sentence)
         except Exception as error:  # noqa: BLE001 - the last boundary: a user gets no traceback
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exception(error)

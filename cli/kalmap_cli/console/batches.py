@@ -113,6 +113,8 @@ def _batch(request: Request) -> dict[str, Any]:
     arn = record.execution_arn
     execution = request.app.state.executions.view(arn) if arn else None
     readings = summary.get("readings") or {}
+    again = f"kalmap retry {record.batch_id[:SHORT_ID]}{deployment.options}"
+    has_failed = record.status in {"FAILED", "STOPPED"} or bool(readings.get("failed"))
     return {
         "record": record,
         "short_id": record.batch_id[:SHORT_ID],
@@ -123,8 +125,7 @@ def _batch(request: Request) -> dict[str, Any]:
         "hints": summary.get("hints") or [],
         "machine": draw_machine(execution) if execution else None,
         "execution": (arn or "").rpartition(":")[2] if execution else "",
-        "again": f"kalmap retry {record.batch_id[:SHORT_ID]}{deployment.options}"
-        if record.status in {"FAILED", "STOPPED"} or readings.get("failed")
-        else "",
+        # The reason may have said it.
+        "again": again if has_failed and again not in (record.reason or "") else "",
         "unreadable": sum((readings.get("unreadable") or {}).values()),
     }
