@@ -1,6 +1,6 @@
 """Result lines: one per measurement, sorted by index in each shard's file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -19,7 +19,8 @@ from kalmap.results.unreadable import Unreadable
 _LINES_PER_BLOCK = 8192
 STATUS_LABELS = {int(status): status.label for status in Status}
 REASON_LABELS = {int(reason): reason.label for reason in Reason}
-_TWO_DIGITS = [f"{number:02d}" for number in range(60)]
+#: Characters of a time without a fraction: 2026-03-01T07:12:00Z.
+_CHARACTERS = 20
 
 
 class Result(msgspec.Struct, gc=False):
@@ -47,6 +48,16 @@ class Result(msgspec.Struct, gc=False):
 _encoder = msgspec.json.Encoder()
 
 
+def _table(labels: Mapping[int, str | None]) -> NDArray[np.object_]:
+    """Labels by their codes."""
+    table = np.empty(256, object)
+    table[list(labels)] = list(labels.values())
+    return table
+
+
+_STATUSES, _REASONS = _table(STATUS_LABELS), _table(REASON_LABELS)
+
+
 def encode(shard: ShardInput, decisions: Decisions, rows: NDArray[np.intp] | None = None) -> bytes:
     """Encode the result lines of a shard, sorted by index.
 
@@ -65,10 +76,11 @@ def encode(shard: ShardInput, decisions: Decisions, rows: NDArray[np.intp] | Non
     )
     source = np.concatenate([chosen, -1 - np.arange(len(unreadable))])
     order = source[np.argsort(index, kind="stable")]
+    users = np.array(shard.users, object)
     blocks = []
     for start in range(0, len(order), _LINES_PER_BLOCK):
         block = order[start : start + _LINES_PER_BLOCK]
-        lines = _lines(shard, decisions, block[block >= 0])
+        lines = _lines(shard, users, decisions, block[block >= 0])
         if (block < 0).any():
             lines += [unreadable_result(shard.unreadable[-1 - row]) for row in block[block < 0]]
             lines.sort(key=lambda line: line.index)
@@ -76,18 +88,20 @@ def encode(shard: ShardInput, decisions: Decisions, rows: NDArray[np.intp] | Non
     return b"".join(blocks)
 
 
-def _lines(shard: ShardInput, decisions: Decisions, rows: NDArray[np.intp]) -> list[Result]:
+def _lines(
+    shard: ShardInput, users: NDArray[np.object_], decisions: Decisions, rows: NDArray[np.intp]
+) -> list[Result]:
     readings = shard.readings
     return list(
         map(
             Result,
             readings.index[rows].tolist(),
-            [shard.users[user] for user in readings.user[rows].tolist()],
+            users[readings.user[rows]].tolist(),
             [shard.ids[row] for row in rows.tolist()],
             iso_timestamps(readings.time[rows]),
             readings.value[rows].tolist(),
-            [STATUS_LABELS[code] for code in decisions.status[rows].tolist()],
-            [REASON_LABELS[code] for code in decisions.reason[rows].tolist()],
+            _STATUSES[decisions.status[rows]].tolist(),
+            _REASONS[decisions.reason[rows]].tolist(),
             *(column[rows].tolist() for column in decisions.reported),
             decisions.restarted[rows].tolist(),
         )
@@ -124,17 +138,15 @@ def iso_timestamps(time: I64) -> list[str]:
     days, second = np.divmod(seconds, DAY // SECOND)
     # A batch has few days. Each is formatted once, which is several times faster.
     distinct, day = np.unique(days, return_inverse=True)
-    dates: list[str] = np.datetime_as_string(distinct.astype("datetime64[D]")).tolist()
-    texts = [
-        f"{dates[d]}T{_TWO_DIGITS[h]}:{_TWO_DIGITS[m]}:{_TWO_DIGITS[s]}Z"
-        for d, h, m, s in zip(
-            day.tolist(),
-            (second // 3600).tolist(),
-            (second // 60 % 60).tolist(),
-            (second % 60).tolist(),
-            strict=True,
-        )
-    ]
+    dates = np.datetime_as_string(distinct.astype("M8[D]")).astype("U10").view(np.uint32)
+    points = np.empty((len(time), _CHARACTERS), np.uint32)
+    points[:] = [ord(character) for character in "0000-00-00T00:00:00Z"]
+    points[:, :10] = dates.reshape(-1, 10)[day]
+    for place, number in ((11, second // 3600), (14, second // 60 % 60), (17, second % 60)):
+        tens = number // 10
+        points[:, place] += tens.astype(np.uint32)
+        points[:, place + 1] += (number - 10 * tens).astype(np.uint32)
+    texts: list[str] = points.view(f"U{_CHARACTERS}").ravel().tolist()
     for row in np.flatnonzero(microseconds).tolist():
         texts[row] = f"{texts[row][:-1]}.{int(microseconds[row]):06d}Z"
     return texts
