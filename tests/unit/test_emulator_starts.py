@@ -1,4 +1,4 @@
-"""What the local cloud does not wait for: beginnings of executions, and SAM's translator."""
+"""What the local cloud does not wait for: executions' beginnings, a translator, sessions."""
 
 import copy
 import json
@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 
+import botocore.session
 import pytest
+from ministack.core import responses
 from ministack.services import stepfunctions
 
 from kalmap_cli.local import deploy
 from kalmap_cli.local.deploy import TEMPLATE, read_template
-from kalmap_cli.local.emulator import execution_starts, translated_templates
+from kalmap_cli.local.emulator import execution_starts, service_models, translated_templates
 
 SAM = {
     "Transform": "AWS::Serverless-2016-10-31",
@@ -46,6 +48,26 @@ def test_an_execution_begins_at_once_and_later_waits_stay(slept):
     stepfunctions._run_execution("arn")
     stepfunctions.time.sleep(3)
     assert slept == [7, 3]
+
+
+def test_services_are_described_by_one_reader_as_ministack_does_it(monkeypatch):
+    """If no session is made first, ministack does so, and service_models is needless."""
+    sessions = []
+    make = botocore.session.get_session
+    monkeypatch.setattr(botocore.session, "get_session", lambda: sessions.append(1) or make())
+    names = ["s3", "dynamodb", "stepfunctions", "cloudformation", "monitoring", "no such service"]
+
+    def described():
+        responses._service_model.cache_clear()
+        models = map(responses._service_model, names)
+        return [model and dict(model.metadata) for model in models]
+
+    monkeypatch.setattr(responses, "_service_model", responses._service_model)
+    expected = described()
+    assert len(sessions) == len(names)
+    service_models.install()
+    assert described() == expected
+    assert len(sessions) == len(names)
 
 
 class Counted(translated_templates.Translator):

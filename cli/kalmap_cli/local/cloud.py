@@ -40,6 +40,8 @@ _START_TIMEOUT = 60.0
 _SAVE_TIMEOUT = 130.0
 #: Seconds for the process to end after its save.
 _END_TIMEOUT = 20.0
+#: Services of which clients are made while the process starts; the last one runs batches.
+_SERVICES = ("cloudformation", "s3", "dynamodb", "stepfunctions")
 #: Seconds for a process that does not answer to show that it has ended.
 _MOMENT = 0.2
 
@@ -120,6 +122,8 @@ class LocalCloud:
             self.secret = create_secret(self._data.path)
             self._start()
             self._clients = local_clients(self.endpoint, self.secret)
+            for service in _SERVICES[: None if self._calls else -1]:
+                self._clients(service)
             self._wait_until_ready()
         except BaseException:
             self._end()

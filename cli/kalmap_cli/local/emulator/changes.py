@@ -9,6 +9,7 @@ from kalmap_cli.local.emulator import (
     log_lines,
     object_bodies,
     parsed_statements,
+    service_models,
     step_calls,
     table_scans,
     translated_templates,
@@ -31,6 +32,7 @@ def install(workers: int, template: Template) -> None:
     log_lines.install()
     object_bodies.install()
     parsed_statements.install()
+    service_models.install()
     step_calls.install(workers)
     table_scans.install()
     translated_templates.install()
