@@ -23,6 +23,12 @@ _SETTINGS = (
 )
 #: There is no session of single sign-on, or it has expired.
 _LOGIN = (exceptions.SSOError, exceptions.TokenRetrievalError)
+#: An object ended before its length: the connection broke, or the local cloud's file is cut off.
+CUT_OFF = (
+    exceptions.FlexibleChecksumError,
+    exceptions.IncompleteReadError,
+    exceptions.ResponseStreamingError,
+)
 #: AWS's error codes for credentials that are unknown or have expired.
 _REFUSED_CREDENTIALS = {
     "AuthFailure",
@@ -37,6 +43,10 @@ _REFUSED_CREDENTIALS = {
 _CONFIGURE = (
     "Check the environment variables that begin with AWS_, and set region and credentials with "
     "`aws configure`. Or run on the local cloud, without --stack."
+)
+_CUT_OFF = (
+    "Run the same command again. If that does not help on the local cloud, the object's file in "
+    "the data directory is damaged: put a backup of the directory in its place."
 )
 _LOG_IN = "Log in with `aws sso login`."
 _RENEW = "Set other credentials with `aws configure`, or log in with `aws sso login`."
@@ -61,6 +71,8 @@ def explain_aws_error(error: Exception) -> tuple[str, int] | None:
         if error.response["Error"]["Code"] in _REFUSED_CREDENTIALS:
             return f"AWS does not accept these credentials: {reason} {_RENEW}", WRONG_USAGE
         return f"The cloud refused a request: {reason}", FAILED
+    if isinstance(error, CUT_OFF):
+        return f"A stored object is cut off: {reason} {_CUT_OFF}", FAILED
     if isinstance(error, exceptions.BotoCoreError):
         return f"A request to the cloud failed: {reason}", FAILED
     return None

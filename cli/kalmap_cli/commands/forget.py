@@ -9,12 +9,16 @@ from kalmap import keys
 from kalmap.plural import counted
 from kalmap_cli.deployment import Deployment, open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
+from kalmap_cli.file_names import printable
 from kalmap_cli.listed_batches import with_current_status
 from kalmap_cli.operations.forget import Forgotten
 from kalmap_cli.operations.forget import forget as forget_user
 from kalmap_cli.operations.user_traces import Traces, find_traces
+from kalmap_cli.screen import SHORT_ID
 from kalmap_cli.terminal import fit_to_terminal
 
+#: DynamoDB's longest key. Records with an id of more than 128 bytes are stored as unreadable.
+_MOST_ID_BYTES = 2048
 _NOTHING_DELETED = "Nothing was deleted."
 #: Input objects that are named one by one.
 _MOST_NAMED = 20
@@ -45,22 +49,35 @@ def forget(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
         The exit code: that of a failure if something of the user remains in the stack.
 
     Raises:
-        WrongUsage: The user's id is empty.
+        WrongUsage: The user's id is empty or too long.
     """
     user = arguments.user
     if not user:
         raise WrongUsage("The user's id is empty.")
+    if (size := len(user.encode())) > _MOST_ID_BYTES:
+        raise WrongUsage(
+            f"The user's id has {size:,} bytes. No state has a key of more than {_MOST_ID_BYTES:,}."
+        )
     with (
         InterruptMessage(_NOTHING_DELETED) as message,
         open_deployment(None, data_dir, stack) as deployment,
     ):
-        running = _running(deployment)
+        ended, running = _attempts(deployment)
         profiles = sorted(state.profile for state in deployment.states.of_user(user))
-        traces = find_traces(deployment.objects, user, running.values())
+        traces = find_traces(deployment.objects, user, running)
+        # The search may take long. A batch that has begun meanwhile needs its working copies, and
+        # was found in part only.
+        running |= {
+            prefix: batch
+            for found in _attempts(deployment)
+            for prefix, batch in found.items()
+            if prefix not in ended
+        }
+        traces = traces.outside(running)
         # All of it beforehand: a call that goes on where another was killed finds less.
         _tell(_plan(user, profiles, traces))
         _tell(_remains(traces, local=stack is None))
-        _tell(_left(traces, running))
+        _tell(_left(traces, running.values()))
         if arguments.rehearse:
             _tell([_NOTHING_DELETED])
             return DONE
@@ -70,22 +87,27 @@ def forget(arguments: argparse.Namespace, data_dir: Path | None, stack: str | No
     return FAILED if done.failed or running or traces.unread else DONE
 
 
-def _running(deployment: Deployment) -> dict[str, str]:
-    """The running batches, and the prefixes of their attempts."""
-    return {
-        batch.batch_id: f"{keys.BATCHES}{batch.batch_id}/{batch.execution_arn.rpartition(':')[2]}"
-        for batch in deployment.batches.newest()
-        if batch.status == "RUNNING"
-        and batch.execution_arn
-        and with_current_status(deployment, batch).status == "RUNNING"
-    }
+def _attempts(deployment: Deployment) -> tuple[dict[str, str], dict[str, str]]:
+    """The batches that have ended and those that run, by the prefix of their newest attempt."""
+    ended: dict[str, str] = {}
+    running: dict[str, str] = {}
+    for batch in deployment.batches.newest():
+        if batch.execution_arn:
+            attempt = batch.execution_arn.rpartition(":")[2]
+            is_running = with_current_status(deployment, batch).status == "RUNNING"
+            into = running if is_running else ended
+            into[f"{keys.BATCHES}{batch.batch_id}/{attempt}"] = batch.batch_id
+    return ended, running
 
 
 def _plan(user: str, profiles: list[str], traces: Traces) -> Iterator[str]:
     shared = sum(trace.version.current and trace.without is not None for trace in traces.own)
     earlier = sum(not trace.version.current for trace in traces.own)
     whole = len(traces.own) - shared - earlier
-    yield f"Forgetting {user}:"
+    yield f"Forgetting {printable(user)}:"
+    if not profiles and not traces.own:
+        yield "  Nothing is stored under this id. Ids are compared letter by letter."
+        return
     yield f"  states                       {', '.join(profiles) or 'none'}"
     yield f"  batches with the user        {traces.batches:,}"
     yield f"  objects to write without     {shared:,}"
@@ -105,7 +127,7 @@ def _remains(traces: Traces, *, local: bool) -> Iterator[str]:
     yield "What remains, since this command does not reach it, or others share it:"
     for found in traces.inputs[:_MOST_NAMED]:
         until = f": deleted WorkDays after {found.put:%Y-%m-%d}" if found.put else ""
-        yield f"  input s3://{found.bucket}/{found.key}{until}"
+        yield f"  input s3://{printable(f'{found.bucket}/{found.key}')}{until}"
     if len(traces.inputs) > _MOST_NAMED:
         yield f"  {len(traces.inputs) - _MOST_NAMED:,} more objects of input"
     for sentence in (*(_ELSEWHERE_HERE if local else _ELSEWHERE), _ON_DISKS):
@@ -114,11 +136,15 @@ def _remains(traces: Traces, *, local: bool) -> Iterator[str]:
 
 def _left(traces: Traces, running: Iterable[str]) -> Iterator[str]:
     for batch in running:
-        yield f"Batch {batch[:12]} is running and was left out. Forget the user again after it."
+        yield (
+            f"Batch {batch[:SHORT_ID]} is running and was left out. When it has ended, run the "
+            "same command again."
+        )
     if traces.unread:
         yield (
             f"{counted(len(traces.unread), 'object')} could not be read and stay: "
-            f"{', '.join(traces.unread[:3])}."
+            f"{', '.join(map(printable, traces.unread[:3]))}. Put a backup in the place of what is "
+            "damaged, or wait until it is deleted after WorkDays."
         )
 
 

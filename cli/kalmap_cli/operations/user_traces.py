@@ -1,7 +1,9 @@
 """Where a user is in the work bucket: in results, states, working copies and input of batches."""
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -10,15 +12,30 @@ import msgspec
 from kalmap.batch.folder import Folder
 from kalmap.batch.partitions import Partitions
 from kalmap.errors import InputNotFound
-from kalmap.keys import ANSWERS, BATCHES, CACHE, INCOMING, INLINE, PARTITIONS, UPLOADS
+from kalmap.keys import (
+    ANSWERS,
+    BATCHES,
+    CACHE,
+    INCOMING,
+    INLINE,
+    PARTITIONS,
+    PLAN,
+    UPLOADS,
+    results_file,
+)
 from kalmap.outcome import Status
 from kalmap.records.shards import users_in_slice
+from kalmap.results.table import decode_table
 from kalmap.store.objects import Objects, ObjectVersion, at_once
-from kalmap_cli.operations.without_user import Without, is_named, rule_of_api, rule_of_batch
+from kalmap_cli.aws_errors import CUT_OFF
+from kalmap_cli.operations.unreadable_users import may_be_of, users_by_index
+from kalmap_cli.operations.without_user import Without, rule_of_api, rule_of_batch
 
 #: Objects that are read at once.
 _GROUP = 64
 _STAGED = (INCOMING, INLINE, UPLOADS)
+#: What reading a damaged object raises.
+DAMAGED = (msgspec.MsgspecError, ValueError, OSError, *CUT_OFF)
 
 
 class Trace(NamedTuple):
@@ -43,12 +60,23 @@ class Traces(NamedTuple):
 
     own: list[Trace]
     """Of what kalmap has stored, in the order in which they may be deleted."""
-    batches: int
-    """Attempts of batches with readings of the user."""
     inputs: list[Input]
     """Input that also has other users, or lies in another bucket."""
     unread: list[str]
     """Keys of objects that could not be read, as they are damaged."""
+
+    @property
+    def batches(self) -> int:
+        """Attempts of batches with readings of the user."""
+        keys = {_attempt(trace.version.key) for trace in self.own}
+        return sum(key.startswith(BATCHES) for key in keys)
+
+    def outside(self, prefixes: Collection[str]) -> "Traces":
+        """These without those in the folders of some attempts."""
+        return self._replace(
+            own=[trace for trace in self.own if _attempt(trace.version.key) not in prefixes],
+            unread=[key for key in self.unread if _attempt(key) not in prefixes],
+        )
 
 
 def find_traces(objects: Objects, user: str, running: Collection[str]) -> Traces:
@@ -59,7 +87,7 @@ def find_traces(objects: Objects, user: str, running: Collection[str]) -> Traces
         user: The user.
         running: Prefixes of running attempts, which are left out.
     """
-    found = Traces([], 0, [], [])
+    found = Traces([], [], [])
     for prefix in (ANSWERS, CACHE):
         rules = ((version, rule_of_api(version.key)) for version in objects.versions(prefix))
         _look(objects, user, rules, found)
@@ -72,8 +100,7 @@ def find_traces(objects: Objects, user: str, running: Collection[str]) -> Traces
         folder = Folder(objects, prefix)
         _look_into_attempt(folder, user, list(versions), found)
         if len(found.own) > before:
-            found = found._replace(batches=found.batches + 1)
-            read = {(each.bucket, each.key) for each in folder.inputs()}
+            read = _inputs(folder, found)
             inputs |= read
             if _is_alone(folder):
                 sole |= {key for bucket, key in read if bucket == objects.bucket}
@@ -97,11 +124,20 @@ def _of_key(objects: Objects, key: str) -> list[ObjectVersion]:
     return [version for version in objects.versions(key) if version.key == key]
 
 
+def _inputs(folder: Folder, found: Traces) -> set[tuple[str, str]]:
+    """Bucket and key of each object that a batch has read."""
+    try:
+        return {(each.bucket, each.key) for each in folder.inputs()}
+    except DAMAGED:
+        found.unread.append(folder.key("inputs.json"))
+        return set()
+
+
 def _is_alone(folder: Folder) -> bool:
     """Whether all records of a batch's input were read, and have one user."""
     try:
         totals = folder.totals(0)
-    except InputNotFound:
+    except (InputNotFound, *DAMAGED):
         return False
     unreadable = totals.readings.of_status(Status.UNREADABLE)
     return totals.users == 1 and not (unreadable or totals.left_out or totals.failures)
@@ -115,9 +151,20 @@ def _look_into_attempt(
     except InputNotFound:
         # Nothing was parsed.
         return
+    except DAMAGED:
+        found.unread.append(folder.key(PLAN))
+        return
     before = len(found.own)
-    start = len(folder.key(""))
-    rules = ((v, rule_of_batch(v.key[start:], user, shards)) for v in versions)
+
+    @cache
+    def unreadable() -> dict[int, str]:
+        """Whose the batch's unreadable records are: read only if it has some."""
+        return users_by_index(_result_lines(folder.objects, versions))
+
+    def user_of(index: int) -> str | None:
+        return unreadable().get(index)
+
+    rules = ((v, rule_of_batch(v.key, user, shards, user_of)) for v in versions)
     _look(folder.objects, user, rules, found)
     partitions = [v for v in versions if v.key.startswith(folder.key(PARTITIONS))]
     stopped = not any(v.key.endswith("totals.json") for v in versions)
@@ -133,7 +180,10 @@ def _has_user(folder: Folder, version: ObjectVersion, user: str) -> bool:
     """Whether a chunk's working copy has a user in it."""
     number = int(version.key.rpartition("/")[2].removesuffix(".bin"))
     report = Partitions(folder).report(number)
-    data = folder.objects.get_version(version)
+    try:
+        data = folder.objects.get_version(version)
+    except CUT_OFF:
+        return True
     if report is None or sum(report.lengths) != len(data):
         return True
     start = 0
@@ -142,11 +192,22 @@ def _has_user(folder: Folder, version: ObjectVersion, user: str) -> bool:
             users, unreadable = users_in_slice(data[start : start + length])
             start += length
             if user in users or any(
-                user == record.user_id or is_named(user, f"{record.detail}\n{record.excerpt}")
+                user == record.user_id
+                if record.user_id
+                else may_be_of(user, record.excerpt, record.detail)
                 for record in unreadable
             ):
                 return True
     return False
+
+
+def _result_lines(objects: Objects, versions: list[ObjectVersion]) -> Iterator[bytes]:
+    """The lines of an attempt's results, of each file that can be read."""
+    for version in versions:
+        if file := results_file(version.key):
+            with suppress(InputNotFound, *DAMAGED):
+                data = objects.get_version(version)
+                yield from decode_table(data) if file.form == "parquet" else data.splitlines()
 
 
 def _look(
@@ -172,7 +233,7 @@ def _find(objects: Objects, user: str, version: ObjectVersion, without: Without)
         return without(data, user) != data
     except InputNotFound:
         return False
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, OSError):
+    except DAMAGED:
         return None
 
 

@@ -8,12 +8,13 @@ import msgspec
 
 from kalmap.api.cache import Key
 from kalmap.api.frequent_users import FREQUENT_KEY
-from kalmap.keys import ANSWERS, EARLIER_UNREADABLE, ROUNDS
+from kalmap.keys import ANSWERS, EARLIER_UNREADABLE, ROUNDS, Form, results_file
 from kalmap.records.shards import shard_of
 from kalmap.results.report import Report
 from kalmap.results.table import decode_table, write_table
 from kalmap.results.tally import from_json, to_json
 from kalmap.store.ports import Change, StoredState
+from kalmap_cli.operations.unreadable_users import UserOf, may_be_of
 
 #: Returns an object's content without a user: the same bytes if the user is not in it, None if
 #: the object is to be deleted.
@@ -25,17 +26,13 @@ class _Labels(msgspec.Struct):
 
 
 class _Excerpt(msgspec.Struct):
+    index: int = -1
     detail: str = ""
     excerpt: str = ""
 
 
 _labels = msgspec.json.Decoder(_Labels).decode
 _excerpt = msgspec.json.Decoder(_Excerpt).decode
-
-
-def is_named(user: str, text: str) -> bool:
-    """Whether a text has a user's id in it, other than as a part of a longer word."""
-    return re.search(rf"(?<![\w-]){re.escape(user)}(?![\w-])", text) is not None
 
 
 def _result_lines(data: bytes, user: str) -> bytes:
@@ -58,13 +55,18 @@ def _result_table(data: bytes, user: str) -> bytes:
     return file.getvalue()
 
 
-def _unreadable_lines(data: bytes, user: str) -> bytes | None:
-    kept = []
-    for line in data.splitlines(keepends=True):
-        record = _excerpt(line)
-        if not is_named(user, f"{record.detail}\n{record.excerpt}"):
-            kept.append(line)
-    return b"".join(kept) or None
+def _unreadable_lines(user_of: UserOf) -> Without:
+    def without(data: bytes, user: str) -> bytes | None:
+        lines = data.splitlines(keepends=True)
+        return b"".join(line for line in lines if not is_of_user(_excerpt(line), user)) or None
+
+    def is_of_user(record: _Excerpt, user: str) -> bool:
+        # The results know whose a record is, whatever its text looks like. They may be without
+        # this user already, if an earlier call was killed.
+        known = user_of(record.index)
+        return known == user if known else may_be_of(user, record.excerpt, record.detail)
+
+    return without
 
 
 def _loaded(data: bytes, user: str) -> bytes:
@@ -111,36 +113,40 @@ def _frequent(data: bytes, user: str) -> bytes:
     return data if len(kept) == len(cached) else msgspec.json.encode(kept)
 
 
-#: What is done with the objects of an ended batch, by the name after their attempt's folder. The
-#: group is the shard if only the user's own shard can have the user in it.
+#: What is done with the objects of a shard of an ended batch, by the name after their attempt's
+#: folder. The group is the shard: only the user's own can have the user in it.
 _OF_A_BATCH: tuple[tuple[str, Without], ...] = (
     (rf"{ROUNDS}\d+/states/(\d+)\.loaded", _loaded),
     (rf"{ROUNDS}\d+/states/(\d+)\.changed", _changed),
-    # A record that could not be read lies in any shard, and may name its user.
-    (rf"{ROUNDS}\d+/results/[^/]+\.jsonl", _result_lines),
-    (rf"{ROUNDS}\d+/results/[^/]+\.parquet", _result_table),
     (rf"{ROUNDS}\d+/users/(\d+)\.json", _users),
     (rf"{ROUNDS}\d+/writes/write-(\d+)\.json", _report),
     (rf"{ROUNDS}\d+/progress/[a-z]+-(\d+)", _progress),
     (r"failed/\d+-(\d+)\.jsonl", _lines),
     (r"revisions/\d+-(\d+)\.jsonl", _lines),
-    (rf"(?:unreadable|{EARLIER_UNREADABLE})/[^/]+\.jsonl", _unreadable_lines),
 )
 _OF_A_BATCH_BY_NAME = tuple((re.compile(name), without) for name, without in _OF_A_BATCH)
+_OF_RESULTS: dict[Form, Without] = {"jsonl": _result_lines, "parquet": _result_table}
+_UNREADABLE = re.compile(rf"(?:unreadable|{EARLIER_UNREADABLE})/[^/]+\.jsonl")
 
 
-def rule_of_batch(name: str, user: str, shards: int) -> Without | None:
+def rule_of_batch(key: str, user: str, shards: int, user_of: UserOf) -> Without | None:
     """How a user is taken out of an object of a batch; None if the object cannot have the user.
 
     Args:
-        name: The object's name in the folder of an attempt.
+        key: The object's key.
         user: The user.
         shards: The batch's number of shards.
+        user_of: Says whose the batch's unreadable records are.
     """
+    # A record that could not be read lies among the results of any shard, and may name its user.
+    if results := results_file(key):
+        return _OF_RESULTS[results.form]
+    name = key.split("/", 3)[-1]
+    if _UNREADABLE.fullmatch(name):
+        return _unreadable_lines(user_of)
     for pattern, without in _OF_A_BATCH_BY_NAME:
         if match := pattern.fullmatch(name):
-            own = not match.groups() or int(match[1]) == shard_of(user, shards)
-            return without if own else None
+            return without if int(match[1]) == shard_of(user, shards) else None
     return None
 
 
