@@ -10,11 +10,14 @@ from kalmap.errors import BrokenRecord
 from kalmap.store.ports import BatchRecord, BatchStatus, ListedBatch
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.errors import RunFailed, WrongUsage
-from kalmap_cli.file_names import FileNames
+from kalmap_cli.file_names import FileNames, shortened
 from kalmap_cli.option_names import with_option_names
 from kalmap_cli.screen import SHORT_ID
 
 B = TypeVar("B", bound=ListedBatch)
+
+#: No batch has a longer id, and the table refuses keys of some length.
+_MOST_ID = 128
 
 
 def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
@@ -29,7 +32,7 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
         raise WrongUsage(f"The batch's id is empty. {list_command}")
     # A batch that is named by its full id may be missing in the list.
     try:
-        record = deployment.batches.get(id_prefix)
+        record = deployment.batches.get(id_prefix) if len(id_prefix) <= _MOST_ID else None
     except BrokenRecord as error:
         raise RunFailed(str(error)) from error
     batches = [record] if record else deployment.batches.newest()
@@ -37,7 +40,7 @@ def find_batch(deployment: Deployment, id_prefix: str) -> BatchRecord:
     if len(matching) != 1:
         raise WrongUsage(
             f"There {'are several batches' if matching else 'is no batch'} whose id begins with "
-            f"{id_prefix}. {list_command}"
+            f"{shortened(id_prefix)}. {list_command}"
         )
     [batch] = matching
     if not isinstance(batch, BatchRecord):

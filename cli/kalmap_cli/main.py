@@ -26,6 +26,8 @@ from kalmap_cli.terminal import fit_to_terminal
 
 #: The last descriptor of the three standard streams.
 _STDERR = 2
+#: Arguments that name something stored.
+_STORED_NAMES = ("against", "batch", "new", "stack", "table", "user")
 #: For commands that change nothing before their end. Other commands say what they have done.
 _INTERRUPTED = "Interrupted. Nothing was changed."
 
@@ -72,6 +74,7 @@ def _set_signal_handlers(handlers: Mapping[signal.Signals, Any]) -> dict[signal.
 def _main(argv: Sequence[str] | None) -> int:
     try:
         arguments = parser().parse_args(argv)
+        _refuse_broken_text(arguments)
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except SystemExit as end:
@@ -94,6 +97,20 @@ def _main(argv: Sequence[str] | None) -> int:
         )
     except Exception as error:  # noqa: BLE001 - the last boundary: a user gets no traceback
         return _print_unexpected(error)
+
+
+def _refuse_broken_text(arguments: argparse.Namespace) -> None:
+    """Refuse a name of something stored that is not UTF-8. Names of files may be anything."""
+    for name in _STORED_NAMES:
+        value = getattr(arguments, name, None)
+        try:
+            if isinstance(value, str):
+                value.encode()
+        except UnicodeEncodeError as error:
+            raise WrongUsage(
+                f"{value!r} is not UTF-8, and nothing that kalmap stores has such a name. Type it "
+                "in a terminal, or write the script, in UTF-8."
+            ) from error
 
 
 def _flush_stdout(code: int) -> int:

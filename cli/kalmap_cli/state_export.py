@@ -134,10 +134,11 @@ def _lines(opened: BinaryIO, file: Path) -> Iterator[tuple[int, tuple[str, Chang
                 f"{error}. Nothing was written."
             ) from error
         fits = 0 < len(line.user_id.encode(errors="replace")) <= MAX_ID_BYTES
-        if not fits or not 0 < len(line.profile) <= MAX_NAME:
+        is_printable = f"{line.user_id}{line.profile}".isprintable()
+        if not fits or not is_printable or not 0 < len(line.profile) <= MAX_NAME:
             raise WrongUsage(
                 f"{file} line {number:,}: its user or its profile has a name that is empty or too "
-                "long. Nothing was written."
+                "long, or holds a control character. Nothing was written."
             )
         level, slope = line.level, line.slope
         yield number, (

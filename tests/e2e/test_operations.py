@@ -193,3 +193,22 @@ def test_a_forgotten_user_is_gone_from_the_stack_and_others_keep_every_line(shar
     again = shared.kalmap("forget", user, cwd=tmp_path)
     assert again.code == 0
     assert "Done: 0 states and 0 versions of objects deleted; 0 objects" in again.err
+
+
+def test_names_of_nothing_and_days_to_come_are_refused_with_what_to_type(shared, tmp_path):
+    for words, sentence in (
+        (("prune", "--before", "2999-01-01"), "--before is 2999-01-01, which has not come yet"),
+        (("compare", "missing.jsonl"), "There is no file missing.jsonl. Check the path, or name"),
+        (("compare", "x" * 5000), "There is no file xxx"),
+        (("rollback", "x" * 5000), "There is no batch whose id begins with xxx"),
+        (("rollback", "a\x1b[31mb"), "There is no batch whose id begins with a_[31mb."),
+        (("forget", "x" * 5000), "The user's id has 5,000 bytes."),
+    ):
+        refused = shared.kalmap(*words, cwd=tmp_path)
+        assert (refused.code, refused.out) == (2, "")
+        assert sentence in refused.err
+        assert len(refused.err) < 400
+    pruned = shared.kalmap("prune", "--before", "1999-01-01", "--profile", "typo", cwd=tmp_path)
+    assert pruned.code == 0
+    assert "No state is stored under the profile typo." in pruned.err
+    assert "Nothing is stored under this id." in shared.kalmap("forget", "nobody", cwd=tmp_path).err

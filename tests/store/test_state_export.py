@@ -156,6 +156,8 @@ def line(**change):
         ([line(), line()], "two states of anna under p: in line 1 and line 2"),
         ([line(user_id="")], "a name that is empty or too long"),
         ([line(user_id="x" * 129)], "a name that is empty or too long"),
+        ([line(user_id="\x1b[31mred")], "or holds a control character"),
+        ([line(profile="a\x00b")], "or holds a control character"),
         ([line(profile="")], "a name that is empty or too long"),
         ([line(user_id="x" * 100_000)], "line 1 is no state"),
     ],

@@ -56,6 +56,11 @@ def test_a_missing_file_is_named(capsys):
     assert "nope.jsonl" in refused(capsys, "run", "nope.jsonl")
 
 
+@pytest.mark.parametrize("command", ["forget", "rollback", "results", "show", "status", "compare"])
+def test_a_name_that_is_not_utf_8_is_refused_with_a_sentence(capsys, command):
+    assert "is not UTF-8, and nothing" in refused(capsys, command, os.fsdecode(b"\xff"))
+
+
 def test_an_empty_file_is_refused_also_when_it_is_only_white_space(capsys, tmp_path):
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "blank.jsonl").write_text("\n \n")

@@ -94,6 +94,7 @@ def test_a_file_is_counted_whole_and_a_bad_number_is_refused(tmp_path):
     for words, sentence in (
         ((), "Name a file, or say how many: kalmap cost --users"),
         (("--users", "0", "--readings", "1"), "--users is 0; it must be at least 1."),
+        (("--users", "3", "--readings", "2"), "--users is 3 and --readings is 2, but each user"),
         (("w.jsonl", "--users", "4"), "--users and --readings are instead of files."),
     ):
         refused = kalmap("cost", *words, cwd=tmp_path)

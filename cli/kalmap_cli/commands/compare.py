@@ -71,7 +71,7 @@ def compare(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
 
 
 def _new_states(deployment: Deployment, named: str) -> list[_New]:
-    if Path(named).is_file():
+    if _is_file(named):
         by_profile: dict[str, list[tuple[str, bytes]]] = {}
         for profile, change in read_export(Path(named)):
             by_profile.setdefault(profile, []).append((change.user, change.body))
@@ -89,6 +89,27 @@ def _new_states(deployment: Deployment, named: str) -> list[_New]:
         for change in newest.folder.changes(round_, shard):
             states.setdefault(change.user, change.body)
     return [_New(newest.batch.profile.name, list(states.items()))]
+
+
+def _is_file(named: str) -> bool:
+    """Whether this is a file.
+
+    Raises:
+        WrongUsage: It looks like one, and there is none.
+    """
+    path = Path(named)
+    try:
+        if path.is_file():
+            return True
+        looks_so = path.is_dir() or path.suffix != "" or len(path.parts) > 1
+    except OSError:
+        looks_so = True
+    if looks_so:
+        raise WrongUsage(
+            f"There is no file {shortened(named)}. Check the path, or name a batch: "
+            "`kalmap status` lists all batches."
+        )
+    return False
 
 
 def _pairs(new: _New, stored: str, store: StateStore) -> Iterator[Pair]:

@@ -118,6 +118,11 @@ def _size(arguments: argparse.Namespace) -> Size:
         raise WrongUsage(
             "Name a file, or say how many: kalmap cost --users 100000 --readings 1000000"
         )
+    if arguments.users > arguments.readings:
+        raise WrongUsage(
+            f"--users is {arguments.users} and --readings is {arguments.readings}, but each user "
+            "of a batch has at least one reading."
+        )
     size = arguments.readings * _BYTES_PER_READING
     return _planned(arguments.readings, arguments.users, size, math.ceil(size / CHUNK_BYTES))
 

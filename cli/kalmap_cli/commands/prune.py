@@ -9,6 +9,7 @@ from kalmap.moments import microseconds
 from kalmap.plural import counted
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
+from kalmap_cli.file_names import printable
 from kalmap_cli.operations.prune import prune as prune_states
 from kalmap_cli.terminal import fit_to_terminal
 
@@ -25,7 +26,7 @@ def prune(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
         The exit code.
 
     Raises:
-        WrongUsage: The date is none.
+        WrongUsage: The date is none, or has not come yet.
     """
     before = _before(arguments.before)
     with (
@@ -43,6 +44,8 @@ def prune(arguments: argparse.Namespace, data_dir: Path | None, stack: str | Non
         f"{done.kept:,} with newer readings kept. Such a user begins anew with the next reading."
     )
     lines = [outcome]
+    if arguments.profile and not (done.deleted or done.kept or done.damaged):
+        lines.append(f"No state is stored under the profile {printable(arguments.profile)}.")
     if done.damaged:
         lines.append(f"{counted(done.damaged, 'damaged state')} kept.")
     lines += done.failed[:3]
@@ -58,4 +61,9 @@ def _before(text: str) -> int:
         raise WrongUsage(
             f"--before is {text!r}, which is no date. Write for example 2025-01-01."
         ) from error
+    if day > datetime.now(UTC).date():
+        raise WrongUsage(
+            f"--before is {day}, which has not come yet: every state would be deleted. Name a day "
+            "that has passed."
+        )
     return microseconds(datetime.combine(day, time(), UTC))
