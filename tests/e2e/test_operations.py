@@ -173,6 +173,7 @@ def test_a_forgotten_user_is_gone_from_the_stack_and_others_keep_every_line(shar
         name for found in held for name in found.split("/")
     }
     assert f"input s3://{stack.bucket}/{key}: deleted WorkDays after" in rehearsed.err
+    assert "answers to requests with an Idempotency-Key: 24 hours" in rehearsed.err
 
     # Killed after most of the objects.
     objects = Objects(s3, stack.bucket)

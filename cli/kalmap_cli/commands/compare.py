@@ -71,7 +71,7 @@ def compare(arguments: argparse.Namespace, data_dir: Path | None, stack: str | N
 
 
 def _new_states(deployment: Deployment, named: str) -> list[_New]:
-    if _is_file(named):
+    if _is_file(named, deployment.options):
         by_profile: dict[str, list[tuple[str, bytes]]] = {}
         for profile, change in read_export(Path(named)):
             by_profile.setdefault(profile, []).append((change.user, change.body))
@@ -91,8 +91,12 @@ def _new_states(deployment: Deployment, named: str) -> list[_New]:
     return [_New(newest.batch.profile.name, list(states.items()))]
 
 
-def _is_file(named: str) -> bool:
+def _is_file(named: str, options: str) -> bool:
     """Whether this is a file.
+
+    Args:
+        named: What the user has named.
+        options: Of the deployment.
 
     Raises:
         WrongUsage: It looks like one, and there is none.
@@ -107,7 +111,7 @@ def _is_file(named: str) -> bool:
     if looks_so:
         raise WrongUsage(
             f"There is no file {shortened(named)}. Check the path, or name a batch: "
-            "`kalmap status` lists all batches."
+            f"`kalmap status{options}` lists all batches."
         )
     return False
 

@@ -22,14 +22,17 @@ _MOST_ID_BYTES = 2048
 _NOTHING_DELETED = "Nothing was deleted."
 #: Input objects that are named one by one.
 _MOST_NAMED = 20
-#: What this command cannot reach, on AWS.
+#: What this command cannot reach.
 _ELSEWHERE = (
-    "backups of the tables: point-in-time recovery holds 35 days, unless you have deleted it",
     "answers to requests with an Idempotency-Key: 24 hours",
     "a shared cache and the API's containers: CacheSeconds, 15 minutes by default",
     "inputs of executions and of messages about failed ones, if they held records: 90 and 14 days",
 )
-#: The same for a data directory.
+#: The same on AWS only.
+_ELSEWHERE_ON_AWS = (
+    "backups of the tables: point-in-time recovery holds 35 days, unless you have deleted it",
+)
+#: The same in a data directory only.
 _ELSEWHERE_HERE = (
     "the last two saves and the log in the data directory: until two more commands have saved",
     "reports that the console has drawn: until `kalmap serve` ends",
@@ -130,7 +133,8 @@ def _remains(traces: Traces, *, local: bool) -> Iterator[str]:
         yield f"  input s3://{printable(f'{found.bucket}/{found.key}')}{until}"
     if len(traces.inputs) > _MOST_NAMED:
         yield f"  {len(traces.inputs) - _MOST_NAMED:,} more objects of input"
-    for sentence in (*(_ELSEWHERE_HERE if local else _ELSEWHERE), _ON_DISKS):
+    there = _ELSEWHERE_HERE if local else _ELSEWHERE_ON_AWS
+    for sentence in (*there, *_ELSEWHERE, _ON_DISKS):
         yield f"  {sentence}"
 
 
