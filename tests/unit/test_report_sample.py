@@ -99,3 +99,18 @@ def test_a_record_that_could_not_be_read_makes_no_user(folder) -> None:
     assert sample is not None
     assert "\x1b[2J" not in sample.users
     assert sample.user[sample.position.tolist().index(0)] == -1
+
+
+def test_a_shard_whose_users_were_forgotten_is_empty(folder, monkeypatch) -> None:
+    put(folder, 0, 0, [])
+    stream = folder.objects.stream_pinned
+
+    def refuse_nothing(*range_):
+        # As the local cloud does. moto answers with the whole object.
+        assert range_[-1] > range_[-2], "InvalidRange"
+        return stream(*range_)
+
+    monkeypatch.setattr(folder.objects, "stream_pinned", refuse_nothing)
+    sample = read_sample(folder)
+    assert sample is not None
+    assert len(sample.users) == (SHARDS - 1) * USERS
