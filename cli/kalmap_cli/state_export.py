@@ -131,7 +131,8 @@ def _lines(opened: BinaryIO, file: Path) -> Iterator[tuple[int, tuple[str, Chang
         except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, ValueError) as error:
             raise WrongUsage(
                 f"{file} line {number:,} is no state that `kalmap states --exact` has written: "
-                f"{error}. Nothing was written."
+                f"{error}. A table that was written without --exact lacks most of a state. Nothing "
+                "was written."
             ) from error
         fits = 0 < len(line.user_id.encode(errors="replace")) <= MAX_ID_BYTES
         is_printable = f"{line.user_id}{line.profile}".isprintable()

@@ -10,7 +10,7 @@ from kalmap.store.profiles import Profiles
 from kalmap_cli.deployment import open_deployment
 from kalmap_cli.errors import DONE, FAILED, InterruptMessage, WrongUsage
 from kalmap_cli.file_names import first_of, shortened
-from kalmap_cli.inputs import STDIN
+from kalmap_cli.inputs import STDIN, typed
 from kalmap_cli.output_files import (
     STDOUT,
     check_outputs,
@@ -79,6 +79,19 @@ def _format(arguments: argparse.Namespace) -> str:
     wanted, out = arguments.format, arguments.out
     if arguments.json and wanted not in {None, "jsonl"}:
         raise WrongUsage(f"--json and --format {wanted} contradict each other. Give one of them.")
+    ending = "" if out is None or is_stdout(out) else out.suffix.lower()
+    if ending == ".gz":
+        inner = Path(out.stem).suffix.removeprefix(".") if out else ""
+        how = "--exact" if arguments.exact else f"--format {inner if inner in WRITERS else 'jsonl'}"
+        raise WrongUsage(
+            f"{out}: states are written without compression. Type: kalmap states {how} | gzip > "
+            f"{typed(Path(str(out)))}"
+        )
+    if arguments.exact and ending in {".csv", ".parquet"}:
+        raise WrongUsage(
+            f"{out}: the exact states are written as JSON lines only. Type: kalmap states --exact "
+            f"--out {typed(out.with_suffix('.jsonl'))}"
+        )
     if arguments.exact and wanted not in {None, "jsonl"}:
         raise WrongUsage("The exact states are written as JSON lines only. Leave --format out.")
     if arguments.json or arguments.exact:

@@ -13,7 +13,13 @@ _MODULES = ("datetime", "re")
 
 
 def rewriting_command(
-    sample: Sample, encoding: Encoding, delimiter: Delimiter, cell: str, *, target: str
+    sample: Sample,
+    encoding: Encoding,
+    delimiter: Delimiter,
+    cell: str,
+    *,
+    target: str,
+    rows: str = "row for row in rows",
 ) -> str:
     """A command that writes a table anew, in UTF-8.
 
@@ -23,6 +29,7 @@ def rewriting_command(
         delimiter: Of its cells.
         cell: What becomes of a `cell` in column `n`, counted from 0, in Python.
         target: The name of the file that is written.
+        rows: Which `rows` are written, in Python.
     """
     mark = '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
     script = (
@@ -31,7 +38,7 @@ def rewriting_command(
         f"delimiter={mark}); "
         'out = open(1, "w", encoding="utf-8", newline=""); '
         f'csv.writer(out, delimiter={mark}, lineterminator="\\n").writerows('
-        f"[{cell} for n, cell in enumerate(row)] for row in rows)"
+        f"[{cell} for n, cell in enumerate(row)] {rows.removeprefix('row ')})"
     )
     file = "FILE" if sample.file is STDIN else shlex.quote(str(sample.file))
     if sample.gzipped:

@@ -11,18 +11,23 @@ from kalmap import units
 from kalmap.errors import InvalidInput, UnknownFormat
 from kalmap.outcome import Reason
 from kalmap.profile import Profile
-from kalmap.records.dialects import DELIMITER_NAMES, encoding_of, listed
+from kalmap.records.dialects import DELIMITER_NAMES, encoding_of, listed, text_lines
 from kalmap.records.format_arrow import Arrow
 from kalmap.records.format_csv import Csv
 from kalmap.records.format_mapped import Mapped
 from kalmap.records.format_parquet import Parquet
 from kalmap.records.formats import AnyFormat, detect_format
-from kalmap.records.mapping import FIELDS, Mapping, check_mapping
+from kalmap.records.mapping import FIELDS, Mapping, as_text, check_mapping
 from kalmap.records.measurement import REQUIRED_FIELDS
 from kalmap.records.other_formats import UTF_16, XML, recognise_other
 from kalmap.records.parse import parse_files
 from kalmap.records.table_format import TableFormat
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.arranged_otherwise import (
+    refuse_dates_between,
+    refuse_several_quantities,
+    refuse_stones,
+)
 from kalmap_cli.own_files.arrow_tables import read_arrow_table
 from kalmap_cli.own_files.doubts import (
     one_way,
@@ -102,7 +107,7 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
     refuse_carriage_returns(sample)
     table = table or read_table(sample)
     if table is None or (table.layout == "csv" and not table.rows):
-        raise WrongUsage(_refusal(name, head))
+        raise WrongUsage(_without_records(sample) or _refusal(name, head))
     if table.layout == "csv" and not table.title:
         refuse_cells_of_several_lines(sample, table.encoding, table.delimiter)
     refuse_wide_rows(sample, table)
@@ -114,6 +119,8 @@ def understand(sample: Sample, said: Said, profile: Profile) -> Understood:
             f"{name} is an export of {preset.title}. "
             f"{preset.way_out.replace('{file}', shlex.quote(name))}"
         )
+    if not time_columns(table):
+        refuse_dates_between(sample, table)
     if table.layout == "xml" and preset is None:
         _refuse_several_series(sample, table, said, profile)
         raise WrongUsage(_refusal(name, head))
@@ -150,6 +157,16 @@ def own_format(sample: Sample, profile: Profile) -> Understood | None:
         return None
     title = "CSV" if isinstance(format_, Csv) else "JSON lines"
     return Understood(sample, None, format_, f"kalmap's own {title}")
+
+
+def _without_records(sample: Sample) -> str | None:
+    """A sentence if a file has nothing, or a header only."""
+    lines = [line for line in text_lines(sample.head, encoding_of(sample.head)) if line.strip()]
+    if sample.whole and not lines:
+        return f"The file {sample.file} is empty. Give a file with at least one measurement."
+    if sample.whole and len(lines) == 1 and any(mark in lines[0] for mark in DELIMITER_NAMES):
+        return f"{sample.file} has one line, {as_text(lines[0])!r}: a header, and no records."
+    return None
 
 
 def _refusal(name: str, head: bytes) -> str:
@@ -199,6 +216,8 @@ def _understand_table(
         unit = unit_column(table, columns["value"], profile)
         columns |= {"unit": unit} if unit else {}
     sure = "value" in columns and not unsure
+    if sure and not preset:
+        refuse_several_quantities(sample, table, columns, said, profile)
     mismatch = find_mismatch(table, columns, preset, said, profile=profile) if sure else None
     only, dates = found.get("only", {}), found.get("dates")
     ask(Asked(sample, table, columns, unsure, only, dates, profile, mismatch), said)
@@ -223,6 +242,7 @@ def _understand_table(
     if said.user is not None and (told := tell_other_users(table, columns, said, sample.file)):
         notes.append(told)
     values = cells_of(table, columns["value"], found.get("only", {}))
+    refuse_stones(sample, table, columns["value"], values)
     mapping["decimal"] = said.decimal or _decimal(values)
     mapping["empty"] = no_value_texts(values)
     mapping["skip_empty"] = bool(found.get("skip_empty")) or (
