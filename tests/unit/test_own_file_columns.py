@@ -130,6 +130,14 @@ def test_a_row_with_something_behind_its_last_comma_is_unreadable(capsys, tmp_pa
     assert "f.csv line 252: The line has 4 columns, the header 3." in out
 
 
+def test_dates_in_the_future_are_asked_about_and_no_profile_is_blamed(capsys, tmp_path):
+    late = "date,kg\n" + "".join(f"2099-01-{day:02d},80.{day}\n" for day in range(1, 9))
+    code, out, _ = checked(capsys, tmp_path, late)
+    assert code == 1
+    assert "Many readings are in the future. Are their dates written otherwise (--dates)" in out
+    assert "body-weight rejects" not in out
+
+
 def test_times_are_not_offered_as_values(capsys, tmp_path):
     content = "date,modifiedTimeMillis,a,b\n" + rows(
         [f"17676001060{n:02d},80.1,3.5" for n in range(9)]

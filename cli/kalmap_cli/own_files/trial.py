@@ -209,6 +209,11 @@ def _advice(
     count = parsed.value.size
     often = {name: number for name, number in rejected.items() if number > _OFTEN * max(count, 1)}
     found = []
+    if often.pop(str(Reason.IN_FUTURE.label), 0):
+        found.append(
+            "Many readings are in the future. Are their dates written otherwise (--dates), or does "
+            "their clock have another time zone (--tz)?"
+        )
     if not parsed.records:
         found.append("The sample has no record. They may be few in this file, or none.")
     for unit in sorted(
