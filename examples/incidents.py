@@ -3,10 +3,10 @@
     python examples/incidents.py [--seed N] [--folder .incident]
     python examples/incidents.py --answer [--folder .incident]
 
-Each month a batch of 400 people's weighings comes in. The last was as ever. Something is wrong with
-this one: the script runs both on a new data directory below the folder, prints what the person on
-call would be told, and how to look. `--answer` says what it was. Without a seed it is drawn at
-random.
+Every 20 days a batch of 200 people's weighings comes in. The last was as ever. Something is wrong
+with this one: the script runs both on a new data directory below the folder, prints what the
+person on call would be told, and how to look. `--answer` says what it was. Without a seed it is
+drawn at random.
 
 The faults are those that the tests inject into the workers of the local cloud; kalmap's own code
 runs as it is deployed. It needs a checkout with what `make test` installs, and Linux.
@@ -30,13 +30,13 @@ sys.path[:0] = [str(ROOT / name) for name in ("functions", "cli", ".")]
 
 from tests.support.faults import STORE, Faults, rule  # noqa: E402
 
-USERS, DAYS = 400, 30
+USERS, DAYS = 200, 20
 FIRST = datetime(2026, 1, 1, 7, tzinfo=UTC)
-READINGS_PER_SHARD = "500"
+READINGS_PER_SHARD = "200"
 
 
 def weighings(begin: int, chance: random.Random) -> list[dict[str, Any]]:
-    """A month of everybody's weighings, from a day on."""
+    """Twenty days of everybody's weighings, from a day on."""
     return [
         {
             "user_id": f"person-{user:03d}",
@@ -65,23 +65,23 @@ def poisoned(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], li
             "timestamp": (FIRST + timedelta(days=DAYS, minutes=10 * number)).isoformat(),
             "value": chance.choice((81.0, 81.4, 96.0, 179.0, 64.0)),
         }
-        for number in range(40_000)
+        for number in range(6_000)
     ]
-    wrong = [b'{"user_id": "person-778", "timestamp": "2026-02-30T07:00:00Z", "value": 80}'] * 6000
+    wrong = [b'{"user_id": "person-778", "timestamp": "2026-02-30T07:00:00Z", "value": 80}'] * 2_000
     return [*lines, *(json.dumps(one).encode() for one in hot), *wrong], []
 
 
 def leaking(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], list[Any]]:
     """The function that filters keeps what it has read."""
     del chance
-    return lines, [rule("Filter", "GetObject", "leaking", last=9999, mb=90)]
+    return lines, [rule("Filter", "GetObject", "leaking", last=9999, mb=120)]
 
 
 INCIDENTS: tuple[Callable[..., Any], ...] = (throttling, poisoned, leaking)
 
 
 def run(file: Path, folder: Path, faults: Faults) -> int:
-    """Run a batch as a machine does that runs it each month, without anybody looking."""
+    """Run a batch as a machine does that runs it each time, without anybody looking."""
     path = os.pathsep.join(map(str, (faults.modules, ROOT / "functions", ROOT / "cli")))
     environment = {"PYTHONPATH": path, "KALMAP_READINGS_PER_SHARD": READINGS_PER_SHARD}
     out = folder / file.name.partition(".")[0]
@@ -112,17 +112,17 @@ def main() -> int:
     chance = random.Random(arguments.seed)
     incident = chance.choice(INCIDENTS)
     answer.write_text(incident.__doc__)
-    faults = Faults(folder / "modules")
+    faults = Faults(folder / "modules", few_workers=True)
     for name, day, what in (("last", 0, None), ("this", DAYS, incident)):
         lines = [json.dumps(one).encode() for one in weighings(day, chance)]
         lines, rules = what(lines, chance) if what else (lines, [])
-        file = folder / f"{name}-month.jsonl.gz"
+        file = folder / f"{name}-batch.jsonl.gz"
         file.write_bytes(gzip.compress(b"\n".join(lines), 1))
         faults.inject(*rules)
         code = run(file, folder, faults)
     ended = "has failed" if code else "has succeeded, and took longer than usual"
     print(
-        f"This month's batch {ended}.\n"
+        f"This batch {ended}.\n"
         f"Look with  kalmap status --data-dir {arguments.folder / 'data'}  and docs/operations.md."
     )
     return 0

@@ -30,11 +30,15 @@ class Faults:
 
     Args:
         modules: That folder, which is made. It has no faults at first.
+        few_workers: Whether there are as few workers as without this folder. Else there are so
+            many that some may be held while others go on.
     """
 
-    def __init__(self, modules: Path) -> None:
+    def __init__(self, modules: Path, *, few_workers: bool = False) -> None:
         self.modules = modules
         modules.mkdir()
+        if few_workers:
+            (modules / "few-workers").touch()
         shutil.copy(FAULTS_MODULE, modules)
         self._plan = ""
 

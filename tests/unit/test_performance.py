@@ -56,6 +56,14 @@ def test_a_batch_without_a_bottleneck_is_not_accused():
     assert why_slow(total([])) == ["No step of this batch has told what it took."]
 
 
+def test_a_shard_that_the_table_has_turned_away_says_so():
+    use = DatabaseUse(9, throttles=7)
+    slow = report("load", number=99, seconds=30.0, cpu_seconds=0.2, database=use)
+    told = said(*shards(step="load"), slow)
+    assert "Shard 99 took 30.0 s in LoadStates" in told
+    assert "the table turned 7 requests of it away, and it waited before each next try" in told
+
+
 def test_a_worker_that_leaks_is_told_from_a_large_shard():
     leaking = [
         report(number=10 * worker + call, call=call, memory_mb=100.0 + 40 * call)

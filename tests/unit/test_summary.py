@@ -196,6 +196,23 @@ def test_times_per_user_are_quantiles_over_users():
     assert summary["time"]["per_user_ms"] == {"p50": 1.0, "p99": 100.0, "max": 100.0}
 
 
+def test_one_users_rejections_are_no_reason_to_change_the_profile():
+    worked = {"started": 1.0, "ended": 2.0, "allowed_seconds": 300.0, "users": 10}
+    [told] = hints(
+        total(
+            [
+                received(100),
+                filtered(0, readings={"rejected/outlier": 2}, most_rejected=1, **worked),
+                filtered(1, readings={"rejected/outlier": 18}, most_rejected=17, **worked),
+            ]
+        )
+    )
+    assert told == (
+        "17 of the 20 rejected readings are one user's: look at that user, rather than at the "
+        "profile."
+    )
+
+
 def test_hints_say_what_to_look_at():
     totals = total(
         [

@@ -50,6 +50,7 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
     )
     _save_lines(folder, round_, shard.number, inputs, folded, profile=batch.profile)
     accepted = folded.decisions.status == Status.ACCEPTED
+    rejected = inputs.readings.user[folded.decisions.status == Status.REJECTED]
     return Report(
         step="filter",
         round=round_,
@@ -60,6 +61,7 @@ def filter_users(folder: Folder, round_: int, shard: Shard) -> Report:
         failed_users=int(np.count_nonzero(folded.users.failure)),
         changed=len(changed),
         largest_user=int(np.bincount(inputs.readings.user).max(initial=0)),
+        most_rejected=int(np.bincount(rejected).max(initial=0)),
         # math.fsum: the same mean however the readings were spread over shards.
         quality_sum=math.fsum(folded.decisions.quality[accepted].tolist()),
         quality_count=int(accepted.sum()),

@@ -192,7 +192,7 @@ def _step(step: StepName, one: StepFigures, totals: Totals) -> Iterator[str]:
             f"{one.configured_mb} MB: a MemorySize of {WHOLE_CORE_MB} MB gives it a whole core."
         )
     roomy = one.configured_mb and one.memory_mb < one.configured_mb / 4
-    if one.cpu_share < _IDLE and roomy:
+    if one.cpu_share < _IDLE and roomy and not totals.database.throttles:
         yield (
             f"{state} used its processor {one.cpu_share:.0%} of the time and {one.memory_mb:.0f} "
             f"of {one.configured_mb} MB: it waits for S3 or the table, and a smaller MemorySize "
@@ -239,6 +239,12 @@ def _why_slow(work: Work, others: list[Work]) -> str:
         if work.step == "partition":
             return f"{has}, since chunks are cut by their bytes and its lines are shorter."
         return f"{has}: lower ReadingsPerShard."
+    if work.throttles and work.cpu_seconds < work.seconds / 2:
+        return (
+            f"the table turned {counted(work.throttles, 'request')} of it away, and it waited "
+            f"before each next try: lower {_concurrency(work.step)}, or set WarmReads and "
+            "WarmWrites."
+        )
     if work.request_seconds > work.seconds / 2:
         return (
             f"{work.request_seconds:.1f} s of it were {counted(work.requests, 'request')} to the "

@@ -79,7 +79,9 @@ class Report(Counts, kw_only=True):
     allowed_seconds: float = 0.0
     """What the function's timeout left for it when it began."""
     largest_user: int = 0
-    """Readings of the user with most of them; of `filter` only."""
+    """Readings of the user with most of them; of `filter` only, like `most_rejected`."""
+    most_rejected: int = 0
+    """Rejected readings of the user with most of them."""
     memory_mb: float = 0.0
     """The most that the function's process has held, also in calls before this one."""
     configured_mb: int = 0

@@ -117,7 +117,15 @@ def hints(totals: Totals) -> list[str]:
             f"{counted(suspects, 'reading')} would fit once multiplied by a unit ratio: check the "
             "unit."
         )
-    if (outliers := readings[Status.REJECTED, Reason.OUTLIER]) > 0.1 * received:
+    rejected = sum(readings.of_status(Status.REJECTED).values())
+    most = max((work.most_rejected for work in totals.work), default=0)
+    one_users = most > 0.5 * rejected and totals.users > 1
+    if one_users and rejected > 0.01 * received:
+        sentences.append(
+            f"{most:,} of the {counted(rejected, 'rejected reading')} are one user's: look at "
+            "that user, rather than at the profile."
+        )
+    if (outliers := readings[Status.REJECTED, Reason.OUTLIER]) > 0.1 * received and not one_users:
         sentences.append(
             f"Over 10 % are outliers, {counted(outliers, 'reading')}: check the profile's noise "
             "and gate."

@@ -28,6 +28,10 @@ class Work(msgspec.Struct, frozen=True, array_like=True):
     """The most that its process has held so far."""
     call: int = 0
     """Which call of its process it was, from 1; 0 if that is not known."""
+    throttles: int = 0
+    """Requests that the table turned away, whole or in part."""
+    most_rejected: int = 0
+    """Rejected readings of the user with most of them."""
 
     @property
     def size(self) -> int:
@@ -55,5 +59,7 @@ def work_of(report: Report) -> list[Work]:
             request_seconds=round(report.database.seconds, 4),
             memory_mb=round(report.memory_mb, 1),
             call=report.call,
+            throttles=report.database.throttles,
+            most_rejected=report.most_rejected,
         )
     ]
