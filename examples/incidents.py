@@ -74,7 +74,7 @@ def poisoned(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], li
 def leaking(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], list[Any]]:
     """The function that filters keeps what it has read."""
     del chance
-    return lines, [rule("Filter", "GetObject", "leaking", last=9999, mb=120)]
+    return lines, [rule("Filter", "GetObject", "leaking", last=9999, mb=35)]
 
 
 INCIDENTS: tuple[Callable[..., Any], ...] = (throttling, poisoned, leaking)

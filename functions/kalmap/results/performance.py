@@ -25,8 +25,9 @@ _MUCH_WAITED = 5.0
 _LONG = 30.0
 _BUSY, _IDLE = 0.9, 0.3
 _MEMORY_SHARE = 0.8
-#: MB that each call of a process adds, and calls of one process, from which on it leaks.
-_LEAK_MB, _LEAK_CALLS = 5.0, 4
+#: A process leaks if each call adds so many MB, and this share of what the first call held, for so
+#: many calls.
+_LEAK_MB, _LEAK_SHARE, _LEAK_CALLS = 5.0, 0.1, 3
 _TIMEOUT_SHARE = 0.5
 _CONFLICT_SHARE = 0.01
 _SHORT_SHARD, _MANY_SHARDS = 1.0, 50
@@ -160,7 +161,7 @@ def _leak(works: list[Work]) -> float:
         return 0.0
     first, half, whole = (_quantile(sorted(held[call]), 0.5) for call in (1, middle, last))
     grown = min((half - first) / (middle - 1), (whole - half) / (last - middle))
-    return grown if grown > _LEAK_MB else 0.0
+    return grown if grown > max(_LEAK_MB, _LEAK_SHARE * first) else 0.0
 
 
 def _step(step: StepName, one: StepFigures, totals: Totals) -> Iterator[str]:
@@ -175,7 +176,7 @@ def _step(step: StepName, one: StepFigures, totals: Totals) -> Iterator[str]:
     if not concurrency or one.wall_seconds < _LONG:
         return
     waiting = one.invocations > 2 * one.at_once
-    if waiting and not totals.database.throttles:
+    if waiting and not totals.database.throttles and not totals.lost_tries:
         yield (
             f"{state} took {one.wall_seconds:.0f} s, with {one.at_once:.1f} of "
             f"{one.invocations:,} at a time: raise {concurrency}."
