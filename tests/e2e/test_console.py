@@ -156,6 +156,19 @@ def test_markup_in_an_id_or_a_file_is_text_on_every_page(console, batch, executi
         assert "style=" not in page.text
 
 
+def test_a_batch_without_results_has_no_link_to_them_and_says_once_what_to_do(console):
+    started = console.upload("empty.csv", b"user_id,timestamp,value\n", {})
+    ended = console.until_ended(started.headers["location"])
+    path = re.search(r"/batches/[0-9a-f]{32}", ended)[0]
+    page = console.page(path)
+    assert "The input has a header but no records." in page.text
+    assert page.text.count("kalmap retry") == 1
+    links = re.findall(rf'href="{console.base}{path}(/[^"]*)"', page.text)
+    assert links == ["/report"]
+    assert read(console, f"{path}/report").code == 200
+    assert console.page(f"{path}/results").code == 404
+
+
 def test_a_file_that_is_not_certain_gets_its_question_and_the_fields_answer_it(console):
     content = b"Date;Poids\n01/02/2026;80,1\n02/02/2026;80,2\n"
     asked = console.upload("poids.csv", content, {"dates": "", "user": "me"})

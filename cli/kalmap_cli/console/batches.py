@@ -108,7 +108,8 @@ def _list(request: Request) -> dict[str, Any]:
 def _batch(request: Request) -> dict[str, Any]:
     deployment = deployment_of(request)
     [record] = for_user(deployment, [batch_of(request)])
-    stored = Folder(deployment.objects, record.prefix).summary()
+    folder = Folder(deployment.objects, record.prefix)
+    stored, running = folder.summary(), record.status == _RUNNING
     summary = FileNames(deployment.objects).decode_summary(stored) if stored else {}
     arn = record.execution_arn
     execution = request.app.state.executions.view(arn) if arn else None
@@ -119,7 +120,8 @@ def _batch(request: Request) -> dict[str, Any]:
         "record": record,
         "short_id": record.batch_id[:SHORT_ID],
         "badge": status_badge(record.status, rehearsed=summary.get("status") == "rehearsed"),
-        "running": record.status == _RUNNING,
+        "running": running,
+        "has_results": not running and folder.has_plan(),
         "summary": summary,
         "cards": summary_cards(summary),
         "hints": summary.get("hints") or [],
