@@ -81,3 +81,18 @@ def test_without_a_terminal_each_batch_and_each_reason_is_one_line():
     assert len(elsewhere("-c", STATUS).splitlines()) == 3
     rows = elsewhere("-c", PROGRAM).splitlines()
     assert sum("unit_suspect 12,345" in row and "out_of_range 12,345" in row for row in rows) == 1
+
+
+TABLE = """
+import sys
+from kalmap_cli.text_table import fitting
+rows = [("user", "level"), ("0b9c7d1e-52aa-4c1f-9a57-3c1d8f6f2b10", "80.05 ± 0.45")]
+print("\\n".join(fitting(rows, {1}, sys.stdout)))
+"""
+
+
+def test_in_a_table_that_is_too_wide_each_id_has_a_line_of_its_own():
+    narrow = at_a_terminal(48, "-c", TABLE).splitlines()
+    assert narrow[2:] == ["0b9c7d1e-52aa-4c1f-9a57-3c1d8f6f2b10", "  80.05 ± 0.45"]
+    wide = at_a_terminal(80, "-c", TABLE).splitlines()
+    assert wide[1] == "0b9c7d1e-52aa-4c1f-9a57-3c1d8f6f2b10  80.05 ± 0.45"

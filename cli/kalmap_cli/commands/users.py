@@ -11,7 +11,7 @@ from kalmap_cli.errors import DONE, WrongUsage
 from kalmap_cli.file_names import shortened
 from kalmap_cli.reporting.stored_users import COLUMNS, Group, groups_of
 from kalmap_cli.terminal import fit_to_terminal
-from kalmap_cli.text_table import aligned
+from kalmap_cli.text_table import fitting
 
 _HEADS = ("user", *COLUMNS)
 #: The first and the last column are text.
@@ -47,7 +47,7 @@ def _print(group: Group, by: str, most: int) -> None:
     rows = [_HEADS, *(_row(group, user) for user in order)]
     shown = f"{len(order):,} of {counted(len(group.users), 'user')} by {by}"
     print(f"{group.profile}, in {group.unit}: {shown}")
-    print("\n".join(aligned(rows, _NUMBERS)))
+    print("\n".join(fitting(rows, _NUMBERS, sys.stdout)))
 
 
 def _row(group: Group, user: int) -> tuple[str, ...]:
