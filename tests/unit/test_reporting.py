@@ -17,6 +17,7 @@ from kalmap_cli.reporting.calibration import calibration_of
 from kalmap_cli.reporting.execution_view import Items
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import report_page
+from kalmap_cli.reporting.readings_section import calibration_section
 from kalmap_cli.reporting.timeline import Task, arrange
 from kalmap_cli.screen import Screen
 from kalmap_cli.stack import Stack
@@ -251,3 +252,9 @@ def test_a_batch_that_changed_no_level_says_so_where_the_charts_would_be() -> No
     page = report_page(drawn._replace(sample=drawn.sample._replace(numbers=unknown)))
     assert "This batch changed no level, so there is no chart." in page
     assert "its 95 % interval" not in page
+
+
+def test_the_line_of_what_is_expected_goes_over_the_last_bar() -> None:
+    [figure, _] = calibration_section(calibration_of(sample(["u-1"], 400)))["figures"]
+    [line] = re.findall(r'd="([^"]*)"[^>]*stroke="var\(--wrong\)"', figure.chart)
+    assert max(float(x) for x in re.findall(r"[ML]([\d.]+),", line)) == 430

@@ -25,6 +25,8 @@ def histogram(bars: Sequence[Bar], title: str, palette: Palette) -> dict[str, An
         }
         for bar in bars
     ]
+    # The line goes to the end of the last bar.
+    ends = [{"start": bars[-1].end, "expected": 100 * bars[-1].expected}] if bars else []
     axis = {"title": title, "grid": False, "tickCount": 6}
     x = {"field": "start", "type": "quantitative", "axis": axis}
     y = {"type": "quantitative", "axis": {"title": "% of readings", "tickCount": 4}}
@@ -42,6 +44,7 @@ def histogram(bars: Sequence[Bar], title: str, palette: Palette) -> dict[str, An
                 },
             },
             {
+                "data": {"values": rows + ends},
                 "mark": {
                     "type": "line",
                     "interpolate": "step-after",
