@@ -1,8 +1,8 @@
 """One worker: JSONL or Parquet bytes in, result bytes out, validated, on one core.
 
-The work is that of PartitionMeasurements and FilterUsers, without S3 in between. Two batches of the
-same users run one after the other. In the first one the users have no states. In the second one
-their windows are full.
+The work is that of PartitionMeasurements and FilterUsers, without S3 in between. Each reading has a
+measurement id. Two batches of the same users run one after the other. In the first one the users
+have no states. In the second one their windows are full.
 
     python benchmarks/worker.py [--readings 100000] [--users 10000]
 """
@@ -54,8 +54,10 @@ def jsonl(users: int, readings: int, first_day: int) -> bytes:
     moments = np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()
     lines = [
         f'{{"user_id": "user-{u:06d}", "timestamp": "{moment}Z", "value": {v}, "unit": "kg", '
-        f'"source": "scale"}}'
-        for u, moment, v in zip(user.tolist(), moments, value.tolist(), strict=True)
+        f'"source": "scale", "measurement_id": "m-{first_day}-{number}"}}'
+        for number, (u, moment, v) in enumerate(
+            zip(user.tolist(), moments, value.tolist(), strict=True)
+        )
     ]
     return "\n".join(lines).encode()
 
