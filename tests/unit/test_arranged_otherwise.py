@@ -68,6 +68,22 @@ def test_several_quantities_in_lines_of_json_get_a_line_of_jq(capsys, tmp_path):
     assert (code, "values      80.5 to 80.5 kg" in out) == (0, True)
 
 
+def test_a_column_for_each_person_gets_a_command_that_writes_a_row_for_each_reading(
+    capsys, tmp_path
+):
+    lines = [f"{day:02d}.01.2026;8{day % 3},1;7{day % 2},2;\n" for day in range(1, 29)]
+    (tmp_path / "wide.csv").write_text(
+        "Datum;Anna;Ben;Käthe\n" + "".join(lines) + "29.01.2026;;70,5;61,5\n"
+    )
+    code, _, err = checked(capsys, "wide.csv")
+    assert code == 2
+    code, out, err = checked(capsys, mended(err))
+    assert code == 0, err
+    assert "\nrecords     58\n" in out
+    assert "\nusers       3\n" in out
+    assert "first rows  Anna, 2026-01-01T00:00:00Z, 81.1 kg" in out
+
+
 def test_whoever_names_the_column_of_values_is_believed(capsys, tmp_path):
     shutil.copy(FOLDER / "several-quantities.csv", tmp_path)
     code, out, _ = checked(capsys, "several-quantities.csv", "--columns", "value=value")

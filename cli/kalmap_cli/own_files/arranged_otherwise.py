@@ -11,6 +11,7 @@ from kalmap.records.dialects import listed, text_lines, whole_rows
 from kalmap_cli.errors import WrongUsage
 from kalmap_cli.inputs import typed
 from kalmap_cli.own_files.field_columns import each_of
+from kalmap_cli.own_files.fields import unit_in_name
 from kalmap_cli.own_files.rewriting import rewriting_command
 from kalmap_cli.own_files.said import Said
 from kalmap_cli.own_files.samples import Sample
@@ -25,6 +26,8 @@ _KINDS = {
     "vital", "vital sign", "test", "analyte", "messwert", "messgr\u00f6\u00dfe", "code",
 }  # fmt: skip
 _MOST_KINDS = 20
+#: Columns of a table that has a column for each person, at least.
+_LEAST_PERSONS = 2
 _CLOCK = re.compile(r"\d{1,2}[:.]\d\d", re.ASCII)
 _STONES = re.compile(r"\d{1,2}\s*st(?:one)?s?\.?\s*\d", re.ASCII | re.IGNORECASE)
 _MOST = 0.8
@@ -99,6 +102,36 @@ def refuse_dates_between(sample: Sample, table: Table) -> None:
         f"{sample.file}: dates such as {dates[0]!r} stand on lines of their own. Put each before "
         f"its times: awk {shlex.quote(script)} {typed(sample.file)} > with-dates.csv - then give "
         "with-dates.csv."
+    )
+
+
+def wide_table_advice(
+    sample: Sample, table: Table, columns: Mapping[str, Any], values: Sequence[str]
+) -> str:
+    """What to do if each column of values is a person's; empty if that is not likely."""
+    times = each_of(columns.get("timestamp", []))
+    others = [name for name in table.columns if name not in times]
+    if (
+        table.layout != "csv"
+        or table.title
+        or not table.header
+        or not times
+        or len(values) < _LEAST_PERSONS
+        or others != sorted(values, key=others.index)
+        or any(unit_in_name(name) or suggest.fitting(None, [name]) for name in values)
+    ):
+        return ""
+    places = tuple(table.columns.index(name) for name in values)
+    at = " +  + ".join(f"row[{table.columns.index(name)}]" for name in times)
+    command = rewriting_command(
+        sample, table.encoding, table.delimiter, "cell", target="long.csv",
+        rows=f"row for lines in [list(rows)[{table.skip}:]] for row in "
+        f'[["user_id", "timestamp", "value"]] + [[lines[0][n], {at}, row[n]] '
+        f"for row in lines[1:] for n in {places} if len(row) > n and row[n].strip()]",
+    )  # fmt: skip
+    return (
+        f" If each of these columns is a person's, write a row for each reading: {command} - then "
+        "give long.csv."
     )
 
 

@@ -10,6 +10,7 @@ from kalmap import units
 from kalmap.profile import Profile
 from kalmap.records.dialects import listed
 from kalmap_cli.errors import WrongUsage
+from kalmap_cli.own_files.arranged_otherwise import wide_table_advice
 from kalmap_cli.own_files.doubts import (
     cut_number_advice,
     refuse_mixed_dates,
@@ -179,6 +180,8 @@ def _columns(about: Asked, said: Said) -> list[_Question]:
         )
     if values:
         advice = cut_number_advice(file, table, values)
+        if not advice and said.user is None and "user_id" not in about.columns:
+            advice = wide_table_advice(about.sample, table, about.columns, values)
         fitting = {name: _other_profile(about, name) for name in values}
         shown = ", ".join(
             f"{name} (--profile {other})" if other else name for name, other in fitting.items()
