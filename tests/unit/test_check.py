@@ -95,6 +95,7 @@ def test_values_out_of_range_are_told_with_what_may_be_wrong(tmp_path, capsys):
         ("Date,Glucose (mg/dL)\n2026-01-01,90\n", "check f --profile glucose-cgm --user NAME"),
         (b"\x89PNG\r\n\x1a\n", "is a PNG image"),
         (b"PAR1\x15\x04", "is a Parquet file"),
+        (b"FEA1" + bytes(20), "is a Feather file of version 1"),
         (bytes(range(1, 256)) * 20, "is neither JSONL"),
         ("<html><body>no</body></html>", "is XML or HTML"),
     ],

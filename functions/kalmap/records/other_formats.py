@@ -26,6 +26,7 @@ _BEGINNINGS = (
     # Where they are not gzipped, they are read.
     (b"PAR1\x15", Other("a gzipped Parquet file", _GUNZIP)),
     (b"ARROW1\0\0", Other("a gzipped Arrow file", _GUNZIP)),
+    (b"FEA1", Other("a Feather file of version 1", "Write it in version 2, or as Parquet.")),
     (b"Obj\x01", Other("an Avro file", _CONVERT)),
     (
         b"SQLite format 3\x00",
@@ -71,7 +72,7 @@ def recognise_other(head: bytes) -> Other | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or alternates_with_zeros(head):
         return Other(UTF_16, _AS_UTF_8)
     if head.count(0) > _ZEROS * len(head):
-        return Other("binary data", "Give a file of text.")
+        return Other("binary data", "Give a file of text, Parquet or Arrow.")
     return None
 
 
