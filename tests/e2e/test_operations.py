@@ -58,6 +58,15 @@ def test_a_batch_is_rolled_back_and_run_again_as_the_screen_says(shared, tmp_pat
     assert "left, as changed since       2 users (back, made)" in twice.err
     assert exact(shared, "back", tmp_path) == bad
 
+    objects = Objects(Stack(shared.cloud).client("s3"), Stack(shared.cloud).bucket)
+    for key in objects.keys(f"batches/{batch}/"):
+        if key.endswith(".changed"):
+            objects.put(key, b"no states")
+    damaged = shared.kalmap("rollback", batch, cwd=tmp_path)
+    assert damaged.code == 1
+    assert f"A file of batch {batch[:12]} with the states from before it is damaged" in damaged.err
+    assert exact(shared, "back", tmp_path) == bad
+
 
 def test_a_rehearsal_is_compared_with_what_is_stored_and_has_nothing_to_roll_back(shared, tmp_path):
     (tmp_path / "r.jsonl").write_text(

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from kalmap.plural import counted
 from kalmap.store.ports import BatchRecord
 from kalmap.store.profiles import Profiles
+from kalmap_cli.aws_errors import CUT_OFF
 from kalmap_cli.deployment import Deployment, open_deployment
-from kalmap_cli.errors import DONE, FAILED, InterruptMessage, RunFailed, WrongUsage
+from kalmap_cli.errors import DONE, FAILED, InterruptMessage, RunFailed, WrongUsage, as_sentence
 from kalmap_cli.file_names import first_of
 from kalmap_cli.listed_batches import find_batch
 from kalmap_cli.operations.rollback import RolledBack, roll_back
@@ -35,16 +38,24 @@ def rollback(arguments: argparse.Namespace, data_dir: Path | None, stack: str | 
 
     Raises:
         WrongUsage: There is no such batch, or it is running, or it has written no state.
-        RunFailed: The batch's files are no longer there.
+        RunFailed: The batch's files are no longer there, or are damaged.
     """
     with (
         InterruptMessage(_NOTHING_WRITTEN) as message,
         open_deployment(None, data_dir, stack) as deployment,
     ):
         record = find_batch(deployment, arguments.batch)
-        attempts = _attempts(deployment, record)
         profiles = Profiles(deployment.objects)
-        planned = roll_back(attempts, deployment.states, profiles, rehearse=True)
+        try:
+            attempts = _attempts(deployment, record)
+            planned = roll_back(attempts, deployment.states, profiles, rehearse=True)
+        except (msgspec.MsgspecError, *CUT_OFF) as error:
+            load = f"`kalmap states --load FILE{deployment.options} --replace`"
+            raise RunFailed(
+                f"A file of batch {record.batch_id[:SHORT_ID]} with the states from before it is "
+                f"damaged: {as_sentence(error)} Nothing was written. Restore a backup, or load an "
+                f"export of states from before the batch with {load}."
+            ) from error
         _tell(_plan(planned, record))
         if arguments.rehearse:
             _tell([_NOTHING_WRITTEN])
