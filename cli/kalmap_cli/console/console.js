@@ -3,15 +3,26 @@
   const said = document.getElementById("said");
   for (const part of document.querySelectorAll("[data-live]")) {
     let shown = "";
+    const lost = document.createElement("p");
+    lost.className = "reason";
+    lost.setAttribute("role", "alert");
     const look = async () => {
       let now;
       try {
         const answer = await fetch(part.dataset.live, { cache: "no-store" });
-        if (!answer.ok) return;
+        // A console that has started anew does not know this page.
+        if (answer.status === 403) {
+          lost.textContent = "This is no longer up to date: open the address that kalmap serve has printed.";
+          return part.before(lost);
+        }
+        if (!answer.ok) throw new Error(answer.status);
         now = await answer.json();
       } catch {
+        lost.textContent = "This is no longer up to date: kalmap serve does not answer.";
+        if (!lost.isConnected) part.before(lost);
         return setTimeout(look, 3000);
       }
+      lost.remove();
       if (now.html !== shown) {
         const scrolled = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
         // The server has escaped it, as in the page.
