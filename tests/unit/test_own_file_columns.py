@@ -43,6 +43,15 @@ def test_a_unit_that_a_line_before_the_header_says_is_the_values_unit(capsys, tm
     assert "first rows  u, 2026-01-01T00:00:00Z, 80.9209 kg" in out
 
 
+def test_a_column_of_units_that_contradicts_the_values_name_is_told(capsys, tmp_path):
+    content = "date,Weight (kg),Weight unit\n" + rows(["178.1,lb", "177.5,lb"])
+    _, out, _ = checked(capsys, tmp_path, content)
+    assert "says kg, and Weight unit has lb: what is in Weight unit counts." in out
+    assert "first rows  u, 2026-01-01T00:00:00Z, 80.7848 kg" in out
+    _, out, _ = checked(capsys, tmp_path, content.replace("lb", "kg"))
+    assert "counts." not in out
+
+
 @pytest.mark.parametrize(
     ("header", "first"),
     [

@@ -122,6 +122,13 @@ def unit_of(
     stated = _stated(value, preset)
     refuse_contradiction(file, value, stated, said)
     unit = said.unit or stated
+    if stated and isinstance(columns.get("unit"), str):
+        found = {units.canonical(str(cell)) for cell in table.cells(columns["unit"])}
+        if found and found != {units.canonical(stated)}:
+            notes.append(
+                f"The name of {joined(value)} says {stated}, and {columns['unit']} has "
+                f"{', '.join(sorted(found))}: what is in {columns['unit']} counts."
+            )
     if unit is None and table.unit and units.are_alike(table.unit, profile.unit):
         unit = table.unit
     if unit is None and "unit" not in columns:
