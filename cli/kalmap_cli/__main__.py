@@ -14,9 +14,6 @@ def _end(_signal: int, _frame: object) -> NoReturn:
 signal.signal(signal.SIGINT, _end)
 signal.signal(signal.SIGTERM, _end)
 
-# pyarrow imports pandas wherever it is installed, which takes a second. The command needs none.
-sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
-
 from kalmap_cli.main import main  # noqa: E402 - Ctrl-C may come during this import
 
 __all__ = ["main"]

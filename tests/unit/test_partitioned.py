@@ -1,5 +1,7 @@
 """Partitioned directories of Parquet are read with the columns in their folders' names."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,6 +40,14 @@ def test_a_folders_name_says_the_user_as_text(capsys):
     assert "all: 3 Parquet files joined, with user_id from the names of the folders." in out
     assert "\nusers       3\n" in out
     assert "first rows  007, 2026-01-05T00:00:00Z, 80 kg" in out
+
+
+def test_the_command_itself_joins_them_where_pandas_is_installed():
+    write("all/user_id=a/part-0.parquet", value=[80.0] * 4)
+    ended = subprocess.run(
+        [sys.executable, "-m", "kalmap_cli", "check", "all"], capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_a_column_that_only_some_files_have_is_read(capsys):
