@@ -6,10 +6,10 @@ throttles, fails, answers late and loses answers, and workers are killed. At the
 
 - every reading must have been decided exactly once, and the stored states must be those of one fold
   over all that count, to the byte;
-- memory, descriptors and the processor's time for a reading must be flat: over the last three
-  quarters of the run, the upper end of the growth's 95 % interval is below a tolerance, which the
-  table has. The time of a request on the clock depends on what else the machine does. Its growth
-  counts where also the lower end is above the tolerance;
+- memory, the descriptors of quiet moments and the processor's time for a reading must be flat: over
+  the last three quarters of the run, the upper end of the growth's 95 % interval is below a
+  tolerance, which the table has. The time of a request on the clock depends on what else the
+  machine does. Its growth counts where also the lower end is above the tolerance;
 - what the data directory holds must all go by a rule: without states and profiles nothing is left
   when the days of the rules have passed.
 
@@ -56,11 +56,12 @@ CLIENTS, SENDERS = 3, 2
 _WEATHER, _FAULTS = 10.0, 4
 _PATIENCE = 400.0
 #: Growth over the watched time that is not called flat: a share of the median, and as much more.
-_TOLERATED = {"MB": (0.05, 2.0), "descriptors": (0.05, 4.0), "ms": (0.1, 1.0)}
+#: The local cloud's descriptors rise and fall with the workers that run.
+_TOLERATED = {"MB": (0.05, 2.0), "descriptors": (0.25, 4.0), "ms": (0.1, 1.0)}
 _ON_THE_CLOCK = "a request on the clock"
-#: The local cloud keeps the logs of each function's newest thousand invocations. So much for each
-#: that came while it was watched is tolerated, too, in MB.
-_A_LOG = 0.02
+#: What the local cloud keeps of each object in memory. It is tolerated until the bucket's rules
+#: delete the object, in MB.
+_AN_OBJECT = 0.006
 
 FAULTS = (
     ("Load|Write|Api", STORE, "throttled", {"every": 2}),
@@ -102,10 +103,10 @@ def main() -> int:
             load = Load(ledger, client, deployment, arguments.seed)
             watch = Watch(process.pid, data, lambda: ledger.done)
             small = folder_mb(data)
-            failed, logged = _soak(load, watch, injected, deployment, arguments)
+            failed, objects = _soak(load, watch, injected, deployment, arguments)
             print(f"| what | of it |\n|---|--:|\n{_totals(load, ledger, arguments.minutes)}\n")
             wrong = [*failed, *_wrong_states(ledger, deployment)]
-            lines, grown = _growth(load, watch, logged)
+            lines, grown = _growth(load, watch, objects)
             print("\n".join(lines) + "\n")
             used = folder_mb(data)
             wrong += [*grown, *_kept_for_ever(deployment)]
@@ -148,7 +149,7 @@ def _soak(
     """Send readings under faults, and wait until all have a result.
 
     Returns:
-        What went wrong, in sentences; and the logs that came after the warm-up and are kept.
+        What went wrong, in sentences; and how many more objects there are since the warm-up.
     """
     failed: list[str] = []
 
@@ -169,29 +170,24 @@ def _soak(
             told += 30.0
             print(f"{passed / 60:4.1f} min  {dict(load.counts)}", file=sys.stderr, flush=True)
         if warm is None and passed >= WARM_UP * 60 * arguments.minutes:
-            warm = _logs(deployment)
+            warm = _objects(deployment)
         time.sleep(_WEATHER)
     watch.stopped.set()
-    logged = _logs(deployment) - (warm or 0)
+    objects = _objects(deployment) - (warm or 0)
     injected.stop_faults()
     load.stopped.set()
     for thread in [*threads, watch]:
         thread.join(_PATIENCE)
         if thread.is_alive():
             failed.append(f"What had begun did not end within {_PATIENCE:.0f} s.")
-    return failed, logged
+    return failed, objects
 
 
-def _logs(deployment: Deployment) -> int:
-    """How many invocations' logs are kept."""
-    client = deployment.clients("logs")
-    groups = client.get_paginator("describe_log_groups").paginate()
-    streams = client.get_paginator("describe_log_streams")
+def _objects(deployment: Deployment) -> int:
+    """How many objects there are, in all versions."""
+    pages = deployment.clients("s3").get_paginator("list_object_versions")
     return sum(
-        len(page["logStreams"])
-        for groups_page in groups
-        for group in groups_page["logGroups"]
-        for page in streams.paginate(logGroupName=group["logGroupName"])
+        len(page.get("Versions", ())) for page in pages.paginate(Bucket=deployment.stack.bucket)
     )
 
 
@@ -241,13 +237,14 @@ def _wrong_states(ledger: Ledger, deployment: Deployment) -> list[str]:
     return wrong[:20]
 
 
-def _growth(load: Load, watch: Watch, logged: int) -> tuple[list[str], list[str]]:
+def _growth(load: Load, watch: Watch, objects: int) -> tuple[list[str], list[str]]:
     """The table of what was watched, and what has grown."""
     trips = [(trip.at, 1000 * trip.seconds) for trip in load.trips]
     series: list[tuple[str, str, Sequence[tuple[float, float]], float]] = [
         *((f"memory, {kind}", "MB", points, 50) for kind, points in sorted(watch.memory.items())),
         *(
-            (f"descriptors, {kind}", "descriptors", points, 50)
+            # How many there are at most depends on how many workers run. A leak lifts the least.
+            (f"descriptors, {kind}", "descriptors", points, 10)
             for kind, points in sorted(watch.descriptors.items())
         ),
         ("processor, a reading", "ms", watch.processor(), 50),
@@ -265,7 +262,7 @@ def _growth(load: Load, watch: Watch, logged: int) -> tuple[list[str], list[str]
         of_level, more = _TOLERATED[unit]
         tolerated = of_level * found.level + more
         if name == f"memory, {CLOUD}":
-            tolerated += _A_LOG * logged
+            tolerated += _AN_OBJECT * objects
         flat = (found.low if name.startswith(_ON_THE_CLOCK) else found.high) < tolerated
         lines.append(
             f"| {name} | {unit} | {found.level:.1f} | {found.growth:+.1f} "

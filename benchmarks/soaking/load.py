@@ -24,6 +24,8 @@ _PAUSE = 0.5
 _REST = 3.0
 #: Seconds between two looks, and most seconds until something has happened.
 _POLL, _PATIENCE = 0.5, 300.0
+#: Seconds after which a batch without a record is started again.
+_UNRECORDED = 30.0
 _NEVER_A_BATCH = ""
 _UNREADABLE = b'{"user_id": "user-0001", "timestamp": "yesterday", "value": 80}'
 
@@ -123,7 +125,14 @@ class Load:
             answer = self._client.post("/batches", {"source": source})
             return str(answer.body["batch_id"]) if answer.status == 202 else None
 
-        return _until(accepted)
+        def recorded() -> str | None:
+            begun = self._deployment.batches.get(batch) is not None
+            return batch if begun or time.monotonic() > give_up else None
+
+        batch, give_up = _until(accepted), time.monotonic() + _UNRECORDED
+        _until(recorded)
+        # Its execution has failed before it was a batch. The same request starts it again.
+        return batch if self._deployment.batches.get(batch) else _NEVER_A_BATCH
 
     def _dropped(self, content: bytes) -> str:
         key = f"incoming/{uuid.uuid4().hex}.jsonl"
