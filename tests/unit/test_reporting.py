@@ -14,9 +14,12 @@ from kalmap_cli.execution import PollIntervals
 from kalmap_cli.reporting import needs_extra
 from kalmap_cli.reporting.batch_view import Count, over_time
 from kalmap_cli.reporting.calibration import calibration_of
+from kalmap_cli.reporting.charts import stacked
+from kalmap_cli.reporting.drawing import draw_svg
 from kalmap_cli.reporting.execution_view import Items
 from kalmap_cli.reporting.machine import draw_machine
 from kalmap_cli.reporting.page import report_page
+from kalmap_cli.reporting.palette import OF_PAGE
 from kalmap_cli.reporting.readings_section import calibration_section
 from kalmap_cli.reporting.timeline import Task, arrange
 from kalmap_cli.screen import Screen
@@ -142,12 +145,21 @@ def test_users_ids_and_sentences_are_text_everywhere() -> None:
     assert page.count("<script") == 1
 
 
-def test_a_source_with_characters_that_no_drawing_may_have_is_drawn_with_others() -> None:
+def test_a_chart_with_characters_that_no_drawing_may_have_is_drawn_with_others() -> None:
     # The library that draws does not refuse them: it ends the whole process.
-    sources = ["\x1b[31mred", "\x00", "\ufffe", "scale"]
+    rows = [("\x1b[31mred", "late", 3), ("\x00", "late", 1), ("\ufffe", "late", 1)]
+    drawn = draw_svg(stacked(rows, ["late"], OF_PAGE, is_time=False), OF_PAGE)
+    assert "\ufffd[31mred: 3 late" in drawn
+
+
+def test_a_source_is_shown_on_one_line_and_short() -> None:
+    # A name of 60,000 characters took minutes to draw.
+    sources = ["\x1b[31mred", 2_000 * "s", "scale"]
     counts = [Count(source, "rejected", "outlier", 8) for source in sources]
     page = report_page(view(["u-1"])._replace(by_source=counts))
-    assert "\ufffd[31mred: 8 too far" in page
+    assert "_[31mred: 8 too far" in page
+    assert f"{35 * 's'}…: 8 too far" in page
+    assert 40 * "s" not in page
 
 
 def test_a_page_names_no_address_but_those_of_formats() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from kalmap_cli.file_names import shortened
 from kalmap_cli.reporting.batch_view import BatchView, Count
 from kalmap_cli.reporting.calibration import Calibration
 from kalmap_cli.reporting.charts import histogram, stacked
@@ -27,8 +28,10 @@ def readings_section(view: BatchView) -> dict[str, Any] | None:
     """The charts of what was not accepted, by source and over time."""
     if view.sample is None:
         return None
-    rows = _source_rows(view.by_source)
-    refused = [one for one in view.by_source + view.over_time if one.status != "accepted"]
+    # Text of any length would take minutes to draw.
+    by_source = [one._replace(place=shortened(one.place)) for one in view.by_source]
+    rows = _source_rows(by_source)
+    refused = [one for one in by_source + view.over_time if one.status != "accepted"]
     if not refused:
         return {"words": "Every reading was accepted.", "figures": [], "rows": rows}
     names = _common_reasons(refused)
@@ -36,7 +39,7 @@ def readings_section(view: BatchView) -> dict[str, Any] | None:
     figures = [
         Figure(svg(stacked(_rows(counts, names), names, OF_PAGE, is_time=is_time)), words, key)
         for counts, words, is_time in (
-            (view.by_source, "Readings that were not accepted, by source.", False),
+            (by_source, "Readings that were not accepted, by source.", False),
             (view.over_time, "The same over the readings' own dates.", True),
         )
         if any(one.status != "accepted" for one in counts)
