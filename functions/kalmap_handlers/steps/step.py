@@ -65,7 +65,7 @@ def step(name: StepName) -> Callable[[Callable[[Task], Any]], Handler]:
     """
 
     def decorate(run: Callable[[Task], Any]) -> Handler:
-        @logger.inject_lambda_context(clear_state=True)
+        @logger.inject_lambda_context
         @metrics.log_metrics
         def handler(event: Event, context: "LambdaContext") -> dict[str, Any]:
             started, cpu, call = time.time(), time.process_time(), next(_calls)
@@ -131,7 +131,7 @@ def _name_log_lines(name: StepName, task: Task) -> None:
     """Let every line of this invocation's log say which batch, attempt, step and shard it is of."""
     pointer = msgspec.convert(task.event["batch"], Pointer)
     part = task.event.get("shard") or task.event.get("chunk") or {}
-    logger.append_keys(
+    logger.thread_safe_append_keys(
         batch=pointer.batch_id,
         attempt=pointer.attempt,
         step=name,
