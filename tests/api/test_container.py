@@ -57,10 +57,11 @@ class TestCache:
 class TestMemory:
     def test_a_full_request_stays_far_below_the_limit(self):
         """A process of its own, as a container is: imports, two full requests, and no more."""
+        folders = (ROOT / "functions", ROOT / "cli", ROOT)
         child = subprocess.run(
             [sys.executable, "-m", "tests.support.container_memory"],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(("functions", "cli", "."))},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))},
             capture_output=True,
             text=True,
             check=True,
