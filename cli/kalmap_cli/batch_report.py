@@ -1,7 +1,9 @@
 """The report that each batch gets beside its results, and the users that the terminal names."""
 
+import contextlib
 import os
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from kalmap.store.ports import BatchRecord
@@ -30,6 +32,21 @@ class WrittenReport(NamedTuple):
     """The words that stand in place of the file's path."""
     movers: "list[Mover] | None" = None
     """The users whose level moves most; None if they are not known."""
+
+
+def prepare_report() -> None:
+    """Load what draws a report, which takes half a second, while the batch runs."""
+    if os.environ.get(REPORT_VARIABLE, "yes") == "yes":
+        Thread(target=_load_drawing).start()
+
+
+def _load_drawing() -> None:
+    # What is wrong here is told when the report is drawn.
+    with contextlib.suppress(Exception):
+        import kalmap_cli.reporting.page  # noqa: F401, PLC0415
+        from kalmap_cli.reporting.drawing import start_drawing  # noqa: PLC0415
+
+        start_drawing()
 
 
 def write_report(

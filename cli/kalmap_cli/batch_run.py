@@ -10,7 +10,7 @@ from kalmap.batch.folder import Folder
 from kalmap.plural import counted
 from kalmap.store.ports import BatchRecord
 from kalmap_cli.batch_counts import BatchCounter
-from kalmap_cli.batch_report import WrittenReport, write_report
+from kalmap_cli.batch_report import WrittenReport, prepare_report, write_report
 from kalmap_cli.deployment import Deployment
 from kalmap_cli.earlier_batch import describe_earlier_batch
 from kalmap_cli.errors import Interrupted, InterruptMessage, RunFailed
@@ -77,6 +77,7 @@ def run_batch(
     arn = new_execution_arn(deployment.stack)
     try:
         start_execution(deployment.clients, deployment.stack, batch, arn)
+        prepare_report()
         watch_batch(screen, deployment, arn)
         names = FileNames(deployment.objects)
         end = get_execution_end(deployment.clients, arn)
