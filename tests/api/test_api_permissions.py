@@ -12,6 +12,7 @@ from tests.support.api_function import Api
 from tests.support.both_paths import reading
 from tests.support.policies import Cloud, Need, covered, grants, record, target_of
 from tests.support.template import TEMPLATE
+from tests.support.unclaimed_batch import unclaimed_batch
 
 RESOURCES = read_template(TEMPLATE)["Resources"]
 ALLOWED = {Need(g.action, target_of(g)) for g in grants(RESOURCES) if g.function == "ApiFunction"}
@@ -94,6 +95,10 @@ def look_at_batches(api):
     batch_id = "a" * 32
     at = {"path": {"batch_id": batch_id}}
     assert api.call("GET", "/batches/{batch_id}", **at).status == 404
+    key, content = unclaimed_batch("b" * 32, "e")
+    api.s3.put_object(Bucket=api.bucket, Key=key, Body=content)
+    never_began = api.call("GET", "/batches/{batch_id}", path={"batch_id": "b" * 32})
+    assert never_began.body["status"] == "FAILED"
     item = {
         "batch_id": batch_id,
         "execution": "e",

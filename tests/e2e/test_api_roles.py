@@ -16,6 +16,7 @@ from tests.support.deployed_stack import daily_readings
 from tests.support.policies import target_of
 from tests.support.roles_cloud import GRANTS, OTHERS, Guarded, guarded_stack
 from tests.support.signed_client import Client
+from tests.support.unclaimed_batch import unclaimed_batch
 
 
 def permission(grant):
@@ -81,6 +82,12 @@ class Caller:
         }[by]
         return self.call("POST", "/batches", {"source": batch_input})
 
+    def look_at_an_unclaimed_batch(self) -> int:
+        """A batch that was identified long ago, and that no execution has claimed."""
+        key, content = unclaimed_batch(self.name, "e")
+        self._stack.client("s3").put_object(Bucket=self._stack.bucket, Key=key, Body=content)
+        return self.call("GET", f"/batches/{self.name}")
+
     def upload(self, place: str = "/incoming/") -> int:
         """A file put where the API signed an address for."""
         self.call("POST", "/batches/uploads")
@@ -128,6 +135,7 @@ WAYS = {
     ("dynamodb:UpdateItem", "IdempotencyTable"): Way(Caller.measure_once, 500, 200),
     ("dynamodb:DeleteItem", "IdempotencyTable"): Way(Caller.measure_wrongly_once, 500, 400),
     ("states:StartExecution", "filter-batch"): Way(Caller.start, 500, 202),
+    ("states:DescribeExecution", "filter-batch"): Way(Caller.look_at_an_unclaimed_batch, 500, 200),
 }
 
 

@@ -261,6 +261,8 @@ def _filled(payload: Payload, batch_input: Payload, execution: Payload) -> Paylo
     context = {
         "$$.Execution.Name": execution["name"],
         "$$.Execution.StartTime": execution["startDate"].isoformat(),
+        "$$.State.EnteredTime": execution["startDate"].isoformat(),
+        "$$.State.RetryCount": 0,
     }
 
     def value(path: str) -> Any:

@@ -1,13 +1,13 @@
 """Starting a batch by the HTTP API: once, and on the version that was identified."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import msgspec
 import pytest
 from moto import mock_aws
 
-from kalmap.api.batches import find_batch, start_batch
+from kalmap.api.batches import find_batch, start_batch, view_batch
 from kalmap.errors import InputNotFound
 from kalmap.store.objects import Objects
 from kalmap.store.ports import BatchRecord
@@ -86,6 +86,43 @@ def test_a_batch_is_started_again_only_if_it_has_failed(start, status, execution
     assert len(inputs) == executions
     assert started.batch_id == batch_id
     assert started.execution_arn == ("arn:e-1" if executions else "arn:e-0")
+
+
+@pytest.fixture
+def view(work):
+    """Looks at a batch; the table of batches has these records one look after the other."""
+
+    def view(batch_id, *looks, now=NOW, running=()):
+        records = Records()
+        found = iter((*looks, None))
+        records.get = lambda _: next(found)
+        return view_batch(
+            batch_id,
+            now=now,
+            records=records,
+            work=work,
+            sign=lambda *_: "",
+            is_running=lambda execution: execution in running,
+        )
+
+    return view
+
+
+def test_a_batch_whose_execution_ended_before_it_claimed_the_batch_has_failed(start, view, work):
+    batch_id = start(Records())[0].batch_id
+    later = NOW + timedelta(minutes=2)
+    assert view(batch_id, None).status == "STARTING"
+    assert view(batch_id, None, now=later, running={"e-1"}).status == "STARTING"
+    failed = view(batch_id, None, now=later)
+    assert failed.status == "FAILED"
+    assert "Send the same request again" in failed.reason
+    # It has a plan, so it ran, and its record has expired.
+    work.put(f"batches/{batch_id}/e-1/plan.json", b"{}")
+    with pytest.raises(InputNotFound, match="no batch"):
+        view(batch_id, None, now=later)
+    # It began, and has a record, between two looks.
+    record = BatchRecord(batch_id=batch_id, status="RUNNING", execution="e-1", prefix="batches/b/e")
+    assert view(batch_id, None, record, now=later).status == "RUNNING"
 
 
 def test_a_batch_is_found_before_it_has_a_record(start, work):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from collections.abc import Mapping as Lookup
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from kalmap.batch.identity import BATCH_ID, read_options
 from kalmap.batch.inline import store_records
 from kalmap.errors import Contradiction, InputNotFound, InvalidInput
 from kalmap.keys import BATCHES, INCOMING
-from kalmap.moments import iso
+from kalmap.moments import iso, parse_moment
 from kalmap.pipeline.identify_batch import MAPPING_METADATA, identify_batch
 from kalmap.records.mapping import Mapping, check_mapping
 from kalmap.store.objects import Objects, OpenBucket
@@ -30,6 +30,15 @@ StartExecution = Callable[[str, str], str]
 SignUpload = Callable[[str, int, Lookup[str, str]], str]
 
 _STARTING: ApiStatus = "STARTING"
+_FAILED: ApiStatus = "FAILED"
+#: Step Functions may not know an execution at once that it has just started.
+_UNSEEN = timedelta(minutes=1)
+_NO_BATCH = "There is no batch with this id. GET /batches lists all batches."
+_NEVER_BEGAN = (
+    "The execution ended before it could claim the batch, and changed no state. Its history in "
+    "Step Functions says why. Send the same request again, without an Idempotency-Key or with "
+    "another one."
+)
 #: S3 allows 2 KB of metadata, names included.
 _MOST_METADATA_BYTES = 2000
 
@@ -118,15 +127,39 @@ def _in_metadata(mapping: Mapping) -> str:
     return text
 
 
-def view_batch(batch_id: str, records: BatchStore, work: Objects, sign: SignLink) -> BatchView:
+def view_batch(
+    batch_id: str,
+    *,
+    now: datetime,
+    records: BatchStore,
+    work: Objects,
+    sign: SignLink,
+    is_running: Callable[[str], bool],
+) -> BatchView:
     """Describe a batch: its progress while it runs, its summary and links when it has ended.
+
+    Args:
+        batch_id: The batch.
+        now: Wall-clock time.
+        records: The table of batches.
+        work: The work bucket.
+        sign: Signs the links.
+        is_running: Looks up by an execution's name whether it is running.
 
     Raises:
         InputNotFound: There is no such batch.
     """
     record = find_batch(batch_id, records, work)
     if record is None:
-        return BatchView(batch_id=batch_id, status=_STARTING)
+        attempts = _attempts(batch_id, work)
+        if _may_begin(attempts, now, is_running):
+            return BatchView(batch_id=batch_id, status=_STARTING)
+        # It may have begun since, and even ended.
+        record = records.get(batch_id)
+    if record is None:
+        if any(folder.has_plan() for folder in attempts.values()):  # its record has expired
+            raise InputNotFound(_NO_BATCH)
+        return BatchView(batch_id=batch_id, status=_FAILED, reason=_NEVER_BEGAN)
     view, folder = batch_view(record), Folder(work, record.prefix)
     if record.status == "RUNNING":
         return msgspec.structs.replace(view, progress=progress(folder))
@@ -166,7 +199,21 @@ def find_batch(batch_id: str, records: BatchStore, work: Objects) -> BatchRecord
         record = records.get(batch_id)
         if record is not None or any(True for _ in work.keys(f"{BATCHES}{batch_id}/")):
             return record
-    raise InputNotFound("There is no batch with this id. GET /batches lists all batches.")
+    raise InputNotFound(_NO_BATCH)
+
+
+def _attempts(batch_id: str, work: Objects) -> dict[str, Folder]:
+    """The folders of a batch's attempts, by the names of their executions."""
+    names = {key.split("/")[2] for key in work.keys(f"{BATCHES}{batch_id}/")}
+    return {name: Folder(work, f"{BATCHES}{batch_id}/{name}") for name in names}
+
+
+def _may_begin(
+    attempts: Lookup[str, Folder], now: datetime, is_running: Callable[[str], bool]
+) -> bool:
+    """Whether an execution that has identified a batch may still claim it."""
+    started = (parse_moment(folder.batch().started_at) for folder in attempts.values())
+    return any(now - moment < _UNSEEN for moment in started) or any(map(is_running, attempts))
 
 
 def _with_records_in_the_bucket(

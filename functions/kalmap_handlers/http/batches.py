@@ -13,7 +13,7 @@ from kalmap.api.pages import batch_page, page_limit, result_page
 from kalmap.api.payload import NAME_LIMIT
 from kalmap.api.schemas import UploadRequest
 from kalmap.results.selection import result_status
-from kalmap_handlers.clients import batch_store, bucket, step_functions, work_bucket
+from kalmap_handlers.clients import batch_store, bucket, is_running, step_functions, work_bucket
 from kalmap_handlers.http.gateway import Call, json_response
 from kalmap_handlers.http.signing import sign_get, sign_put
 from kalmap_handlers.telemetry import now
@@ -58,7 +58,15 @@ def get_batches() -> Response[Any]:
 def get_batch(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's name for it
     """Show a batch's progress, or how it ended."""
     call = Call(router.current_event, router.lambda_context)
-    return json_response(view_batch(call.path("batch_id"), batch_store(), work_bucket(), sign_get))
+    view = view_batch(
+        call.path("batch_id"),
+        now=now(),
+        records=batch_store(),
+        work=work_bucket(),
+        sign=sign_get,
+        is_running=_is_running,
+    )
+    return json_response(view)
 
 
 @router.get("/batches/<batch_id>/results")
@@ -69,6 +77,12 @@ def get_results(batch_id: str) -> Response[Any]:  # noqa: ARG001 - the router's 
     folder = ended_batch_folder(call.path("batch_id"), batch_store(), work_bucket())
     limit, cursor = page_limit(call.query("limit")), call.query("cursor")
     return json_response(result_page(folder, limit=limit, status=status, user=user, cursor=cursor))
+
+
+def _is_running(execution: str) -> bool:
+    """Whether the execution of a name is running."""
+    executions = os.environ["STATE_MACHINE"].replace(":stateMachine:", ":execution:")
+    return is_running(f"{executions}:{execution}")
 
 
 def _start_execution(name: str, batch_input: str) -> str:
