@@ -362,9 +362,9 @@ def test_a_batch_of_an_upload_is_watched_to_its_end(tab, console, tmp_path):
     page.unroute("**/live/**")
     page.get_by_text("kalmap serve does not answer").wait_for(state="detached")
     watching.said.clear()
-    reached = page.locator(".machine .done").count()
-    page.locator(".machine .done").nth(reached).wait_for()
     page.locator("h1 .badge.good").wait_for(timeout=60_000)
+    assert page.locator(".machine .running").count() == 0
+    assert page.locator(".machine .done").count() == 15
     page.get_by_role("link", name=re.compile("^[0-9a-f]{12}$")).click()
     assert "28,000" in page.locator(".cards").inner_text()
 

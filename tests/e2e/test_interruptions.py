@@ -74,13 +74,23 @@ def a_run_that_has_left(directory, state, **variables):
     return a_run_that_says(directory, f"  {state} ", **variables)
 
 
+def with_fault(modules, fault):
+    """Variables of a run whose local cloud has a fault."""
+    shutil.copy(FAULTS_MODULE, modules)
+    plan = {"name": "fault", "rules": [fault]}
+    (modules / "plan.json").write_text(json.dumps(plan))
+    return {"PYTHONPATH": os.pathsep.join((str(modules), environment()["PYTHONPATH"]))}
+
+
 @pytest.fixture
 def held(tmp_path):
     """Variables of a run whose local cloud holds its first worker that filters."""
-    shutil.copy(FAULTS_MODULE, tmp_path)
-    plan = {"name": "held", "rules": [rule("Filter", "GetObject", "held")]}
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    return {"PYTHONPATH": os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))}
+    return with_fault(tmp_path, rule("Filter", "GetObject", "held"))
+
+
+def slow(modules, function):
+    """Variables of a run that waits for a function, and so is interrupted while it waits."""
+    return with_fault(modules, rule(function, "GetObject", "delayed", seconds=2.0))
 
 
 def interrupted(process, number=signal.SIGINT):
@@ -139,9 +149,9 @@ def assert_both_files_count_once(directory):
     assert stored(states(directory)) == both
 
 
-def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory):
+def test_ctrl_c_leaves_nothing_running_and_the_states_as_they_were(directory, tmp_path):
     before = states(directory)
-    with a_run_that_has_left(directory, "PlanShards") as process:
+    with a_run_that_has_left(directory, "PlanShards", **slow(tmp_path, "Load")) as process:
         ports = ports_of(directory / ".kalmap")
         assert len(ports) == 1
         assert not is_free(ports[0])
@@ -177,9 +187,9 @@ def test_an_interruption_before_the_start_starts_no_batch(directory):
 
 
 def test_an_interruption_during_writing_is_reported_and_the_shown_command_works(
-    directory,
+    directory, tmp_path
 ):
-    with a_run_that_has_left(directory, "AggregateResults") as process:
+    with a_run_that_has_left(directory, "AggregateResults", **slow(tmp_path, "Write")) as process:
         sentence, _ = interrupted(process)
     assert "was stopped while it wrote states, and some may have been written" in sentence
     code, err = as_typed(sentence, directory)

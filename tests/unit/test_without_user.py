@@ -42,6 +42,11 @@ def conflicts(*users):
     return to_json(Report(step="write", number=OWN, conflicts=list(users)))
 
 
+def rule(name):
+    """The rule for an object of a batch whose results do not say whose a record is."""
+    return rule_of_batch(f"batches/b/e/{name}", USER, SHARDS, lambda _: None)
+
+
 #: Names of objects, their contents with both users, and what stays of each without one.
 CONTENTS = [
     (
@@ -74,7 +79,7 @@ CONTENTS = [
 
 @pytest.mark.parametrize(("name", "both", "kept"), CONTENTS, ids=[name for name, *_ in CONTENTS])
 def test_a_user_is_taken_out_of_a_batchs_object_and_the_rest_stays(name, both, kept):
-    without = rule_of_batch(name, USER, SHARDS)
+    without = rule(name)
     assert without(both, USER) == kept
     # What does not have the user is the same bytes, so it is not written again.
     assert kept is None or without(kept, USER) == kept
@@ -83,7 +88,7 @@ def test_a_user_is_taken_out_of_a_batchs_object_and_the_rest_stays(name, both, k
 @pytest.mark.parametrize("name", [name for name, _, _ in CONTENTS if f"{OWN:06d}" in name])
 def test_what_only_another_shard_has_is_not_read(name):
     other = name.replace(f"{OWN:06d}", f"{(OWN + 1) % SHARDS:06d}")
-    assert rule_of_batch(other, USER, SHARDS) is None
+    assert rule(other) is None
 
 
 def test_answers_of_the_api_and_its_frequent_users_lose_the_user():
