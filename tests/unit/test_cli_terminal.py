@@ -34,10 +34,12 @@ def at_a_terminal(columns, *arguments):
     """What a Python program shows on a terminal that is so wide."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    variables = environment(NO_COLOR="1", TERM="dumb")
+    # It says how wide a terminal is, whatever the terminal says.
+    variables.pop("COLUMNS", None)
     process = subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=theirs, stdout=theirs, stderr=theirs, env=environment(NO_COLOR="1", TERM="dumb"),
-    )  # fmt: skip
+        [sys.executable, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=variables
+    )
     os.close(theirs)
     shown = b""
     while True:
