@@ -65,6 +65,7 @@ class Deployment(NamedTuple):
     options: str
     """Options that make another command use this deployment, with a space before each."""
     set_aside: SetAside | None = None
+    is_local: bool = False
 
     @property
     def objects(self) -> Objects:
@@ -141,7 +142,8 @@ def open_deployment(
 
 def local_deployment(clients: Clients, data_dir: Path) -> Deployment:
     """The stack on the local cloud of a data directory."""
-    return Deployment(clients, find_stack(clients, STACK), _LOCAL_INTERVALS, _options(data_dir))
+    stack = find_stack(clients, STACK)
+    return Deployment(clients, stack, _LOCAL_INTERVALS, _options(data_dir), is_local=True)
 
 
 def _lock_or_join(

@@ -1,5 +1,7 @@
 """How far a running batch is: counted from what its steps have stored."""
 
+from types import SimpleNamespace
+
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -14,9 +16,10 @@ from kalmap.records.shards import PartitionReport
 from kalmap.results.report import Report
 from kalmap.results.tally import Tally
 from kalmap.store.objects import Objects
+from kalmap.store.ports import BatchRecord
 from kalmap_cli.batch_counts import BatchCounter
 from kalmap_cli.execution import Progress
-from kalmap_cli.usual_speed import UsualSpeed
+from kalmap_cli.usual_speed import UsualSpeed, usual_speed
 
 LINE = b'{"user_id":"u","timestamp":"2026-01-01T00:00:00Z","value":1}\n'
 SOURCE = SourceObject(
@@ -82,6 +85,20 @@ def test_what_an_earlier_batch_took_tells_how_long_a_map_takes(folder):
     # A small batch says little of one with many times its work.
     small = BatchCounter(folder, UsualSpeed(6, 2, {"filter": 8.0}))
     assert small.count(in_state("FilterUsers", 0)).usual_seconds is None
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_until_a_large_batch_has_run_the_local_cloud_says_what_two_cores_take(is_local):
+    small = BatchRecord(
+        batch_id="b", status="SUCCEEDED", execution="e", prefix="batches/b/e", received=7
+    )
+    batches = SimpleNamespace(newest=lambda: iter([small]))
+    usual = usual_speed(SimpleNamespace(batches=batches, is_local=is_local))
+    if is_local:
+        assert 1.0 < usual.seconds_of("partition", 149_000_000) < 10.0
+        assert 0.1 < usual.seconds_of("write", 50_000) < 1.0
+    else:
+        assert usual is None
 
 
 def test_a_round_of_conflicts_counts_its_own_shards_and_no_reading_twice(folder):
