@@ -17,6 +17,7 @@ from kalmap.results.performance import bottlenecks, figures, slow_work
 from kalmap.results.report import STATES, StepName
 from kalmap.results.selection import read_labels
 from kalmap.results.totals import Totals, total
+from kalmap_cli.file_names import printable
 from kalmap_cli.terminal import fit_to_terminal
 from kalmap_cli.text_table import aligned
 
@@ -89,7 +90,7 @@ def heavy_users(folder: Folder, totals: Totals) -> Iterator[str]:
         usual = statistics.median(cost.values()) if cost else 0
         heavy = sorted(cost, key=cost.__getitem__, reverse=True)[:_MOST]
         named = [
-            f"{user} ({counted(readings[user], 'reading')}, {rejected[user]:,} rejected)"
+            f"{printable(user)} ({counted(readings[user], 'reading')}, {rejected[user]:,} rejected)"
             for user in heavy
             if cost[user] > _TIMES * usual
         ]

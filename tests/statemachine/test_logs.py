@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from kalmap.keys import report_number
 from kalmap_handlers.telemetry import logger
 from tests.support.statemachine_batches import always, batch, other_writer
 
@@ -96,6 +97,10 @@ def test_every_line_of_a_step_says_its_batch_attempt_step_and_shard(engine, log)
     failed = [line for line in failed if line["step"] == "filter"]
     loaded = {line["shard"] for line in told if line["step"] == "load"}
     assert {line["shard"] for line in failed} == loaded
+    # The reports' names have the numbers of the shards.
+    stored = [key for key in engine.keys("batches/") if "/reports/load-" in key]
+    assert loaded == {report_number(key) for key in stored}
+    assert max(loaded) > 0
 
 
 def told_elsewhere(engine):

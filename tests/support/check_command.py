@@ -16,10 +16,20 @@ def checked(capsys, *arguments):
     return code, out, err
 
 
+def checked_content(capsys, tmp_path, content, *arguments, name="f.csv"):
+    """Check a file of one person."""
+    return checked(capsys, write(tmp_path, name, content), "--user", "u", *arguments)
+
+
 def refused(capsys, *arguments):
     code, _, err = checked(capsys, *arguments)
     assert code == 2, err
     return err
+
+
+def dated(values, mark=","):
+    """Rows with these values, one a day."""
+    return "".join(f"2026-01-{day:02d}{mark}{value}\n" for day, value in enumerate(values, start=1))
 
 
 def table(rows, users=50):

@@ -7,19 +7,13 @@ import subprocess
 import pytest
 
 from kalmap_cli.main import main
+from tests.support.check_command import checked
 from tests.support.foreign_files import FOLDER
 
 
 @pytest.fixture(autouse=True)
 def in_an_empty_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def checked(capsys, *arguments):
-    code = main(["check", *arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
 
 
 def mended(err):

@@ -18,6 +18,7 @@ from kalmap_cli.inputs import STDIN, as_input, open_inputs, source_in_s3
 from kalmap_cli.main import main
 from kalmap_cli.stack import Stack
 from kalmap_cli.upload import Upload, keys_of, upload_files
+from tests.support.check_command import checked
 
 OWN = "user_id,timestamp,value\nanna,2026-03-01T07:00:00Z,70.1\n"
 LINE = '{"user_id": "bea", "timestamp": "2026-03-01T07:00:00Z", "value": 60.2}\n'
@@ -27,13 +28,6 @@ TABLE = "Name;Datum;Gewicht\ncyd;31.03.2026 07:00;80,5\ncyd;30.03.2026 07:00;80,
 @pytest.fixture(autouse=True)
 def in_an_empty_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def checked(capsys, *arguments):
-    code = main(["check", *arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
 
 
 def piped(text):

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from kalmap_cli.main import main
+from tests.support.check_command import checked_content, dated
 from tests.support.foreign_files import FOLDER
 
 
@@ -15,40 +16,29 @@ def in_an_empty_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("TZ", "Europe/Berlin")
 
 
-def checked(capsys, tmp_path, content, *arguments, name="f.csv"):
-    """Exit code, stdout and stderr of `kalmap check`."""
-    (tmp_path / name).write_bytes(content.encode())
-    code = main(["check", name, "--user", "u", *arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
-
-
-def rows(values, mark=","):
-    return "".join(f"2026-01-{day:02d}{mark}{value}\n" for day, value in enumerate(values, start=1))
-
-
 def test_values_that_rather_are_in_another_unit_are_asked_about(capsys, tmp_path):
-    _, out, _ = checked(capsys, tmp_path, "date,weight\n" + rows(["178.4", "177.9", "178.1"]))
+    _, out, _ = checked_content(
+        capsys, tmp_path, "date,weight\n" + dated(["178.4", "177.9", "178.1"])
+    )
     assert "Their median is 178.1: are they in lb? That would be 80.78 kg. --unit names" in out
     for heavy in ("112.4", "81.3"):
-        _, out, _ = checked(capsys, tmp_path, "date,weight\n" + rows([heavy] * 3))
+        _, out, _ = checked_content(capsys, tmp_path, "date,weight\n" + dated([heavy] * 3))
         assert "are they in" not in out
 
 
 def test_a_unit_that_a_line_before_the_header_says_is_the_values_unit(capsys, tmp_path):
-    content = "#Version:6\n#Units:lb\n#date;weight\n" + rows(["178.4", "177.9", "178.1"], ";")
-    code, out, err = checked(capsys, tmp_path, content)
+    content = "#Version:6\n#Units:lb\n#date;weight\n" + dated(["178.4", "177.9", "178.1"], ";")
+    code, out, err = checked_content(capsys, tmp_path, content)
     assert (code, '"unit":"lb"' in out) == (0, True), err
     assert "first rows  u, 2026-01-01T00:00:00Z, 80.9209 kg" in out
 
 
 def test_a_column_of_units_that_contradicts_the_values_name_is_told(capsys, tmp_path):
-    content = "date,Weight (kg),Weight unit\n" + rows(["178.1,lb", "177.5,lb"])
-    _, out, _ = checked(capsys, tmp_path, content)
+    content = "date,Weight (kg),Weight unit\n" + dated(["178.1,lb", "177.5,lb"])
+    _, out, _ = checked_content(capsys, tmp_path, content)
     assert "says kg, and Weight unit has lb: what is in Weight unit counts." in out
     assert "first rows  u, 2026-01-01T00:00:00Z, 80.7848 kg" in out
-    _, out, _ = checked(capsys, tmp_path, content.replace("lb", "kg"))
+    _, out, _ = checked_content(capsys, tmp_path, content.replace("lb", "kg"))
     assert "counts." not in out
 
 
@@ -65,14 +55,16 @@ def test_a_column_of_units_that_contradicts_the_values_name_is_told(capsys, tmp_
 def test_the_column_that_seems_to_be_meant_stands_first_in_the_question(
     capsys, tmp_path, header, first
 ):
-    code, _, err = checked(capsys, tmp_path, f"{header}\n" + rows(["33,61,64", "40,60,63"]))
+    code, _, err = checked_content(
+        capsys, tmp_path, f"{header}\n" + dated(["33,61,64", "40,60,63"])
+    )
     assert code == 2
     assert first in err
 
 
 def test_a_column_of_heart_rates_is_never_taken_for_weights(capsys, tmp_path):
-    content = "date;average_resting_heart_rate\n" + rows(["58", "59", "60"], ";")
-    code, _, err = checked(
+    content = "date;average_resting_heart_rate\n" + dated(["58", "59", "60"], ";")
+    code, _, err = checked_content(
         capsys, tmp_path, content, "--columns", "value=average_resting_heart_rate"
     )
     assert code == 2
@@ -80,8 +72,8 @@ def test_a_column_of_heart_rates_is_never_taken_for_weights(capsys, tmp_path):
 
 
 def test_a_serial_number_is_no_value_with_a_unit(capsys, tmp_path):
-    content = "date,serial,kg\n" + rows(["9F8A-AAAA,80.1", "9F8A-AAAA,80.3"])
-    code, out, err = checked(capsys, tmp_path, content)
+    content = "date,serial,kg\n" + dated(["9F8A-AAAA,80.1", "9F8A-AAAA,80.3"])
+    code, out, err = checked_content(capsys, tmp_path, content)
     assert (code, '"value":"kg"' in out) == (0, True), err
 
 
@@ -117,23 +109,25 @@ def test_nested_json_is_read_after_the_lines_of_jq_that_are_named(
 def test_lines_that_end_in_carriage_returns_are_mended_by_the_command_that_is_named(
     capsys, tmp_path
 ):
-    content = ("date,kg\n" + rows(["80.1", "80.3"])).replace("\n", "\r")
-    code, _, err = checked(capsys, tmp_path, content)
+    content = ("date,kg\n" + dated(["80.1", "80.3"])).replace("\n", "\r")
+    code, _, err = checked_content(capsys, tmp_path, content)
     assert code == 2
     assert main(["check", run_command(err, "tr"), "--user", "u"]) == 0
 
 
 def test_rows_that_end_with_a_comma_are_read_but_never_a_decimal_comma(capsys, tmp_path):
-    code, out, err = checked(capsys, tmp_path, "date,kg,fat\n" + rows(["80.1,20.5,", "80.3,21.0,"]))
+    code, out, err = checked_content(
+        capsys, tmp_path, "date,kg,fat\n" + dated(["80.1,20.5,", "80.3,21.0,"])
+    )
     assert (code, '"ends_with_delimiter":true' in out) == (0, True), err
-    code, _, err = checked(capsys, tmp_path, "date,kg,fat\n" + rows(["80,1,", "80,3,"]))
+    code, _, err = checked_content(capsys, tmp_path, "date,kg,fat\n" + dated(["80,1,", "80,3,"]))
     assert code == 2
     assert "Write decimal points: sed" in err
 
 
 def test_a_row_with_something_behind_its_last_comma_is_unreadable(capsys, tmp_path):
     many = [f"2026-{1 + n // 28:02d}-{1 + n % 28:02d},80.1,20.5,\n" for n in range(250)]
-    _, out, _ = checked(
+    _, out, _ = checked_content(
         capsys, tmp_path, "date,kg,fat\n" + "".join(many) + "2026-12-01,80,1,20.5\n"
     )
     assert "f.csv line 252: The line has 4 columns, the header 3." in out
@@ -141,15 +135,15 @@ def test_a_row_with_something_behind_its_last_comma_is_unreadable(capsys, tmp_pa
 
 def test_dates_in_the_future_are_asked_about_and_no_profile_is_blamed(capsys, tmp_path):
     late = "date,kg\n" + "".join(f"2099-01-{day:02d},80.{day}\n" for day in range(1, 9))
-    code, out, _ = checked(capsys, tmp_path, late)
+    code, out, _ = checked_content(capsys, tmp_path, late)
     assert code == 1
     assert "Many readings are in the future. Are their dates written otherwise (--dates)" in out
     assert "body-weight rejects" not in out
 
 
 def test_times_are_not_offered_as_values(capsys, tmp_path):
-    content = "date,modifiedTimeMillis,a,b\n" + rows(
+    content = "date,modifiedTimeMillis,a,b\n" + dated(
         [f"17676001060{n:02d},80.1,3.5" for n in range(9)]
     )
-    _, _, err = checked(capsys, tmp_path, content)
+    _, _, err = checked_content(capsys, tmp_path, content)
     assert "may be any of a, b." in err

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from kalmap_cli.main import main
+from tests.support.check_command import checked_content, dated
 
 
 @pytest.fixture(autouse=True)
@@ -14,24 +15,10 @@ def in_an_empty_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("TZ", "Europe/Berlin")
 
 
-def checked(capsys, tmp_path, content, *arguments, name="f.csv"):
-    """Exit code, stdout and stderr of `kalmap check`."""
-    data = content if isinstance(content, bytes) else content.encode()
-    (tmp_path / name).write_bytes(data)
-    code = main(["check", name, "--user", "u", *arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
-
-
-def rows(values, mark=","):
-    return "".join(f"2026-01-{day:02d}{mark}{value}\n" for day, value in enumerate(values, start=1))
-
-
 @pytest.mark.parametrize("text", ["N/A", "-", "null", "n.d.", "\u2014", "NaN"])
 def test_a_text_that_says_that_there_is_no_value_is_counted_and_not_read(capsys, tmp_path, text):
-    content = "date,weight\n" + rows(["80.1", text, "80.2", "80.3", text, "80.1"])
-    code, out, err = checked(capsys, tmp_path, content)
+    content = "date,weight\n" + dated(["80.1", text, "80.2", "80.3", text, "80.1"])
+    code, out, err = checked_content(capsys, tmp_path, content)
     assert code == 0, err
     assert f"2 of 6 rows have no value in weight (or {text!r}): not read." in out
     assert "\nunreadable  0 (0.0%)\n" in out
@@ -39,8 +26,8 @@ def test_a_text_that_says_that_there_is_no_value_is_counted_and_not_read(capsys,
 
 
 def test_other_texts_in_a_column_of_numbers_stay_unreadable(capsys, tmp_path):
-    content = "date,weight\n" + rows([*(["80.1"] * 12), "eighty"])
-    _, out, _ = checked(capsys, tmp_path, content)
+    content = "date,weight\n" + dated([*(["80.1"] * 12), "eighty"])
+    _, out, _ = checked_content(capsys, tmp_path, content)
     assert "value (weight) is 'eighty', which is not a number." in out
 
 
@@ -56,8 +43,8 @@ def test_separators_of_thousands_are_refused_with_a_command_that_takes_them_out(
     capsys, tmp_path, values, unit
 ):
     mark = ";" if any("," in value for value in values) else ","
-    content = f"date{mark}weight\n" + rows(values, mark)
-    code, _, err = checked(capsys, tmp_path, content, "--unit", unit)
+    content = f"date{mark}weight\n" + dated(values, mark)
+    code, _, err = checked_content(capsys, tmp_path, content, "--unit", unit)
     assert code == 2
     assert "with a separator of thousands" in err
     command = err[err.index("python3 -c") : err.index(" - then give")]
@@ -69,8 +56,8 @@ def test_separators_of_thousands_are_refused_with_a_command_that_takes_them_out(
 
 
 def test_separators_that_also_separate_columns_are_taken_out_by_a_command(capsys, tmp_path):
-    content = "date,weight\n" + rows(['"81,234"', '"82,100"'])
-    code, _, err = checked(capsys, tmp_path, content, "--unit", "g")
+    content = "date,weight\n" + dated(['"81,234"', '"82,100"'])
+    code, _, err = checked_content(capsys, tmp_path, content, "--unit", "g")
     assert code == 2
     command = err[err.index("python3 -c") : err.index(" - then give")]
     subprocess.run(command, shell=True, check=True)
@@ -80,7 +67,7 @@ def test_separators_that_also_separate_columns_are_taken_out_by_a_command(capsys
 
 def test_taking_out_separators_leaves_dates_in_the_same_line_as_they_are(capsys, tmp_path):
     content = "Datum;Gewicht (g)\n01.03.2026 07:02;81.328\n02.03.2026 07:47;80.850\n"
-    _, _, err = checked(capsys, tmp_path, content, "--tz", "UTC")
+    _, _, err = checked_content(capsys, tmp_path, content, "--tz", "UTC")
     command = err[err.index("python3 -c") : err.index(" - then give")]
     subprocess.run(command, shell=True, check=True)
     expected = "Datum;Gewicht (g)\n01.03.2026 07:02;81328\n02.03.2026 07:47;80850\n"
@@ -88,7 +75,9 @@ def test_taking_out_separators_leaves_dates_in_the_same_line_as_they_are(capsys,
 
 
 def test_decimals_of_three_digits_are_taken_for_what_is_plausible(capsys, tmp_path):
-    code, out, err = checked(capsys, tmp_path, "date;weight\n" + rows(["81,234", "82,100"], ";"))
+    code, out, err = checked_content(
+        capsys, tmp_path, "date;weight\n" + dated(["81,234", "82,100"], ";")
+    )
     assert code == 0, err
     assert "values      81.234 to 82.1 kg" in out
     assert "'81,234' is taken as 81.234: as 81234 it would be outside of " in out
@@ -98,10 +87,10 @@ def test_a_mark_that_may_be_either_is_asked_for(capsys, tmp_path):
     mine = '{"name":"m","unit":"{points}","range":[0,9000],"level_noise":1,"slope_noise":0,'
     mine += '"slope_damping":1,"slope_prior":0,"measurement_noise":1}'
     (tmp_path / "m.json").write_text(mine)
-    content = "date;score\n" + rows(["1,234", "1,240"], ";")
+    content = "date;score\n" + dated(["1,234", "1,240"], ";")
     # That the user names the column says nothing of its numbers.
     named = ["--columns", "timestamp=date,value=score"]
-    code, _, err = checked(capsys, tmp_path, content, "--profile", "m.json", *named)
+    code, _, err = checked_content(capsys, tmp_path, content, "--profile", "m.json", *named)
     assert code == 2
     assert "Is it 1234 with a separator of thousands, or 1.234?" in err
     command = shlex.split(err[err.index("If the second: ") + 15 : err.index(" - if the first")])
@@ -112,11 +101,11 @@ def test_a_mark_that_may_be_either_is_asked_for(capsys, tmp_path):
 def test_the_one_date_that_tells_the_day_from_the_month_is_told(capsys, tmp_path):
     dates = [f"{day:02d}/02/2026" for day in range(1, 10)]
     lines = "".join(f"{date},80\n" for date in [*dates, "13/02/2026"])
-    code, out, err = checked(capsys, tmp_path, "date,weight\n" + lines)
+    code, out, err = checked_content(capsys, tmp_path, "date,weight\n" + lines)
     assert code == 0, err
     assert "Only '13/02/2026' says whether the day or the month is first" in out
     assert "kalmap check f.csv --user u --dates month_first" in out
-    code, out, _ = checked(capsys, tmp_path, "date,weight\n" + lines + "14/02/2026,80\n")
+    code, out, _ = checked_content(capsys, tmp_path, "date,weight\n" + lines + "14/02/2026,80\n")
     assert "says whether" not in out
 
 
@@ -146,7 +135,7 @@ GERMAN = "Datum;Gewicht;Notiz\n2026-01-05;81,2;nach dem Frühstück, müde\n2026
     ],
 )
 def test_text_in_another_encoding_gets_the_line_of_iconv(capsys, tmp_path, text, encoding, name):
-    code, _, err = checked(capsys, tmp_path, text.encode(encoding))
+    code, _, err = checked_content(capsys, tmp_path, text.encode(encoding))
     assert code == 2
     assert f"probably {name} (" in err
     command = err[err.index("iconv") : err.index(" - then give")]
@@ -164,7 +153,7 @@ def test_text_in_another_encoding_gets_the_line_of_iconv(capsys, tmp_path, text,
     ],
 )
 def test_text_in_latin_1_is_read(capsys, tmp_path, text):
-    code, out, err = checked(capsys, tmp_path, text.encode("cp1252"))
+    code, out, err = checked_content(capsys, tmp_path, text.encode("cp1252"))
     assert code == 0, err
     assert "It is not UTF-8 and is read as Latin-1" in out
 
@@ -176,7 +165,7 @@ def test_lines_before_the_header_may_be_padded_by_a_spreadsheet(capsys, tmp_path
         "Device Timestamp,Weight (kg),Fat,Note,Device\n"
         "2026-01-05 07:31,81.1,20,,scale\n2026-01-06 07:40,81.2,20,,scale\n"
     )
-    code, out, err = checked(capsys, tmp_path, content, "--tz", "UTC")
+    code, out, err = checked_content(capsys, tmp_path, content, "--tz", "UTC")
     assert code == 0, err
     assert '"skip":2' in out
     assert "\nrecords     2\n" in out
@@ -185,13 +174,13 @@ def test_lines_before_the_header_may_be_padded_by_a_spreadsheet(capsys, tmp_path
 def test_two_numbers_in_a_cell_get_the_command_that_makes_two_columns(capsys, tmp_path):
     lines = "".join(f"0{day}/02/2026,{120 + day}/{80 + day},good\n" for day in range(1, 10))
     content = "Date,Blood pressure,Mood\n" + lines
-    code, _, err = checked(capsys, tmp_path, content)
+    code, _, err = checked_content(capsys, tmp_path, content)
     assert code == 2
     assert "Blood pressure has two numbers in a cell, such as '121/81'." in err
     with_pulse = content.replace("Mood", "Pulse").replace("good", "60")
     profile = ["--profile", "blood-pressure-systolic"]
-    assert "two numbers in a cell" in checked(capsys, tmp_path, with_pulse, *profile)[2]
-    checked(capsys, tmp_path, content)
+    assert "two numbers in a cell" in checked_content(capsys, tmp_path, with_pulse, *profile)[2]
+    checked_content(capsys, tmp_path, content)
     command = err[err.index("sed -E") : err.index(" - then give")]
     subprocess.run(command, shell=True, check=True)
     for profile, low in (("systolic", "121 to 129"), ("diastolic", "81 to 89")):
@@ -201,15 +190,15 @@ def test_two_numbers_in_a_cell_get_the_command_that_makes_two_columns(capsys, tm
 
 
 def test_glucose_without_a_unit_gets_the_profile_whose_range_fits(capsys, tmp_path):
-    _, _, err = checked(capsys, tmp_path, "date,glucose\n" + rows(["5.5", "6.1", "7.0"]))
+    _, _, err = checked_content(capsys, tmp_path, "date,glucose\n" + dated(["5.5", "6.1", "7.0"]))
     assert "kalmap check f.csv --user u --profile glucose-cgm-mmol" in err
-    _, _, err = checked(capsys, tmp_path, "date,glucose\n" + rows(["95", "110", "120"]))
+    _, _, err = checked_content(capsys, tmp_path, "date,glucose\n" + dated(["95", "110", "120"]))
     assert "kalmap check f.csv --user u --profile glucose-cgm -" in err
 
 
 def test_several_series_are_named_with_their_profiles(capsys, tmp_path):
     content = "date\tsys\tdia\n" + "".join(f"2026-01-0{d}\t12{d}\t8{d}\n" for d in range(1, 9))
-    code, _, err = checked(capsys, tmp_path, content)
+    code, _, err = checked_content(capsys, tmp_path, content)
     assert code == 2
     assert "sys (--profile blood-pressure-systolic), dia (--profile blood-press" in err
     command = shlex.split(err[err.index("kalmap check") :])
@@ -228,7 +217,7 @@ def test_a_cell_of_several_lines_is_refused_with_a_command_that_joins_its_lines(
         "2026-03-06T07:12Z,81.5,",
     ]
     content = "\n".join(lines).replace(",", mark).encode(encoding)
-    code, _, err = checked(capsys, tmp_path, content)
+    code, _, err = checked_content(capsys, tmp_path, content)
     assert code == 2
     assert "a quoted cell begins in line 3 " in err
     command = err[err.index("python3 -c") : err.index(" - then give")]
@@ -265,7 +254,7 @@ def test_times_of_a_known_kind_get_the_command_that_writes_them_anew(
     capsys, tmp_path, times, said, read, named
 ):
     content = "date,weight\n" + "".join(f"{time},80.5\n" for time in times)
-    code, _, err = checked(capsys, tmp_path, content, *named)
+    code, _, err = checked_content(capsys, tmp_path, content, *named)
     assert code == 2
     assert said in err
     assert "kalmap check" not in err
@@ -277,7 +266,7 @@ def test_times_of_a_known_kind_get_the_command_that_writes_them_anew(
 
 def test_a_named_column_that_has_no_times_is_not_named_again(capsys, tmp_path):
     content = "date,weight\nsoon,80.5\nlater,80.6\n"
-    code, _, err = checked(capsys, tmp_path, content, "--columns", "timestamp=date")
+    code, _, err = checked_content(capsys, tmp_path, content, "--columns", "timestamp=date")
     assert code == 2
     assert "date has 'soon', which kalmap does not know as a date and time." in err
     assert "--columns timestamp=COLUMN" in err
@@ -286,15 +275,15 @@ def test_a_named_column_that_has_no_times_is_not_named_again(capsys, tmp_path):
 def test_numbers_that_give_1970_are_refused(capsys, tmp_path):
     content = "date,weight\n1772345520,80.5\n1772431920,80.6\n"
     named = ["--columns", "timestamp=date", "--dates"]
-    code, _, err = checked(capsys, tmp_path, content, *named, "unix_milliseconds")
+    code, _, err = checked_content(capsys, tmp_path, content, *named, "unix_milliseconds")
     assert code == 2
     assert (
         "as unix_milliseconds, all of date, such as '1772345520', would be in the year 1970" in err
     )
     assert "--dates unix_seconds" in err
-    assert checked(capsys, tmp_path, content, *named, "unix_seconds")[0] == 0
+    assert checked_content(capsys, tmp_path, content, *named, "unix_seconds")[0] == 0
     days = "date,weight\n46082.29306,80.5\n46083.5,80.6\n"
-    assert "number of a day" in checked(capsys, tmp_path, days, *named, "unix_seconds")[2]
+    assert "number of a day" in checked_content(capsys, tmp_path, days, *named, "unix_seconds")[2]
 
 
 def test_a_kind_of_record_is_not_proposed_as_the_value_beside_a_column_with_a_unit(
@@ -303,7 +292,7 @@ def test_a_kind_of_record_is_not_proposed_as_the_value_beside_a_column_with_a_un
     content = "date;kind;a kg;b kg\n" + "".join(
         f"2026-03-0{day};{day % 2};80.{day};81.{day}\n" for day in range(1, 10)
     )
-    code, _, err = checked(capsys, tmp_path, content)
+    code, _, err = checked_content(capsys, tmp_path, content)
     assert code == 2
     assert "The value may be any of a kg, b kg." in err
 
@@ -318,7 +307,7 @@ def test_libreview_in_german_is_recognised(capsys, tmp_path):
         "FreeStyle,A,14-03-2026 00:17,6,,,,Notiz\n"
     )
     profile = ["--profile", "glucose-cgm-mmol"]
-    code, out, err = checked(capsys, tmp_path, content, "--tz", "Europe/Berlin", *profile)
+    code, out, err = checked_content(capsys, tmp_path, content, "--tz", "Europe/Berlin", *profile)
     assert code == 0, err
     assert "(LibreView glucose, in German)" in out
     assert "\nrecords     2\n" in out
@@ -327,11 +316,13 @@ def test_libreview_in_german_is_recognised(capsys, tmp_path):
 
 @pytest.mark.parametrize("named", [[], ["--columns", "value=Weight"]])
 def test_two_columns_of_one_name_are_refused_if_one_is_needed(capsys, tmp_path, named):
-    code, _, err = checked(capsys, tmp_path, "Date,Weight,Weight\n" + rows(["81.0,178.5"]), *named)
+    code, _, err = checked_content(
+        capsys, tmp_path, "Date,Weight,Weight\n" + dated(["81.0,178.5"]), *named
+    )
     assert code == 2
     assert "2 columns are called Weight. Give each a name of its own in line 1" in err
-    unneeded = "Date,Weight,Note,Note\n" + rows(["81.0,a,b", "81.1,a,b"])
-    assert checked(capsys, tmp_path, unneeded, *named)[0] == 0
+    unneeded = "Date,Weight,Note,Note\n" + dated(["81.0,a,b", "81.1,a,b"])
+    assert checked_content(capsys, tmp_path, unneeded, *named)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -340,8 +331,8 @@ def test_two_columns_of_one_name_are_refused_if_one_is_needed(capsys, tmp_path, 
      ("utf-32", "is text in UTF-32")],
 )  # fmt: skip
 def test_an_encoding_is_known_from_a_short_header(capsys, tmp_path, encoding, told):
-    content = "Дата;Вес (кг)\n" + rows(["81,0", "81,1"], ";")  # noqa: RUF001  it is Cyrillic
-    code, _, err = checked(capsys, tmp_path, content.encode(encoding))
+    content = "Дата;Вес (кг)\n" + dated(["81,0", "81,1"], ";")  # noqa: RUF001  it is Cyrillic
+    code, _, err = checked_content(capsys, tmp_path, content.encode(encoding))
     assert code == 2
     assert told in err
 

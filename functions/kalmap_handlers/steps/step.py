@@ -129,14 +129,13 @@ def _lost(event: Event, started: float, allowed: float) -> tuple[int, float]:
 
 def _name_log_lines(name: StepName, task: Task) -> None:
     """Let every line of this invocation's log say which batch, attempt, step and shard it is of."""
-    pointer = msgspec.convert(task.event["batch"], Pointer)
-    part = task.event.get("shard") or task.event.get("chunk") or {}
+    batch, item = task.event["batch"], task.event.get("shard") or task.event.get("chunk") or {}
     logger.thread_safe_append_keys(
-        batch=pointer.batch_id,
-        attempt=pointer.attempt,
+        batch=batch["batch_id"],
+        attempt=batch["attempt"],
         step=name,
         round=task.round,
-        shard=part.get("number", 0),
+        shard=item.get("shard", item.get("chunk", 0)),
     )
 
 
