@@ -62,6 +62,17 @@ def test_several_quantities_in_lines_of_json_get_a_line_of_jq(capsys, tmp_path):
     assert (code, "values      80.5 to 80.5 kg" in out) == (0, True)
 
 
+def test_persons_beside_a_date_and_a_time_get_such_a_command_too(capsys, tmp_path):
+    rows = "".join(f"2026-03-{day:02d},07:1{day}:00,80.{day},61.{day}\n" for day in range(1, 8))
+    (tmp_path / "wide.csv").write_text("Date,Time,Anna,Ben\n" + rows)
+    code, _, err = checked(capsys, "wide.csv")
+    assert code == 2
+    mended(err)
+    written = (tmp_path / "long.csv").read_text().splitlines()
+    assert written[:2] == ["user_id,timestamp,value", "Anna,2026-03-01 07:11:00,80.1"]
+    assert len(written) == 15
+
+
 def test_a_column_for_each_person_gets_a_command_that_writes_a_row_for_each_reading(
     capsys, tmp_path
 ):

@@ -122,7 +122,7 @@ def wide_table_advice(
     ):
         return ""
     places = tuple(table.columns.index(name) for name in values)
-    at = " +  + ".join(f"row[{table.columns.index(name)}]" for name in times)
+    at = ' + " " + '.join(f"row[{table.columns.index(name)}]" for name in times)
     command = rewriting_command(
         sample, table.encoding, table.delimiter, "cell", target="long.csv",
         rows=f"row for lines in [list(rows)[{table.skip}:]] for row in "
